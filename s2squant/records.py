@@ -122,8 +122,8 @@ class PriceHistory:
 class Panel:
     """The histories of one market (tickers that share a calendar), each on its own bars, laid end to end.
 
-    A *row* is an index into the R bars: ticker m owns rows `starts[m]` to `starts[m + 1] - 1`, oldest first. So tickers with
-    different listing dates or halted days need no padding, and a window is a range of rows.
+    A *row* is an index into the R bars: ticker m owns rows `starts[m]` to `starts[m + 1] - 1`, oldest first. So tickers
+    with different listing dates or halted days need no padding, and a window is a range of rows.
     """
 
     histories: tuple[PriceHistory, ...]
@@ -143,8 +143,12 @@ class Panel:
             raise ValueError("a ticker stands twice in the panel")
         lengths = [len(h) for h in self.histories]
         object.__setattr__(self, "starts", frozen_array(np.concatenate([[0], np.cumsum(lengths)]), np.intp))
-        object.__setattr__(self, "dates", frozen_array(np.concatenate([h.dates for h in self.histories]), "datetime64[D]"))
-        object.__setattr__(self, "log_price", frozen_array(np.concatenate([h.log_price for h in self.histories]), np.float64))
+        object.__setattr__(
+            self, "dates", frozen_array(np.concatenate([h.dates for h in self.histories]), "datetime64[D]")
+        )
+        object.__setattr__(
+            self, "log_price", frozen_array(np.concatenate([h.log_price for h in self.histories]), np.float64)
+        )
         object.__setattr__(self, "ticker_of", frozen_array(np.repeat(np.arange(len(lengths)), lengths), np.intp))
 
     @property
@@ -205,7 +209,9 @@ class Fold:
         if len(self.cutoffs) == 0:
             raise ValueError("a fold needs a cutoff")
         if self.fit_date > self.cutoffs[0]:
-            raise ValueError(f"fit date {self.fit_date} lies after the first cutoff {self.cutoffs[0]}: labels would leak")
+            raise ValueError(
+                f"fit date {self.fit_date} lies after the first cutoff {self.cutoffs[0]}: labels would leak"
+            )
 
 
 @dataclass(frozen=True)
@@ -225,7 +231,9 @@ class Forecast:
     def __post_init__(self) -> None:
         q = self.quantiles_NHQ
         if q.ndim != 3 or q.shape[0] != len(self.rows) or q.shape[2] != len(LEVELS):
-            raise ValueError(f"{self.forecaster}: quantiles {q.shape} for {len(self.rows)} origins, {len(LEVELS)} levels")
+            raise ValueError(
+                f"{self.forecaster}: quantiles {q.shape} for {len(self.rows)} origins, {len(LEVELS)} levels"
+            )
         if self.mean_NH.shape != q.shape[:2]:
             raise ValueError(f"{self.forecaster}: mean {self.mean_NH.shape} beside quantiles {q.shape}")
         if not (np.isfinite(q).all() and np.isfinite(self.mean_NH).all()):

@@ -1,0 +1,74 @@
+"""The blend: an equal-weight average of quantiles over the anchor and every member that has not lost to it so far.
+
+The gate looks only at matured forecasts: at a cutoff it reads the losses of cutoffs whose last step had its date by
+then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from s2squant.config import BlendSpec
+from s2squant.frames import KEYS
+from s2squant.records import QUANTILE_COLUMNS, Floats
+
+GATE_COLUMNS = ["market", "cutoff", "member", "matured", "mean_difference", "kept"]
+
+
+def blend(
+    forecasts: pd.DataFrame, losses: Floats, spec: BlendSpec, markets: Mapping[str, str]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Average the members (Vincent averaging of quantiles); returns the blend's rows and the gate's decisions.
+
+    `forecasts` is the long table of the anchor and all members, `losses` its CRPS row by row (NaN where y is
+    unknown), `markets` the market of each ticker. A market's gate pools its tickers, each loss difference in units of
+    the anchor's own 95 % width.
+    """
+    models = forecasts["model"].to_numpy()
+    parts = {}
+    for model in ("anchor", *spec.members):
+        chosen = np.flatnonzero(models == model)
+        keys = forecasts.iloc[chosen][KEYS]
+        parts[model] = chosen[np.lexsort((keys["step"], keys["cutoff"], keys["unique_id"]))]
+    base = forecasts.iloc[parts["anchor"]]
+    for model in spec.members:
+        if not np.array_equal(forecasts.iloc[parts[model]][KEYS].to_numpy(), base[KEYS].to_numpy()):
+            raise ValueError(f"{model} and the anchor forecast different units; they cannot be averaged")
+    width = (base[QUANTILE_COLUMNS[-1]] - base[QUANTILE_COLUMNS[0]]).to_numpy(np.float64)
+    better = {m: (losses[parts["anchor"]] - losses[parts[m]]) / width for m in spec.members}
+    market = base["unique_id"].map(markets).to_numpy()
+    gates = pd.concat([_gate(base, market, m, better[m], spec) for m in spec.members], ignore_index=True)
+    total = base[list(QUANTILE_COLUMNS)].to_numpy(np.float64, copy=True)
+    mean, count = base["mean"].to_numpy(np.float64, copy=True), np.ones(len(base))
+    place = pd.MultiIndex.from_arrays([market, base["cutoff"]])
+    for model in spec.members:
+        kept = gates[gates["member"] == model].set_index(["market", "cutoff"])["kept"]
+        use = kept.reindex(place).to_numpy(bool)
+        rows = forecasts.iloc[parts[model][use]]
+        total[use] += rows[list(QUANTILE_COLUMNS)].to_numpy(np.float64)
+        mean[use] += rows["mean"].to_numpy(np.float64)
+        count[use] += 1
+    blended = base.assign(model="blend", mean=(mean / count).astype(np.float32))
+    blended[list(QUANTILE_COLUMNS)] = (total / count[:, None]).astype(np.float32)
+    return blended.reset_index(drop=True), gates
+
+
+def _gate(base: pd.DataFrame, market: Floats, member: str, better: Floats, spec: BlendSpec) -> pd.DataFrame:
+    """Keep the member at a cutoff unless its matured mean difference is negative."""
+    units = pd.DataFrame(
+        {"market": market, "cutoff": base["cutoff"].to_numpy(), "ds": base["ds"].to_numpy(), "better": better}
+    )
+    records = []
+    for name, group in units.groupby("market", sort=True):
+        daily = group.groupby("cutoff").agg(better=("better", "mean"), matures=("ds", "max"))
+        cutoffs, matures = daily.index.to_numpy(), daily["matures"].to_numpy()
+        values = daily["better"].to_numpy()
+        for cutoff in cutoffs:
+            known = values[(matures <= cutoff) & np.isfinite(values)]
+            mean = float(known.mean()) if len(known) else float("nan")
+            kept = len(known) < spec.min_cutoffs or mean > 0
+            records.append((name, cutoff, member, len(known), mean, kept))
+    return pd.DataFrame(records, columns=GATE_COLUMNS)

@@ -1,0 +1,77 @@
+"""The learned EWMA bank: a variance for every horizon as a mixture of given filters.
+
+v_t(h) = exp(c(h)) sum_k softmax_k(W(h)) B_k(t), with W(h) = P(h) M, c(h) = P(h) c and
+P(h) = [1, log h - 1.5, (log h - 1.5)^2 - 1]; the standard deviation of the h-step return is sqrt(h v_t(h)).
+
+Shape legend: N origins, K members, H steps.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from s2squant.config import AnchorSpec
+
+
+def horizon_basis(horizon: int) -> Tensor:
+    """P (H, 3), smooth in the logarithm of the step."""
+    x = torch.log(torch.arange(1, horizon + 1, dtype=torch.float64)) - 1.5
+    return torch.stack([torch.ones_like(x), x, x**2 - 1.0], dim=1)
+
+
+class VarianceBank(nn.Module):
+    """Mixture weights, level and tail of the bank, smooth in the horizon; 3 K + 6 numbers."""
+
+    basis_H3: Tensor
+
+    def __init__(self, members: int, horizon: int) -> None:
+        super().__init__()
+        self.register_buffer("basis_H3", horizon_basis(horizon))
+        self.mixture = nn.Parameter(torch.zeros(3, members, dtype=torch.float64))
+        self.level = nn.Parameter(torch.zeros(3, dtype=torch.float64))
+        self.tail = nn.Parameter(torch.tensor([2.0, 0.0, 0.0], dtype=torch.float64))
+
+    def weights_HK(self) -> Tensor:
+        """Non-negative multipliers of the members for each step, the level included."""
+        mix = torch.softmax(self.basis_H3 @ self.mixture, dim=1)
+        return mix * torch.exp(self.basis_H3 @ self.level)[:, None]
+
+    def degrees_H(self) -> Tensor:
+        """Student-t degrees of freedom for each step."""
+        return 2.5 + nn.functional.softplus(self.basis_H3 @ self.tail)
+
+    def forward(self, members_NK: Tensor) -> Tensor:
+        """Standard deviation of the cumulative return (N, H)."""
+        steps = torch.arange(1, self.basis_H3.shape[0] + 1, dtype=members_NK.dtype)
+        return torch.sqrt(steps * (members_NK @ self.weights_HK().T))
+
+
+def student_nll(y_NH: Tensor, sd_NH: Tensor, degrees_H: Tensor) -> Tensor:
+    """Mean negative log likelihood of Student-t returns whose standard deviation is `sd_NH`."""
+    scale = sd_NH * torch.sqrt((degrees_H - 2) / degrees_H)
+    constant = torch.lgamma((degrees_H + 1) / 2) - torch.lgamma(degrees_H / 2) - 0.5 * torch.log(degrees_H * math.pi)
+    body = (degrees_H + 1) / 2 * torch.log1p((y_NH / scale) ** 2 / degrees_H)
+    return (torch.log(scale) - constant + body).mean()
+
+
+def fit_bank(members_NK: Tensor, y_NH: Tensor, spec: AnchorSpec, *, batch: int, seed: int) -> VarianceBank:
+    """Fit a bank by maximum likelihood: Adam with a cosine schedule over random origins.
+
+    `members_NK` and `y_NH` (cumulative returns) are float64 in the same scaled units.
+    """
+    bank = VarianceBank(members_NK.shape[1], y_NH.shape[1])
+    draw = torch.Generator().manual_seed(seed)
+    optimiser = torch.optim.Adam(bank.parameters(), lr=spec.lr)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, spec.steps)
+    for _ in range(spec.steps):
+        pick = torch.randint(len(y_NH), (batch,), generator=draw)
+        loss = student_nll(y_NH[pick], bank(members_NK[pick]), bank.degrees_H())
+        loss = loss + spec.penalty * bank.mixture.square().sum()
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        optimiser.step()
+        schedule.step()
+    return bank

@@ -1,0 +1,71 @@
+"""The training loop, written once.
+
+Shape legend: R bars, F inputs, H steps, Q levels, B chunks, L bars of a chunk, P positions.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from s2squant.config import TrainingSpec
+from s2squant.nets.heads import pinball
+from s2squant.nets.seq2seq import Seq2Seq
+
+
+class Resident(NamedTuple):
+    """Everything a fit reads, resident once: windows are rows of these tensors."""
+
+    inputs_RF: Tensor
+    deviation_RH: Tensor
+    """The anchor's standard deviation of the cumulative return, scaled units."""
+    log_price_R: Tensor
+    """Log price in scaled units, float64."""
+    chunk_ends: Tensor
+    """Rows at which a chunk may end: its first bar and its last label are of the same ticker and known."""
+
+
+def train(
+    net: Seq2Seq, data: Resident, spec: TrainingSpec, levels_Q: Tensor, *, steps: int, batch: int, lr: float, seed: int
+) -> list[float]:
+    """Train in place and leave the averaged weights in the net; returns the loss of every step.
+
+    Pinball of the standardised cumulative return, AdamW with one cycle, exponential weight average. Draws come from
+    generators of its own; dropout's global generator is seeded and put back.
+    """
+    draw = torch.Generator().manual_seed(seed)
+    horizon = data.deviation_RH.shape[1]
+    back = torch.arange(1 - spec.chunk, 1)
+    ahead = torch.arange(1, horizon + 1)
+    matrices = [p for p in net.parameters() if p.ndim > 1 and p is not net.head.table]
+    others = [p for p in net.parameters() if p.ndim <= 1 or p is net.head.table]
+    groups = [{"params": matrices, "weight_decay": spec.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    optimiser = torch.optim.AdamW(groups, lr=lr, fused=True)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, lr, total_steps=max(steps, 2), pct_start=0.2)
+    weights = [p.data for p in net.parameters()]
+    average = [w.clone() for w in weights]
+    losses = []
+    net.train()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for step in range(steps):
+            ends_B = data.chunk_ends[torch.randint(len(data.chunk_ends), (batch,), generator=draw)]
+            positions = torch.randperm(spec.chunk - spec.warm, generator=draw)[: spec.positions] + spec.warm
+            rows_N = (ends_B[:, None] + back[positions]).flatten()
+            target = data.log_price_R[rows_N[:, None] + ahead] - data.log_price_R[rows_N][:, None]
+            y_NH = target.float() / data.deviation_RH[rows_N]
+            with torch.autocast("cpu", torch.bfloat16, enabled=spec.bf16):
+                quantiles = net(data.inputs_RF[ends_B[:, None] + back], positions)
+            loss = pinball(y_NH, quantiles, levels_Q)
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            nn.utils.clip_grad_norm_(net.parameters(), spec.clip)
+            optimiser.step()
+            schedule.step()
+            torch._foreach_lerp_(average, weights, 1.0 - min(spec.ema, (step + 1) / (step + 10)))
+            losses.append(float(loss.detach()))
+    torch._foreach_copy_(weights, average)
+    net.eval()
+    return losses

@@ -1,0 +1,219 @@
+"""The networks behind the contract: scale, fit, forecast, unscale.
+
+Shape legend: R rows, N origins, L bars of a window, F inputs, H steps, Q levels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from s2squant.anchor import POOLED, Anchor, FittedAnchor, restore_anchor, stable_seed
+from s2squant.config import AdaptedSpec, AnchorSpec, PerTickerSpec, PooledSpec, Scope, Seq2SeqSpec, TrainingSpec
+from s2squant.errors import CheckpointError
+from s2squant.features import has_ranges, network_inputs
+from s2squant.nets.seq2seq import Seq2Seq
+from s2squant.nets.training import Resident, train
+from s2squant.records import LEVELS, Floats, Forecast, Ints, Panel, State
+
+LEVELS_Q = torch.tensor(LEVELS, dtype=torch.float32)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A panel seen through an anchor: what every window is a range of."""
+
+    inputs_RF: Floats
+    deviation_NH: Floats
+    """For the rows asked for only."""
+    unit_R: Floats
+
+
+def prepare(anchor: FittedAnchor, spec: Seq2SeqSpec, panel: Panel, rows: Ints, *, ranges: bool) -> Prepared:
+    """Filter the panel once and build the inputs of all its rows and the anchor's deviations of `rows`."""
+    view = anchor.view(panel)
+    every = np.arange(len(panel.log_price))
+    fitted = every if anchor.groups == (POOLED,) else every[np.isin(panel.ticker_of, np.unique(panel.ticker_of[rows]))]
+    deviation_RH = np.ones((len(every), anchor.horizon))
+    deviation_RH[fitted] = anchor.sd(panel, view, fitted)
+    inputs = network_inputs(
+        panel,
+        view.returns,
+        deviation_RH[:, 0],
+        deviation_RH[:, -1],
+        horizon=anchor.horizon,
+        market=spec.market,
+        ranges=ranges,
+    )
+    return Prepared(inputs, deviation_RH[rows], view.returns.unit_M[panel.ticker_of])
+
+
+@dataclass(frozen=True)
+class FittedSeq2Seq:
+    """Nets by ticker (or one entry "*" for all), several seeds each; a forecast averages their quantiles."""
+
+    name: str
+    spec: Seq2SeqSpec
+    anchor: FittedAnchor
+    ranges: bool
+    nets: Mapping[str, Sequence[Seq2Seq]]
+    losses: Mapping[str, Sequence[Sequence[float]]] = field(default_factory=dict)
+
+    def predict(self, panel: Panel, rows: Ints) -> Forecast:
+        """Forecast ticker by ticker, so that no row's result depends on another ticker's rows."""
+        data = prepare(self.anchor, self.spec, panel, rows, ranges=self.ranges)
+        inputs = torch.from_numpy(data.inputs_RF.astype(np.float32))
+        back = torch.arange(1 - self.spec.training.chunk, 1)
+        quantiles = np.empty((len(rows), self.anchor.horizon, len(LEVELS)))
+        for m in np.unique(panel.ticker_of[rows]):
+            mine = np.flatnonzero(panel.ticker_of[rows] == m)
+            first = int(panel.starts[m])
+            window = torch.clamp(torch.from_numpy(rows[mine])[:, None] + back, min=first)
+            units = self._units(panel.tickers[m], inputs[window])
+            scale = data.deviation_NH[mine] * data.unit_R[rows[mine]][:, None]
+            quantiles[mine] = units * scale[:, :, None]
+        return Forecast(self.name, rows, quantiles, quantiles.mean(axis=2))
+
+    def _units(self, ticker: str, past_NLF: Tensor) -> Floats:
+        nets = self.nets.get(ticker, self.nets.get(POOLED))
+        if nets is None:
+            raise ValueError(f"{self.name} was not fitted for {ticker}; fitted: {', '.join(self.nets)}")
+        total = sum(net.forecast(past_NLF).double() for net in nets)
+        return np.asarray(total) / len(nets)
+
+    def state(self) -> State:
+        anchor = self.anchor.state()
+        arrays = {f"anchor/{key}": value for key, value in anchor.arrays.items()}
+        keys = list(self.nets)
+        for k, key in enumerate(keys):
+            for s, net in enumerate(self.nets[key]):
+                arrays |= {f"net/{k}/{s}/{name}": value.numpy() for name, value in net.state_dict().items()}
+        first = next(iter(self.nets.values()))
+        meta = {
+            "kind": "seq2seq",
+            "name": self.name,
+            "spec": self.spec.model_dump(mode="json"),
+            "anchor": dict(anchor.meta),
+            "ranges": self.ranges,
+            "inputs": first[0].inputs,
+            "tickers": keys,
+            "seeds": [len(self.nets[key]) for key in keys],
+        }
+        return State(arrays, meta)
+
+
+def restore_seq2seq(state: State) -> FittedSeq2Seq:
+    """Rebuild a fitted network from its stored state; the training curves are not part of it."""
+    meta = state.meta
+    if meta.get("kind") != "seq2seq":
+        raise CheckpointError(f"a stored {meta.get('kind')!r} is not a seq2seq")
+    spec = Seq2SeqSpec.model_validate(meta["spec"])
+    parts = {k.removeprefix("anchor/"): v for k, v in state.arrays.items() if k.startswith("anchor/")}
+    anchor = restore_anchor(State(parts, meta["anchor"]))
+    nets: dict[str, list[Seq2Seq]] = {}
+    for k, (key, count) in enumerate(zip(meta["tickers"], meta["seeds"], strict=True)):
+        for s in range(count):
+            prefix = f"net/{k}/{s}/"
+            weights = {n.removeprefix(prefix): torch.tensor(v) for n, v in state.arrays.items() if n.startswith(prefix)}
+            net = Seq2Seq(spec, meta["inputs"], weights["head.table"], LEVELS_Q)
+            try:
+                net.load_state_dict(weights)
+            except RuntimeError as error:
+                raise CheckpointError(f"stored weights do not fit their specification: {error}") from None
+            nets.setdefault(key, []).append(net.eval())
+    return FittedSeq2Seq(meta["name"], spec, anchor, meta["ranges"], nets)
+
+
+@dataclass(frozen=True)
+class Seq2SeqForecaster:
+    """Fit networks on top of an anchor; `anchor` is fitted on the way unless a fitted one is given.
+
+    Scope per_ticker trains own weights for each ticker in `rows`; pooled trains one net for all; adapted tunes the
+    nets of `pooled` on each ticker.
+    """
+
+    spec: Seq2SeqSpec
+    scope: Scope
+    anchor: AnchorSpec | FittedAnchor
+    pooled: FittedSeq2Seq | None = None
+
+    def fit(self, panel: Panel, rows: Ints, *, horizon: int, seed: int) -> FittedSeq2Seq:
+        """Train on the origins `rows` of a panel that ends at the fit date."""
+        anchor = self.anchor
+        if isinstance(anchor, AnchorSpec):
+            anchor = Anchor(anchor).fit(panel, rows, horizon=horizon, seed=seed)
+        name = f"seq2seq_{self.scope}"
+        ranges = self.spec.ranges and has_ranges(panel)
+        data = prepare(anchor, self.spec, panel, rows, ranges=ranges)
+        deviation_RH = np.ones((len(panel.log_price), horizon), np.float32)
+        deviation_RH[rows] = data.deviation_NH
+        resident = Resident(
+            torch.from_numpy(data.inputs_RF.astype(np.float32)),
+            torch.from_numpy(deviation_RH),
+            torch.from_numpy(panel.log_price / data.unit_R),
+            torch.empty(0, dtype=torch.int64),
+        )
+        nets: dict[str, list[Seq2Seq]] = {}
+        losses: dict[str, list[list[float]]] = {}
+        for key, part in self._parts(panel, rows):
+            ends = chunk_ends(panel, part, self.spec.training)
+            if len(ends) == 0:
+                needed = self.spec.training.chunk + horizon
+                raise ValueError(
+                    f"{name}: no training chunk of {needed} bars for {key}; lower forecasters.seq2seq.training.chunk"
+                )
+            table = torch.from_numpy(anchor.table_GHQ[anchor.group_of(panel, part[:1])[0]])
+            fits = [
+                self._train(key, s, resident._replace(chunk_ends=torch.from_numpy(ends)), table, seed)
+                for s in range(self._settings().seeds)
+            ]
+            nets[key], losses[key] = [net for net, _ in fits], [loss for _, loss in fits]
+        return FittedSeq2Seq(name, self.spec, anchor, ranges, nets, losses)
+
+    def _settings(self) -> PerTickerSpec | PooledSpec | AdaptedSpec:
+        match self.scope:
+            case "per_ticker":
+                return self.spec.per_ticker
+            case "pooled":
+                return self.spec.pooled
+            case "adapted":
+                return self.spec.adapted
+
+    def _parts(self, panel: Panel, rows: Ints) -> list[tuple[str, Ints]]:
+        if self.scope == "pooled":
+            return [(POOLED, rows)]
+        owner = panel.ticker_of[rows]
+        return [(panel.tickers[m], rows[owner == m]) for m in np.unique(owner)]
+
+    def _train(self, key: str, s: int, data: Resident, table_HQ: Tensor, seed: int) -> tuple[Seq2Seq, list[float]]:
+        own = stable_seed(seed, self.scope, key, str(s))
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(own)
+            net = Seq2Seq(self.spec, data.inputs_RF.shape[1], table_HQ, LEVELS_Q)
+        lr = self.spec.training.lr
+        if self.scope == "adapted":
+            if self.pooled is None:
+                raise ValueError("scope adapted tunes a pooled net; give one as `pooled`")
+            start = self.pooled.nets[POOLED]
+            net.load_state_dict(start[s % len(start)].state_dict())
+            lr = self.spec.adapted.lr
+        settings = self._settings()
+        losses = train(
+            net, data, self.spec.training, LEVELS_Q, steps=settings.steps, batch=settings.batch, lr=lr, seed=own
+        )
+        return net, losses
+
+
+def chunk_ends(panel: Panel, rows: Ints, spec: TrainingSpec) -> Ints:
+    """Rows of `rows` at which a whole chunk of training origins may end."""
+    decoded = spec.chunk - spec.warm
+    allowed = np.zeros(len(panel.log_price), bool)
+    allowed[rows] = True
+    run = np.cumsum(allowed)
+    earlier = np.where(rows - (decoded) >= 0, run[np.maximum(rows - (decoded), 0)], 0)
+    whole = run[rows] - earlier == decoded
+    return rows[whole & (panel.bar_number(rows) >= spec.chunk - 1)]

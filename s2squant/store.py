@@ -1,0 +1,187 @@
+"""The only place that knows folders: a run's folder, written atomically, the manifest last.
+
+experiment.json  forecasts.parquet  scores.parquet  verdicts.parquet  equity.parquet  manifest.json
+index.html  tickers/  assets/      the report
+models/                            what was fitted, safetensors with its JSON inside
+work/                              finished parts of a run under way; gone once the manifest stands
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any
+
+import pandas as pd
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from s2squant.errors import CheckpointError, RunError
+from s2squant.records import State
+
+REPORTS = Path("reports")
+
+
+def write_atomic(path: Path, write: Callable[[Path], None]) -> None:
+    """Let `write` fill a temporary neighbour, then rename it into place: a file is whole or absent."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=".tmp")
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        write(temporary)
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def safe_name(key: str) -> str:
+    """A file name for any text, no two alike: readable letters, then a hash of the whole."""
+    readable = re.sub(r"[^A-Za-z0-9.-]+", "_", key).strip("._")[:40]
+    return f"{readable}-{hashlib.sha256(key.encode()).hexdigest()[:10]}"
+
+
+def save_state(path: Path, state: State) -> None:
+    """Write a fitted forecaster's state as one safetensors file with its plain values as JSON in the header."""
+    meta = json.dumps(dict(state.meta), sort_keys=True)
+    arrays = {name: array.copy(order="C") for name, array in state.arrays.items()}
+    write_atomic(path, lambda at: save_file(arrays, at, metadata={"s2squant": meta}))
+
+
+def load_state(path: Path) -> State:
+    """Read a state back; raises CheckpointError when the file is missing, truncated or not ours."""
+    try:
+        with safe_open(path, framework="numpy") as stored:
+            meta = json.loads((stored.metadata() or {})["s2squant"])
+            return State({name: stored.get_tensor(name) for name in stored.keys()}, meta)  # noqa: SIM118
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        raise CheckpointError(f"{path.name}: not a readable model file ({error or type(error).__name__})") from None
+
+
+class RunFolder:
+    """One run's folder: claimed by one process at a time, filled part by part, finished by its manifest."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock: IO[str] | None = None
+
+    def __reduce__(self) -> tuple[type[RunFolder], tuple[Path]]:
+        return type(self), (self.path,)
+
+    @classmethod
+    def fresh(cls, flow: str, tag: str) -> RunFolder:
+        """A folder of its own below reports/<flow>, named by time; nothing is created yet."""
+        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+        number = 0
+        while True:
+            path = REPORTS / flow / (f"{stamp}-{tag}" + (f"-{number}" if number else ""))
+            if not path.exists():
+                return cls(path)
+            number += 1
+
+    def claim(self, identity: Mapping[str, Any]) -> bool:
+        """Take the folder for this run; True when it already holds parts of the same run.
+
+        `identity` is what decides the run's numbers. Raises RunError when the folder holds something else, a finished
+        run, or is in use.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise RunError(f"{self.path}: not a folder; choose another --out")
+        if (self.path / "manifest.json").exists():
+            raise RunError(f"{self.path}: holds a finished run; choose another --out or remove it")
+        stamp = self.path / "work" / "identity.json"
+        text = json.dumps(dict(identity), sort_keys=True, indent=1) + "\n"
+        foreign = self.path.is_dir() and any(entry.name != "work" for entry in self.path.iterdir())
+        if foreign and not stamp.exists():
+            raise RunError(f"{self.path}: not empty and not a run of ours; choose another --out")
+        try:
+            stamp.parent.mkdir(parents=True, exist_ok=True)
+            self._lock = (stamp.parent / "lock").open("w")
+        except OSError as error:
+            raise RunError(f"{self.path}: cannot be written ({error.strerror}); choose another --out") from None
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self.release()
+            raise RunError(
+                f"{self.path}: another process is writing this run; wait for it or choose another --out"
+            ) from None
+        if stamp.exists():
+            if stamp.read_text() != text:
+                self.release()
+                raise RunError(
+                    f"{self.path}: holds parts of a different run (settings, prices or version differ); choose another --out"
+                )
+            return True
+        write_atomic(stamp, lambda at: _text(at, text))
+        return False
+
+    def release(self) -> None:
+        """Let go of the folder."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def part(self, key: str, kind: str) -> Path:
+        """Where a job keeps its result of this kind."""
+        return self.path / "work" / f"{safe_name(key)}.{kind}"
+
+    def model(self, *names: str) -> Path:
+        """Where a fitted model is kept."""
+        return self.path / "models" / f"{safe_name(':'.join(names))}.safetensors"
+
+    def is_done(self, key: str) -> bool:
+        """Whether a job finished, in this or an earlier process."""
+        return self.part(key, "done.json").exists()
+
+    def save_part(self, key: str, forecasts: pd.DataFrame, training: pd.DataFrame, facts: Mapping[str, Any]) -> None:
+        """Keep a job's result; its done mark is written last."""
+        self.write_table(self.part(key, "forecasts.parquet"), forecasts)
+        self.write_table(self.part(key, "training.parquet"), training)
+        write_atomic(self.part(key, "done.json"), lambda at: _text(at, json.dumps(dict(facts))))
+
+    def read_part(self, key: str) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
+        """A finished job's forecasts, training curves and facts."""
+        facts: dict[str, Any] = json.loads(self.part(key, "done.json").read_text())
+        forecasts = pd.read_parquet(self.part(key, "forecasts.parquet"))
+        return forecasts, pd.read_parquet(self.part(key, "training.parquet")), facts
+
+    def write_table(self, path: Path | str, table: pd.DataFrame) -> None:
+        """Write a table as parquet, inside the folder."""
+        write_atomic(self.path / path, lambda at: table.to_parquet(at, index=False, compression="zstd"))
+
+    def write_text(self, name: str, text: str) -> None:
+        """Write a text file, inside the folder."""
+        write_atomic(self.path / name, lambda at: _text(at, text))
+
+    def write_pages(self, pages: Iterable[tuple[str, bytes]]) -> None:
+        """Write the report's files; refuses a path that leaves the folder."""
+        root = self.path.resolve()
+        for name, content in pages:
+            target = (root / name).resolve()
+            if not target.is_relative_to(root):
+                raise ValueError(f"a page would be written outside the run's folder: {name}")
+            write_atomic(target, lambda at, content=content: _bytes(at, content))  # type: ignore[misc]
+
+    def finish(self, manifest: Mapping[str, Any]) -> None:
+        """Write the manifest, then drop the parts."""
+        self.write_text("manifest.json", json.dumps(dict(manifest), indent=1, sort_keys=True) + "\n")
+        self.release()
+        shutil.rmtree(self.path / "work", ignore_errors=True)
+
+
+def _text(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+
+
+def _bytes(path: Path, content: bytes) -> None:
+    path.write_bytes(content)

@@ -1,0 +1,377 @@
+"""The line itself, from prices to report: a table of contents.
+
+with open_run(experiment, out) as run:
+    for stage in run.stages:
+        for job in stage:
+            run.execute(job)
+    study = run.finish()
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from s2squant import __version__
+from s2squant.blend import GATE_COLUMNS, blend
+from s2squant.config import BASELINES, Experiment, ModelName
+from s2squant.errors import CallerError, S2squantError
+from s2squant.pool import WorkerPool
+from s2squant.prices import load_universe
+from s2squant.prices.calendars import next_sessions
+from s2squant.records import QUANTILE_COLUMNS, Fold, Panel, PriceHistory, Study, TickerReport
+from s2squant.report import render
+from s2squant.scores import quantile_crps, score
+from s2squant.significance import judge
+from s2squant.store import RunFolder
+from s2squant.strategy import equity
+from s2squant.windows import all_cutoffs, bars_needed, fold_table, make_folds, session_dates, too_short
+from s2squant.work import Inputs, Job, stages_of
+
+__all__ = ["Job", "JobResult", "Run", "backtest", "open_run"]
+
+PACKAGES = ("torch", "numpy", "pandas", "scipy", "arch", "pyarrow", "safetensors", "plotly", "prefect", "yfinance")
+SEQUENTIAL = ("anchor", "pooled")
+
+
+@dataclass(frozen=True)
+class JobResult:
+    """How a job ended; `kept` was found finished from an earlier, killed run."""
+
+    key: str
+    status: Literal["done", "kept", "failed"]
+    reason: str
+    seconds: float
+
+
+def open_run(
+    experiment: Experiment,
+    out: Path | None = None,
+    *,
+    workers: int | None = None,
+    flow: str = "backtest",
+    command: str = "",
+) -> Run:
+    """Read the prices, make the folds, and claim the folder; a killed run of the same experiment in `out` is resumed.
+
+    Nothing is written before the input is found sound. Raises CallerError when it is not.
+    """
+    started = time.perf_counter()
+    loaded = load_universe(experiment.universe)
+    reports = {t: TickerReport(t, "failed", reason) for t, reason in loaded.refused.items()}
+    histories: dict[str, PriceHistory] = {}
+    panels: dict[str, Panel] = {}
+    for market, members in _by_market(loaded.histories).items():
+        kept, refused = plan_market(members, experiment)
+        for history in members:
+            status: Literal["ok", "skipped"] = "skipped" if history.ticker in refused else "ok"
+            reports[history.ticker] = describe(history, status, refused.get(history.ticker, ""))
+            histories[history.ticker] = history
+        if kept:
+            panels[market] = Panel(kept)
+    if not panels:
+        first = next(iter(r for r in reports.values() if r.status != "ok"))
+        raise CallerError(f"no ticker can be backtested; {first.ticker}: {first.reason}")
+    folds = {market: make_folds(panel, experiment.walk) for market, panel in panels.items()}
+    horizon = experiment.walk.horizon
+    sessions = {
+        t: next_sessions(m, p.histories[i].dates[-1], horizon)
+        for m, p in panels.items()
+        for i, t in enumerate(p.tickers)
+    }
+    identity = {
+        "experiment": json.loads(experiment.to_json()),
+        "prices": {ticker: history.sha256 for ticker, history in sorted(histories.items())},
+        "version": __version__,
+    }
+    tag = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:6]
+    folder = RunFolder(out) if out is not None else RunFolder.fresh(flow, tag)
+    folder.claim(identity)
+    order = {t: n for n, t in enumerate([*histories, *loaded.refused])}
+    inputs = Inputs(experiment, panels, folds, sessions, folder)
+    tickers = tuple(sorted(reports.values(), key=lambda r: order[r.ticker]))
+    return Run(inputs, tickers, histories, workers=workers, command=command, seconds=time.perf_counter() - started)
+
+
+def plan_market(
+    members: tuple[PriceHistory, ...], experiment: Experiment
+) -> tuple[tuple[PriceHistory, ...], dict[str, str]]:
+    """Which histories of a market are long enough, and why the others are not."""
+    walk, kept, refused = experiment.walk, members, dict[str, str]()
+    while kept:
+        panel = Panel(kept)
+        cutoffs = all_cutoffs(panel, walk)
+        if len(cutoffs) == 0:
+            have, need = len(session_dates(panel)), bars_needed(walk)
+            reason = (
+                f"too short: {have} bars, {need} are needed for {walk.cutoffs} cutoffs every {walk.every} bars with horizon "
+                f"{walk.horizon} after {walk.min_train} training bars; lower walk.cutoffs, walk.every or walk.min_train"
+            )
+            return (), refused | {h.ticker: reason for h in kept}
+        new = {h.ticker: why for h in kept if (why := too_short(h, cutoffs, walk))}
+        if not new:
+            return kept, refused
+        refused |= new
+        kept = tuple(h for h in kept if h.ticker not in new)
+    return (), refused
+
+
+class Run:
+    """A backtest under way: its jobs, the pool that carries them out, and its end."""
+
+    def __init__(
+        self,
+        inputs: Inputs,
+        tickers: tuple[TickerReport, ...],
+        histories: Mapping[str, PriceHistory],
+        *,
+        workers: int | None,
+        command: str,
+        seconds: float,
+    ) -> None:
+        self.inputs = inputs
+        self.experiment = inputs.experiment
+        self.folder = inputs.folder.path
+        self.stages = stages_of(inputs)
+        self.skipped = {r.ticker: r.reason for r in tickers if r.status != "ok"}
+        self.fold_table = fold_table(self._folds())
+        self._tickers, self._histories, self._command = tickers, histories, command
+        self._started, self._loading = datetime.now(UTC), seconds
+        self._failed: dict[str, str] = {}
+        self._seconds: dict[str, float] = {}
+        jobs = sum(len(stage) for stage in self.stages)
+        self.workers = max(1, min(workers or os.cpu_count() or 1, jobs))
+        self._pool = WorkerPool(inputs, self.workers)
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._pool.close(cancel=kind is not None)
+        self.inputs.folder.release()
+
+    def execute(self, job: Job) -> JobResult:
+        """Carry out one job in a worker process; a failure is a result, not an exception."""
+        if self.inputs.folder.is_done(job.key):
+            return JobResult(job.key, "kept", "", 0.0)
+        if job.market in self._failed:
+            return self._fail(job, self._failed[job.market], 0.0)
+        started = time.perf_counter()
+        reason = self._pool.perform(job)
+        seconds = time.perf_counter() - started
+        if reason:
+            return self._fail(job, reason, seconds)
+        return JobResult(job.key, "done", "", seconds)
+
+    def execute_all(self, stage: tuple[Job, ...]) -> Iterator[JobResult]:
+        """Carry out the jobs of one stage side by side; results come as they end."""
+        threads = ThreadPoolExecutor(self.workers)  # they only wait; the worker processes work
+        try:
+            for done in as_completed([threads.submit(self.execute, job) for job in stage]):
+                yield done.result()
+        finally:
+            threads.shutdown(wait=False, cancel_futures=True)
+
+    def _fail(self, job: Job, reason: str, seconds: float) -> JobResult:
+        if job.kind in SEQUENTIAL:
+            self._failed[job.market] = f"{job.label} failed: {reason}"
+        else:
+            self._failed[job.ticker] = reason
+        return JobResult(job.key, "failed", reason, seconds)
+
+    def finish(self) -> Study:
+        """Blend, score, judge, trade, lay out; write everything, the manifest last."""
+        self._pool.close()
+        clock = time.perf_counter()
+        forecasts, training = self._collect()
+        experiment, gates = self.experiment, pd.DataFrame(columns=GATE_COLUMNS)
+        markets = {t: m for m, panel in self.inputs.panels.items() for t in panel.tickers}
+        if "blend" in experiment.forecasters.models:
+            losses_N = quantile_crps(forecasts["y"].to_numpy(), forecasts[list(QUANTILE_COLUMNS)].to_numpy(np.float64))
+            rows, gates = blend(forecasts, losses_N, experiment.forecasters.blend, markets)
+            forecasts = pd.concat([forecasts, rows], ignore_index=True)
+        forecasts = self._ordered(forecasts)
+        losses = score(forecasts)
+        present = set(losses.tickers)
+        judged = judge(
+            losses,
+            every=experiment.walk.every,
+            horizon=experiment.walk.horizon,
+            spec=experiment.verdict,
+            kinds={m: kind_of(m, experiment) for m in experiment.forecasters.models},
+            markets={t: m for t, m in markets.items() if t in present},
+        )
+        traded = list(dict.fromkeys([experiment.verdict.recommended, experiment.verdict.reference]))
+        money = equity(forecasts, self._histories, experiment.strategy, horizon=experiment.walk.horizon, models=traded)
+        self._seconds["judge"] = round(time.perf_counter() - clock, 3)
+        tickers = self._reports()
+        study = Study(
+            experiment=experiment,
+            run_id=self.folder.name,
+            created_at=self._started.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            status="done" if all(r.status == "ok" for r in tickers) else "partial",
+            sentence=judged.sentence,
+            word=judged.word,
+            rule=judged.rule,
+            tickers=tickers,
+            folds=self._folds(),
+            histories={t: h for t, h in self._histories.items() if t in present},
+            forecasts=forecasts,
+            scores=losses.table(),
+            verdicts=judged.verdicts,
+            leaderboard=judged.leaderboard,
+            by_step=judged.by_step,
+            by_ticker=judged.by_ticker,
+            by_ticker_step=judged.by_ticker_step,
+            over_time=judged.over_time,
+            training=training,
+            gates=gates,
+            equity=money,
+            provenance=self._provenance(),
+        )
+        self._write(study)
+        return study
+
+    def _folds(self) -> tuple[Fold, ...]:
+        return tuple(f for market in sorted(self.inputs.folds) for f in self.inputs.folds[market])
+
+    def _collect(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """The parts of all finished jobs, without the tickers that failed."""
+        bad = {t for m, p in self.inputs.panels.items() for t in p.tickers if t in self._failed or m in self._failed}
+        forecasts, training = [], []
+        for job in (job for stage in self.stages for job in stage):
+            if job.market in self._failed or job.ticker in bad:
+                continue
+            part, curve, facts = self.inputs.folder.read_part(job.key)
+            forecasts.append(part[~part["unique_id"].isin(bad)] if bad and len(part) else part)
+            training.append(curve)
+            self._seconds[job.key] = facts["seconds"]
+        kept = [part for part in forecasts if len(part)]
+        if not kept:
+            reason = next(iter(self._failed.values()), "nothing was forecast")
+            raise S2squantError(f"every ticker failed; the first reason: {reason}")
+        curves = [curve for curve in training if len(curve)]
+        return pd.concat(kept, ignore_index=True), pd.concat(curves, ignore_index=True) if curves else training[0]
+
+    def _ordered(self, forecasts: pd.DataFrame) -> pd.DataFrame:
+        models = [m for m in self.experiment.forecasters.models if m in set(forecasts["model"])]
+        forecasts["model"] = pd.Categorical(forecasts["model"], categories=models)
+        forecasts["unique_id"] = forecasts["unique_id"].astype("category")
+        return forecasts.sort_values(["model", "unique_id", "cutoff", "step"], ignore_index=True)
+
+    def _reports(self) -> tuple[TickerReport, ...]:
+        def after(report: TickerReport) -> TickerReport:
+            reason = self._failed.get(report.ticker) or self._failed.get(report.market)
+            if report.status != "ok" or not reason:
+                return report
+            return TickerReport(**(report.__dict__ | {"status": "failed", "reason": reason}))
+
+        return tuple(after(report) for report in self._tickers)
+
+    def _provenance(self) -> dict[str, Any]:
+        versions = {"s2squant": __version__, "python": platform.python_version()}
+        for package in PACKAGES:
+            versions[package] = metadata.version(package)
+        return {
+            "command": self._command,
+            "versions": versions,
+            "platform": platform.platform(),
+            "seed": self.experiment.seed,
+            "workers": self.workers,
+            "quantile_levels": "0.025 .. 0.975 by 0.025",
+            "crps": "2 x mean pinball loss over the levels, % log return",
+            "prices": {ticker: history.sha256 for ticker, history in sorted(self._histories.items())},
+            "timings": {"load": round(self._loading, 3)} | self._seconds,
+        }
+
+    def _write(self, study: Study) -> None:
+        folder = self.inputs.folder
+        folder.write_text("experiment.json", study.experiment.to_json())
+        tables = {
+            "forecasts": study.forecasts,
+            "scores": study.scores,
+            "verdicts": study.verdicts,
+            "equity": study.equity,
+        }
+        for name, table in tables.items():
+            folder.write_table(f"{name}.parquet", table)
+        folder.write_pages(render(study))
+        folder.finish(
+            {
+                "status": study.status,
+                "run_id": study.run_id,
+                "created_at": study.created_at,
+                "finished_at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+                "sentence": study.sentence,
+                "word": study.word,
+                "tickers": {r.ticker: {k: v for k, v in r.__dict__.items() if k != "ticker"} for r in study.tickers},
+                **study.provenance,
+            }
+        )
+
+
+def backtest(
+    experiment: Experiment,
+    out: Path | None = None,
+    *,
+    workers: int | None = None,
+    flow: str = "backtest",
+    command: str = "",
+    on_result: Callable[[JobResult], None] | None = None,
+) -> tuple[Path, Study]:
+    """Run a whole backtest in a plain loop; returns its folder and the study."""
+    with open_run(experiment, out, workers=workers, flow=flow, command=command) as run:
+        for stage in run.stages:
+            for result in run.execute_all(stage):
+                if on_result is not None:
+                    on_result(result)
+        return run.folder, run.finish()
+
+
+def kind_of(model: ModelName, experiment: Experiment) -> str:
+    """What a model is in the leaderboard."""
+    if model == experiment.verdict.reference:
+        return "reference"
+    if model in BASELINES:
+        return "baseline"
+    return "network" if model.startswith("seq2seq") else model
+
+
+def describe(history: PriceHistory, status: Literal["ok", "skipped"], reason: str) -> TickerReport:
+    """A ticker's entry in the report and the manifest."""
+    return TickerReport(
+        ticker=history.ticker,
+        status=status,
+        reason=reason,
+        market=history.calendar,
+        bars=len(history),
+        first=str(history.dates[0]),
+        last=str(history.dates[-1]),
+        source=history.source,
+        fetched_at=history.fetched_at,
+        sha256=history.sha256,
+        notes=history.notes,
+    )
+
+
+def _by_market(histories: tuple[PriceHistory, ...]) -> dict[str, tuple[PriceHistory, ...]]:
+    markets: dict[str, list[PriceHistory]] = {}
+    for history in histories:
+        markets.setdefault(history.calendar, []).append(history)
+    return {market: tuple(members) for market, members in markets.items()}

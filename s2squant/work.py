@@ -1,0 +1,180 @@
+"""The jobs of a run, each a function of the run's inputs: what a worker process carries out.
+
+A job reads the panels and folds it was given, the models that earlier stages stored, and writes its part to the run's
+folder.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from s2squant.anchor import FittedAnchor, restore_anchor
+from s2squant.config import BASELINES, Experiment, ModelName
+from s2squant.forecasters import make
+from s2squant.frames import to_frame
+from s2squant.neural import FittedSeq2Seq, restore_seq2seq
+from s2squant.records import Dates, Fitted, Fold, Ints, Panel
+from s2squant.store import RunFolder, load_state, save_state
+from s2squant.windows import last_rows, of_tickers, test_rows, train_rows
+
+TRAINING_COLUMNS = ["model", "unique_id", "market", "fold", "seed", "step", "loss"]
+CURVE_POINTS = 60
+"""A training curve keeps about this many points, each the mean of the steps around it."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One unit of work: a market's anchors, one fold's pooled net, or one ticker."""
+
+    kind: Literal["anchor", "pooled", "ticker", "adapted"]
+    market: str
+    fold: int = -1
+    ticker: str = ""
+
+    @property
+    def key(self) -> str:
+        """The job's name in files and logs."""
+        match self.kind:
+            case "anchor":
+                return f"anchor:{self.market}"
+            case "pooled":
+                return f"pooled:{self.market}:{self.fold}"
+            case "ticker" | "adapted":
+                return f"{self.kind}:{self.ticker}"
+
+    @property
+    def label(self) -> str:
+        """The job's name for people."""
+        match self.kind:
+            case "anchor":
+                return f"anchor of {self.market}"
+            case "pooled":
+                return f"pooled net of {self.market}, fold {self.fold}"
+            case "ticker":
+                return self.ticker
+            case "adapted":
+                return f"{self.ticker}, adapted"
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Everything the jobs of a run share."""
+
+    experiment: Experiment
+    panels: Mapping[str, Panel]
+    folds: Mapping[str, tuple[Fold, ...]]
+    sessions: Mapping[str, Dates]
+    folder: RunFolder
+
+
+def stages_of(inputs: Inputs) -> tuple[tuple[Job, ...], ...]:
+    """The jobs in the order they depend on each other; long ones first, those of one stage in any order."""
+    models = inputs.experiment.forecasters.models
+    markets = sorted(inputs.panels)
+    pooled = (
+        [Job("pooled", m, f.number) for m in markets for f in inputs.folds[m]] if "seq2seq_pooled" in models else []
+    )
+    tickers = [Job("ticker", m, ticker=t) for m in markets for t in inputs.panels[m].tickers]
+    stages = [
+        tuple(Job("anchor", m) for m in markets) if "anchor" in models else (),
+        (*pooled, *tickers),
+        tuple(Job("adapted", j.market, ticker=j.ticker) for j in tickers) if "seq2seq_adapted" in models else (),
+    ]
+    return tuple(stage for stage in stages if stage)
+
+
+def perform(inputs: Inputs, job: Job) -> None:
+    """Carry out a job and keep its part; raises whatever went wrong."""
+    started = time.perf_counter()
+    forecasts: list[pd.DataFrame] = []
+    training: list[pd.DataFrame] = []
+    for fold in inputs.folds[job.market]:
+        if job.kind == "pooled" and fold.number != job.fold:
+            continue
+        for fitted, rows in _fits(inputs, job, fold):
+            panel = inputs.panels[job.market]
+            forecasts.append(to_frame(panel, fitted.predict(panel, rows), inputs.sessions))
+            if isinstance(fitted, FittedSeq2Seq):
+                training.append(curves(fitted, job.market, fold.number))
+    empty = pd.DataFrame(columns=TRAINING_COLUMNS)
+    inputs.folder.save_part(
+        job.key,
+        pd.concat(forecasts, ignore_index=True) if forecasts else pd.DataFrame(),
+        pd.concat(training, ignore_index=True) if training else empty,
+        {"seconds": round(time.perf_counter() - started, 3)},
+    )
+
+
+def _fits(inputs: Inputs, job: Job, fold: Fold) -> Iterator[tuple[Fitted, Ints]]:
+    """Fit what a job fits in one fold, on a panel that ends at the fit date, and name the rows it is to forecast."""
+    settings, seed = inputs.experiment.forecasters, inputs.experiment.seed
+    panel = inputs.panels[job.market]
+    past = panel.until(fold.fit_date)
+    rows, targets = (
+        train_rows(past, fold, warmup=settings.anchor.warmup),
+        forecast_rows(panel, inputs.folds[job.market], fold),
+    )
+    if job.ticker:
+        rows, targets = of_tickers(past, rows, [job.ticker]), of_tickers(panel, targets, [job.ticker])
+    store = inputs.folder.model
+    names: Sequence[ModelName]
+    match job.kind:
+        case "anchor":
+            names = ("anchor",)
+        case "pooled":
+            names = ("seq2seq_pooled",)
+        case "adapted":
+            names = ("seq2seq_adapted",)
+        case "ticker":
+            names = [m for m in settings.models if m in BASELINES or m == "seq2seq_per_ticker"]
+    for name in names:
+        anchor = pooled = None
+        if name.startswith("seq2seq"):
+            anchor = load_anchor(inputs, fold)
+        if name == "seq2seq_adapted":
+            pooled = restore_seq2seq(load_state(store("seq2seq_pooled", job.market, str(fold.number))))
+        maker = make(name, settings, anchor=anchor, pooled=pooled)
+        fitted = maker.fit(past, rows, horizon=fold.horizon, seed=seed)
+        if name not in BASELINES:
+            save_state(store(name, job.ticker or job.market, str(fold.number)), fitted.state())
+        yield fitted, targets
+
+
+def load_anchor(inputs: Inputs, fold: Fold) -> FittedAnchor:
+    """The anchor that an earlier stage fitted for this fold."""
+    return restore_anchor(load_state(inputs.folder.model("anchor", fold.market, str(fold.number))))
+
+
+def forecast_rows(panel: Panel, folds: Sequence[Fold], fold: Fold) -> Ints:
+    """The rows a fold forecasts: its cutoffs, and after the last fold every ticker's last bar."""
+    rows = test_rows(panel, fold.cutoffs)
+    return np.union1d(rows, last_rows(panel)) if fold is folds[-1] else rows
+
+
+def curves(fitted: FittedSeq2Seq, market: str, fold: int) -> pd.DataFrame:
+    """The training losses of a fitted network as rows of the training table."""
+    parts = []
+    for ticker, seeds in fitted.losses.items():
+        for seed, losses in enumerate(seeds):
+            blocks = np.array_split(np.asarray(losses), min(CURVE_POINTS, len(losses)))
+            ends = np.cumsum([len(block) for block in blocks])
+            parts.append(
+                pd.DataFrame(
+                    {
+                        "model": fitted.name,
+                        "unique_id": ticker,
+                        "market": market,
+                        "fold": fold,
+                        "seed": seed,
+                        "step": ends,
+                        "loss": [float(block.mean()) for block in blocks],
+                    }
+                )
+            )
+    return pd.concat(parts, ignore_index=True)
