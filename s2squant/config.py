@@ -93,6 +93,7 @@ class GarchTSpec(Part):
     """GARCH(1,1) or GJR(1,1) with Student-t shocks, simulated over the horizon."""
 
     window: int = Field(2000, ge=300, description="bars used by each fit")
+    mean: Literal["constant", "zero"] = Field("constant", description="a fitted drift, or none")
     paths: int = Field(2048, ge=128)
 
 

@@ -34,12 +34,11 @@ class Prepared:
 
 
 def prepare(anchor: FittedAnchor, spec: Seq2SeqSpec, panel: Panel, rows: Ints, *, ranges: bool) -> Prepared:
-    """Filter the panel once and build the inputs of all its rows and the anchor's deviations of `rows`."""
+    """Filter the panel once; inputs are meaningful for the tickers that have a row in `rows`."""
     view = anchor.view(panel)
-    every = np.arange(len(panel.log_price))
-    fitted = every if anchor.groups == (POOLED,) else every[np.isin(panel.ticker_of, np.unique(panel.ticker_of[rows]))]
-    deviation_RH = np.ones((len(every), anchor.horizon))
-    deviation_RH[fitted] = anchor.sd(panel, view, fitted)
+    asked = np.flatnonzero(np.isin(panel.ticker_of, np.unique(panel.ticker_of[rows])))
+    deviation_RH = np.ones((len(panel.log_price), anchor.horizon))
+    deviation_RH[asked] = anchor.sd(panel, view, asked)
     inputs = network_inputs(
         panel,
         view.returns,

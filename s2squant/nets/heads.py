@@ -40,7 +40,8 @@ class QuantileHead(nn.Module):
         self, spec: HeadSpec, inputs: int, width: int, dropout: float, table_HQ: Tensor, levels_Q: Tensor
     ) -> None:
         super().__init__()
-        self.hidden = nn.Sequential(nn.Linear(inputs, width), nn.GELU(), nn.Dropout(dropout))
+        self.hidden = nn.Linear(inputs, width)
+        self.dropout = dropout
         self.corrections = nn.Linear(width, 6)
         nn.init.zeros_(self.corrections.weight)
         nn.init.zeros_(self.corrections.bias)
@@ -54,7 +55,11 @@ class QuantileHead(nn.Module):
 
     def forward(self, hidden_NHD: Tensor) -> Tensor:
         """Quantiles (N, H, Q) in anchor units; not sorted, the score does not need it and the forecast sorts."""
-        z_NH6 = self.corrections(self.hidden(hidden_NHD)).float()
+        hidden_NHD = nn.functional.gelu(self.hidden(hidden_NHD))
+        if self.training and self.dropout > 0:  # one mask an origin, shared by its steps (Gal and Ghahramani 2016)
+            kept_N1D = hidden_NHD.new_ones(len(hidden_NHD), 1, hidden_NHD.shape[2])
+            hidden_NHD = hidden_NHD * nn.functional.dropout(kept_N1D, self.dropout)
+        z_NH6 = self.corrections(hidden_NHD).float()
         stretch_NH = torch.exp(self.log_scale_bound * torch.tanh(z_NH6[..., 0] / self.log_scale_bound))
         shift_NHQ = (torch.tanh(z_NH6[..., 1:]) * self.bounds_H5) @ self.basis_5Q
         return torch.addcmul(shift_NHQ, self.table, stretch_NH[..., None])

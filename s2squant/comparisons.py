@@ -1,0 +1,149 @@
+"""Every challenger against its benchmark on every pool of units: the rows of the verdict table.
+
+A pool is a set of units that one test speaks about: all of them, one market's, one step's, one ticker's. Within a
+pool the relative loss differences are averaged over tickers and steps into one number a cutoff date, so that
+tickers that move together count once (Pesaran, Pick and Timmermann 2013); `diebold_mariano` then tests the mean of
+that series.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from math import ceil
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from s2squant import diebold_mariano as dm
+from s2squant.config import VerdictSpec
+from s2squant.losses import Losses, group_mean, relative_skill
+from s2squant.records import Floats, Ints, Verdict
+
+Family = Literal["all", "market", "step", "ticker"]
+VERDICT_COLUMNS: tuple[str, ...] = tuple(f.name for f in fields(Verdict))
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Units (positions in Losses) that one test speaks about, each with the number of its date within the pool."""
+
+    family: Family
+    name: str
+    step: str
+    units: Ints
+    date_of: Ints
+    dates: int
+    overlap: int
+    """Neighbouring dates of the pool whose labels share bars."""
+    n_eff: float
+    """Dates whose labels share none: n x every / horizon, at most n."""
+
+
+def pools(losses: Losses, *, every: int, horizon: int, markets: Mapping[str, str]) -> list[Pool]:
+    """The pools of a run: all, each market, each step, each ticker; `every` and `horizon` in bars."""
+    everything = np.arange(len(losses))
+    market_M = np.array([markets[t] for t in losses.tickers])
+    market_U = market_M[losses.ticker_U]
+
+    def pool(family: Family, name: str, units: Ints, ahead: int, step: str = "all") -> Pool:
+        dates, date_of = np.unique(losses.cutoff_U[units], return_inverse=True)
+        lead = max(1, ceil(ahead / every))
+        overlap = _overlap([np.unique(date_of[market_U[units] == m]) for m in np.unique(market_U[units])], lead)
+        n_eff = len(dates) * min(1.0, every / ahead) * lead / overlap
+        return Pool(family, name, step, units, date_of, len(dates), overlap, n_eff)
+
+    made = [pool("all", "all", everything, horizon)]
+    made += [pool("market", m, np.flatnonzero(market_U == m), horizon) for m in dict.fromkeys(market_M.tolist())]
+    made += [pool("step", "all", np.flatnonzero(losses.step_U == s), int(s), str(s)) for s in np.unique(losses.step_U)]
+    bounds = np.searchsorted(losses.ticker_U, np.arange(len(losses.tickers) + 1))
+    for m, ticker in enumerate(losses.tickers):
+        if bounds[m] < bounds[m + 1]:
+            made.append(pool("ticker", ticker, everything[bounds[m] : bounds[m + 1]], horizon))
+    return made
+
+
+def compare(losses: Losses, made: Sequence[Pool], pairs: Iterable[tuple[str, str]], spec: VerdictSpec) -> pd.DataFrame:
+    """Verdict rows of every (challenger, benchmark) pair on every pool, with a column `family` beside Verdict's fields.
+
+    Effects are relative CRPS skill. Over several tickers it is the mean over tickers of 1 - mean CRPS / mean CRPS
+    of the benchmark; at a single step it is that ratio over all units, and the differences are scaled alike. The
+    interval is centred on that skill and takes the standard error of the date series, whose own mean differs
+    slightly from it when tickers have unequal numbers of cutoffs; the benchmark's mean loss counts as known.
+    `p_adjusted` is Benjamini-Hochberg over the markets, the steps or the tickers of one pair.
+    """
+    rows = pd.DataFrame(_rows(losses, made, list(pairs)))
+    nu, se, effect = (rows[c].to_numpy(float) for c in ("nu", "se", "effect"))
+    rows["statistic"] = statistic = dm.t_statistic(rows["mean"].to_numpy(float), se)
+    half = dm.interval_factor(nu) * se
+    rows["low"], rows["high"] = effect - half, effect + half
+    rows["smallest_detectable"] = dm.detectable_factor(nu, spec.alpha) * se
+    rows["p"] = dm.p_value(statistic, nu)
+    family = rows.groupby(["family", "challenger", "benchmark"], sort=False)["p"]
+    rows["p_adjusted"] = family.transform(lambda p: dm.benjamini_hochberg(p.to_numpy()))
+    found = (rows["p"] < spec.alpha) & ((rows["family"] == "all") | (rows["p_adjusted"] <= spec.fdr))
+    better, worse = (statistic > 0) & (effect > 0), (statistic < 0) & (effect < 0)
+    rows["word"] = np.select([found & better, found & worse], ["better", "worse"], "no evidence")
+    rows["metric"] = "crps"
+    return rows[["family", *VERDICT_COLUMNS]]
+
+
+def _rows(losses: Losses, made: Sequence[Pool], pairs: Sequence[tuple[str, str]]) -> Iterator[dict[str, object]]:
+    for challenger, benchmark in pairs:
+        loss_U, base_U = losses.of(challenger), losses.of(benchmark)
+        for pool in made:
+            loss, base = loss_U[pool.units], base_U[pool.units]
+            if pool.family == "step":
+                effect, series = _ratio_over_units(loss, base, pool)
+            else:
+                effect, series = _mean_over_tickers(loss, base, losses.ticker_U[pool.units], pool)
+            found = dm.examine(series, pool.overlap)
+            yield {
+                "family": pool.family,
+                "pool": pool.name,
+                "step": pool.step,
+                "benchmark": benchmark,
+                "challenger": challenger,
+                "effect": effect,
+                "mean": found.mean,
+                "se": found.se,
+                "nu": found.nu,
+                "n": found.n,
+                "n_eff": pool.n_eff,
+                "test": f"not tested: {found.reason}" if found.reason else f"EWC Diebold-Mariano, t({found.nu})",
+            }
+
+
+def _mean_over_tickers(loss: Floats, base: Floats, ticker: Ints, pool: Pool) -> tuple[float, Floats]:
+    ticker = ticker - ticker.min()
+    size = int(ticker.max()) + 1
+    scale = group_mean(base, ticker, size)
+    skill = relative_skill(group_mean(loss, ticker, size), scale)
+    scale = scale[ticker]
+    usable = scale > 0
+    if not usable.any():
+        return np.nan, np.full(pool.dates, np.nan)
+    if usable.all():
+        return float(np.nanmean(skill)), group_mean((base - loss) / scale, pool.date_of, pool.dates)
+    series = group_mean((base - loss)[usable] / scale[usable], pool.date_of[usable], pool.dates)
+    return float(np.nanmean(skill)), series[np.isfinite(series)]
+
+
+def _ratio_over_units(loss: Floats, base: Floats, pool: Pool) -> tuple[float, Floats]:
+    scale = base.mean()
+    if scale <= 0:
+        return np.nan, np.full(pool.dates, np.nan)
+    weight = pool.dates / (len(base) * scale)
+    return float(1.0 - loss.mean() / scale), weight * np.bincount(
+        pool.date_of, weights=base - loss, minlength=pool.dates
+    )
+
+
+def _overlap(dates_of_markets: Sequence[Ints], lead: int) -> int:
+    """How many dates of the pool start before a label ends that spans `lead` cutoffs of its own market.
+
+    `lead` itself when markets share their cutoffs or lie apart in time; more when their cutoffs interleave.
+    """
+    spans = [d[lead:] - d[:-lead] for d in dates_of_markets if len(d) > lead]
+    return max(lead, ceil(float(np.median(np.concatenate(spans))))) if spans else lead

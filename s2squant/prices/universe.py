@@ -1,0 +1,113 @@
+"""From a configured universe to its histories: open the source, resolve the tickers, load, cut, say who was refused."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+
+from s2squant.config import Universe
+from s2squant.errors import PriceError, SourceError, TemporaryPriceError
+from s2squant.prices.checks import suspicious
+from s2squant.prices.folder import FolderSource
+from s2squant.prices.port import Source
+from s2squant.prices.sample import SampleSource
+from s2squant.prices.yahoo import YahooSource
+from s2squant.records import PriceHistory
+
+FORMS = "sample, yfinance, csv:DIR or parquet:DIR"
+GIVE_UP_AFTER = 3
+"""Temporary failures in a row after which the remaining tickers are not asked for."""
+
+Progress = Callable[[str, int, int], None]
+"""Called before each ticker: its name, its number from 1, how many there are."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What a universe came to: usable histories in the order asked for, and the reason of each that is not."""
+
+    histories: tuple[PriceHistory, ...]
+    refused: Mapping[str, str]
+    """Ticker -> one line, without the ticker in front."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "refused", MappingProxyType(dict(self.refused)))
+
+
+def open_source(spec: str) -> Source:
+    """The price source a spec names; raises SourceError for an unknown spec or an unusable folder."""
+    kind, _, place = spec.partition(":")
+    match kind, place:
+        case "sample", "":
+            return SampleSource()
+        case "yfinance", "":
+            return YahooSource()
+        case "csv" | "parquet", "":
+            raise SourceError(f"source {spec!r} names no folder; write {kind}:DIR")
+        case "csv", _:
+            return FolderSource("csv", Path(place))
+        case "parquet", _:
+            return FolderSource("parquet", Path(place))
+    near = difflib.get_close_matches(kind.lower(), ["sample", "yfinance", "csv", "parquet"], n=1)
+    hint = f"did you mean {near[0]}?" if near else f"use {FORMS}"
+    raise SourceError(f"unknown source {spec!r}; {hint}")
+
+
+def load_ticker(source: Source, ticker: str, universe: Universe) -> PriceHistory:
+    """One ticker's bars between the universe's dates, with notes on what looks odd there; raises PriceError."""
+    whole = source.history(ticker)
+    inside = np.ones(len(whole), bool)
+    if universe.start is not None:
+        inside &= whole.dates >= np.datetime64(universe.start, "D")
+    if universe.end is not None:
+        inside &= whole.dates <= np.datetime64(universe.end, "D")
+    if inside.sum() < 2:
+        asked = f"{universe.start or 'its start'} and {universe.end or 'its end'}"
+        raise PriceError(ticker, f"{inside.sum()} bar(s) between {asked}; it has {whole.dates[0]} to {whole.dates[-1]}")
+    history = whole.between(universe.start, universe.end)
+    return replace(history, notes=(*history.notes, *suspicious(history)))
+
+
+def load_universe(universe: Universe, progress: Progress | None = None) -> Loaded:
+    """Load every ticker of the universe, or the source's default where none is named.
+
+    Raises SourceError for an unknown source, for a ticker the source cannot know, and when no ticker is usable.
+    """
+    return load_from(open_source(universe.source), universe, progress)
+
+
+def load_from(source: Source, universe: Universe, progress: Progress | None = None) -> Loaded:
+    """As `load_universe`, from a source already open.
+
+    After three temporary failures in a row the remaining tickers are refused unasked, so that a rate limit is not made
+    worse.
+    """
+    tickers = universe.tickers or source.default_universe()
+    source.check(tickers)
+    histories: list[PriceHistory] = []
+    refused: dict[str, str] = {}
+    failures = 0
+    for number, ticker in enumerate(tickers, start=1):
+        if failures >= GIVE_UP_AFTER:
+            refused[ticker] = (
+                f"not asked for, as the {failures} tickers before it failed for a passing reason; try later"
+            )
+            continue
+        if progress is not None:
+            progress(ticker, number, len(tickers))
+        try:
+            histories.append(load_ticker(source, ticker, universe))
+            failures = 0
+        except PriceError as error:
+            refused[ticker] = error.reason
+            failures = failures + 1 if isinstance(error, TemporaryPriceError) else 0
+    if not histories:
+        reasons = "; ".join(f"{ticker}: {reason}" for ticker, reason in list(refused.items())[:3])
+        more = f"; and {len(refused) - 3} more" if len(refused) > 3 else ""
+        raise SourceError(f"no usable prices in {source.name}: {reasons}{more}")
+    return Loaded(tuple(histories), refused)

@@ -1,0 +1,119 @@
+"""Calendars against days that were, and will be, closed; the expected dates are written out, not computed."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import exchange_calendars
+import numpy as np
+import pytest
+
+from s2squant.prices import guess_calendar, next_sessions, open_source
+from s2squant.prices.calendars import YAHOO_SUFFIXES, is_settled
+
+
+def days(*texts):
+    return np.array(texts, "datetime64[D]")
+
+
+def every_weekday(first, last):
+    span = np.arange(first, last, dtype="datetime64[D]")
+    return span[np.is_busday(span)]
+
+
+def test_new_york_closes_on_thanksgiving_and_christmas():
+    got = next_sessions("XNYS", np.datetime64("2026-11-24"), 3)
+    np.testing.assert_array_equal(got, days("2026-11-25", "2026-11-27", "2026-11-30"))
+    got = next_sessions("XNYS", np.datetime64("2026-12-23"), 6)
+    expected = days("2026-12-24", "2026-12-28", "2026-12-29", "2026-12-30", "2026-12-31", "2027-01-04")
+    np.testing.assert_array_equal(got, expected)
+
+
+def test_new_york_in_the_past_and_from_a_day_without_session():
+    got = next_sessions("XNYS", np.datetime64("2001-09-10"), 2)
+    np.testing.assert_array_equal(got, days("2001-09-17", "2001-09-18"))
+    np.testing.assert_array_equal(next_sessions("XNYS", np.datetime64("2026-11-21"), 1), days("2026-11-23"))
+
+
+@pytest.mark.parametrize("after", ["1950-01-03", "2090-05-05"])
+def test_weekdays_where_no_calendar_reaches(after):
+    got = next_sessions("XNYS", np.datetime64(after), 30)
+    assert len(got) == 30
+    assert np.is_busday(got).all()
+    assert got[0] > np.datetime64(after)
+    assert (np.diff(got) > np.timedelta64(0)).all()
+
+
+def test_weekdays_after_the_last_known_session():
+    last = next_sessions("XNYS", np.datetime64("2026-11-20"), 600)
+    assert len(np.unique(last)) == 600
+    assert (np.diff(last).astype(int) <= 5).all()
+
+
+def test_ecb_closes_on_target_holidays():
+    got = next_sessions("ECB", np.datetime64("2026-04-01"), 3)
+    np.testing.assert_array_equal(got, days("2026-04-02", "2026-04-07", "2026-04-08"))
+    got = next_sessions("ECB", np.datetime64("2026-12-23"), 3)
+    np.testing.assert_array_equal(got, days("2026-12-24", "2026-12-28", "2026-12-29"))
+    np.testing.assert_array_equal(next_sessions("ECB", np.datetime64("2026-04-30"), 1), days("2026-05-04"))
+    np.testing.assert_array_equal(next_sessions("ECB", np.datetime64("2038-04-22"), 1), days("2038-04-27"))
+
+
+def test_around_the_clock():
+    got = next_sessions("24/7", np.datetime64("2026-12-24"), 3)
+    np.testing.assert_array_equal(got, days("2026-12-25", "2026-12-26", "2026-12-27"))
+    got = next_sessions("24/5", np.datetime64("2026-12-24"), 3)
+    np.testing.assert_array_equal(got, days("2026-12-25", "2026-12-28", "2026-12-29"))
+    np.testing.assert_array_equal(next_sessions("NOWHERE", np.datetime64("2026-12-25"), 1), days("2026-12-28"))
+    with pytest.raises(ValueError, match="at least one"):
+        next_sessions("24/7", np.datetime64("2026-12-24"), 0)
+
+
+def test_sessions_do_not_depend_on_when_they_are_asked():
+    one_by_one, day = [], np.datetime64("2026-11-20")
+    for _ in range(40):
+        (day,) = next_sessions("XLON", day, 1)
+        one_by_one.append(day)
+    np.testing.assert_array_equal(next_sessions("XLON", np.datetime64("2026-11-20"), 40), one_by_one)
+
+
+@pytest.mark.parametrize(
+    ("ticker", "calendar"),
+    [
+        ("VOD.L", "XLON"),
+        ("SAP.DE", "XETR"),
+        ("7203.T", "XTKS"),
+        ("AIR.PA", "XPAR"),
+        ("2330.TW", "XTAI"),
+        ("6488.TWO", "XTAI"),
+        ("BTC-USD", "24/7"),
+        ("EURUSD=X", "24/5"),
+        ("BRK-B", "XNYS"),
+        ("AAPL", "XNYS"),
+    ],
+)
+def test_guess_by_name(ticker, calendar):
+    assert guess_calendar(ticker, days()) == calendar
+
+
+def test_guess_by_dates():
+    everyday = np.arange("2024-01-01", "2024-12-31", dtype="datetime64[D]")
+    assert guess_calendar("COIN", everyday) == "24/7"
+    assert guess_calendar("X", open_source("sample").history("IBM").dates) == "XNYS"
+    assert guess_calendar("X", open_source("sample").history("EURUSD").dates) == "ECB"
+    assert guess_calendar("X", every_weekday("2015-01-01", "2025-01-01")) == "24/5"
+    assert guess_calendar("X", days("2024-01-02", "2024-01-03")) == "XNYS"
+
+
+def test_every_suffix_names_a_calendar_that_exists():
+    known = {*exchange_calendars.get_calendar_names(), "24/5"}
+    assert set(YAHOO_SUFFIXES.values()) <= known
+
+
+def test_a_bar_is_final_half_an_hour_after_the_close():
+    # New York closes at 16:00, 21:00 UTC in winter, and at 13:00 on the day after Thanksgiving
+    assert not is_settled("XNYS", "2026-11-20", datetime(2026, 11, 20, 21, 29, tzinfo=UTC))
+    assert is_settled("XNYS", "2026-11-20", datetime(2026, 11, 20, 21, 30, tzinfo=UTC))
+    assert is_settled("XNYS", "2026-11-27", datetime(2026, 11, 27, 18, 30, tzinfo=UTC))
+    assert not is_settled("24/7", "2026-11-20", datetime(2026, 11, 20, 23, 59, tzinfo=UTC))
+    assert is_settled("24/7", "2026-11-20", datetime(2026, 11, 21, 1, 0, tzinfo=UTC))
