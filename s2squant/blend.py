@@ -7,9 +7,11 @@ then.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from s2squant.config import BlendSpec
 from s2squant.frames import KEYS
@@ -56,7 +58,7 @@ def blend(
     return blended.reset_index(drop=True), gates
 
 
-def _gate(base: pd.DataFrame, market: Floats, member: str, better: Floats, spec: BlendSpec) -> pd.DataFrame:
+def _gate(base: pd.DataFrame, market: NDArray[Any], member: str, better: Floats, spec: BlendSpec) -> pd.DataFrame:
     """Keep the member at a cutoff unless its matured mean difference is negative."""
     units = pd.DataFrame(
         {"market": market, "cutoff": base["cutoff"].to_numpy(), "ds": base["ds"].to_numpy(), "better": better}

@@ -114,7 +114,7 @@ class EncoderSpec(Part):
     """Recurrent encoder over the past."""
 
     cell: Literal["lstm", "gru", "rnn"] = "lstm"
-    hidden: int = Field(48, ge=1)
+    hidden: int = Field(32, ge=1)
     layers: int = Field(1, ge=1, le=8)
 
 
@@ -168,7 +168,7 @@ class PerTickerSpec(Part):
     """Own weights for each ticker, trained from scratch on its own bars."""
 
     steps: int = Field(100, ge=1)
-    batch: int = Field(16, ge=1, description="chunks in a step")
+    batch: int = Field(8, ge=1, description="chunks in a step")
     seeds: int = Field(1, ge=1, description="nets averaged")
 
 

@@ -86,7 +86,7 @@ def bank_members(panel: Panel, returns: Returns, *, market: bool) -> Floats:
     Source: learned mixtures of exponential filters in the spirit of RiskMetrics (1996) and of HAR (Corsi 2009), with
     leverage (GJR 1993) and absolute-return members.
     """
-    day_members = _market_members(returns) if market else ()
+    slow_market, slow_dispersion, common, dispersed = _market_members(returns)
     columns = []
     for a, b in zip(panel.starts[:-1], panel.starts[1:], strict=True):
         r = returns.scaled_R[a:b]
@@ -98,13 +98,13 @@ def bank_members(panel: Panel, returns: Returns, *, market: bool) -> Floats:
         if market:
             on = returns.date_of_R[a:b]
             slow = ewma(square, SLOW)
-            slow_market, slow_dispersion, common, dispersed = day_members
             beta = np.clip(slow / np.maximum(slow_market[on], VARIANCE_FLOOR), 0.2, 50.0)
             relative = slow / np.maximum(slow_dispersion[on], VARIANCE_FLOOR)
             own += [beta * series[on] for series in common]
             own += [relative * series[on] for series in dispersed]
         columns.append(np.stack(own, axis=1))
-    return np.maximum(np.concatenate(columns), VARIANCE_FLOOR)
+    members_RK: Floats = np.maximum(np.concatenate(columns), VARIANCE_FLOOR)
+    return members_RK
 
 
 def _market_members(returns: Returns) -> tuple[Floats, Floats, list[Floats], list[Floats]]:

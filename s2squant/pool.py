@@ -11,6 +11,7 @@ import threading
 import time
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from queue import LifoQueue
 
 from s2squant.work import Inputs, Job, perform
 
@@ -19,49 +20,78 @@ ATTEMPTS = 2
 """How often a job is tried whose process was killed under it."""
 
 
+class InlinePool:
+    """No pool at all: jobs run one after the other in this process, in torch's present number of threads."""
+
+    def __init__(self, inputs: Inputs) -> None:
+        self._inputs = inputs
+        self._lock = threading.Lock()
+
+    def perform(self, job: Job) -> str:
+        """Carry out a job; returns why it failed, or an empty text."""
+        with self._lock:
+            return _attempt(self._inputs, job)
+
+    def close(self, *, cancel: bool = False) -> None:
+        """Nothing to end."""
+
+
 class WorkerPool:
-    """A pool that outlives a killed worker: the jobs that died with it are tried once more."""
+    """Processes, each in a lane of its own: one that is killed takes one job with it, which is tried once more."""
 
     def __init__(self, inputs: Inputs, workers: int) -> None:
-        self._shared, self._workers = inputs, workers
+        self._inputs = inputs
+        self._free: LifoQueue[ProcessPoolExecutor | None] = LifoQueue()
+        for _ in range(workers):
+            self._free.put(None)
         self._lock = threading.Lock()
-        self._pool: ProcessPoolExecutor | None = None
+        self._started: set[ProcessPoolExecutor] = set()
+        self._closed = False
 
     def perform(self, job: Job) -> str:
         """Carry out a job and wait; returns why it failed, or an empty text."""
-        for _ in range(ATTEMPTS):
-            pool = self._running()
-            try:
-                return pool.submit(_perform, job).result()
-            except BrokenProcessPool:
-                self._drop(pool)
-        return "its process was killed twice (out of memory?)"
+        lane = self._free.get()
+        try:
+            for _ in range(ATTEMPTS):
+                lane = lane or self._start_lane()
+                if lane is None:
+                    return "the run was ended"
+                try:
+                    return lane.submit(_perform, job).result()
+                except BrokenProcessPool:
+                    self._drop(lane)
+                    lane = None
+            return "its process was killed twice (out of memory?)"
+        finally:
+            self._free.put(lane)
 
     def close(self, *, cancel: bool = False) -> None:
-        """End the workers, after the jobs under way or at once."""
+        """End the workers, after the jobs under way or at once; no job is carried out any more."""
         with self._lock:
-            pool, self._pool = self._pool, None
-        if pool is not None:
-            processes = list((pool._processes or {}).values()) if cancel else []
-            pool.shutdown(wait=not cancel, cancel_futures=cancel)
+            self._closed = True
+            lanes, self._started = self._started, set()
+        for lane in lanes:
+            processes = list((lane._processes or {}).values()) if cancel else []
+            lane.shutdown(wait=not cancel, cancel_futures=cancel)
             for process in processes:
                 process.kill()
 
-    def _running(self) -> ProcessPoolExecutor:
+    def _start_lane(self) -> ProcessPoolExecutor | None:
         with self._lock:
-            if self._pool is None:
-                self._pool = ProcessPoolExecutor(
-                    self._workers,
-                    mp_context=multiprocessing.get_context("spawn"),
-                    initializer=_start,
-                    initargs=(self._shared, os.getpid()),
-                )
-            return self._pool
+            if self._closed:
+                return None
+            lane = ProcessPoolExecutor(
+                1,
+                mp_context=multiprocessing.get_context("spawn"),
+                initializer=_start,
+                initargs=(self._inputs, os.getpid()),
+            )
+            self._started.add(lane)
+            return lane
 
     def _drop(self, broken: ProcessPoolExecutor) -> None:
         with self._lock:
-            if self._pool is broken:
-                self._pool = None
+            self._started.discard(broken)
         broken.shutdown(wait=False, cancel_futures=True)
 
 
@@ -81,8 +111,12 @@ def _leave_with(parent: int) -> None:
 
 
 def _perform(job: Job) -> str:
+    return _attempt(_inputs[0], job)
+
+
+def _attempt(inputs: Inputs, job: Job) -> str:
     try:
-        perform(_inputs[0], job)
+        perform(inputs, job)
     except Exception as error:  # a ticker's failure is a result: it is named in the report and the run goes on
         return f"{type(error).__name__}: {error}".replace("\n", " ")[:300]
     return ""

@@ -323,14 +323,15 @@ class Study:
     - `forecasts`: model, unique_id, cutoff, ds, step, y, mean, q0.025 .. q0.975
     - `scores`: model, unique_id, cutoff, step, metric, value
     - `verdicts`: the fields of Verdict
-    - `leaderboard`: model, kind (reference|baseline|anchor|network|blend), crps (% log return), skill, skill_low, skill_high
-      (against the reference, relative), won (share of tickers), coverage_50, coverage_80, coverage_95, dm_t, dm_p, n, n_eff
+    - `leaderboard`: model, kind (reference|baseline|anchor|network|blend), crps (% log return), skill, skill_low,
+      skill_high (against the reference, relative), won (share of tickers), coverage_50, coverage_80, coverage_95, dm_t,
+      dm_p, n, n_eff
     - `by_step`: model, step, crps, skill, low, high, coverage_50, coverage_80, coverage_95
-    - `by_ticker`: model, unique_id, crps, skill, low, high, p, q (BH), n, n_eff, smallest_detectable, word, coverage_50,
-      coverage_80, coverage_95 (skill against the reference)
+    - `by_ticker`: model, unique_id, crps, skill, low, high, p, q (BH), n, n_eff, smallest_detectable, word,
+      coverage_50, coverage_80, coverage_95 (skill against the reference)
     - `by_ticker_step`: model, unique_id, step, crps, skill, coverage_80
-    - `over_time`: model, unique_id ("all" pooled), cutoff, difference (reference CRPS - model CRPS, mean over steps, %),
-      cumulative
+    - `over_time`: model, unique_id ("all" pooled), cutoff, difference (reference CRPS - model CRPS, mean over
+      steps, %), cumulative
     - `training`: model, unique_id, market, fold, seed, step, loss
     - `gates`: market, cutoff, member, matured, mean_difference, kept
     - `equity`: model, unique_id, date, position, gross, cost, net, equity_net

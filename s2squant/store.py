@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import pandas as pd
+from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
@@ -54,17 +55,30 @@ def save_state(path: Path, state: State) -> None:
     """Write a fitted forecaster's state as one safetensors file with its plain values as JSON in the header."""
     meta = json.dumps(dict(state.meta), sort_keys=True)
     arrays = {name: array.copy(order="C") for name, array in state.arrays.items()}
-    write_atomic(path, lambda at: save_file(arrays, at, metadata={"s2squant": meta}))
+    header = {"s2squant": meta, "sha256": _fingerprint(meta, arrays)}
+    write_atomic(path, lambda at: save_file(arrays, at, metadata=header))
 
 
 def load_state(path: Path) -> State:
-    """Read a state back; raises CheckpointError when the file is missing, truncated or not ours."""
+    """Read a state back; raises CheckpointError when the file is missing, damaged or not ours."""
     try:
         with safe_open(path, framework="numpy") as stored:
-            meta = json.loads((stored.metadata() or {})["s2squant"])
-            return State({name: stored.get_tensor(name) for name in stored.keys()}, meta)  # noqa: SIM118
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
+            header = stored.metadata() or {}
+            meta = header["s2squant"]
+            arrays = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+        if header["sha256"] != _fingerprint(meta, arrays):
+            raise ValueError("its contents were changed")
+        return State(arrays, json.loads(meta))
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path.name}: not a readable model file ({error or type(error).__name__})") from None
+
+
+def _fingerprint(meta: str, arrays: Mapping[str, NDArray[Any]]) -> str:
+    digest = hashlib.sha256(meta.encode())
+    for name, array in sorted(arrays.items()):
+        digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
 
 
 class RunFolder:
@@ -94,36 +108,63 @@ class RunFolder:
         `identity` is what decides the run's numbers. Raises RunError when the folder holds something else, a finished
         run, or is in use.
         """
+        text = json.dumps(dict(identity), sort_keys=True, indent=1) + "\n"
+        try:
+            self._refuse_foreign()
+            self._stamp.parent.mkdir(parents=True, exist_ok=True)
+            self._lock = (self._stamp.parent / "lock").open("w")
+            self._own()
+            if self._stamp.exists():
+                if self._stamp.read_text() != text:
+                    raise RunError(
+                        f"{self.path}: holds parts of a different run (settings, prices or version differ); "
+                        "choose another --out"
+                    )
+                self._sweep()
+                return True
+            write_atomic(self._stamp, lambda at: _text(at, text))
+        except OSError as error:
+            self.release()
+            raise RunError(f"{self.path}: cannot be written ({error.strerror}); choose another --out") from None
+        except RunError:
+            self.release()
+            raise
+        return False
+
+    @property
+    def _stamp(self) -> Path:
+        return self.path / "work" / "identity.json"
+
+    def _refuse_foreign(self) -> None:
+        """Raise RunError unless the folder is missing, empty, or holds parts of an unfinished run."""
         if self.path.exists() and not self.path.is_dir():
             raise RunError(f"{self.path}: not a folder; choose another --out")
         if (self.path / "manifest.json").exists():
             raise RunError(f"{self.path}: holds a finished run; choose another --out or remove it")
-        stamp = self.path / "work" / "identity.json"
-        text = json.dumps(dict(identity), sort_keys=True, indent=1) + "\n"
-        foreign = self.path.is_dir() and any(entry.name != "work" for entry in self.path.iterdir())
-        if foreign and not stamp.exists():
+        if not self.path.is_dir() or self._stamp.exists():
+            return
+        inside = {entry.name for entry in self.path.iterdir()} - {"work"}
+        if self._stamp.parent.is_dir():  # killed before its stamp stood, a run leaves a lock and no more
+            left = {e.name for e in self._stamp.parent.iterdir()} - {"lock"}
+            inside |= {name for name in left if not name.startswith(f".{self._stamp.name}.")}
+        if inside:
             raise RunError(f"{self.path}: not empty and not a run of ours; choose another --out")
-        try:
-            stamp.parent.mkdir(parents=True, exist_ok=True)
-            self._lock = (stamp.parent / "lock").open("w")
-        except OSError as error:
-            raise RunError(f"{self.path}: cannot be written ({error.strerror}); choose another --out") from None
+
+    def _own(self) -> None:
+        """Lock the folder; raises RunError while another process holds it, or when that one has just finished."""
+        assert self._lock is not None
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self.release()
+        except BlockingIOError:
             raise RunError(
                 f"{self.path}: another process is writing this run; wait for it or choose another --out"
             ) from None
-        if stamp.exists():
-            if stamp.read_text() != text:
-                self.release()
-                raise RunError(
-                    f"{self.path}: holds parts of a different run (settings, prices or version differ); choose another --out"
-                )
-            return True
-        write_atomic(stamp, lambda at: _text(at, text))
-        return False
+        self._refuse_foreign()
+
+    def _sweep(self) -> None:
+        """Remove the temporary files of a killed process."""
+        for stray in self.path.rglob(".*.tmp"):
+            stray.unlink(missing_ok=True)
 
     def release(self) -> None:
         """Let go of the folder."""
@@ -168,15 +209,15 @@ class RunFolder:
         root = self.path.resolve()
         for name, content in pages:
             target = (root / name).resolve()
-            if not target.is_relative_to(root):
+            if target == root or not target.is_relative_to(root):
                 raise ValueError(f"a page would be written outside the run's folder: {name}")
             write_atomic(target, lambda at, content=content: _bytes(at, content))  # type: ignore[misc]
 
     def finish(self, manifest: Mapping[str, Any]) -> None:
         """Write the manifest, then drop the parts."""
         self.write_text("manifest.json", json.dumps(dict(manifest), indent=1, sort_keys=True) + "\n")
-        self.release()
         shutil.rmtree(self.path / "work", ignore_errors=True)
+        self.release()
 
 
 def _text(path: Path, text: str) -> None:

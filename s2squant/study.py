@@ -30,7 +30,7 @@ from s2squant import __version__
 from s2squant.blend import GATE_COLUMNS, blend
 from s2squant.config import BASELINES, Experiment, ModelName
 from s2squant.errors import CallerError, S2squantError
-from s2squant.pool import WorkerPool
+from s2squant.pool import InlinePool, WorkerPool
 from s2squant.prices import load_universe
 from s2squant.prices.calendars import next_sessions
 from s2squant.records import QUANTILE_COLUMNS, Fold, Panel, PriceHistory, Study, TickerReport
@@ -39,8 +39,8 @@ from s2squant.scores import quantile_crps, score
 from s2squant.significance import judge
 from s2squant.store import RunFolder
 from s2squant.strategy import equity
-from s2squant.windows import all_cutoffs, bars_needed, fold_table, make_folds, session_dates, too_short
-from s2squant.work import Inputs, Job, stages_of
+from s2squant.windows import all_cutoffs, bars_needed, check_room, fold_table, make_folds, session_dates, too_short
+from s2squant.work import Inputs, Job, origins_needed, stages_of
 
 __all__ = ["Job", "JobResult", "Run", "backtest", "open_run"]
 
@@ -68,9 +68,12 @@ def open_run(
 ) -> Run:
     """Read the prices, make the folds, and claim the folder; a killed run of the same experiment in `out` is resumed.
 
+    `workers` processes carry out the jobs, as many as there are processors when None, none but this one when 0.
     Nothing is written before the input is found sound. Raises CallerError when it is not.
     """
     started = time.perf_counter()
+    models = experiment.forecasters
+    check_room(experiment.walk, warmup=models.anchor.warmup, origins=origins_needed(models))
     loaded = load_universe(experiment.universe)
     reports = {t: TickerReport(t, "failed", reason) for t, reason in loaded.refused.items()}
     histories: dict[str, PriceHistory] = {}
@@ -118,8 +121,9 @@ def plan_market(
         if len(cutoffs) == 0:
             have, need = len(session_dates(panel)), bars_needed(walk)
             reason = (
-                f"too short: {have} bars, {need} are needed for {walk.cutoffs} cutoffs every {walk.every} bars with horizon "
-                f"{walk.horizon} after {walk.min_train} training bars; lower walk.cutoffs, walk.every or walk.min_train"
+                f"too short: {have} bars, {need} are needed for {walk.cutoffs} cutoffs every {walk.every} bars with "
+                f"horizon {walk.horizon} after {walk.min_train} training bars; "
+                "lower walk.cutoffs, walk.every or walk.min_train"
             )
             return (), refused | {h.ticker: reason for h in kept}
         new = {h.ticker: why for h in kept if (why := too_short(h, cutoffs, walk))}
@@ -151,11 +155,12 @@ class Run:
         self.fold_table = fold_table(self._folds())
         self._tickers, self._histories, self._command = tickers, histories, command
         self._started, self._loading = datetime.now(UTC), seconds
-        self._failed: dict[str, str] = {}
+        self._failed: dict[str, str] = {}  # by ticker
+        self._failed_markets: dict[str, str] = {}
         self._seconds: dict[str, float] = {}
         jobs = sum(len(stage) for stage in self.stages)
         self.workers = max(1, min(workers or os.cpu_count() or 1, jobs))
-        self._pool = WorkerPool(inputs, self.workers)
+        self._pool = InlinePool(inputs) if workers == 0 else WorkerPool(inputs, self.workers)
 
     def __enter__(self) -> Run:
         return self
@@ -170,8 +175,8 @@ class Run:
         """Carry out one job in a worker process; a failure is a result, not an exception."""
         if self.inputs.folder.is_done(job.key):
             return JobResult(job.key, "kept", "", 0.0)
-        if job.market in self._failed:
-            return self._fail(job, self._failed[job.market], 0.0)
+        if job.market in self._failed_markets:
+            return self._fail(job, self._failed_markets[job.market], 0.0)
         started = time.perf_counter()
         reason = self._pool.perform(job)
         seconds = time.perf_counter() - started
@@ -190,7 +195,7 @@ class Run:
 
     def _fail(self, job: Job, reason: str, seconds: float) -> JobResult:
         if job.kind in SEQUENTIAL:
-            self._failed[job.market] = f"{job.label} failed: {reason}"
+            self._failed_markets.setdefault(job.market, f"{job.label} failed: {reason}")
         else:
             self._failed[job.ticker] = reason
         return JobResult(job.key, "failed", reason, seconds)
@@ -253,10 +258,10 @@ class Run:
 
     def _collect(self) -> tuple[pd.DataFrame, pd.DataFrame]:
         """The parts of all finished jobs, without the tickers that failed."""
-        bad = {t for m, p in self.inputs.panels.items() for t in p.tickers if t in self._failed or m in self._failed}
+        bad = {t for m in self._failed_markets for t in self.inputs.panels[m].tickers} | set(self._failed)
         forecasts, training = [], []
         for job in (job for stage in self.stages for job in stage):
-            if job.market in self._failed or job.ticker in bad:
+            if job.market in self._failed_markets or job.ticker in bad:
                 continue
             part, curve, facts = self.inputs.folder.read_part(job.key)
             forecasts.append(part[~part["unique_id"].isin(bad)] if bad and len(part) else part)
@@ -264,7 +269,7 @@ class Run:
             self._seconds[job.key] = facts["seconds"]
         kept = [part for part in forecasts if len(part)]
         if not kept:
-            reason = next(iter(self._failed.values()), "nothing was forecast")
+            reason = next(iter([*self._failed_markets.values(), *self._failed.values()]), "nothing was forecast")
             raise S2squantError(f"every ticker failed; the first reason: {reason}")
         curves = [curve for curve in training if len(curve)]
         return pd.concat(kept, ignore_index=True), pd.concat(curves, ignore_index=True) if curves else training[0]
@@ -277,7 +282,7 @@ class Run:
 
     def _reports(self) -> tuple[TickerReport, ...]:
         def after(report: TickerReport) -> TickerReport:
-            reason = self._failed.get(report.ticker) or self._failed.get(report.market)
+            reason = self._failed_markets.get(report.market) or self._failed.get(report.ticker)
             if report.status != "ok" or not reason:
                 return report
             return TickerReport(**(report.__dict__ | {"status": "failed", "reason": reason}))

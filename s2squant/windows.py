@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from s2squant.config import Walk
+from s2squant.errors import ConfigError
 from s2squant.records import Dates, Fold, Ints, Panel, PriceHistory
 
 
@@ -28,6 +29,21 @@ def bars_needed(walk: Walk) -> int:
     return walk.min_train + (walk.cutoffs - 1) * walk.every + walk.horizon + 1
 
 
+def check_room(walk: Walk, *, warmup: int, origins: int) -> None:
+    """Raise ConfigError unless the first fit of a ticker of just enough bars has `origins` training origins."""
+    settings = {"walk.min_train": walk.min_train - warmup}
+    if walk.window == "sliding":
+        settings["walk.train_bars"] = walk.train_bars
+    for name, bars in settings.items():
+        have = bars - walk.horizon
+        if have < origins:
+            value = getattr(walk, name.removeprefix("walk."))
+            raise ConfigError(
+                f"{name} {value} leaves {max(0, have)} training origins before the first cutoff, {origins} are needed "
+                f"(horizon {walk.horizon}, warmup {warmup}); set {name} to {value + origins - have} or more"
+            )
+
+
 def all_cutoffs(panel: Panel, walk: Walk) -> Dates:
     """The market's scored cutoffs, oldest first; the last one's horizon ends on the last session.
 
@@ -41,7 +57,7 @@ def all_cutoffs(panel: Panel, walk: Walk) -> Dates:
 
 
 def make_folds(panel: Panel, walk: Walk) -> tuple[Fold, ...]:
-    """Split the market's cutoffs into folds: fit at the first cutoff and again whenever `refit_every` bars have passed."""
+    """Split the market's cutoffs into folds: fit at the first and again whenever `refit_every` bars have passed."""
     days, cutoffs = session_dates(panel), all_cutoffs(panel, walk)
     per_fold = max(1, -(-walk.refit_every // walk.every))
     folds = []
@@ -70,7 +86,10 @@ def too_short(history: PriceHistory, cutoffs: Dates, walk: Walk) -> str:
             f"too short: {before} of {len(history)} bars by the first cutoff {cutoffs[0]}, {walk.min_train} are needed"
         )
     if len(history) <= walk.horizon or not np.isin(history.dates[: -walk.horizon], cutoffs).any():
-        return f"no bars to score: its last bar {history.dates[-1]} lies before the first cutoff {cutoffs[0]}"
+        return (
+            f"no bars to score: none of its bars with {walk.horizon} more after it is a cutoff "
+            f"({cutoffs[0]} .. {cutoffs[-1]}); its last bar is {history.dates[-1]}"
+        )
     return ""
 
 
@@ -100,7 +119,7 @@ def of_tickers(panel: Panel, rows: Ints, tickers: Sequence[str]) -> Ints:
 
 def fold_table(folds: Sequence[Fold]) -> str:
     """The folds as plain text, one line each, for terminals and logs."""
-    head = f"{'market':10} {'fold':>4}  {'train from':10}  {'fit date':10}  {'cutoffs':>7}  first .. last cutoff      purge"
+    head = "market     fold  train from  fit date    cutoffs  first .. last cutoff      purge"
     lines = [
         f"{f.market:10} {f.number:>4}  {f.train_start}  {f.fit_date}  {len(f.cutoffs):>7}  "
         f"{f.cutoffs[0]} .. {f.cutoffs[-1]}  {f.horizon} bars"

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from s2squant.anchor import FittedAnchor, restore_anchor
-from s2squant.config import BASELINES, Experiment, ModelName
+from s2squant.config import BASELINES, Experiment, Forecasters, ModelName
 from s2squant.forecasters import make
 from s2squant.frames import to_frame
 from s2squant.neural import FittedSeq2Seq, restore_seq2seq
@@ -121,7 +121,10 @@ def _fits(inputs: Inputs, job: Job, fold: Fold) -> Iterator[tuple[Fitted, Ints]]
         forecast_rows(panel, inputs.folds[job.market], fold),
     )
     if job.ticker:
-        rows, targets = of_tickers(past, rows, [job.ticker]), of_tickers(panel, targets, [job.ticker])
+        targets = of_tickers(panel, targets, [job.ticker])
+        if len(targets) == 0:  # delisted, or halted all along: nothing to forecast, perhaps nothing to learn from
+            return
+        rows = of_tickers(past, rows, [job.ticker])
     store = inputs.folder.model
     names: Sequence[ModelName]
     match job.kind:
@@ -152,9 +155,23 @@ def load_anchor(inputs: Inputs, fold: Fold) -> FittedAnchor:
 
 
 def forecast_rows(panel: Panel, folds: Sequence[Fold], fold: Fold) -> Ints:
-    """The rows a fold forecasts: its cutoffs, and after the last fold every ticker's last bar."""
+    """The rows a fold forecasts: its cutoffs, and in the last fold the last bar of every ticker traded by then."""
     rows = test_rows(panel, fold.cutoffs)
-    return np.union1d(rows, last_rows(panel)) if fold is folds[-1] else rows
+    if fold is not folds[-1]:
+        return rows
+    tomorrow = last_rows(panel)
+    return np.union1d(rows, tomorrow[panel.dates[tomorrow] >= fold.fit_date])
+
+
+def origins_needed(forecasters: Forecasters) -> int:
+    """Consecutive training origins without which a model cannot be fitted."""
+    needed = [1]
+    if "anchor" in forecasters.models:
+        needed.append(forecasters.anchor.stride)
+    if any(model.startswith("seq2seq") for model in forecasters.models):
+        spec = forecasters.seq2seq.training
+        needed += [spec.chunk - spec.warm, spec.chunk - forecasters.anchor.warmup]
+    return max(needed)
 
 
 def curves(fitted: FittedSeq2Seq, market: str, fold: int) -> pd.DataFrame:

@@ -56,7 +56,8 @@ class GarchT:
     def fit(self, panel: Panel, rows: Ints, *, horizon: int, seed: int) -> FittedGarchT:
         """Maximum likelihood on the last `spec.window` returns of every ticker with a training row."""
         tickers = tickers_of(panel, rows)
-        learnt = [estimate(log_returns(panel, ticker)[-self.spec.window :], self.leverage, self.spec.mean) for ticker in tickers]
+        recent = [log_returns(panel, ticker)[-self.spec.window :] for ticker in tickers]
+        learnt = [estimate(returns, self.leverage, self.spec.mean) for returns in recent]
         learnt_M7 = np.array([(x.unit, x.mean, x.nu, *x.dynamics) for x in learnt]).reshape(-1, 7)
         fallback = tuple(ticker for ticker, x in zip(tickers, learnt, strict=True) if not x.converged)
         return FittedGarchT(self.spec, self.name, tickers, horizon, seed, learnt_M7, fallback)
@@ -134,7 +135,8 @@ def estimate(returns_T: Floats, leverage: bool, mean: Literal["constant", "zero"
 
 def _solutions(scaled_T: Floats, leverage: bool, mean: Literal["constant", "zero"]) -> Iterator[tuple[float, ...]]:
     """Yield mean, omega, alpha, gamma, beta, nu of each start from which `arch` converges, its own start first."""
-    model = arch_model(scaled_T, mean=mean.capitalize(), vol="GARCH", p=1, o=int(leverage), q=1, dist="t", rescale=False)
+    drift = "Constant" if mean == "constant" else "Zero"
+    model = arch_model(scaled_T, mean=drift, vol="GARCH", p=1, o=int(leverage), q=1, dist="t", rescale=False)
     shapes = ((0.05, 0.90, 6.0), (0.10, 0.80, 4.0), (0.02, 0.97, 10.0))
     starts = [
         np.array(

@@ -71,7 +71,7 @@ def fit_bank(members_NK: Tensor, y_NH: Tensor, spec: AnchorSpec, *, batch: int, 
         loss = student_nll(y_NH[pick], bank(members_NK[pick]), bank.degrees_H())
         loss = loss + spec.penalty * bank.mixture.square().sum()
         optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         schedule.step()
     return bank

@@ -61,7 +61,7 @@ def train(
                 quantiles = net(data.inputs_RF[ends_B[:, None] + back], positions)
             loss = pinball(y_NH, quantiles, levels_Q)
             optimiser.zero_grad(set_to_none=True)
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(net.parameters(), spec.clip)
             optimiser.step()
             schedule.step()

@@ -1,0 +1,118 @@
+"""Training speed on one thread, as ratios of one run: python benchmarks/training.py
+
+Prints windows a second (a window is one origin with its past decoded over the horizon) of a plain windowed nn.LSTM encoder and
+decoder with teacher forcing, and of our loop, which encodes a chunk once and decodes from many of its positions; and the share of
+this core's own sgemm rate that whole LSTM training steps reach.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from s2squant.config import DecoderSpec, EncoderSpec, Seq2SeqSpec, TrainingSpec
+from s2squant.neural import LEVELS_Q
+from s2squant.nets.seq2seq import Seq2Seq
+from s2squant.nets.training import Resident, train
+
+PAST, HORIZON, BATCH, INPUTS, ROWS = 60, 20, 64, 6, 20_000
+
+
+def seconds(step: Callable[[], object], least: float = 1.5) -> float:
+    """Median seconds of one call over at least `least` seconds."""
+    step()
+    spent: list[float] = []
+    while sum(spent) < least or len(spent) < 5:
+        start = time.perf_counter()
+        step()
+        spent.append(time.perf_counter() - start)
+    return sorted(spent)[len(spent) // 2]
+
+
+def sgemm() -> float:
+    """GFLOP/s of a 1024 x 1024 float32 product."""
+    a, b = torch.randn(1024, 1024), torch.randn(1024, 1024)
+    return 2 * 1024**3 / seconds(lambda: a @ b, 0.5) / 1e9
+
+
+class Windowed(nn.Module):
+    """The textbook loop: one window, one encoding, an LSTM decoder fed with the true previous values."""
+
+    def __init__(self, hidden: int) -> None:
+        super().__init__()
+        self.encoder = nn.LSTM(1, hidden, batch_first=True)
+        self.decoder = nn.LSTM(1, hidden, batch_first=True)
+        self.out = nn.Linear(hidden, 2)
+
+    def forward(self, past: Tensor, previous: Tensor) -> Tensor:
+        _, state = self.encoder(past)
+        hidden, _ = self.decoder(previous, state)
+        return torch.as_tensor(self.out(hidden))
+
+
+def windowed_rate(hidden: int) -> tuple[float, float]:
+    """Windows a second of the textbook loop, and its GFLOP/s."""
+    model = Windowed(hidden)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)
+    past, future = torch.randn(BATCH, PAST, 1), torch.randn(BATCH, HORIZON, 1)
+
+    def step() -> None:
+        out = model(past, future)
+        loss = (out[..., 0] + 0.5 * ((future[..., 0] - out[..., 1]) * torch.exp(-out[..., 0])).square()).mean()
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+
+    spent = seconds(step)
+    return BATCH / spent, lstm_flop(BATCH * (PAST + HORIZON), 1, hidden) / spent / 1e9
+
+
+def lstm_flop(steps: int, inputs: int, hidden: int) -> float:
+    """Multiply-adds of a training step's LSTM, counted twice, forward and twice that backward."""
+    return 3 * steps * 8 * hidden * (inputs + hidden)
+
+
+def forked_rate(hidden: int, kind: str, positions: int, chunk: int, batch: int, *, bf16: bool = False) -> tuple[float, float]:
+    """Windows a second of our training loop with the full quantile head, and the GFLOP/s of its LSTMs."""
+    spec = Seq2SeqSpec(
+        encoder=EncoderSpec(hidden=hidden),
+        decoder=DecoderSpec(kind="mlp" if kind == "mlp" else "recurrent"),
+        training=TrainingSpec(chunk=chunk, positions=positions, bf16=bf16),
+    )
+    table = torch.special.ndtri(LEVELS_Q.double()).float().expand(HORIZON, -1)
+    net = Seq2Seq(spec, INPUTS, table, LEVELS_Q)
+    price = torch.randn(ROWS).double().cumsum(0)
+    data = Resident(torch.randn(ROWS, INPUTS), torch.ones(ROWS, HORIZON), price, torch.arange(chunk, ROWS - HORIZON))
+    steps = 4
+    spent = seconds(lambda: train(net, data, spec.training, LEVELS_Q, steps=steps, batch=batch, lr=1e-3, seed=0)) / steps
+    flop = lstm_flop(batch * chunk, INPUTS, hidden)
+    flop += lstm_flop(batch * positions * HORIZON, 2 + hidden, hidden) if kind == "lstm" else 0
+    return batch * positions / spent, flop / spent / 1e9
+
+
+def main() -> None:
+    """Print the table."""
+    torch.set_num_threads(1)
+    top = sgemm()
+    print(f"sgemm {top:.0f} GFLOP/s, one thread, torch {torch.__version__}")
+    print(f"{'hidden':>6}  {'loop':44} {'windows/s':>10} {'x windowed':>10} {'GFLOP/s':>8} {'of sgemm':>8}")
+    for hidden in (32, 64):
+        base, speed = windowed_rate(hidden)
+        print(f"{hidden:>6}  {'windowed nn.LSTM, 60 in, 20 out, batch 64':44} {base:>10,.0f} {1:>10.1f} {speed:>8.0f} {speed / top:>8.0%}")
+        cases = (
+            ("forked, LSTM decoder, our default", "lstm", 24, 200, 32, False),
+            ("the same under bf16 autocast", "lstm", 24, 200, 32, True),
+            ("forked, LSTM decoder, every position", "lstm", 150, 200, 16, False),
+            ("forked, MLP decoder, our default", "mlp", 24, 200, 32, False),
+            ("forked, MLP decoder, every position", "mlp", 200, 250, 16, False),
+        )
+        for label, kind, positions, chunk, batch, bf16 in cases:
+            rate, speed = forked_rate(hidden, kind, positions, chunk, batch, bf16=bf16)
+            print(f"{hidden:>6}  {label:44} {rate:>10,.0f} {rate / base:>10.1f} {speed:>8.0f} {speed / top:>8.0%}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,244 @@
+"""The command line: options in, one call into study, exit status out.
+
+Exit status: 0 done; 2 the caller's mistake (one line, no traceback); 3 done, but some tickers have no result; 1 our own
+fault; 130 interrupted. `python flows/backtest.py` is the same command with another Runner.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from s2squant import __version__
+from s2squant.config import Experiment, make_experiment, override, read_experiment
+from s2squant.errors import CallerError, ConfigError
+from s2squant.screen import Mode, Screen, Watcher, complain, exit_status
+
+
+@dataclass(frozen=True)
+class Request:
+    """One backtest as asked for."""
+
+    experiment: Experiment
+    out: Path | None
+    workers: int | None
+    command: str
+    """The command line that asks for it again."""
+
+
+Runner = Callable[[Request, Watcher], None]
+"""Carries a request out and tells the watcher."""
+
+
+@dataclass(frozen=True)
+class Front:
+    """Who carries requests out, and how the command line read."""
+
+    runner: Runner
+    command: str
+
+
+def plain(request: Request, watcher: Watcher) -> None:
+    """Run the stages one after the other, the jobs of each side by side, without Prefect."""
+    from s2squant.study import open_run  # torch and pandas: seconds that --help need not wait for
+
+    with open_run(
+        request.experiment, request.out, workers=request.workers, flow="backtest", command=request.command
+    ) as run:
+        watcher.opened(run)
+        for stage in run.stages:
+            for result in run.execute_all(stage):
+                watcher.finished(result)
+        watcher.written(run.folder, run.finish())
+
+
+def build_experiment(path: Path | None, settings: Sequence[str]) -> Experiment:
+    """The experiment of a .toml or .json file (the defaults without one) under `dotted.key=value` settings."""
+    where = "experiment" if path is None else str(path)
+    data = {} if path is None else _read(path)
+    return make_experiment(override(data, settings), where=where)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    forms: dict[str, Literal["toml", "json"]] = {".toml": "toml", ".json": "json"}
+    if path.is_dir():
+        raise ConfigError(f"{path} is a folder; give the file, for example {path / 'experiment.json'}")
+    if path.suffix.lower() not in forms:
+        raise ConfigError(f"{path}: an experiment is a .toml or .json file; without one the defaults run")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(
+            f"{path} does not exist; `s2squant config > experiment.json` writes one to start from"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read as text: {error}") from None
+    return read_experiment(text, form=forms[path.suffix.lower()], where=str(path))
+
+
+app = typer.Typer(add_completion=False, rich_markup_mode="rich")
+
+
+@app.callback(invoke_without_command=True)
+def _front(
+    ctx: typer.Context, version: Annotated[bool, typer.Option("--version", help="Say the version and stop.")] = False
+) -> None:
+    """Sequence-to-sequence price forecasts per ticker, backtested walk-forward, with an honest verdict."""
+    if version:
+        print(f"s2squant {__version__}")
+        raise typer.Exit
+    if ctx.invoked_subcommand is None:
+        print(ctx.get_help())
+        raise typer.Exit
+
+
+ExperimentFile = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="EXPERIMENT",
+        help="A .toml or .json file; an earlier run's experiment.json will do. Left out: the defaults.",
+    ),
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Change one setting, as in walk.horizon=10. Repeatable; applied last."
+    ),
+]
+
+
+@app.command()
+def backtest(
+    ctx: typer.Context,
+    experiment: ExperimentFile = None,
+    source: Annotated[
+        str | None, typer.Option(metavar="SPEC", help="Prices from: sample, yfinance, csv:DIR or parquet:DIR.")
+    ] = None,
+    tickers: Annotated[
+        str | None, typer.Option(metavar="A,B,...", help="Which tickers. Left out: all of the source's.")
+    ] = None,
+    start: Annotated[str | None, typer.Option(metavar="DATE", help="First date used, as in 2010-01-31.")] = None,
+    end: Annotated[str | None, typer.Option(metavar="DATE", help="Last date used, inclusive.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="The run's folder. A killed run's folder goes on. Left out: reports/backtest/RUN_ID."
+        ),
+    ] = None,
+    settings: Settings = None,
+    seed: Annotated[int | None, typer.Option(metavar="N", help="Seed of everything random.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Processes that train. Left out: one a core.")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Say only the verdict and where the report is.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Write a summary for programs to standard output.")] = False,
+) -> int:
+    """Forecast, compare with the baselines, and write a report that says what the evidence is worth.
+
+    Exit status: 0 done; 3 done, but some tickers have no result;
+    2 a mistake in what was asked (one line says which);
+    1 a fault of s2squant itself; 130 interrupted.
+    """
+    named = _as_settings(source=source, tickers=tickers, start=start, end=end, seed=seed)
+    wanted = build_experiment(experiment, [*named, *(settings or ())])
+    front: Front = ctx.obj
+    mode: Mode = "json" if as_json else "quiet" if quiet else "text"
+    with Screen(mode) as screen:
+        try:
+            front.runner(Request(wanted, out, workers, front.command), screen)
+        except KeyboardInterrupt:
+            return _interrupted(screen.folder)
+        except CallerError:
+            raise
+        except Exception:
+            if screen.folder:
+                print(f"the run's folder is {screen.folder}; --out {screen.folder} goes on from there", file=sys.stderr)
+            raise
+    if screen.study is None:
+        raise AssertionError("the runner came back without a study")
+    return exit_status(screen.study)
+
+
+@app.command()
+def config(experiment: ExperimentFile = None, settings: Settings = None) -> None:
+    """Print the whole experiment as JSON, checked; itself an input to backtest."""
+    print(build_experiment(experiment, settings or ()).to_json(), end="")
+
+
+def _as_settings(
+    *, source: str | None, tickers: str | None, start: str | None, end: str | None, seed: int | None
+) -> list[str]:
+    names = None if tickers is None else [name.strip() for name in tickers.split(",") if name.strip()]
+    if names == []:
+        raise ConfigError("--tickers names no ticker; write --tickers AAPL,MSFT or leave it out")
+    universe = {"source": source, "tickers": names, "start": start, "end": end}
+    given = {"seed": seed, **{f"universe.{key}": value for key, value in universe.items()}}
+    return [f"{key}={json.dumps(value)}" for key, value in given.items() if value is not None]
+
+
+def _interrupted(folder: Path | None) -> int:
+    go_on = f"the same command with --out {folder} resumes" if folder else "nothing was written"
+    print(f"interrupted; {go_on}", file=sys.stderr, flush=True)
+    return 130
+
+
+def main(argv: Sequence[str] | None = None, *, runner: Runner = plain) -> int:
+    """The `s2squant` command; `argv` without the program's name."""
+    return _run(typer.main.get_group(app), argv, runner, "s2squant")
+
+
+def backtest_main(argv: Sequence[str] | None = None, *, runner: Runner, program: str) -> int:
+    """The backtest command alone, under another program's name."""
+    return _run(typer.main.get_group(app).commands["backtest"], argv, runner, program)
+
+
+def _run(command: Any, argv: Sequence[str] | None, runner: Runner, program: str) -> int:
+    given = list(sys.argv[1:] if argv is None else argv)
+    front = Front(runner, shlex.join([*program.split(), *given]))
+    try:
+        with _terminate_as_interrupt():
+            return command.main(given, prog_name=program, standalone_mode=False, obj=front) or 0
+    except typer.TyperException as error:  # an unknown option, a missing value
+        complain(f"{error.format_message()} ({program} --help lists what there is)")
+        return 2
+    except CallerError as error:
+        complain(str(error))
+        return error.exit_status
+    except KeyboardInterrupt:
+        return _interrupted(None)
+    except Exception as error:
+        traceback.print_exc()
+        complain(f"a fault of s2squant, not of what was asked; look at {_place(error)}")
+        return 1
+
+
+def _place(error: Exception) -> str:
+    """File, line and function of the innermost frame of ours."""
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [frame for frame in frames if Path(frame.filename).is_relative_to(Path(__file__).parent)]
+    last = (ours or frames)[-1]
+    return f"{last.filename}:{last.lineno} ({last.name})"
+
+
+@contextmanager
+def _terminate_as_interrupt() -> Iterator[None]:
+    """SIGTERM unwinds like Ctrl-C, so that worker processes end with their parent."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,133 @@
+"""Nobody sees past the cutoff: replace every later value by noise, and nothing up to the cutoff may move a bit."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from s2squant.blend import blend
+from s2squant.config import BlendSpec, Walk, make_experiment
+from s2squant.features import bank_members, network_inputs, scaled_returns
+from s2squant.frames import KEYS
+from s2squant.study import backtest
+from s2squant.windows import make_folds, train_rows
+
+from .synthetic import garch_panel, scrambled_after
+from .test_contract import NAMES, TINY, fit
+
+AT = 800
+
+
+@pytest.fixture(scope="module")
+def panels():
+    panel = garch_panel("ABC", 1000, ohlcv=True)
+    cutoff = panel.histories[0].dates[AT]
+    return cutoff, panel, scrambled_after(panel, cutoff)
+
+
+def test_the_scrambled_panel_really_differs(panels):
+    cutoff, panel, scrambled = panels
+    late = panel.dates > cutoff
+    assert (panel.log_price[late] != scrambled.log_price[late]).all()
+    assert (panel.log_price[~late] == scrambled.log_price[~late]).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_fits_and_forecasts(name, panels):
+    _, panel, scrambled = panels
+    rows = np.flatnonzero(np.isin(panel.dates, panel.histories[0].dates[[AT - 150, AT - 1, AT]]))
+    states, forecasts = [], []
+    for seen in (panel, scrambled):
+        model = fit(name, seen.until(panel.histories[0].dates[AT - 150]))
+        states.append(model.state())
+        forecasts.append(model.predict(seen, rows))
+    assert states[0].meta == states[1].meta
+    for key, value in states[0].arrays.items():
+        assert (value == states[1].arrays[key]).all(), key
+    assert (forecasts[0].quantiles_NHQ == forecasts[1].quantiles_NHQ).all()
+    assert (forecasts[0].mean_NH == forecasts[1].mean_NH).all()
+
+
+def test_a_row_after_the_cutoff_does_change(panels):
+    _, panel, scrambled = panels
+    model = fit("seq2seq_pooled", panel.until(panel.histories[0].dates[AT - 150]))
+    rows = np.array([AT + 1])
+    assert (model.predict(panel, rows).quantiles_NHQ != model.predict(scrambled, rows).quantiles_NHQ).all()
+
+
+def test_scalers_filters_and_inputs(panels):
+    cutoff, panel, scrambled = panels
+    seen = []
+    for p in (panel, scrambled):
+        returns = scaled_returns(p, 250)
+        sd = np.sqrt(bank_members(p, returns, market=True)[:, 4])
+        inputs = network_inputs(p, returns, sd, 4 * sd, horizon=20, market=True, ranges=True)
+        early = p.dates <= cutoff
+        seen.append(
+            (returns.unit_M, returns.scaled_R[early], bank_members(p, returns, market=True)[early], inputs[early])
+        )
+    for one, other in zip(*seen, strict=True):
+        assert (one == other).all()
+
+
+def test_training_rows_leave_the_purge(panels):
+    _, panel, _ = panels
+    for fold in make_folds(panel, Walk(cutoffs=8, every=10, refit_every=30, min_train=600)):
+        past = panel.until(fold.fit_date)
+        rows = train_rows(past, fold, warmup=250)
+        labels_end = past.dates[rows + fold.horizon]
+        assert labels_end.max() == fold.fit_date <= fold.cutoffs[0]
+        assert (past.ticker_of[rows] == past.ticker_of[rows + fold.horizon]).all()
+
+
+def test_the_gate_of_the_blend_reads_matured_losses_only():
+    cutoffs = pd.date_range("2020-01-01", periods=40, freq="10D")
+    frame = pd.DataFrame(
+        [
+            (m, "A", c, c + pd.Timedelta(days=28), s)
+            for m in ("anchor", "seq2seq_pooled")
+            for c in cutoffs
+            for s in (1, 2)
+        ],
+        columns=["model", "unique_id", "cutoff", "ds", "step"],
+    )
+    frame["y"], frame["mean"] = 0.0, 0.0
+    for k in range(1, 40):
+        frame[f"q{k / 40:.3f}"] = float(k)
+    spec = BlendSpec(members=("seq2seq_pooled",), min_cutoffs=3)
+    losses = np.random.default_rng(0).normal(size=len(frame))
+    at = cutoffs[20]
+    later = (frame["ds"] > at).to_numpy()
+    changed = np.where(later, losses + 1000 * (frame["model"] == "anchor"), losses)
+    before, after = (blend(frame, x, spec, {"A": "X"})[1].set_index("cutoff") for x in (losses, changed))
+    assert before.loc[:at].equals(after.loc[:at])
+    assert (before.loc[at:, "mean_difference"] != after.loc[at:, "mean_difference"]).any()
+
+
+def test_a_whole_run(tmp_path: Path, panels):
+    cutoff, panel, scrambled = panels
+    frames = []
+    for number, seen in enumerate((panel, scrambled)):
+        folder = tmp_path / f"prices{number}"
+        folder.mkdir()
+        for h in seen.histories:
+            columns = {name.capitalize(): values for name, values in h.bars.items()}
+            pd.DataFrame({"Date": h.dates, "Adj Close": h.adj_close, **columns}).to_csv(
+                folder / f"{h.ticker}.csv", index=False
+            )
+        experiment = make_experiment(
+            {
+                "universe": {"source": f"csv:{folder}"},
+                "walk": {"cutoffs": 14, "every": 20, "refit_every": 60, "min_train": 600},
+                "forecasters": TINY | {"blend": {"min_cutoffs": 2}},
+            }
+        )
+        out, study = backtest(experiment, tmp_path / f"run{number}", workers=0)
+        frames.append(pd.read_parquet(out / "forecasts.parquet"))
+    one, other = (
+        f[f["cutoff"] <= cutoff].drop(columns=["y"]).sort_values(["model", *KEYS], ignore_index=True) for f in frames
+    )
+    assert one["cutoff"].nunique() >= 3
+    assert set(one["model"]) == set(study.experiment.forecasters.models)
+    pd.testing.assert_frame_equal(one, other, check_exact=True)
