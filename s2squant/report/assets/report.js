@@ -1,0 +1,222 @@
+/* s2squant report: theme, charts when they come into view, tables that sort and filter. Classic script, no network. */
+(function () {
+  "use strict";
+  var root = document.documentElement;
+  var KEY = "s2squant-theme";
+  var charts = [];
+
+  /* theme: ?theme=dark in the address, then what the reader chose before, then the system's */
+  function remembered() { try { return localStorage.getItem(KEY); } catch (e) { return null; } }
+  function remember(theme) { try { localStorage.setItem(KEY, theme); } catch (e) { /* a locked-down viewer */ } }
+  var system = window.matchMedia("(prefers-color-scheme: dark)");
+  var asked = /[?&#]theme=(light|dark)/.exec(location.search + location.hash);
+  var chosen = asked ? asked[1] : remembered();
+  if (chosen === "light" || chosen === "dark") root.dataset.theme = chosen;
+  function isDark() { return root.dataset.theme ? root.dataset.theme === "dark" : system.matches; }
+
+  /* colours: "@name" or "@name/opacity" stands for the CSS variable --name */
+  function colour(token) {
+    var found = /^@([a-z0-9-]+)(?:\/([\d.]+))?$/.exec(token);
+    if (!found) return token;
+    var hex = getComputedStyle(root).getPropertyValue("--" + found[1]).trim();
+    if (!found[2]) return hex;
+    var n = parseInt(hex.slice(1), 16);
+    return "rgba(" + (n >> 16) + "," + ((n >> 8) & 255) + "," + (n & 255) + "," + found[2] + ")";
+  }
+  function dressed(value, key) {
+    if (typeof value === "string") return /color$/.test(key) ? colour(value) : value;
+    if (Array.isArray(value)) return key === "x" || key === "y" ? value : value.map(function (v) { return dressed(v, key); });
+    if (value === null || typeof value !== "object") return value;
+    var copy = {};
+    Object.keys(value).forEach(function (k) { copy[k] = dressed(value[k], k); });
+    return copy;
+  }
+  function merged(base, more) {
+    Object.keys(more).forEach(function (k) {
+      var both = base[k] && more[k] && typeof base[k] === "object" && typeof more[k] === "object" && !Array.isArray(more[k]);
+      base[k] = both ? merged(base[k], more[k]) : more[k];
+    });
+    return base;
+  }
+  function axis() {
+    return {
+      gridcolor: "@grid", linecolor: "@rule", zerolinecolor: "@ink-2", zeroline: false, automargin: true,
+      title: { standoff: 12, font: { size: 12, color: "@ink-2" } }, tickfont: { size: 12, color: "@ink-2" }
+    };
+  }
+  function layout(spec) {
+    return dressed(merged({
+      autosize: true, showlegend: false, hovermode: "x unified", paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
+      dragmode: window.matchMedia("(pointer: fine)").matches ? "zoom" : false,
+      margin: { l: 56, r: 12, t: 10, b: 30 }, separators: ".,",
+      font: { family: getComputedStyle(document.body).fontFamily, size: 12.5, color: "@ink" },
+      hoverlabel: { bgcolor: "@paper", bordercolor: "@rule", font: { color: "@ink", size: 12 }, namelength: 40 },
+      xaxis: axis(), yaxis: axis()
+    }, JSON.parse(JSON.stringify(spec.layout))), "");
+  }
+  function draw(chart) {
+    var data = dressed(chart.spec.data, "").map(function (trace) {
+      if (chart.hidden[trace.legendgroup]) trace.visible = false;
+      return trace;
+    });
+    if (!chart.drawn) { chart.node.textContent = ""; chart.drawn = true; chart.node.dataset.drawn = ""; legend(chart); }
+    return window.Plotly.react(chart.node, data, layout(chart.spec), { displayModeBar: false, displaylogo: false, responsive: true, showTips: false });
+  }
+
+  /* legend: buttons, so that it wraps on a phone and answers the keyboard */
+  var SVG = "http://www.w3.org/2000/svg";
+  var GLYPHS = { "triangle-up": "▲", "circle-open": "○", "triangle-down": "▼", circle: "●", diamond: "◆", square: "■" };
+  function shape(tag, values) {
+    var node = document.createElementNS(SVG, tag);
+    Object.keys(values).forEach(function (k) { node.setAttribute(k, values[k]); });
+    return node;
+  }
+  function swatch(trace) {
+    var token = trace.fillcolor || (trace.marker && trace.marker.color) || (trace.line && trace.line.color) || "@ink";
+    var css = "var(--" + (Array.isArray(token) ? "ink-2" : token.slice(1).split("/")[0]) + ")";
+    var svg = shape("svg", { "class": "swatch", viewBox: "0 0 28 8", width: 28, height: 8, "aria-hidden": "true" });
+    svg.style.color = css;
+    if (trace.fillcolor) svg.appendChild(shape("rect", { width: 28, height: 10, y: -1, rx: 2, fill: "currentColor", "fill-opacity": 2 * token.split("/")[1] }));
+    else if (trace.marker) {
+      var text = shape("text", { x: 14, y: 8, "text-anchor": "middle", "font-size": 12, fill: "currentColor" });
+      text.textContent = GLYPHS[trace.marker.symbol] || "●";
+      svg.appendChild(text);
+    } else svg.appendChild(shape("line", { x1: 0, x2: 28, y1: 4, y2: 4, "stroke-dasharray": (trace.line.dash || "none").replace(/px/g, "").replace("solid", "none") }));
+    return svg;
+  }
+  function legend(chart) {
+    var place = document.getElementById(chart.node.id.replace("chart-", "legend-"));
+    chart.spec.data.slice().sort(function (a, b) { return (a.legendrank || 2) - (b.legendrank || 2); }).forEach(function (trace) {
+      if (!place || !trace.showlegend || !trace.legendgroup) return;
+      var button = document.createElement("button");
+      button.type = "button";
+      button.setAttribute("aria-pressed", "true");
+      button.appendChild(swatch(trace));
+      button.appendChild(document.createTextNode(trace.name.replace(/&lt;/g, "<").replace(/&gt;/g, ">").replace(/&amp;/g, "&")));
+      button.addEventListener("click", function () {
+        chart.hidden[trace.legendgroup] = !chart.hidden[trace.legendgroup];
+        button.setAttribute("aria-pressed", String(!chart.hidden[trace.legendgroup]));
+        draw(chart);
+      });
+      place.appendChild(button);
+    });
+  }
+  function redraw() { charts.forEach(function (chart) { if (chart.drawn) draw(chart); }); }
+  function findCharts() {
+    if (!window.Plotly) return;
+    document.querySelectorAll(".chart[data-figure]").forEach(function (node) {
+      var spec = JSON.parse(document.getElementById(node.dataset.figure).textContent);
+      charts.push({ node: node, spec: spec, hidden: {}, drawn: false });
+    });
+    if (!window.IntersectionObserver) { charts.forEach(draw); return; }
+    var watch = new IntersectionObserver(function (entries) {
+      entries.forEach(function (entry) {
+        if (!entry.isIntersecting) return;
+        watch.unobserve(entry.target);
+        charts.forEach(function (chart) { if (chart.node === entry.target && !chart.drawn) draw(chart); });
+      });
+    }, { rootMargin: "300px" });
+    charts.forEach(function (chart) { watch.observe(chart.node); });
+  }
+
+  function themeButton() {
+    var button = document.getElementById("theme");
+    function name() { button.textContent = isDark() ? "Light theme" : "Dark theme"; }
+    button.hidden = false;
+    name();
+    button.addEventListener("click", function () {
+      root.dataset.theme = isDark() ? "light" : "dark";
+      remember(root.dataset.theme);
+      name();
+      redraw();
+    });
+    system.addEventListener("change", function () { name(); redraw(); });
+  }
+
+  /* tables */
+  function cell(row, column) {
+    var node = row.cells[column], value = node.dataset.v;
+    if (value === undefined) return node.textContent.trim().toLowerCase();
+    value = parseFloat(value);
+    return isNaN(value) ? null : value;
+  }
+  function sortable(table) {
+    Array.prototype.forEach.call(table.tHead.rows[0].cells, function (head, column) {
+      if ("still" in head.dataset) return;
+      var button = document.createElement("button");
+      button.type = "button";
+      while (head.firstChild) button.appendChild(head.firstChild);
+      head.appendChild(button);
+      button.addEventListener("click", function () {
+        var down = head.getAttribute("aria-sort") === "ascending";
+        Array.prototype.forEach.call(table.tHead.rows[0].cells, function (other) { other.removeAttribute("aria-sort"); });
+        head.setAttribute("aria-sort", down ? "descending" : "ascending");
+        var body = table.tBodies[0];
+        Array.prototype.slice.call(body.rows).sort(function (a, b) {
+          var x = cell(a, column), y = cell(b, column);
+          if (x === null || y === null) return (x === null) - (y === null);
+          var order = typeof x === "number" && typeof y === "number" ? x - y : String(x).localeCompare(String(y), undefined, { numeric: true });
+          return down ? -order : order;
+        }).forEach(function (row) { body.appendChild(row); });
+      });
+    });
+  }
+  function filterable(bar) {
+    var table = document.getElementById(bar.dataset["for"]), find = bar.querySelector("input"), word = bar.querySelector("select");
+    var rows = Array.prototype.slice.call(table.tBodies[0].rows), count = bar.querySelector("output");
+    function apply() {
+      var text = find.value.trim().toLowerCase(), shown = 0;
+      rows.forEach(function (row) {
+        var named = (row.cells[0].textContent + " " + row.cells[1].textContent).toLowerCase();
+        row.hidden = named.indexOf(text) < 0 || (word.value !== "" && row.dataset.word !== word.value);
+        if (!row.hidden) shown += 1;
+      });
+      count.textContent = shown + " of " + rows.length;
+    }
+    bar.hidden = false;
+    find.addEventListener("input", apply);
+    word.addEventListener("change", apply);
+    apply();
+  }
+  function copyable(box) {
+    var button = document.createElement("button");
+    button.type = "button";
+    button.className = "copy";
+    button.textContent = "Copy";
+    button.addEventListener("click", function () {
+      var range = document.createRange(), selection = window.getSelection(), done = false;
+      range.selectNodeContents(box.querySelector("code"));
+      selection.removeAllRanges();
+      selection.addRange(range);
+      try { done = document.execCommand("copy"); } catch (e) { done = false; }
+      button.textContent = done ? "Copied" : "Selected";
+      setTimeout(function () { button.textContent = "Copy"; }, 1600);
+    });
+    box.appendChild(button);
+  }
+
+  /* paper is white, everything is open and drawn on it */
+  var before = null;
+  window.addEventListener("beforeprint", function () {
+    before = root.dataset.theme || "";
+    root.dataset.theme = "light";
+    document.querySelectorAll("details:not([open])").forEach(function (d) { if (!d.querySelector("pre.long")) { d.open = true; d.dataset.shut = ""; } });
+    charts.forEach(function (chart) {
+      draw(chart);
+      window.Plotly.relayout(chart.node, { autosize: false, width: chart.node.closest(".small-multiples") ? 320 : 660, height: chart.node.clientHeight });
+    });
+  });
+  window.addEventListener("afterprint", function () {
+    if (before) root.dataset.theme = before; else delete root.dataset.theme;
+    document.querySelectorAll("details[data-shut]").forEach(function (d) { d.open = false; delete d.dataset.shut; });
+    redraw();
+  });
+
+  document.addEventListener("DOMContentLoaded", function () {
+    themeButton();
+    document.querySelectorAll("table[data-sortable]").forEach(sortable);
+    document.querySelectorAll(".filter[data-for]").forEach(filterable);
+    document.querySelectorAll(".command").forEach(copyable);
+    findCharts();
+  });
+})();

@@ -1,0 +1,115 @@
+"""Numbers as people read them: typographic minus, signs on percentages, a dash for what is not known.
+
+Fractions come in (0.012) and percentages go out (1.20 %); dates go out as 2024-05-31.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from numbers import Real
+from typing import Any
+
+import pandas as pd
+
+MINUS = "\N{MINUS SIGN}"
+UNKNOWN = "\N{EN DASH}"
+THIN = "\N{NARROW NO-BREAK SPACE}"
+
+
+def known(value: Any) -> bool:
+    """Whether `value` is a finite number."""
+    return isinstance(value, Real) and math.isfinite(value)
+
+
+def number(value: Any, digits: int = 2, sign: bool = False) -> str:
+    """A number with thousands separated, `digits` decimals and, when asked, its sign."""
+    if not known(value):
+        return UNKNOWN
+    rounded = round(float(value), digits) + 0.0
+    text = f"{rounded:{'+' if sign and rounded else ''},.{digits}f}"
+    return text.replace("-", MINUS)
+
+
+def percent(value: Any, digits: int = 2, sign: bool = False) -> str:
+    """A fraction as a percentage."""
+    return number(100 * value, digits, sign) + THIN + "%" if known(value) else UNKNOWN
+
+
+def skill(value: Any) -> str:
+    """A relative skill with its sign."""
+    return percent(value, 2, sign=True)
+
+
+def interval(low: Any, high: Any, digits: int = 2) -> str:
+    """An interval of fractions in percent, without the unit: [−0.60, +1.30]."""
+    if not (known(low) and known(high)):
+        return ""
+    return f"[{number(100 * low, digits, True)}, {number(100 * high, digits, True)}]"
+
+
+def pvalue(value: Any) -> str:
+    """A p value; small ones as a bound."""
+    if not known(value):
+        return UNKNOWN
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def price(value: Any) -> str:
+    """A price with the decimals its size asks for."""
+    if not known(value):
+        return UNKNOWN
+    size = abs(value)
+    digits = 2 if size >= 10 else 4 if size >= 0.1 else 6
+    return number(value, digits)
+
+
+def day(value: Any) -> str:
+    """A date as 2024-05-31."""
+    try:
+        stamp = pd.Timestamp(value)
+    except (ValueError, TypeError):
+        return str(value)
+    return UNKNOWN if pd.isna(stamp) else str(stamp.date())
+
+
+def moment(value: str) -> str:
+    """A timestamp to the minute where `value` is one, otherwise the text as it stands."""
+    try:
+        stamp = pd.Timestamp(value)
+    except (ValueError, TypeError):
+        return value
+    return value if pd.isna(stamp) else stamp.strftime("%Y-%m-%d %H:%M") + (" UTC" if stamp.tzinfo else "")
+
+
+def duration(seconds: Any) -> str:
+    """Seconds as people say them."""
+    if not known(seconds):
+        return str(seconds)
+    if seconds < 90:
+        return f"{seconds:.1f}{THIN}s"
+    return f"{int(seconds // 60)}{THIN}min {int(seconds % 60)}{THIN}s"
+
+
+def typeset(text: str) -> str:
+    """Text from elsewhere with a true minus before numbers and no line break before a percent sign."""
+    return re.sub(r"(?<=\d) %", THIN + "%", re.sub(r"(?<![\w.-])-(?=\d)", MINUS, text))
+
+
+def count(many: int, noun: str) -> str:
+    """`3 tickers`, `1 ticker`."""
+    return f"{many:,} {noun}{'' if many == 1 else 's'}"
+
+
+FILTERS = {
+    "number": number,
+    "percent": percent,
+    "skill": skill,
+    "pvalue": pvalue,
+    "price": price,
+    "day": day,
+    "moment": moment,
+    "duration": duration,
+    "typeset": typeset,
+}
+"""What the templates may call by name."""

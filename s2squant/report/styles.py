@@ -1,0 +1,84 @@
+"""How each model looks everywhere: its name, its colour (a CSS variable of report.css) and its line.
+
+Hues are Okabe and Ito's (2008), told apart by people with colour-blindness; the line's dash says the same again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Dash = Literal["solid", "dot", "dash", "longdash", "dashdot", "longdashdot"]
+
+STROKES: dict[Dash, str] = {
+    "solid": "none",
+    "dot": "1.5 3",
+    "dash": "5 3",
+    "longdash": "9 3",
+    "dashdot": "6 2.5 1.5 2.5",
+    "longdashdot": "9 2.5 1.5 2.5",
+}
+"""The SVG dash array of each line style."""
+
+
+@dataclass(frozen=True)
+class Style:
+    """Label, colour token and dash of one model."""
+
+    label: str
+    colour: str
+    dash: Dash
+
+    @property
+    def stroke(self) -> str:
+        """The dash as SVG writes it."""
+        return STROKES[self.dash]
+
+    @property
+    def pattern(self) -> str:
+        """The dash as plotly writes it."""
+        return pattern(self.dash)
+
+
+def pattern(dash: Dash) -> str:
+    """A line style for plotly, in the lengths the legends and tables use: `5px,3px`."""
+    return "solid" if dash == "solid" else ",".join(f"{length}px" for length in STROKES[dash].split())
+
+
+STYLES: dict[str, Style] = {
+    "historical_simulation": Style("Historical simulation", "m-grey", "solid"),
+    "random_walk": Style("Random walk", "m-grey", "dot"),
+    "ewma_t": Style("EWMA, Student t", "m-yellow", "dash"),
+    "garch_t": Style("GARCH, Student t", "m-orange", "dash"),
+    "gjr_t": Style("GJR-GARCH, Student t", "m-purple", "dashdot"),
+    "anchor": Style("Anchor", "m-vermillion", "longdash"),
+    "seq2seq_per_ticker": Style("Seq2seq, per ticker", "m-green", "solid"),
+    "seq2seq_pooled": Style("Seq2seq, pooled", "m-sky", "longdashdot"),
+    "seq2seq_adapted": Style("Seq2seq, adapted", "m-green", "dot"),
+    "blend": Style("Blend", "m-blue", "solid"),
+    "buy_and_hold": Style("Buy and hold", "m-grey", "dash"),
+}
+
+
+def style(model: str) -> Style:
+    """The style of a model; one that is not listed is shown by its own name."""
+    return STYLES.get(model) or Style(model.replace("_", " ").capitalize(), "m-black", "dot")
+
+
+def label(model: str) -> str:
+    """The name people read."""
+    return style(model).label
+
+
+def inline(model: str) -> str:
+    """The name inside a sentence: lower case unless it is an abbreviation."""
+    name = label(model)
+    return name if name[1:2].isupper() else name[:1].lower() + name[1:]
+
+
+WORDS = {
+    "better": ("better", "Better than the reference", "▲"),
+    "no evidence": ("none", "No evidence of skill", "●"),
+    "worse": ("worse", "Worse than the reference", "▼"),
+}
+"""CSS class, badge text and glyph of each verdict word."""
