@@ -123,7 +123,7 @@ class DecoderSpec(Part):
 
     kind: Literal["recurrent", "mlp"] = "recurrent"
     context: Literal["initial", "every_step"] = "every_step"
-    width: int = Field(64, ge=1, description="units of the last hidden layer")
+    width: int = Field(32, ge=1, description="units of the last hidden layer")
     dropout: float = Field(0.1, ge=0, lt=1)
 
     @model_validator(mode="after")
@@ -175,7 +175,7 @@ class PerTickerSpec(Part):
 class PooledSpec(Part):
     """One net for all tickers of a market."""
 
-    steps: int = Field(200, ge=1)
+    steps: int = Field(300, ge=1)
     batch: int = Field(32, ge=1)
     seeds: int = Field(2, ge=1)
 

@@ -186,8 +186,8 @@ class RunFolder:
 
     def save_part(self, key: str, forecasts: pd.DataFrame, training: pd.DataFrame, facts: Mapping[str, Any]) -> None:
         """Keep a job's result; its done mark is written last."""
-        self.write_table(self.part(key, "forecasts.parquet"), forecasts)
-        self.write_table(self.part(key, "training.parquet"), training)
+        _write_parquet(self.part(key, "forecasts.parquet"), forecasts)
+        _write_parquet(self.part(key, "training.parquet"), training)
         write_atomic(self.part(key, "done.json"), lambda at: _text(at, json.dumps(dict(facts))))
 
     def read_part(self, key: str) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
@@ -196,9 +196,9 @@ class RunFolder:
         forecasts = pd.read_parquet(self.part(key, "forecasts.parquet"))
         return forecasts, pd.read_parquet(self.part(key, "training.parquet")), facts
 
-    def write_table(self, path: Path | str, table: pd.DataFrame) -> None:
+    def write_table(self, name: str, table: pd.DataFrame) -> None:
         """Write a table as parquet, inside the folder."""
-        write_atomic(self.path / path, lambda at: table.to_parquet(at, index=False, compression="zstd"))
+        _write_parquet(self.path / name, table)
 
     def write_text(self, name: str, text: str) -> None:
         """Write a text file, inside the folder."""
@@ -218,6 +218,10 @@ class RunFolder:
         self.write_text("manifest.json", json.dumps(dict(manifest), indent=1, sort_keys=True) + "\n")
         shutil.rmtree(self.path / "work", ignore_errors=True)
         self.release()
+
+
+def _write_parquet(path: Path, table: pd.DataFrame) -> None:
+    write_atomic(path, lambda at: table.to_parquet(at, index=False, compression="zstd"))
 
 
 def _text(path: Path, text: str) -> None:

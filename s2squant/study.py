@@ -104,7 +104,7 @@ def open_run(
     tag = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:6]
     folder = RunFolder(out) if out is not None else RunFolder.fresh(flow, tag)
     folder.claim(identity)
-    order = {t: n for n, t in enumerate([*histories, *loaded.refused])}
+    order = {t: n for n, t in enumerate([*(h.ticker for h in loaded.histories), *loaded.refused])}
     inputs = Inputs(experiment, panels, folds, sessions, folder)
     tickers = tuple(sorted(reports.values(), key=lambda r: order[r.ticker]))
     return Run(inputs, tickers, histories, workers=workers, command=command, seconds=time.perf_counter() - started)

@@ -135,7 +135,7 @@ def estimate(returns_T: Floats, leverage: bool, mean: Literal["constant", "zero"
 
 def _solutions(scaled_T: Floats, leverage: bool, mean: Literal["constant", "zero"]) -> Iterator[tuple[float, ...]]:
     """Yield mean, omega, alpha, gamma, beta, nu of each start from which `arch` converges, its own start first."""
-    drift = "Constant" if mean == "constant" else "Zero"
+    drift: Literal["Constant", "Zero"] = "Constant" if mean == "constant" else "Zero"
     model = arch_model(scaled_T, mean=drift, vol="GARCH", p=1, o=int(leverage), q=1, dist="t", rescale=False)
     shapes = ((0.05, 0.90, 6.0), (0.10, 0.80, 4.0), (0.02, 0.97, 10.0))
     starts = [

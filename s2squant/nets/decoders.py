@@ -1,5 +1,7 @@
 """Decoders over the horizon: from one summary a hidden vector for every step ahead.
 
+Steps come first, (H, N, K): the kernels want them so, and the head then works step by step.
+
 Shape legend: N origins, H steps, K hidden units, D units handed to the head.
 """
 
@@ -27,18 +29,18 @@ class RecurrentDecoder(nn.Module):
         super().__init__()
         self.reads_context = spec.context == "every_step"
         self.register_buffer("steps_H2", step_inputs(horizon), persistent=False)
-        self.rnn = recurrent(cell, 2 + (hidden if self.reads_context else 0), hidden, 1)
+        self.rnn = recurrent(cell, 2 + (hidden if self.reads_context else 0), hidden, 1, batch_first=False)
         self.width = hidden
 
     def forward(self, summary_NK: Tensor) -> Tensor:
         n, h = len(summary_NK), len(self.steps_H2)
-        inputs = self.steps_H2.to(summary_NK.dtype).expand(n, h, 2)
+        inputs = self.steps_H2.to(summary_NK.dtype)[:, None].expand(h, n, 2)
         if self.reads_context:
-            inputs = torch.cat([inputs, summary_NK[:, None].expand(n, h, -1)], dim=2)
+            inputs = torch.cat([inputs, summary_NK.expand(h, n, -1)], dim=2)
         first = summary_NK[None].contiguous()
         start = (first, torch.zeros_like(first)) if isinstance(self.rnn, nn.LSTM) else first
-        hidden_NHK, _ = self.rnn(inputs, start)
-        return torch.as_tensor(hidden_NHK)
+        hidden_HNK, _ = self.rnn(inputs, start)
+        return torch.as_tensor(hidden_HNK)
 
 
 class MlpDecoder(nn.Module):
@@ -55,7 +57,7 @@ class MlpDecoder(nn.Module):
 
     def forward(self, summary_NK: Tensor) -> Tensor:
         steps = self.from_step(self.steps_H2.to(summary_NK.dtype))
-        return nn.functional.gelu(self.from_summary(summary_NK)[:, None] + steps)
+        return nn.functional.gelu(self.from_summary(summary_NK) + steps[:, None])
 
 
 def make_decoder(spec: DecoderSpec, cell: str, hidden: int, horizon: int) -> RecurrentDecoder | MlpDecoder:

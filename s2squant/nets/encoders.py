@@ -11,15 +11,15 @@ from s2squant.config import EncoderSpec
 from s2squant.nets.memory import Memory
 
 
-def recurrent(cell: str, inputs: int, hidden: int, layers: int) -> nn.LSTM | nn.GRU | nn.RNN:
-    """One fused recurrent stack, batch first."""
+def recurrent(cell: str, inputs: int, hidden: int, layers: int, *, batch_first: bool) -> nn.LSTM | nn.GRU | nn.RNN:
+    """One fused recurrent stack."""
     match cell:
         case "lstm":
-            return nn.LSTM(inputs, hidden, layers, batch_first=True)
+            return nn.LSTM(inputs, hidden, layers, batch_first=batch_first)
         case "gru":
-            return nn.GRU(inputs, hidden, layers, batch_first=True)
+            return nn.GRU(inputs, hidden, layers, batch_first=batch_first)
         case "rnn":
-            return nn.RNN(inputs, hidden, layers, batch_first=True)
+            return nn.RNN(inputs, hidden, layers, batch_first=batch_first)
     raise ValueError(f"no recurrent cell {cell!r}")
 
 
@@ -28,7 +28,7 @@ class RecurrentEncoder(nn.Module):
 
     def __init__(self, spec: EncoderSpec, inputs: int) -> None:
         super().__init__()
-        self.rnn = recurrent(spec.cell, inputs, spec.hidden, spec.layers)
+        self.rnn = recurrent(spec.cell, inputs, spec.hidden, spec.layers, batch_first=True)
 
     def forward(self, past_BLF: Tensor) -> Memory:
         states_BLK, _ = self.rnn(past_BLF)

@@ -10,6 +10,8 @@ Shape legend: N origins, H steps, Q levels, D units of the decoder.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -53,22 +55,39 @@ class QuantileHead(nn.Module):
         self.register_buffer("bounds_H5", bounds, persistent=False)
         self.register_buffer("basis_5Q", shape_basis(levels_Q.double()).float(), persistent=False)
 
-    def forward(self, hidden_NHD: Tensor) -> Tensor:
-        """Quantiles (N, H, Q) in anchor units; not sorted, the score does not need it and the forecast sorts."""
-        hidden_NHD = nn.functional.gelu(self.hidden(hidden_NHD))
+    def forward(self, hidden_HND: Tensor) -> Tensor:
+        """Quantiles (H, N, Q) in anchor units; not sorted, the score does not need it and the forecast sorts.
+
+        One matrix product a step: (N, 6) coefficients times the table and the basis (6, Q).
+        """
+        hidden_HND = nn.functional.gelu(self.hidden(hidden_HND))
         if self.training and self.dropout > 0:  # one mask an origin, shared by its steps (Gal and Ghahramani 2016)
-            kept_N1D = hidden_NHD.new_ones(len(hidden_NHD), 1, hidden_NHD.shape[2])
-            hidden_NHD = hidden_NHD * nn.functional.dropout(kept_N1D, self.dropout)
-        z_NH6 = self.corrections(hidden_NHD).float()
-        stretch_NH = torch.exp(self.log_scale_bound * torch.tanh(z_NH6[..., 0] / self.log_scale_bound))
-        shift_NHQ = (torch.tanh(z_NH6[..., 1:]) * self.bounds_H5) @ self.basis_5Q
-        return torch.addcmul(shift_NHQ, self.table, stretch_NH[..., None])
+            kept_ND = hidden_HND.new_ones(hidden_HND.shape[1:])
+            hidden_HND = hidden_HND * nn.functional.dropout(kept_ND, self.dropout)
+        z_HN6 = self.corrections(hidden_HND).float()
+        stretch_HN1 = torch.exp(self.log_scale_bound * torch.tanh(z_HN6[..., :1] / self.log_scale_bound))
+        bent_HN6 = torch.cat([stretch_HN1, torch.tanh(z_HN6[..., 1:]) * self.bounds_H5[:, None]], dim=2)
+        shapes_H6Q = torch.cat([self.table[:, None], self.basis_5Q.expand(len(self.table), -1, -1)], dim=1)
+        return torch.bmm(bent_HN6, shapes_H6Q)
 
 
-def pinball(y_NH: Tensor, quantiles_NHQ: Tensor, levels_Q: Tensor) -> Tensor:
-    """Mean pinball loss over origins, steps and levels (Koenker and Bassett 1978).
+class _Pinball(torch.autograd.Function):
+    """The loss and its slope in one pass over the quantiles; autograd's own graph takes three times as many."""
 
-    Written as p u + relu(-u), with u = y - q: one pass fewer than the textbook maximum.
-    """
-    miss = y_NH[..., None] - quantiles_NHQ
-    return (levels_Q * miss).mean() + nn.functional.relu(-miss).mean()
+    @staticmethod
+    def forward(ctx: Any, quantiles: Tensor, y: Tensor, levels_Q: Tensor) -> Tensor:
+        over = quantiles - y[..., None]
+        slope = (over > 0).to(over.dtype) - levels_Q
+        ctx.save_for_backward(slope)
+        return torch.dot(over.flatten(), slope.flatten()) / over.numel()
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        (slope,) = ctx.saved_tensors
+        return slope * (grads[0] / slope.numel()), None, None
+
+
+def pinball(y: Tensor, quantiles: Tensor, levels_Q: Tensor) -> Tensor:
+    """Mean pinball loss over origins, steps and levels (Koenker and Bassett 1978); `quantiles` is `y` by levels."""
+    loss: Tensor = _Pinball.apply(quantiles, y, levels_Q)  # type: ignore[no-untyped-call]
+    return loss

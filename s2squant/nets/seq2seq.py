@@ -27,7 +27,7 @@ class Seq2Seq(nn.Module):
         )
 
     def forward(self, past_BLF: Tensor, positions_P: Tensor) -> Tensor:
-        """Quantiles (B P, H, Q) of the cumulative return after each position, in units of the anchor's deviation."""
+        """Quantiles (H, B P, Q) of the cumulative return after each position, in units of the anchor's deviation."""
         states_BLK = self.encoder(past_BLF).states_BLK
         summary_NK = states_BLK[:, positions_P].flatten(0, 1)
         return torch.as_tensor(self.head(self.decoder(summary_NK)))
@@ -36,4 +36,5 @@ class Seq2Seq(nn.Module):
     def forecast(self, past_NLF: Tensor) -> Tensor:
         """Quantiles (N, H, Q) after the last bar of each window, ordered."""
         memory = self.encoder(past_NLF)
-        return torch.sort(self.head(self.decoder(memory.summary_BK)), dim=2).values
+        quantiles_HNQ = self.head(self.decoder(memory.summary_BK))
+        return torch.sort(quantiles_HNQ.transpose(0, 1), dim=2).values

@@ -39,7 +39,7 @@ def train(
     draw = torch.Generator().manual_seed(seed)
     horizon = data.deviation_RH.shape[1]
     back = torch.arange(1 - spec.chunk, 1)
-    ahead = torch.arange(1, horizon + 1)
+    ahead_H1 = torch.arange(1, horizon + 1)[:, None]
     matrices = [p for p in net.parameters() if p.ndim > 1 and p is not net.head.table]
     others = [p for p in net.parameters() if p.ndim <= 1 or p is net.head.table]
     groups = [{"params": matrices, "weight_decay": spec.weight_decay}, {"params": others, "weight_decay": 0.0}]
@@ -55,11 +55,11 @@ def train(
             ends_B = data.chunk_ends[torch.randint(len(data.chunk_ends), (batch,), generator=draw)]
             positions = torch.randperm(spec.chunk - spec.warm, generator=draw)[: spec.positions] + spec.warm
             rows_N = (ends_B[:, None] + back[positions]).flatten()
-            target = data.log_price_R[rows_N[:, None] + ahead] - data.log_price_R[rows_N][:, None]
-            y_NH = target.float() / data.deviation_RH[rows_N]
+            target_HN = data.log_price_R[rows_N + ahead_H1] - data.log_price_R[rows_N]
+            y_HN = target_HN.float() / data.deviation_RH[rows_N].T
             with torch.autocast("cpu", torch.bfloat16, enabled=spec.bf16):
                 quantiles = net(data.inputs_RF[ends_B[:, None] + back], positions)
-            loss = pinball(y_NH, quantiles, levels_Q)
+            loss = pinball(y_HN, quantiles, levels_Q)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(net.parameters(), spec.clip)

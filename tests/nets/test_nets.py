@@ -27,10 +27,13 @@ def net(spec: Seq2SeqSpec | None = None, seed: int = 0) -> Seq2Seq:
 
 
 def test_pinball_is_the_textbook_maximum():
-    y, q = torch.randn(7, H), torch.randn(7, H, 39)
+    y, q = torch.randn(7, H), torch.randn(7, H, 39, requires_grad=True)
     miss = y[..., None] - q
     expected = torch.maximum(LEVELS * miss, (LEVELS - 1) * miss).mean()
-    assert pinball(y, q, LEVELS).item() == pytest.approx(expected.item(), rel=1e-6)
+    found = pinball(y, q, LEVELS)
+    assert found.item() == pytest.approx(expected.item(), rel=1e-6)
+    slopes = [torch.autograd.grad(3 * loss, q)[0] for loss in (expected, found)]
+    assert torch.allclose(*slopes, atol=1e-9)
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
@@ -51,10 +54,10 @@ def test_many_positions_equal_one_forecast_each():
         for parameter in model.parameters():
             parameter.add_(0.3 * torch.randn_like(parameter))
     past, positions = torch.randn(4, 40, 5), torch.tensor([9, 39, 20])
-    forked = torch.sort(model(past, positions), dim=2).values.view(4, 3, H, 39)
+    forked = torch.sort(model(past, positions), dim=2).values.view(H, 4, 3, 39)
     for p, position in enumerate(positions):
         alone = model.forecast(past[:, : position + 1])
-        assert torch.allclose(forked[:, p], alone, atol=1e-5)
+        assert torch.allclose(forked[:, :, p].transpose(0, 1), alone, atol=1e-5)
 
 
 @pytest.mark.parametrize("context", ["initial", "every_step"])
@@ -71,27 +74,27 @@ def test_the_fused_decoder_equals_a_loop_of_cells(context):
         inputs = torch.cat([known, summary], dim=1) if context == "every_step" else known
         h, c = cell(inputs, (h, c))
         states.append(h)
-    assert torch.allclose(decoder(summary), torch.stack(states, dim=1), atol=1e-9)
+    assert torch.allclose(decoder(summary), torch.stack(states), atol=1e-9)
 
 
 def test_the_context_at_every_step_reaches_every_step():
     model = RecurrentDecoder(DecoderSpec(), "lstm", 8, H)
     summary = torch.randn(1, 8, requires_grad=True)
     for step in range(H):
-        (gradient,) = torch.autograd.grad(model(summary)[0, step].sum(), summary)
+        (gradient,) = torch.autograd.grad(model(summary)[step, 0].sum(), summary)
         assert gradient.abs().sum() > 0
 
 
 def test_an_untrained_head_is_its_table_and_bounds_hold():
     spec = HeadSpec()
     head = QuantileHead(spec, 8, 16, 0.0, table(), LEVELS).eval()
-    hidden = torch.randn(9, H, 8)
-    assert torch.equal(head(hidden), table().expand(9, H, 39))
+    hidden = torch.randn(H, 9, 8)
+    assert torch.equal(head(hidden), table()[:, None].expand(H, 9, 39))
     with torch.no_grad():
         head.corrections.weight.normal_(0, 100)
     steps = torch.arange(1, H + 1)[:, None]
     middle = head(hidden)[..., 19]
-    limit = spec.location_bound / steps.T + spec.spread_bound * 0.25 + spec.shape_bound * 0.2
+    limit = spec.location_bound / steps + spec.spread_bound * 0.25 + spec.shape_bound * 0.2
     assert (middle.abs() <= limit + 1e-6).all()
     width = head(hidden)[..., -1] - head(hidden)[..., 0]
     most = np.exp(spec.log_scale_bound) * 3.92 + 2 * (0.3 / 1 + 0.3 * 0.25 + 0.1 * 2)
