@@ -147,7 +147,7 @@ class TrainingSpec(Part):
 
     chunk: int = Field(200, ge=20, description="bars encoded in one pass")
     warm: int = Field(50, ge=0, description="first bars of a chunk, never decoded from")
-    positions: int = Field(24, ge=1, description="positions decoded from in each chunk")
+    positions: int = Field(12, ge=1, description="positions decoded from in each chunk")
     lr: float = Field(2e-3, gt=0)
     weight_decay: float = Field(1e-2, ge=0, description="on matrices only")
     ema: float = Field(0.98, ge=0, lt=1)
@@ -167,7 +167,7 @@ class TrainingSpec(Part):
 class PerTickerSpec(Part):
     """Own weights for each ticker, trained from scratch on its own bars."""
 
-    steps: int = Field(100, ge=1)
+    steps: int = Field(200, ge=1)
     batch: int = Field(8, ge=1, description="chunks in a step")
     seeds: int = Field(1, ge=1, description="nets averaged")
 

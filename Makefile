@@ -1,0 +1,42 @@
+# `make help` lists the targets. Each sets up .venv by itself, once; it is done again when pyproject.toml or
+# constraints.txt changes. PYTHON=... chooses the interpreter, ARGS="..." goes on to the backtest or to pytest.
+
+PYTHON ?= $(shell for v in 3.11 3.12 3.13; do command -v python$$v && exit; done; echo python3)
+ARGS ?=
+BIN := .venv/bin
+READY := .venv/.ready
+
+.DELETE_ON_ERROR:
+.PHONY: help backtest test slow check format clean
+
+help:  ## this list
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
+
+backtest: $(READY)  ## run the backtest under Prefect and write its report; "Error 3" means some tickers have no result
+	$(BIN)/python flows/backtest.py $(ARGS)
+
+test: $(READY)  ## the fast tests
+	$(BIN)/python -m pytest $(ARGS)
+
+slow: $(READY)  ## the tests that take minutes
+	$(BIN)/python -m pytest -m slow $(ARGS)
+
+check: $(READY)  ## style, format and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(READY)  ## put the source in order
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:  ## remove .venv and every cache; reports and data stay
+	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find s2squant flows tests benchmarks data -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
+		{ echo "s2squant needs Python 3.11 to 3.13; $(PYTHON) is not. Name one: make PYTHON=python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@

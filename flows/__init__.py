@@ -1,0 +1,1 @@
+"""The same runs under Prefect; the only files that import it."""

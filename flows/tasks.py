@@ -1,0 +1,51 @@
+"""The tasks: one call each. What they get is a bound method, so that Prefect neither hashes nor copies a run.
+
+Their threads only wait. Training happens in the run's own processes: seeds are global to a process, and threads that
+trained side by side would change each other's numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from prefect import task
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.states import Completed
+
+from s2squant.records import Study
+from s2squant.screen import dropped, summary
+from s2squant.study import Job, JobResult
+
+
+@task(task_run_name="{job.key}", cache_policy=NO_CACHE, persist_result=False)
+def execute(work: Callable[[Job], JobResult], job: Job) -> JobResult:
+    """Do one job; a ticker's failure is a named state, and the others go on."""
+    result = work(job)
+    if result.status == "failed":  # Prefect hands on the state's data
+        return Completed(name="TickerFailed", message=result.reason, data=result)  # type: ignore[return-value]
+    return result
+
+
+@task(cache_policy=NO_CACHE, persist_result=False)
+def finish(work: Callable[[], Study]) -> Study:
+    """Scores, verdicts, report and manifest."""
+    return work()
+
+
+def publish(folder: Path, study: Study) -> None:
+    """Leave the verdict as one markdown artifact and the leaderboard as one table artifact."""
+    create_markdown_artifact(key="backtest", markdown=markdown(folder, study), description=study.run_id)
+    create_table_artifact(key="leaderboard", table=summary(folder, study)["leaderboard"], description=study.run_id)
+
+
+def markdown(folder: Path, study: Study) -> str:
+    """The verdict, the first rows of the leaderboard, who dropped out, and where the report is."""
+    rows = [
+        f"| {row['model']} | {row['crps']:.4f} | {100 * row['skill']:+.2f} % |"
+        for row in study.leaderboard.head(5).to_dict("records")
+    ]
+    table = ["| model | CRPS, % | skill |", "|---|---|---|", *rows]
+    out = [f"- {what} {ticker}: {why}" for what, reasons in dropped(study).items() for ticker, why in reasons.items()]
+    return "\n".join([f"**{study.sentence}**", "", *table, "", *out, "", f"Report: `{folder / 'index.html'}`"])
