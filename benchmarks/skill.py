@@ -45,9 +45,7 @@ def main() -> None:
     cutoffs = days[first : len(days) - HORIZON : EVERY]
     past = panel.until(options.fit_to)
     rows = np.arange(len(past.dates))
-    rows = rows[
-        (past.bar_number(rows) >= experiment.forecasters.anchor.warmup) & (past.bars_left(rows) >= HORIZON)
-    ]
+    rows = rows[(past.bar_number(rows) >= experiment.forecasters.anchor.warmup) & (past.bars_left(rows) >= HORIZON)]
     test = np.flatnonzero(np.isin(panel.dates, cutoffs))
     forecasts: list[Forecast] = []
 
@@ -97,7 +95,9 @@ def report(frame: pd.DataFrame, experiment: Experiment, markets: dict[str, str])
     """Skill against GARCH-t and GJR-t, share of stocks won, coverage."""
     losses = score(frame)
     kinds = {m: "baseline" if m in ("historical_simulation", "garch_t", "gjr_t") else "network" for m in losses.models}
-    print(f"\n{'model':22} {'CRPS %':>7}  {'vs GARCH-t':>16} {'won':>4}  {'vs GJR-t':>16} {'won':>4}  coverage 50/80/95")
+    print(
+        f"\n{'model':22} {'CRPS %':>7}  {'vs GARCH-t':>16} {'won':>4}  {'vs GJR-t':>16} {'won':>4}  coverage 50/80/95"
+    )
     tables = {}
     for reference in ("garch_t", "gjr_t"):
         spec = experiment.verdict.model_copy(update={"reference": reference})
@@ -107,7 +107,8 @@ def report(frame: pd.DataFrame, experiment: Experiment, markets: dict[str, str])
     for model, row in tables["garch_t"].iterrows():
         other = tables["gjr_t"].loc[model]
         against = [
-            f"{100 * r['skill']:+6.2f} % ({100 * (r['skill_high'] - r['skill']) / 2:.2f}) {r['won']:4.2f}" for r in (row, other)
+            f"{100 * r['skill']:+6.2f} % ({100 * (r['skill_high'] - r['skill']) / 2:.2f}) {r['won']:4.2f}"
+            for r in (row, other)
         ]
         cover = "/".join(f"{100 * row[f'coverage_{c}']:.1f}" for c in (50, 80, 95))
         print(f"{model:22} {row['crps']:7.4f}  {against[0]:>21}  {against[1]:>21}  {cover}")

@@ -75,7 +75,9 @@ def lstm_flop(steps: int, inputs: int, hidden: int) -> float:
     return 3 * steps * 8 * hidden * (inputs + hidden)
 
 
-def forked_rate(hidden: int, kind: str, positions: int, chunk: int, batch: int, *, bf16: bool = False) -> tuple[float, float]:
+def forked_rate(
+    hidden: int, kind: str, positions: int, chunk: int, batch: int, *, bf16: bool = False
+) -> tuple[float, float]:
     """Windows a second of our training loop with the full quantile head, and the GFLOP/s of its LSTMs."""
     spec = Seq2SeqSpec(
         encoder=EncoderSpec(hidden=hidden),
@@ -87,7 +89,9 @@ def forked_rate(hidden: int, kind: str, positions: int, chunk: int, batch: int, 
     price = torch.randn(ROWS).double().cumsum(0)
     data = Resident(torch.randn(ROWS, INPUTS), torch.ones(ROWS, HORIZON), price, torch.arange(chunk, ROWS - HORIZON))
     steps = 4
-    spent = seconds(lambda: train(net, data, spec.training, LEVELS_Q, steps=steps, batch=batch, lr=1e-3, seed=0)) / steps
+    spent = (
+        seconds(lambda: train(net, data, spec.training, LEVELS_Q, steps=steps, batch=batch, lr=1e-3, seed=0)) / steps
+    )
     flop = lstm_flop(batch * chunk, INPUTS, hidden)
     flop += lstm_flop(batch * positions * HORIZON, 2 + hidden, hidden) if kind == "lstm" else 0
     return batch * positions / spent, flop / spent / 1e9
@@ -101,7 +105,9 @@ def main() -> None:
     print(f"{'hidden':>6}  {'loop':44} {'windows/s':>10} {'x windowed':>10} {'GFLOP/s':>8} {'of sgemm':>8}")
     for hidden in (32, 64):
         base, speed = windowed_rate(hidden)
-        print(f"{hidden:>6}  {'windowed nn.LSTM, 60 in, 20 out, batch 64':44} {base:>10,.0f} {1:>10.1f} {speed:>8.0f} {speed / top:>8.0%}")
+        print(
+            f"{hidden:>6}  {'windowed nn.LSTM, 60 in, 20 out, batch 64':44} {base:>10,.0f} {1:>10.1f} {speed:>8.0f} {speed / top:>8.0%}"
+        )
         cases = (
             ("forked, LSTM decoder, our default", "lstm", 24, 200, 32, False),
             ("the same under bf16 autocast", "lstm", 24, 200, 32, True),
@@ -111,7 +117,10 @@ def main() -> None:
         )
         for label, kind, positions, chunk, batch, bf16 in cases:
             rate, speed = forked_rate(hidden, kind, positions, chunk, batch, bf16=bf16)
-            print(f"{hidden:>6}  {label:44} {rate:>10,.0f} {rate / base:>10.1f} {speed:>8.0f} {speed / top:>8.0%}", flush=True)
+            print(
+                f"{hidden:>6}  {label:44} {rate:>10,.0f} {rate / base:>10.1f} {speed:>8.0f} {speed / top:>8.0%}",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import threading
 import time
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import resource_tracker
 from queue import LifoQueue
 
 from s2squant.work import Inputs, Job, perform
@@ -18,6 +20,7 @@ from s2squant.work import Inputs, Job, perform
 _inputs: list[Inputs] = []
 ATTEMPTS = 2
 """How often a job is tried whose process was killed under it."""
+ENDED = "the run was ended"
 
 
 class InlinePool:
@@ -26,14 +29,17 @@ class InlinePool:
     def __init__(self, inputs: Inputs) -> None:
         self._inputs = inputs
         self._lock = threading.Lock()
+        self._closed = False
 
     def perform(self, job: Job) -> str:
         """Carry out a job; returns why it failed, or an empty text."""
         with self._lock:
-            return _attempt(self._inputs, job)
+            return ENDED if self._closed else _attempt(self._inputs, job)
 
-    def close(self, *, cancel: bool = False) -> None:
-        """Nothing to end."""
+    def close(self, *, cancel: bool = False) -> None:  # noqa: ARG002 (a job under way cannot be ended)
+        """Wait for the job under way; no other is carried out."""
+        with self._lock:
+            self._closed = True
 
 
 class WorkerPool:
@@ -55,9 +61,9 @@ class WorkerPool:
             for _ in range(ATTEMPTS):
                 lane = lane or self._start_lane()
                 if lane is None:
-                    return "the run was ended"
+                    return ENDED
                 try:
-                    return lane.submit(_perform, job).result()
+                    return _submit(lane, job).result()
                 except BrokenProcessPool:
                     self._drop(lane)
                     lane = None
@@ -93,6 +99,19 @@ class WorkerPool:
         with self._lock:
             self._started.discard(broken)
         broken.shutdown(wait=False, cancel_futures=True)
+
+
+def _submit(lane: ProcessPoolExecutor, job: Job) -> Future[str]:
+    """Hand a job over; a worker that this starts is deaf to Ctrl-C, which is for the run to act on.
+
+    Were it to die half started, the run would wait for ever on a pipe that it holds open itself.
+    """
+    resource_tracker.ensure_running()  # it would unblock the signal again if it were first started below
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # inherited by a worker started here
+    try:
+        return lane.submit(_perform, job)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _start(inputs: Inputs, parent: int) -> None:

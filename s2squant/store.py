@@ -52,24 +52,23 @@ def safe_name(key: str) -> str:
 
 
 def save_state(path: Path, state: State) -> None:
-    """Write a fitted forecaster's state as one safetensors file with its plain values as JSON in the header."""
+    """Write a state as one safetensors file, its plain values as JSON in the header; equal states, equal bytes."""
     meta = json.dumps(dict(state.meta), sort_keys=True)
     arrays = {name: array.copy(order="C") for name, array in state.arrays.items()}
-    header = {"s2squant": meta, "sha256": _fingerprint(meta, arrays)}
-    write_atomic(path, lambda at: save_file(arrays, at, metadata=header))
+    header = json.dumps({"meta": meta, "sha256": _fingerprint(meta, arrays)})  # one entry: safetensors shuffles several
+    write_atomic(path, lambda at: save_file(arrays, at, metadata={"s2squant": header}))
 
 
 def load_state(path: Path) -> State:
     """Read a state back; raises CheckpointError when the file is missing, damaged or not ours."""
     try:
         with safe_open(path, framework="numpy") as stored:
-            header = stored.metadata() or {}
-            meta = header["s2squant"]
+            header = json.loads((stored.metadata() or {})["s2squant"])
             arrays = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
-        if header["sha256"] != _fingerprint(meta, arrays):
+        if header["sha256"] != _fingerprint(header["meta"], arrays):
             raise ValueError("its contents were changed")
-        return State(arrays, json.loads(meta))
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        return State(arrays, json.loads(header["meta"]))
+    except (SafetensorError, OSError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path.name}: not a readable model file ({error or type(error).__name__})") from None
 
 

@@ -159,7 +159,7 @@ class Run:
         self._failed_markets: dict[str, str] = {}
         self._seconds: dict[str, float] = {}
         jobs = sum(len(stage) for stage in self.stages)
-        self.workers = max(1, min(workers or os.cpu_count() or 1, jobs))
+        self.workers = 1 if workers == 0 else max(1, min(workers or os.cpu_count() or 1, jobs))
         self._pool = InlinePool(inputs) if workers == 0 else WorkerPool(inputs, self.workers)
 
     def __enter__(self) -> Run:

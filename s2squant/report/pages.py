@@ -170,8 +170,8 @@ def _command_for(command: str, ticker: str) -> str:
 
 
 def _best(board: Sequence[Row], nominal: Sequence[str]) -> dict[str, str]:
-    """The model to print in bold in each column: lowest CRPS, highest skill, coverage nearest to nominal."""
-    best: dict[str, str] = {}
+    """The model to print in bold in each column, "" where none is known: lowest CRPS, highest skill, nearest coverage."""
+    best = dict.fromkeys(["crps", "skill", "won", *(f"coverage_{level}" for level in nominal)], "")
     for column, sign in {"crps": 1, "skill": -1, "won": -1}.items():
         values = [(sign * r[column], str(r["model"])) for r in board if column in r and known(r[column])]
         best |= {column: min(values)[1]} if values else {}

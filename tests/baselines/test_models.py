@@ -118,7 +118,9 @@ def test_a_second_start_is_tried(monkeypatch):
 def test_a_drift_moves_garch_and_nothing_else():
     returns = garch_returns(np.random.default_rng(12), 1, 4000, GARCH, 6.0)[0]
     panel = panel_of(X=returns + 0.1 * returns.std())
-    with_drift, without = (fit_at_end(garch.GarchT(GarchTSpec(mean=m), leverage=False), panel) for m in ("constant", "zero"))
+    with_drift, without = (
+        fit_at_end(garch.GarchT(GarchTSpec(mean=m), leverage=False), panel) for m in ("constant", "zero")
+    )
     rows = np.array([3000, 3999])
     moved, still = with_drift.predict(panel, rows), without.predict(panel, rows)
     assert (still.mean_NH == 0).all()

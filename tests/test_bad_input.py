@@ -1,0 +1,314 @@
+"""Mistakes, through the command itself: exit status 2, one line that says what to do, and nothing left behind."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from s2squant import cli
+from s2squant.study import open_run
+
+from .runs import (
+    BARS,
+    BASELINES,
+    COMMAND,
+    TINY,
+    check_sound,
+    environment,
+    files,
+    manifest,
+    options,
+    stock_days,
+    write_prices,
+)
+
+LIGHT = {
+    "walk": TINY["walk"],
+    "forecasters": {"models": BASELINES, **{m: {"paths": 128} for m in BASELINES if m != "random_walk"}},
+    "verdict": {"recommended": "random_walk"},
+}
+
+
+def inline(request, watcher):
+    """The command's own Runner without worker processes."""
+    with open_run(request.experiment, request.out, workers=0, command=request.command) as run:
+        watcher.opened(run)
+        for stage in run.stages:
+            for result in run.execute_all(stage):
+                watcher.finished(result)
+        watcher.written(run.folder, run.finish())
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """An empty working directory."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def backtest(*argv, source="csv:prices", out="run"):
+    given = ["backtest", "--source", source, "--out", out, *options(LIGHT), *argv]
+    return cli.main(given, runner=inline)
+
+
+def refused(capfd, *argv, source="csv:prices", out="run"):
+    """Run the command, which has to end with one line; returns the line."""
+    before = files(Path.cwd())
+    assert backtest(*argv, source=source, out=out) == 2
+    said, complaint = capfd.readouterr()
+    assert said == ""
+    assert complaint.count("\n") == 1
+    assert complaint.endswith("\n")
+    assert complaint.startswith("error: ")
+    assert "Traceback" not in complaint
+    assert files(Path.cwd()) == before
+    return complaint
+
+
+def good(ticker="AAPL", seed=1, **bars):
+    write_prices(Path("prices"), ticker, stock_days(), seed, **bars)
+
+
+def bad(text, ticker="BAD"):
+    Path("prices").mkdir(exist_ok=True)
+    Path("prices", f"{ticker}.csv").write_text(text, encoding="utf-8")
+
+
+DAYS = [str(day) for day in stock_days()]
+
+
+def csv(prices):
+    return "Date,Close\n" + "".join(f"{day},{price}\n" for day, price in zip(DAYS, prices, strict=False))
+
+
+def steady():
+    return [f"{100 + np.sin(k):.4f}" for k in range(BARS)]
+
+
+def with_one(value):
+    prices = steady()
+    prices[500] = value
+    return csv(prices)
+
+
+BROKEN = {
+    "empty": ("", "is empty"),
+    "heading only": ("Date,Close\n", "no rows"),
+    "one row": ("Date,Close\n2020-01-02,5\n", "at least 2"),
+    "text": (csv(["n/k", *steady()[1:]]), f"price is 'n/k' on {DAYS[0]}"),
+    "zero": (with_one("0"), f"price 0.0 on {DAYS[500]}"),
+    "negative": (with_one("-3.5"), f"price -3.5 on {DAYS[500]}"),
+    "infinite": (with_one("inf"), DAYS[500]),
+    "twice": (csv(steady()) + f"{DAYS[3]},999\n", f"{DAYS[3]} stands twice"),
+    "no date": (csv(steady()).replace(DAYS[7], "someday"), "'someday' is no date"),
+    "no price": (csv(steady()).replace("Close", "Volume"), "no price column"),
+    "binary": ("\x00\x01\x02", ""),
+    "short": (csv(steady()[:300]), "too short"),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_a_file_that_holds_no_usable_prices(case, here, capfd):
+    text, says = BROKEN[case]
+    bad(text)
+    line = refused(capfd)
+    assert says in line
+    assert "BAD" in line
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_one_bad_file_among_good_ones_is_named_and_the_rest_finishes(case, here, capfd):
+    text, says = BROKEN[case]
+    good("AAPL", 1)
+    good("MSFT", 2)
+    bad(text)
+    assert backtest() == 3
+    said, aside = capfd.readouterr()
+    assert "Traceback" not in said + aside
+    assert "BAD" in said
+    found = manifest(Path("run"))
+    assert found["status"] == "partial"
+    assert {t: entry["status"] for t, entry in found["tickers"].items()} == {
+        "AAPL": "ok",
+        "MSFT": "ok",
+        "BAD": "skipped" if case == "short" else "failed",
+    }
+    reason = found["tickers"]["BAD"]["reason"]
+    assert says in reason
+    assert reason
+    assert "\n" not in reason
+    assert reason in said
+    assert set(check_sound(Path("run"), Path("prices"))["unique_id"]) == {"AAPL", "MSFT"}
+
+
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        ("csv:absent", "csv:absent: no such folder"),
+        ("csv:empty", "csv:empty: the folder holds no .csv file; put one TICKER.csv a ticker there"),
+        ("parquet:prices", "it holds 1 .csv file(s): use csv:prices"),
+        ("csv:prices/AAPL.csv", "no such folder"),
+        ("csv:", "names no folder"),
+        ("cvs:prices", "did you mean csv?"),
+        ("", "unknown source"),
+        ("yfinance", "name tickers"),
+    ],
+)
+def test_a_source_that_is_not_there(source, says, here, capfd):
+    good()
+    Path("empty").mkdir()
+    assert says in refused(capfd, source=source)
+
+
+@pytest.mark.parametrize(
+    ("tickers", "says"),
+    [
+        ("APPL", "has no ticker 'APPL'; did you mean AAPL?"),
+        ("AAPL,aapl", "has no ticker 'aapl'; did you mean AAPL?"),
+        ("AAPL,AAPL", "tickers named twice: AAPL"),
+        ("../../x", "has no ticker '../../x'"),
+        ("/etc/passwd", "has no ticker '/etc/passwd'"),
+        ("../prices/AAPL", "has no ticker"),
+        ("<b>", "has no ticker '<b>'"),
+        ("AAPL.csv", "did you mean AAPL?"),
+        ("%s%n{0}", "has no ticker"),
+        ("A\nB", "has no ticker"),
+        (".", "has no ticker '.'"),
+    ],
+)
+def test_a_ticker_the_source_does_not_have(tickers, says, here, capfd):
+    good()
+    Path("x.csv").write_text(csv(steady()))
+    assert says in refused(capfd, "--tickers", tickers)
+
+
+@pytest.mark.parametrize("spelt", ["../../x", "<b>", "A B"])
+def test_yahoo_is_not_asked_for_what_cannot_be_a_ticker(spelt, here, capfd):
+    assert "is no Yahoo ticker" in refused(capfd, "--tickers", spelt, source="yfinance")
+
+
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        (["--set", "walk.horizon=200"], "walk.min_train"),
+        (["--set", "walk.horizon=240", "--set", "walk.min_train=600"], "too short: 900 bars, 901 are needed"),
+        (["--set", "walk.cutoffs=100"], "lower walk.cutoffs"),
+        (["--set", "walk.horizon=0"], "walk.horizon"),
+        (["--set", "walk.horizon=ten"], "walk.horizon"),
+        (["--start", "2018-01-01"], "too short"),
+        (["--start", "2030-01-01"], "0 bar(s) between 2030-01-01"),
+        (["--start", "2018-01-01", "--end", "2017-01-01"], "is not before"),
+        (["--end", "2015-13-01"], "universe.end"),
+        (["--set", "forecasters.modles=['anchor']"], "unknown key 'forecasters.modles'; did you mean 'models'?"),
+        (["--set", "forecasters.models=['anchr']"], "forecasters.models"),
+        (
+            ["--set", "universe={}", "--set", "universe.sauce='x'"],
+            "unknown key 'universe.sauce'; did you mean 'source'?",
+        ),
+        (["--set", "walk=5"], "walk"),
+        (["--seed", "-1"], "seed"),
+        (["absent.toml"], "absent.toml does not exist"),
+        (["typo.toml"], "typo.toml: unknown key 'walk.horizn'; did you mean 'horizon'?"),
+        (["type.toml"], "type.toml: walk.window"),
+        (["broken.toml"], "broken.toml: not valid TOML"),
+        (["list.json"], "list.json: an experiment is a table of settings"),
+        (["prices"], "is a folder"),
+    ],
+)
+def test_a_plan_that_cannot_be_run(argv, says, here, capfd):
+    good()
+    Path("typo.toml").write_text("[walk]\nhorizn = 3\n")
+    Path("type.toml").write_text("[walk]\nwindow = 'round'\n")
+    Path("broken.toml").write_text("[walk\nhorizon = 3\n")
+    Path("list.json").write_text("[1, 2]")
+    if argv[0].startswith("--set") and argv[1] == "walk.horizon=200":
+        argv = [*argv, "--set", "walk.min_train=300", "--set", "walk.cutoffs=2"]
+    assert says in refused(capfd, *argv)
+
+
+def test_an_out_folder_that_cannot_be_used(here, capfd):
+    good()
+    Path("file").write_text("mine")
+    Path("foreign").mkdir()
+    Path("foreign", "notes.txt").write_text("mine")
+    Path("thesis", "work").mkdir(parents=True)
+    Path("thesis", "work", "chapter.txt").write_text("mine")
+    assert "file: not a folder" in refused(capfd, out="file")
+    assert "cannot be written" in refused(capfd, out="file/run")
+    assert "not empty and not a run of ours" in refused(capfd, out="foreign")
+    assert "not empty and not a run of ours" in refused(capfd, out="thesis")
+    assert "not empty and not a run of ours" in refused(capfd, out=".")
+    assert "cannot be written" in refused(capfd, out="x" * 300)
+    assert Path("file").read_text() == Path("foreign", "notes.txt").read_text() == "mine"
+
+
+def test_a_finished_run_is_not_overwritten(here, capfd):
+    good()
+    assert backtest() == 0
+    before = {name: Path("run", name).stat().st_mtime_ns for name in files(Path("run"))}
+    capfd.readouterr()
+    assert "run: holds a finished run" in refused(capfd)
+    assert {name: Path("run", name).stat().st_mtime_ns for name in files(Path("run"))} == before
+
+
+def test_a_hostile_file_name_is_a_ticker_like_any_other(here, capfd):
+    for seed, name in enumerate(("<b>", "x..y", "a b&c", "-rf", "=cmd()")):
+        good(name, seed)
+    assert backtest() == 0
+    assert files(here) - {n for n in files(here) if n.startswith(("run", "prices"))} == set()
+    table = check_sound(Path("run"), Path("prices"))
+    assert set(table["unique_id"]) == {"<b>", "x..y", "a b&c", "-rf", "=cmd()"}
+    assert len(list(Path("run", "tickers").iterdir())) == 5
+    for page in (Path("run", "index.html"), *Path("run", "tickers").iterdir()):
+        assert "<b>" not in page.read_text(encoding="utf-8")
+
+
+def test_the_report_of_a_partial_run_names_who_is_missing_and_why(here, capfd):
+    good()
+    bad(with_one("0"), "<i>")
+    assert backtest("--json") == 3
+    said = json.loads(capfd.readouterr().out)
+    reason = said["tickers"]["failed"]["<i>"]
+    assert f"price 0.0 on {DAYS[500]}" in reason
+    index = Path("run", "index.html").read_text(encoding="utf-8")
+    assert "&lt;i&gt;" in index
+    assert f"price 0.0 on {DAYS[500]}" in index
+
+
+@pytest.mark.parametrize("argv", [["--source", "csv:absent"], ["--tickers", "../../x", "--source", "csv:prices"]])
+def test_the_same_in_a_process_of_its_own(argv, here):
+    good()
+    before = files(here)
+    command = [*COMMAND, "backtest", *argv, "--out", "run"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=environment())
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1
+    assert files(here) == before
+
+
+def test_prices_changed_between_two_attempts_are_not_mixed(here, capfd, monkeypatch):
+    good()
+    assert backtest() == 0
+    Path("run", "manifest.json").unlink()
+    capfd.readouterr()
+    assert "not empty and not a run of ours" in refused(capfd)  # its parts are gone: nothing to go on from
+
+
+def test_parts_from_other_prices_are_refused(here, capfd, monkeypatch):
+    good()
+    with monkeypatch.context() as patch:
+        patch.setattr("s2squant.study.Run.finish", lambda self: (_ for _ in ()).throw(RuntimeError("planted")))
+        assert backtest() == 1
+    assert "planted" in capfd.readouterr().err
+    frame = pd.read_csv("prices/AAPL.csv")
+    frame.loc[5, "Close"] *= 1.0001
+    frame.to_csv("prices/AAPL.csv", index=False)
+    assert "parts of a different run (settings, prices or version differ)" in refused(capfd)
+    good()
+    assert "parts of a different run" in refused(capfd, "--seed", "1")
+    assert backtest() == 0
