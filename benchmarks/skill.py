@@ -1,8 +1,8 @@
 """CRPS skill on 20 US stocks, 2016-2022: python benchmarks/skill.py DIR   (DIR as written by benchmarks/sp500.py)
 
-The bank and the networks are fitted once, on bars to 2015-12-31, and never again; GARCH(1,1)-t and GJR(1,1)-t get a refit every
-250 bars. Cutoffs every 10 bars, horizon 20. Skill is 1 - CRPS / CRPS of GARCH-t, averaged over stocks, with a standard error
-from the date-averaged differences (EWC); settings are the package's defaults.
+The bank and the networks are fitted once, on bars to 2015-12-31, and never again; GARCH(1,1)-t and GJR(1,1)-t get a
+refit every 250 bars. Cutoffs every 10 bars, horizon 20. Skill is 1 - CRPS / CRPS of GARCH-t, averaged over stocks, with
+a standard error from the date-averaged differences (EWC); settings are the package's defaults.
 """
 
 from __future__ import annotations
@@ -62,9 +62,11 @@ def main() -> None:
         fitted[name] = model.fit(past, rows, horizon=HORIZON, seed=options.seed)
         return fitted[name].predict(panel, test)
 
-    for name in ("historical_simulation", "garch_t", "gjr_t"):
+    baselines: tuple[ModelName, ...] = ("historical_simulation", "garch_t", "gjr_t")
+    for name in baselines:
         run(name, lambda name=name: refitted(name, experiment, panel, test, cutoffs))  # type: ignore[misc]
-    for name in ("anchor", "seq2seq_per_ticker", "seq2seq_pooled"):
+    ours: tuple[ModelName, ...] = ("anchor", "seq2seq_per_ticker", "seq2seq_pooled")
+    for name in ours:
         run(name, lambda name=name: once(name))  # type: ignore[misc]
     sessions = {h.ticker: next_sessions(h.calendar, h.dates[-1], HORIZON) for h in panel.histories}
     frame = pd.concat([to_frame(panel, f, sessions) for f in forecasts], ignore_index=True)
@@ -104,8 +106,8 @@ def report(frame: pd.DataFrame, experiment: Experiment, markets: dict[str, str])
         tables[reference] = judge(
             losses, every=EVERY, horizon=HORIZON, spec=spec, kinds=kinds | {reference: "reference"}, markets=markets
         ).leaderboard.set_index("model")
-    for model, row in tables["garch_t"].iterrows():
-        other = tables["gjr_t"].loc[model]
+    for model in tables["garch_t"].index:
+        row, other = (dict(table.loc[model]) for table in tables.values())
         against = [
             f"{100 * r['skill']:+6.2f} % ({100 * (r['skill_high'] - r['skill']) / 2:.2f}) {r['won']:4.2f}"
             for r in (row, other)

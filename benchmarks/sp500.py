@@ -1,6 +1,7 @@
 """Write the 20 US stocks of skfolio's `load_sp500_dataset` (closes 1990-2022) as CSVs: python benchmarks/sp500.py DIR
 
-Needs `pip install skfolio`, which is not a dependency; the data stay outside the repository (their values come from Yahoo).
+Needs `pip install skfolio`, which is not a dependency; the data stay outside the repository, as their values are
+Yahoo's.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Training speed on one thread, as ratios of one run: python benchmarks/training.py
 
-Prints windows a second (a window is one origin with its past decoded over the horizon) of a plain windowed nn.LSTM encoder and
-decoder with teacher forcing, and of our loop, which encodes a chunk once and decodes from many of its positions; and the share of
-this core's own sgemm rate that whole LSTM training steps reach.
+Prints windows a second (a window is one origin with its past, decoded over the horizon) of a plain windowed nn.LSTM
+encoder and decoder with teacher forcing, and of our loop, which encodes a chunk once and decodes from many of its
+positions; and the share of this core's own sgemm rate that whole LSTM training steps reach.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from s2squant.config import DecoderSpec, EncoderSpec, Seq2SeqSpec, TrainingSpec
-from s2squant.neural import LEVELS_Q
 from s2squant.nets.seq2seq import Seq2Seq
 from s2squant.nets.training import Resident, train
+from s2squant.neural import LEVELS_Q
 
 PAST, HORIZON, BATCH, INPUTS, ROWS = 60, 20, 64, 6, 20_000
 
@@ -63,7 +63,7 @@ def windowed_rate(hidden: int) -> tuple[float, float]:
         out = model(past, future)
         loss = (out[..., 0] + 0.5 * ((future[..., 0] - out[..., 1]) * torch.exp(-out[..., 0])).square()).mean()
         optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimiser.step()
 
     spent = seconds(step)
@@ -105,9 +105,8 @@ def main() -> None:
     print(f"{'hidden':>6}  {'loop':44} {'windows/s':>10} {'x windowed':>10} {'GFLOP/s':>8} {'of sgemm':>8}")
     for hidden in (32, 64):
         base, speed = windowed_rate(hidden)
-        print(
-            f"{hidden:>6}  {'windowed nn.LSTM, 60 in, 20 out, batch 64':44} {base:>10,.0f} {1:>10.1f} {speed:>8.0f} {speed / top:>8.0%}"
-        )
+        label = "windowed nn.LSTM, 60 in, 20 out, batch 64"
+        print(f"{hidden:>6}  {label:44} {base:>10,.0f} {1:>10.1f} {speed:>8.0f} {speed / top:>8.0%}")
         cases = (
             ("forked, LSTM decoder, our default", "lstm", 24, 200, 32, False),
             ("the same under bf16 autocast", "lstm", 24, 200, 32, True),

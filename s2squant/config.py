@@ -148,7 +148,6 @@ class TrainingSpec(Part):
     chunk: int = Field(200, ge=20, description="bars encoded in one pass")
     warm: int = Field(50, ge=0, description="first bars of a chunk, never decoded from")
     positions: int = Field(12, ge=1, description="positions decoded from in each chunk")
-    lr: float = Field(2e-3, gt=0)
     weight_decay: float = Field(1e-2, ge=0, description="on matrices only")
     ema: float = Field(0.98, ge=0, lt=1)
     clip: float = Field(1.0, gt=0, description="gradient norm")
@@ -165,11 +164,13 @@ class TrainingSpec(Part):
 
 
 class PerTickerSpec(Part):
-    """Own weights for each ticker, trained from scratch on its own bars."""
+    """Own weights for each ticker, trained from scratch: short and slow, or it learns the past by heart."""
 
-    steps: int = Field(200, ge=1)
+    steps: int = Field(100, ge=1)
     batch: int = Field(8, ge=1, description="chunks in a step")
+    lr: float = Field(1e-3, gt=0)
     seeds: int = Field(1, ge=1, description="nets averaged")
+    free_table: bool = Field(False, description="let the head's table leave the anchor's")
 
 
 class PooledSpec(Part):
@@ -177,7 +178,9 @@ class PooledSpec(Part):
 
     steps: int = Field(300, ge=1)
     batch: int = Field(32, ge=1)
+    lr: float = Field(2e-3, gt=0)
     seeds: int = Field(2, ge=1)
+    free_table: bool = True
 
 
 class AdaptedSpec(Part):
@@ -187,6 +190,7 @@ class AdaptedSpec(Part):
     batch: int = Field(8, ge=1)
     lr: float = Field(5e-4, gt=0)
     seeds: int = Field(1, ge=1)
+    free_table: bool = False
 
 
 class Seq2SeqSpec(Part):

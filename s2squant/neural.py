@@ -193,16 +193,22 @@ class Seq2SeqForecaster:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(own)
             net = Seq2Seq(self.spec, data.inputs_RF.shape[1], table_HQ, LEVELS_Q)
-        lr = self.spec.training.lr
         if self.scope == "adapted":
             if self.pooled is None:
                 raise ValueError("scope adapted tunes a pooled net; give one as `pooled`")
             start = self.pooled.nets[POOLED]
             net.load_state_dict(start[s % len(start)].state_dict())
-            lr = self.spec.adapted.lr
         settings = self._settings()
+        net.head.table.requires_grad_(settings.free_table)
         losses = train(
-            net, data, self.spec.training, LEVELS_Q, steps=settings.steps, batch=settings.batch, lr=lr, seed=own
+            net,
+            data,
+            self.spec.training,
+            LEVELS_Q,
+            steps=settings.steps,
+            batch=settings.batch,
+            lr=settings.lr,
+            seed=own,
         )
         return net, losses
 

@@ -33,8 +33,8 @@ def skill_against_anchor(panel: Panel, settings: Forecasters, split: int) -> np.
 def networks(**training) -> dict:
     return {
         "encoder": {"hidden": 16},
-        "training": {"chunk": 120, "warm": 40, "lr": 5e-3},
-        "per_ticker": {"steps": 250, "batch": 4} | training,
+        "training": {"chunk": 120, "warm": 40},
+        "per_ticker": {"steps": 250, "batch": 4, "lr": 5e-3} | training,
     }
 
 
@@ -65,8 +65,8 @@ def test_an_untrained_net_is_its_anchor():
 
     panel = Panel((history(0.01 * np.random.default_rng(5).standard_t(5, 900)),))
     using = settings(
-        seq2seq__per_ticker={"steps": 1, "batch": 1},
-        seq2seq__training={"chunk": 60, "warm": 20, "positions": 6, "lr": 1e-12},
+        seq2seq__per_ticker={"steps": 1, "batch": 1, "lr": 1e-12},
+        seq2seq__training={"chunk": 60, "warm": 20, "positions": 6},
     )
     rows = training_rows(panel, H)
     anchor = make("anchor", using).fit(panel, rows, horizon=H, seed=0)

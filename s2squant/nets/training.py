@@ -40,12 +40,13 @@ def train(
     horizon = data.deviation_RH.shape[1]
     back = torch.arange(1 - spec.chunk, 1)
     ahead_H1 = torch.arange(1, horizon + 1)[:, None]
-    matrices = [p for p in net.parameters() if p.ndim > 1 and p is not net.head.table]
-    others = [p for p in net.parameters() if p.ndim <= 1 or p is net.head.table]
+    free = [p for p in net.parameters() if p.requires_grad]
+    matrices = [p for p in free if p.ndim > 1 and p is not net.head.table]
+    others = [p for p in free if p.ndim <= 1 or p is net.head.table]
     groups = [{"params": matrices, "weight_decay": spec.weight_decay}, {"params": others, "weight_decay": 0.0}]
     optimiser = torch.optim.AdamW(groups, lr=lr, fused=True)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: one_cycle(step, steps))
-    weights = [p.data for p in net.parameters()]
+    weights = [p.data for p in free]
     average = [w.clone() for w in weights]
     losses = []
     net.train()
@@ -62,7 +63,7 @@ def train(
             loss = pinball(y_HN, quantiles, levels_Q)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
-            nn.utils.clip_grad_norm_(net.parameters(), spec.clip)
+            nn.utils.clip_grad_norm_(free, spec.clip)
             optimiser.step()
             schedule.step()
             torch._foreach_lerp_(average, weights, 1.0 - min(spec.ema, (step + 1) / (step + 10)))

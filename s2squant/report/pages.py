@@ -170,7 +170,7 @@ def _command_for(command: str, ticker: str) -> str:
 
 
 def _best(board: Sequence[Row], nominal: Sequence[str]) -> dict[str, str]:
-    """The model to print in bold in each column, "" where none is known: lowest CRPS, highest skill, nearest coverage."""
+    """The model to print in bold in each column, "" where none is known."""
     best = dict.fromkeys(["crps", "skill", "won", *(f"coverage_{level}" for level in nominal)], "")
     for column, sign in {"crps": 1, "skill": -1, "won": -1}.items():
         values = [(sign * r[column], str(r["model"])) for r in board if column in r and known(r[column])]

@@ -140,7 +140,7 @@ def resident(rows: int = 500) -> Resident:
 
 
 def test_training_is_repeatable_leaves_the_global_generator_and_lowers_the_loss():
-    spec = TrainingSpec(chunk=50, warm=10, positions=8, lr=1e-2)
+    spec = TrainingSpec(chunk=50, warm=10, positions=8)
     runs = []
     for _ in range(2):
         model, before = net(), torch.random.get_rng_state()
