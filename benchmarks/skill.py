@@ -109,7 +109,7 @@ def report(frame: pd.DataFrame, experiment: Experiment, markets: dict[str, str])
     for model in tables["garch_t"].index:
         row, other = (dict(table.loc[model]) for table in tables.values())
         against = [
-            f"{100 * r['skill']:+6.2f} % ({100 * (r['skill_high'] - r['skill']) / 2:.2f}) {r['won']:4.2f}"
+            f"{100 * r['skill']:+6.2f} % ({100 * (r['effect_high'] - r['effect']) / 2:.2f}) {r['won']:4.2f}"
             for r in (row, other)
         ]
         cover = "/".join(f"{100 * row[f'coverage_{c}']:.1f}" for c in (50, 80, 95))

@@ -67,10 +67,11 @@ def pools(losses: Losses, *, every: int, horizon: int, markets: Mapping[str, str
 def compare(losses: Losses, made: Sequence[Pool], pairs: Iterable[tuple[str, str]], spec: VerdictSpec) -> pd.DataFrame:
     """Verdict rows of every (challenger, benchmark) pair on every pool, with a column `family` beside Verdict's fields.
 
-    Effects are relative CRPS skill. Over several tickers it is the mean over tickers of 1 - mean CRPS / mean CRPS
-    of the benchmark; at a single step it is that ratio over all units, and the differences are scaled alike. The
-    interval is centred on that skill and takes the standard error of the date series, whose own mean differs
-    slightly from it when tickers have unequal numbers of cutoffs; the benchmark's mean loss counts as known.
+    An effect is the relative gain in CRPS averaged over dates, the very figure that is tested: interval and p agree.
+    On each date it averages, over the tickers there, the difference in units of a ticker's own mean benchmark loss; at
+    a single step, of the mean over all units. It equals the mean over tickers of 1 - CRPS / CRPS of the benchmark when
+    tickers share their cutoffs; where a market has few tickers, its dates weigh as much as those of a large one. The
+    benchmark's mean loss counts as known.
     `p_adjusted` is Benjamini-Hochberg over the markets, the steps or the tickers of one pair.
     """
     rows = pd.DataFrame(_rows(losses, made, list(pairs)))
@@ -105,7 +106,7 @@ def _rows(losses: Losses, made: Sequence[Pool], pairs: Sequence[tuple[str, str]]
                 "step": pool.step,
                 "benchmark": benchmark,
                 "challenger": challenger,
-                "effect": effect,
+                "effect": found.mean if np.isfinite(found.mean) else effect,
                 "mean": found.mean,
                 "se": found.se,
                 "nu": found.nu,

@@ -142,13 +142,14 @@ def leaderboard(study: Study) -> Table:
     """The short leaderboard, in the study's order; 80 columns suffice."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True, padding=(0, 1))
     table.add_column("model", no_wrap=True)
-    for name in ("CRPS %", "skill %, 95 %", "won %", "cov80", "p"):
+    for name in ("CRPS %", "skill %", "by date, 95 %", "won %", "cov80", "p"):
         table.add_column(name, justify="right", no_wrap=True)
     for row in study.leaderboard.to_dict("records"):
         table.add_row(
             row["model"],
             f"{row['crps']:.4f}",
-            f"{100 * row['skill']:+.2f} [{100 * row['skill_low']:+.1f}, {100 * row['skill_high']:+.1f}]",
+            f"{100 * row['skill']:+.2f}",
+            f"{100 * row['effect']:+.1f} [{100 * row['effect_low']:+.1f}, {100 * row['effect_high']:+.1f}]",
             f"{100 * row['won']:.0f}",
             f"{100 * row['coverage_80']:.1f}",
             f"{row['dm_p']:.3f}",

@@ -100,6 +100,12 @@ def _skill_by_ticker(losses: Losses, model: str, spec: VerdictSpec) -> Floats:
     return relative_skill(loss, base)
 
 
+def _mean(values: Floats) -> float:
+    """Mean of the known values; NaN when there is none."""
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if len(known) else float("nan")
+
+
 def _leaderboard(losses: Losses, against: pd.DataFrame, spec: VerdictSpec, kinds: Mapping[str, str]) -> pd.DataFrame:
     scored = np.unique(losses.ticker_U)
     table = pd.DataFrame(
@@ -107,12 +113,13 @@ def _leaderboard(losses: Losses, against: pd.DataFrame, spec: VerdictSpec, kinds
             "model": losses.models,
             "kind": [kinds[m] for m in losses.models],
             "crps": losses.crps_UK.mean(axis=0),
+            "skill": [float(_mean(_skill_by_ticker(losses, m, spec)[scored])) for m in losses.models],
             "won": [float((_skill_by_ticker(losses, m, spec)[scored] > 0).mean()) for m in losses.models],
             **dict(zip(COVERAGE, losses.coverage_KB.T, strict=True)),
         }
     )
     names = {
-        "challenger": "model", "effect": "skill", "low": "skill_low", "high": "skill_high",
+        "challenger": "model", "effect": "effect", "low": "effect_low", "high": "effect_high",
         "statistic": "dm_t", "p": "dm_p", "n": "n", "n_eff": "n_eff",
     }  # fmt: skip
     pooled = against.loc[against["family"] == "all", list(names)].rename(columns=names)
@@ -121,8 +128,9 @@ def _leaderboard(losses: Losses, against: pd.DataFrame, spec: VerdictSpec, kinds
         "kind",
         "crps",
         "skill",
-        "skill_low",
-        "skill_high",
+        "effect",
+        "effect_low",
+        "effect_high",
         "won",
         *COVERAGE,
         "dm_t",

@@ -19,7 +19,15 @@ from s2squant.screen import Watcher
 
 
 def study(*tickers: TickerReport) -> Study:
-    row = {"model": "blend", "kind": "blend", "crps": 1.5, "skill": 0.012, "skill_low": -0.01, "skill_high": 0.034}
+    row = {
+        "model": "blend",
+        "kind": "blend",
+        "crps": 1.5,
+        "skill": 0.012,
+        "effect": 0.012,
+        "effect_low": -0.01,
+        "effect_high": 0.034,
+    }
     row |= {"won": 0.5, "coverage_50": 0.5, "coverage_80": 0.8, "coverage_95": float("nan"), "dm_t": 1.0, "dm_p": 0.25}
     empty = pd.DataFrame()
     return Study(
@@ -77,7 +85,7 @@ def test_a_finished_run_shows_folds_leaderboard_verdict_and_report(capsys: pytes
     assert cli.main(["backtest"], runner=Stub()) == 0
     out, err = capsys.readouterr()
     assert out.startswith("the folds\n")
-    assert "+1.20 [-1.0, +3.4]" in out
+    assert "+1.2 [-1.0, +3.4]" in out
     assert out.endswith("No evidence of skill.\nreport: runs/r1/index.html\n")
     assert err.splitlines() == ["[1/2] anchor of X: kept, 0.0 s", "[2/2] A: done, 2.0 s"]
 

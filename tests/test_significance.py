@@ -104,7 +104,10 @@ def test_the_leaderboard_follows_its_definitions(horizon, every, cutoffs):
             [got["crps"], got["skill"], got["won"], got["dm_t"], got["dm_p"]], [crps, skill, won, t_stat, p], rtol=1e-10
         )
         half = stats.t.ppf(0.975, nu) * se
-        np.testing.assert_allclose([got["skill_low"], got["skill_high"]], [skill - half, skill + half])
+        effect = t_stat * se
+        expected = [effect, effect - half, effect + half]
+        np.testing.assert_allclose(got[["effect", "effect_low", "effect_high"]].astype(float), expected, atol=1e-12)
+        assert (got["dm_p"] < 0.05) == (got["effect_low"] > 0 or got["effect_high"] < 0)
         assert got["n"] == cutoffs
         assert got["n_eff"] == pytest.approx(cutoffs * min(1, every / horizon))
         power = (stats.t.ppf(0.975, nu) + stats.t.ppf(0.8, nu)) * se
@@ -276,7 +279,21 @@ def test_tables_have_the_columns_of_study():
     inference = ["skill", "low", "high"]
     assert list(judgement.verdicts.columns) == list(VERDICT_COLUMNS)
     assert list(judgement.leaderboard.columns) == (
-        ["model", "kind", "crps", "skill", "skill_low", "skill_high", "won", *coverage, "dm_t", "dm_p", "n", "n_eff"]
+        [
+            "model",
+            "kind",
+            "crps",
+            "skill",
+            "effect",
+            "effect_low",
+            "effect_high",
+            "won",
+            *coverage,
+            "dm_t",
+            "dm_p",
+            "n",
+            "n_eff",
+        ]
     )
     assert list(judgement.by_step.columns) == ["model", "step", "crps", *inference, *coverage]
     assert list(judgement.by_ticker.columns) == (

@@ -49,7 +49,7 @@ def index_page(c: Contents) -> dict[str, Any]:
         "lost": [t for t in study.tickers if t.status != "ok"],
         "board": [board[m] for m in c.models if m in board],
         "best": _best(list(board.values()), c.nominal),
-        "whisker": _whiskers([(r["skill"], r["skill_low"], r["skill_high"]) for r in board.values()]),
+        "whisker": _whiskers([(r["effect"], r["effect_low"], r["effect_high"]) for r in board.values()]),
         "head": c.headline,
         "recommended_row": board.get(c.recommended),
         "tickers": _ticker_rows(c, verdicts),

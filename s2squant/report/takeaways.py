@@ -38,7 +38,7 @@ def leaderboard(c: Contents) -> str:
 
     def scores(model: str) -> str:
         r = board[model]
-        return f"{skill(r['skill'])} {interval(r['skill_low'], r['skill_high'])}"
+        return f"{skill(r['skill'])} (by date {skill(r['effect'])} {interval(r['effect_low'], r['effect_high'])})"
 
     if board[ranked[0]]["skill"] <= 0:
         text = (

@@ -148,8 +148,9 @@ def make_study(
             "kind": kind,
             "crps": e["crps"],
             "skill": e["skill"],
-            "skill_low": e["low"],
-            "skill_high": e["high"],
+            "effect": e["skill"],
+            "effect_low": e["low"],
+            "effect_high": e["high"],
         }
         return head | dict(won=won, **sums.cover(k), dm_t=e["t"], dm_p=e["p"], n=e["n"], n_eff=e["n_eff"])
 
@@ -237,7 +238,7 @@ def make_study(
         status="partial",
         sentence=f"The blend forecasts {100 * best['skill']:.1f} % better than historical simulation "
         f"over {len(names)} tickers and {cutoffs} cutoffs; after costs the sign rule does not beat holding.",
-        word=word(best["skill_low"], best["skill_high"], best["dm_p"]),
+        word=word(best["effect_low"], best["effect_high"], best["dm_p"]),
         rule="Better: the pooled two-sided test against the reference rejects at 5 % with positive skill. "
         "Worse: the same with negative skill. Otherwise: no evidence.",
         tickers=[*reports, *LOST],
