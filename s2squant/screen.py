@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
+from math import isfinite
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -149,12 +150,18 @@ def leaderboard(study: Study) -> Table:
             row["model"],
             f"{row['crps']:.4f}",
             f"{100 * row['skill']:+.2f}",
-            f"{100 * row['effect']:+.1f} [{100 * row['effect_low']:+.1f}, {100 * row['effect_high']:+.1f}]",
+            _interval(row["effect"], row["effect_low"], row["effect_high"]),
             f"{100 * row['won']:.0f}",
             f"{100 * row['coverage_80']:.1f}",
             f"{row['dm_p']:.3f}",
         )
     return table
+
+
+def _interval(effect: float, low: float, high: float) -> str:
+    if not (isfinite(low) and isfinite(high)):
+        return "not tested"
+    return f"{100 * effect:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]"
 
 
 def summary(folder: Path, study: Study) -> dict[str, Any]:

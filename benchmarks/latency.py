@@ -1,0 +1,48 @@
+"""One forecast of one ticker from a loaded model, one thread: python benchmarks/latency.py
+
+Fits a small model on the embedded AAPL, stores it, loads it, and times `predict` of the last bar: what a service would
+wait for, filters over all 3,270 bars included.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from s2squant.config import Experiment, ModelName, Universe, make_experiment
+from s2squant.forecasters import make, restore
+from s2squant.prices import load_universe
+from s2squant.records import Panel
+from s2squant.store import load_state, save_state
+
+
+def main() -> None:
+    """Print the median of 200 calls for every model."""
+    torch.set_num_threads(1)
+    experiment: Experiment = make_experiment({"forecasters": {"seq2seq": {"pooled": {"steps": 5}}}})
+    panel = Panel(load_universe(Universe(tickers=("AAPL",))).histories)
+    rows = np.arange(len(panel.dates))
+    train = rows[(panel.bar_number(rows) >= experiment.forecasters.anchor.warmup) & (panel.bars_left(rows) >= 20)]
+    models: tuple[ModelName, ...] = ("anchor", "seq2seq_per_ticker", "seq2seq_pooled", "garch_t")
+    for name in models:
+        fitted = make(name, experiment.forecasters).fit(panel, train, horizon=20, seed=0)
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "model.safetensors"
+            save_state(path, fitted.state())
+            start = time.perf_counter()
+            loaded = restore(name, experiment.forecasters, load_state(path))
+            load = time.perf_counter() - start
+        spent = []
+        for _ in range(200):
+            start = time.perf_counter()
+            loaded.predict(panel, rows[-1:])
+            spent.append(time.perf_counter() - start)
+        print(f"{name:20} load {1000 * load:5.1f} ms, one forecast {1000 * float(np.median(spent)):5.2f} ms")
+
+
+if __name__ == "__main__":
+    main()
