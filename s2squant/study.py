@@ -12,13 +12,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import platform
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
@@ -29,22 +27,21 @@ import pandas as pd
 from s2squant import __version__
 from s2squant.blend import GATE_COLUMNS, blend
 from s2squant.config import BASELINES, Experiment, ModelName
-from s2squant.errors import CallerError, S2squantError
+from s2squant.errors import S2squantError
+from s2squant.manifest import manifest, provenance
+from s2squant.plan import make_plan
 from s2squant.pool import InlinePool, WorkerPool
-from s2squant.prices import load_universe
-from s2squant.prices.calendars import next_sessions
-from s2squant.records import QUANTILE_COLUMNS, Fold, Panel, PriceHistory, Study, TickerReport
+from s2squant.records import QUANTILE_COLUMNS, Fold, PriceHistory, Study, TickerReport
 from s2squant.report import render
 from s2squant.scores import quantile_crps, score
 from s2squant.significance import judge
 from s2squant.store import RunFolder
 from s2squant.strategy import equity
-from s2squant.windows import all_cutoffs, bars_needed, check_room, fold_table, make_folds, session_dates, too_short
-from s2squant.work import Inputs, Job, origins_needed, stages_of
+from s2squant.windows import fold_table
+from s2squant.work import Inputs, Job, stages_of
 
 __all__ = ["Job", "JobResult", "Run", "backtest", "open_run"]
 
-PACKAGES = ("torch", "numpy", "pandas", "scipy", "arch", "pyarrow", "safetensors", "plotly", "prefect", "yfinance")
 SEQUENTIAL = ("anchor", "pooled")
 
 
@@ -72,66 +69,18 @@ def open_run(
     Nothing is written before the input is found sound. Raises CallerError when it is not.
     """
     started = time.perf_counter()
-    models = experiment.forecasters
-    check_room(experiment.walk, warmup=models.anchor.warmup, origins=origins_needed(models))
-    loaded = load_universe(experiment.universe)
-    reports = {t: TickerReport(t, "failed", reason) for t, reason in loaded.refused.items()}
-    histories: dict[str, PriceHistory] = {}
-    panels: dict[str, Panel] = {}
-    for market, members in _by_market(loaded.histories).items():
-        kept, refused = plan_market(members, experiment)
-        for history in members:
-            status: Literal["ok", "skipped"] = "skipped" if history.ticker in refused else "ok"
-            reports[history.ticker] = describe(history, status, refused.get(history.ticker, ""))
-            histories[history.ticker] = history
-        if kept:
-            panels[market] = Panel(kept)
-    if not panels:
-        first = next(iter(r for r in reports.values() if r.status != "ok"))
-        raise CallerError(f"no ticker can be backtested; {first.ticker}: {first.reason}")
-    folds = {market: make_folds(panel, experiment.walk) for market, panel in panels.items()}
-    horizon = experiment.walk.horizon
-    sessions = {
-        t: next_sessions(m, p.histories[i].dates[-1], horizon)
-        for m, p in panels.items()
-        for i, t in enumerate(p.tickers)
-    }
+    plan = make_plan(experiment)
     identity = {
         "experiment": json.loads(experiment.to_json()),
-        "prices": {ticker: history.sha256 for ticker, history in sorted(histories.items())},
+        "prices": {ticker: history.sha256 for ticker, history in sorted(plan.histories.items())},
         "version": __version__,
     }
     tag = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:6]
     folder = RunFolder(out) if out is not None else RunFolder.fresh(flow, tag)
     folder.claim(identity)
-    order = {t: n for n, t in enumerate([*(h.ticker for h in loaded.histories), *loaded.refused])}
-    inputs = Inputs(experiment, panels, folds, sessions, folder)
-    tickers = tuple(sorted(reports.values(), key=lambda r: order[r.ticker]))
-    return Run(inputs, tickers, histories, workers=workers, command=command, seconds=time.perf_counter() - started)
-
-
-def plan_market(
-    members: tuple[PriceHistory, ...], experiment: Experiment
-) -> tuple[tuple[PriceHistory, ...], dict[str, str]]:
-    """Which histories of a market are long enough, and why the others are not."""
-    walk, kept, refused = experiment.walk, members, dict[str, str]()
-    while kept:
-        panel = Panel(kept)
-        cutoffs = all_cutoffs(panel, walk)
-        if len(cutoffs) == 0:
-            have, need = len(session_dates(panel)), bars_needed(walk)
-            reason = (
-                f"too short: {have} bars, {need} are needed for {walk.cutoffs} cutoffs every {walk.every} bars with "
-                f"horizon {walk.horizon} after {walk.min_train} training bars; "
-                "lower walk.cutoffs, walk.every or walk.min_train"
-            )
-            return (), refused | {h.ticker: reason for h in kept}
-        new = {h.ticker: why for h in kept if (why := too_short(h, cutoffs, walk))}
-        if not new:
-            return kept, refused
-        refused |= new
-        kept = tuple(h for h in kept if h.ticker not in new)
-    return (), refused
+    inputs = Inputs(experiment, plan.panels, plan.folds, plan.sessions, folder)
+    seconds = time.perf_counter() - started
+    return Run(inputs, plan.tickers, plan.histories, workers=workers, command=command, seconds=seconds)
 
 
 class Run:
@@ -290,20 +239,10 @@ class Run:
         return tuple(after(report) for report in self._tickers)
 
     def _provenance(self) -> dict[str, Any]:
-        versions = {"s2squant": __version__, "python": platform.python_version()}
-        for package in PACKAGES:
-            versions[package] = metadata.version(package)
-        return {
-            "command": self._command,
-            "versions": versions,
-            "platform": platform.platform(),
-            "seed": self.experiment.seed,
-            "workers": self.workers,
-            "quantile_levels": "0.025 .. 0.975 by 0.025",
-            "crps": "2 x mean pinball loss over the levels, % log return",
-            "prices": {ticker: history.sha256 for ticker, history in sorted(self._histories.items())},
-            "timings": {"load": round(self._loading, 3)} | self._seconds,
-        }
+        timings = {"load": round(self._loading, 3)} | self._seconds
+        return provenance(
+            self.experiment, self._histories, command=self._command, workers=self.workers, timings=timings
+        )
 
     def _write(self, study: Study) -> None:
         folder = self.inputs.folder
@@ -317,18 +256,7 @@ class Run:
         for name, table in tables.items():
             folder.write_table(f"{name}.parquet", table)
         folder.write_pages(render(study))
-        folder.finish(
-            {
-                "status": study.status,
-                "run_id": study.run_id,
-                "created_at": study.created_at,
-                "finished_at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-                "sentence": study.sentence,
-                "word": study.word,
-                "tickers": {r.ticker: {k: v for k, v in r.__dict__.items() if k != "ticker"} for r in study.tickers},
-                **study.provenance,
-            }
-        )
+        folder.finish(manifest(study))
 
 
 def backtest(
@@ -356,27 +284,3 @@ def kind_of(model: ModelName, experiment: Experiment) -> str:
     if model in BASELINES:
         return "baseline"
     return "network" if model.startswith("seq2seq") else model
-
-
-def describe(history: PriceHistory, status: Literal["ok", "skipped"], reason: str) -> TickerReport:
-    """A ticker's entry in the report and the manifest."""
-    return TickerReport(
-        ticker=history.ticker,
-        status=status,
-        reason=reason,
-        market=history.calendar,
-        bars=len(history),
-        first=str(history.dates[0]),
-        last=str(history.dates[-1]),
-        source=history.source,
-        fetched_at=history.fetched_at,
-        sha256=history.sha256,
-        notes=history.notes,
-    )
-
-
-def _by_market(histories: tuple[PriceHistory, ...]) -> dict[str, tuple[PriceHistory, ...]]:
-    markets: dict[str, list[PriceHistory]] = {}
-    for history in histories:
-        markets.setdefault(history.calendar, []).append(history)
-    return {market: tuple(members) for market, members in markets.items()}

@@ -16,7 +16,7 @@ LONGEST = 400
 GROUND = {"errors", "config", "records"}
 FORECASTING = {"forecasters", "baselines", "neural", "anchor", "blend"}
 JUDGING = {"scores", "losses", "diebold_mariano", "comparisons", "wording", "significance"}
-RIM = {"store", "ledger", "work", "pool", "study", "screen", "cli"}
+RIM = {"store", "ledger", "plan", "work", "pool", "manifest", "study", "screen", "cli"}
 ARROWS: dict[str, set[str]] = {
     "errors": set(),
     "config": {"errors"},

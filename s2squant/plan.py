@@ -1,0 +1,107 @@
+"""What a run will do: which histories take part, in which markets, with which folds; and why the others do not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from s2squant.config import Experiment
+from s2squant.errors import CallerError
+from s2squant.prices import load_universe
+from s2squant.prices.calendars import next_sessions
+from s2squant.records import Dates, Fold, Panel, PriceHistory, TickerReport
+from s2squant.windows import all_cutoffs, bars_needed, check_room, make_folds, session_dates, too_short
+from s2squant.work import origins_needed
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The markets of a run, and what became of every ticker asked for, in the order asked."""
+
+    panels: Mapping[str, Panel]
+    folds: Mapping[str, tuple[Fold, ...]]
+    sessions: Mapping[str, Dates]
+    """Each ticker's next sessions after its last bar."""
+    histories: Mapping[str, PriceHistory]
+    """All that could be read, those too short to take part included."""
+    tickers: tuple[TickerReport, ...]
+
+
+def make_plan(experiment: Experiment) -> Plan:
+    """Read the prices and make the folds; raises CallerError when no ticker can be backtested."""
+    models, walk = experiment.forecasters, experiment.walk
+    check_room(walk, warmup=models.anchor.warmup, origins=origins_needed(models))
+    loaded = load_universe(experiment.universe)
+    reports = {t: TickerReport(t, "failed", reason) for t, reason in loaded.refused.items()}
+    panels: dict[str, Panel] = {}
+    for market, members in _by_market(loaded.histories).items():
+        kept, refused = plan_market(members, experiment)
+        for history in members:
+            status: Literal["ok", "skipped"] = "skipped" if history.ticker in refused else "ok"
+            reports[history.ticker] = describe(history, status, refused.get(history.ticker, ""))
+        if kept:
+            panels[market] = Panel(kept)
+    if not panels:
+        first = next(iter(r for r in reports.values() if r.status != "ok"))
+        raise CallerError(f"no ticker can be backtested; {first.ticker}: {first.reason}")
+    histories = {h.ticker: h for h in loaded.histories}
+    return Plan(
+        panels=panels,
+        folds={market: make_folds(panel, walk) for market, panel in panels.items()},
+        sessions={
+            h.ticker: next_sessions(market, h.dates[-1], walk.horizon)
+            for market, panel in panels.items()
+            for h in panel.histories
+        },
+        histories=histories,
+        tickers=tuple(reports[ticker] for ticker in (*histories, *loaded.refused)),
+    )
+
+
+def plan_market(
+    members: tuple[PriceHistory, ...], experiment: Experiment
+) -> tuple[tuple[PriceHistory, ...], dict[str, str]]:
+    """Which histories of a market are long enough, and why the others are not."""
+    walk, kept, refused = experiment.walk, members, dict[str, str]()
+    while kept:
+        panel = Panel(kept)
+        cutoffs = all_cutoffs(panel, walk)
+        if len(cutoffs) == 0:
+            have, need = len(session_dates(panel)), bars_needed(walk)
+            reason = (
+                f"too short: {have} bars, {need} are needed for {walk.cutoffs} cutoffs every {walk.every} bars with "
+                f"horizon {walk.horizon} after {walk.min_train} training bars; "
+                "lower walk.cutoffs, walk.every or walk.min_train"
+            )
+            return (), refused | {h.ticker: reason for h in kept}
+        new = {h.ticker: why for h in kept if (why := too_short(h, cutoffs, walk))}
+        if not new:
+            return kept, refused
+        refused |= new
+        kept = tuple(h for h in kept if h.ticker not in new)
+    return (), refused
+
+
+def describe(history: PriceHistory, status: Literal["ok", "skipped"], reason: str) -> TickerReport:
+    """A ticker's entry in the report and the manifest."""
+    return TickerReport(
+        ticker=history.ticker,
+        status=status,
+        reason=reason,
+        market=history.calendar,
+        bars=len(history),
+        first=str(history.dates[0]),
+        last=str(history.dates[-1]),
+        source=history.source,
+        fetched_at=history.fetched_at,
+        sha256=history.sha256,
+        notes=history.notes,
+    )
+
+
+def _by_market(histories: tuple[PriceHistory, ...]) -> dict[str, tuple[PriceHistory, ...]]:
+    markets: dict[str, list[PriceHistory]] = {}
+    for history in histories:
+        markets.setdefault(history.calendar, []).append(history)
+    return {market: tuple(members) for market, members in markets.items()}
