@@ -7,6 +7,7 @@ pooled, else one a ticker).
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,16 +67,18 @@ class FittedAnchor:
         of_ticker = np.array([number.get(ticker, 0) for ticker in panel.tickers], np.intp)
         return of_ticker[panel.ticker_of[rows]]
 
-    def sd(self, panel: Panel, view: AnchorView, rows: Ints) -> Floats:
-        """Standard deviation (N, H) of the cumulative return from `rows`, in scaled units.
+    def sd(self, panel: Panel, view: AnchorView, rows: Ints, steps: Sequence[int] | None = None) -> Floats:
+        """Standard deviation (N, H) of the cumulative return from `rows`, in scaled units, at all steps or at `steps`.
 
         Summed member by member, so that a row's value does not depend on which other rows are asked for.
         """
-        weights_NHK = self.weights_GHK[self.group_of(panel, rows)] if len(self.groups) > 1 else self.weights_GHK
-        variance = np.zeros((len(rows), self.horizon))
-        for k in range(self.weights_GHK.shape[2]):
-            variance += view.members_RK[rows, k, None] * weights_NHK[:, :, k]
-        return np.sqrt(np.arange(1, self.horizon + 1) * variance)
+        at = np.arange(1, self.horizon + 1) if steps is None else np.asarray(steps)
+        weights_GHK = self.weights_GHK[:, at - 1]
+        weights_NHK = weights_GHK[self.group_of(panel, rows)] if len(self.groups) > 1 else weights_GHK
+        members_NK, variance = view.members_RK[rows], np.zeros((len(rows), len(at)))
+        for k in range(members_NK.shape[1]):
+            variance += members_NK[:, k, None] * weights_NHK[:, :, k]
+        return np.sqrt(at * variance)
 
     def predict(self, panel: Panel, rows: Ints) -> Forecast:
         """Scale the quantile table by the bank's standard deviation and the ticker's unit."""

@@ -37,18 +37,18 @@ def prepare(anchor: FittedAnchor, spec: Seq2SeqSpec, panel: Panel, rows: Ints, *
     """Filter the panel once; inputs are meaningful for the tickers that have a row in `rows`."""
     view = anchor.view(panel)
     asked = np.flatnonzero(np.isin(panel.ticker_of, np.unique(panel.ticker_of[rows])))
-    deviation_RH = np.ones((len(panel.log_price), anchor.horizon))
-    deviation_RH[asked] = anchor.sd(panel, view, asked)
+    ends_R2 = np.ones((len(panel.log_price), 2))
+    ends_R2[asked] = anchor.sd(panel, view, asked, (1, anchor.horizon))
     inputs = network_inputs(
         panel,
         view.returns,
-        deviation_RH[:, 0],
-        deviation_RH[:, -1],
+        ends_R2[:, 0],
+        ends_R2[:, 1],
         horizon=anchor.horizon,
         market=spec.market,
         ranges=ranges,
     )
-    return Prepared(inputs, deviation_RH[rows], view.returns.unit_M[panel.ticker_of])
+    return Prepared(inputs, anchor.sd(panel, view, rows), view.returns.unit_M[panel.ticker_of])
 
 
 @dataclass(frozen=True)

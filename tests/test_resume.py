@@ -193,7 +193,13 @@ def below(pid):
 def start(prices, out, workers=2):
     argv = ["backtest", "--source", f"csv:{prices}", "--out", str(out), "--workers", str(workers), *options(TINY)]
     return subprocess.Popen(
-        [*COMMAND, *argv], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(), cwd=out.parent
+        [*COMMAND, *argv],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(),
+        cwd=out.parent,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell in the background hands on "ignore"
     )
 
 
