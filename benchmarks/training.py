@@ -108,10 +108,10 @@ def main() -> None:
         label = "windowed nn.LSTM, 60 in, 20 out, batch 64"
         print(f"{hidden:>6}  {label:44} {base:>10,.0f} {1:>10.1f} {speed:>8.0f} {speed / top:>8.0%}")
         cases = (
-            ("forked, LSTM decoder, our default", "lstm", 24, 200, 32, False),
-            ("the same under bf16 autocast", "lstm", 24, 200, 32, True),
+            ("forked, LSTM decoder, our default", "lstm", 12, 200, 32, False),
+            ("the same under bf16 autocast", "lstm", 12, 200, 32, True),
             ("forked, LSTM decoder, every position", "lstm", 150, 200, 16, False),
-            ("forked, MLP decoder, our default", "mlp", 24, 200, 32, False),
+            ("forked, MLP decoder, our default", "mlp", 12, 200, 32, False),
             ("forked, MLP decoder, every position", "mlp", 200, 250, 16, False),
         )
         for label, kind, positions, chunk, batch, bf16 in cases:

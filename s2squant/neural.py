@@ -219,7 +219,7 @@ def chunk_ends(panel: Panel, rows: Ints, spec: TrainingSpec) -> Ints:
     allowed = np.zeros(len(panel.log_price), bool)
     allowed[rows] = True
     run = np.cumsum(allowed)
-    earlier = np.where(rows - (decoded) >= 0, run[np.maximum(rows - (decoded), 0)], 0)
+    earlier = np.where(rows >= decoded, run[np.maximum(rows - decoded, 0)], 0)
     whole = run[rows] - earlier == decoded
     ends: Ints = rows[whole & (panel.bar_number(rows) >= spec.chunk - 1)]
     return ends

@@ -116,10 +116,8 @@ def _fits(inputs: Inputs, job: Job, fold: Fold) -> Iterator[tuple[Fitted, Ints]]
     settings, seed = inputs.experiment.forecasters, inputs.experiment.seed
     panel = inputs.panels[job.market]
     past = panel.until(fold.fit_date)
-    rows, targets = (
-        train_rows(past, fold, warmup=settings.anchor.warmup),
-        forecast_rows(panel, inputs.folds[job.market], fold),
-    )
+    rows = train_rows(past, fold, warmup=settings.anchor.warmup)
+    targets = forecast_rows(panel, inputs.folds[job.market], fold)
     if job.ticker:
         targets = of_tickers(panel, targets, [job.ticker])
         if len(targets) == 0:  # delisted, or halted all along: nothing to forecast, perhaps nothing to learn from

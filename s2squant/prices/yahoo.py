@@ -7,6 +7,7 @@ on its own with `Ticker.history`, because `yfinance.download` hides why a ticker
 from __future__ import annotations
 
 import atexit
+import logging
 import os
 import re
 import shutil
@@ -98,6 +99,7 @@ def _fetch(ticker: str, session: Any, timeout: float) -> pd.DataFrame:
     from yfinance.exceptions import YFPricesMissingError, YFRateLimitError, YFTzMissingError
 
     yfinance.config.debug.hide_exceptions = False
+    logging.getLogger("yfinance").setLevel(logging.CRITICAL)  # what it has to say comes back as an exception
     _use_private_caches(os.getpid())
     try:
         with warnings.catch_warnings():
