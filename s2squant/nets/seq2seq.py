@@ -26,11 +26,18 @@ class Seq2Seq(nn.Module):
             spec.head, self.decoder.width, spec.decoder.width, spec.decoder.dropout, table_HQ, levels_Q
         )
 
-    def forward(self, past_BLF: Tensor, positions_P: Tensor) -> Tensor:
-        """Quantiles (H, B P, Q) of the cumulative return after each position, in units of the anchor's deviation."""
-        states_BLK = self.encoder(past_BLF).states_BLK
-        summary_NK = states_BLK[:, positions_P].flatten(0, 1)
+    def encode(self, past_BLF: Tensor, positions_P: Tensor) -> Tensor:
+        """Summaries (B P, K) of the past up to each position."""
+        states_BLK: Tensor = self.encoder(past_BLF).states_BLK
+        return states_BLK[:, positions_P].flatten(0, 1)
+
+    def decode(self, summary_NK: Tensor) -> Tensor:
+        """Quantiles (H, N, Q) of the cumulative return after each summary, in units of the anchor's deviation."""
         return torch.as_tensor(self.head(self.decoder(summary_NK)))
+
+    def forward(self, past_BLF: Tensor, positions_P: Tensor) -> Tensor:
+        """Quantiles (H, B P, Q) after each position."""
+        return self.decode(self.encode(past_BLF, positions_P))
 
     @torch.no_grad()
     def forecast(self, past_NLF: Tensor) -> Tensor:

@@ -58,19 +58,34 @@ def train(
             rows_N = (ends_B[:, None] + back[positions]).flatten()
             target_HN = data.log_price_R[rows_N + ahead_H1] - data.log_price_R[rows_N]
             y_HN = target_HN.float() / data.deviation_RH[rows_N].T
-            with torch.autocast("cpu", torch.bfloat16, enabled=spec.bf16):
-                quantiles = net(data.inputs_RF[ends_B[:, None] + back], positions)
-            loss = pinball(y_HN, quantiles, levels_Q)
             optimiser.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
+            losses.append(_backward(net, data.inputs_RF[ends_B[:, None] + back], positions, y_HN, levels_Q, spec))
             nn.utils.clip_grad_norm_(free, spec.clip)
             optimiser.step()
             schedule.step()
             torch._foreach_lerp_(average, weights, 1.0 - min(spec.ema, (step + 1) / (step + 10)))
-            losses.append(float(loss.detach()))
     torch._foreach_copy_(weights, average)
     net.eval()
     return losses
+
+
+def _backward(
+    net: Seq2Seq, past_BLF: Tensor, positions_P: Tensor, y_HN: Tensor, levels_Q: Tensor, spec: TrainingSpec
+) -> float:
+    """Leave the gradients of the mean loss in the net and return the loss: one encoding, decoded block by block."""
+    with torch.autocast("cpu", torch.bfloat16, enabled=spec.bf16):
+        summary_NK = net.encode(past_BLF, positions_P)
+    origins = len(summary_NK)
+    decoded = summary_NK.detach().requires_grad_()
+    size, total = net.decoder.block or origins, 0.0
+    for block_NK, block_y in zip(torch.split(decoded, size), torch.split(y_HN, size, dim=1), strict=True):
+        with torch.autocast("cpu", torch.bfloat16, enabled=spec.bf16):
+            quantiles = net.decode(block_NK)
+        loss = pinball(block_y, quantiles, levels_Q) * (len(block_NK) / origins)
+        loss.backward()  # type: ignore[no-untyped-call]
+        total += float(loss.detach())
+    summary_NK.backward(decoded.grad)  # type: ignore[no-untyped-call]
+    return total
 
 
 def one_cycle(step: int, steps: int, *, rise: float = 0.2) -> float:

@@ -11,7 +11,7 @@ from s2squant.nets.decoders import RecurrentDecoder
 from s2squant.nets.encoders import RecurrentEncoder
 from s2squant.nets.heads import QuantileHead, pinball, shape_basis
 from s2squant.nets.seq2seq import Seq2Seq
-from s2squant.nets.training import Resident, one_cycle, train
+from s2squant.nets.training import Resident, _backward, one_cycle, train
 
 LEVELS = torch.arange(1, 40) / 40
 H = 6
@@ -159,3 +159,19 @@ def test_one_cycle_rises_then_falls_to_nothing():
     assert rates[-1] < 0.01
     assert all(np.diff(rates[:9]) > 0)
     assert all(np.diff(rates[11:]) < 0)
+
+
+@pytest.mark.parametrize("kind", ["recurrent", "mlp"])
+def test_decoding_in_blocks_leaves_the_gradients_of_the_whole(kind):
+    spec = Seq2SeqSpec(encoder=EncoderSpec(hidden=8), decoder=DecoderSpec(kind=kind, dropout=0.0))
+    model = net(spec).double()
+    with torch.no_grad():
+        model.head.corrections.weight.normal_(0, 0.3)
+    model.decoder.block = 7
+    past, positions = torch.randn(4, 40, 5).double(), torch.tensor([9, 39, 20, 11, 30])
+    y, levels = torch.randn(H, 20).double(), LEVELS.double()
+    whole = pinball(y, model(past, positions).double(), levels)
+    expected = torch.autograd.grad(whole, list(model.parameters()))
+    assert _backward(model, past, positions, y, levels, TrainingSpec()) == pytest.approx(whole.item(), rel=1e-6)
+    for parameter, gradient in zip(model.parameters(), expected, strict=True):
+        assert torch.allclose(parameter.grad, gradient, atol=1e-6)
