@@ -13,9 +13,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from s2squant.config import DecoderSpec, EncoderSpec, Seq2SeqSpec, TrainingSpec
 from s2squant.nets.seq2seq import Seq2Seq
 from s2squant.nets.training import Resident, train
+from s2squant.network_specs import DecoderSpec, EncoderSpec, Seq2SeqSpec, TrainingSpec
 from s2squant.neural import LEVELS_Q
 
 PAST, HORIZON, BATCH, INPUTS, ROWS = 60, 20, 64, 6, 20_000

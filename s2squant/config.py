@@ -10,33 +10,55 @@ import difflib
 import json
 import tomllib
 from collections.abc import Mapping, Sequence
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
+from s2squant.baseline_specs import BlockBootstrapSpec, DriftSpec, GbmSpec, HarSpec, LinearSpec, RidgeSpec
 from s2squant.errors import ConfigError
+from s2squant.network_specs import Part, Seq2SeqSpec
 
-Scope = Literal["per_ticker", "pooled", "adapted"]
 ModelName = Literal[
     "historical_simulation",
     "random_walk",
     "ewma_t",
     "garch_t",
     "gjr_t",
+    "drift",
+    "block_bootstrap",
+    "gjr_fhs",
+    "har",
+    "ets",
+    "arima",
+    "theta",
+    "ridge",
+    "gbm",
+    "field",
     "anchor",
     "seq2seq_per_ticker",
     "seq2seq_pooled",
     "seq2seq_adapted",
     "blend",
 ]
-BASELINES: tuple[ModelName, ...] = ("historical_simulation", "random_walk", "ewma_t", "garch_t", "gjr_t")
-
-
-class Part(BaseModel):
-    """A frozen part of an experiment; unknown keys are an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+BASELINES: tuple[ModelName, ...] = (
+    "historical_simulation",
+    "random_walk",
+    "ewma_t",
+    "garch_t",
+    "gjr_t",
+    "drift",
+    "block_bootstrap",
+    "gjr_fhs",
+    "har",
+    "ets",
+    "arima",
+    "theta",
+    "ridge",
+    "gbm",
+    "field",
+)
+"""In the order in which they run and are listed: the field averages those before it."""
 
 
 class Universe(Part):
@@ -46,6 +68,15 @@ class Universe(Part):
     tickers: tuple[str, ...] = Field((), description="empty: the source's default universe")
     start: date | None = Field(None, description="first date used")
     end: date | None = Field(None, description="last date used, inclusive")
+    store: str = Field("data/prices", description="folder of the price store that yfinance is read through")
+    as_of: datetime | None = Field(
+        None, description="yfinance and store:DIR: the bars as stored then, nothing fetched; without a zone UTC"
+    )
+
+    @field_validator("as_of")
+    @classmethod
+    def _zoned(cls, moment: datetime | None) -> datetime | None:
+        return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
 
     @model_validator(mode="after")
     def _ordered(self) -> Universe:
@@ -55,6 +86,21 @@ class Universe(Part):
         if repeated:
             raise ValueError(f"tickers named twice: {', '.join(sorted(repeated))}")
         return self
+
+
+class Fetching(Part):
+    """How politely a live source is asked; no part of an experiment, as it decides no number."""
+
+    together: int = Field(2, ge=1, description="requests under way at once")
+    per_second: float = Field(2.0, gt=0, description="requests a second, all threads together")
+    tries: int = Field(4, ge=1, description="tries of one ticker where the source fails for a passing reason")
+    pause: float = Field(2.0, ge=0, description="seconds before the second try, doubled before each later one")
+    limited_tries: int = Field(6, ge=0, description="times one request is sent again after HTTP 429")
+    limited_pause: float = Field(15.0, ge=0, description="seconds all wait after a 429 that names no time, doubled")
+    longest_pause: float = Field(300.0, ge=0, description="seconds; asked to wait longer, the rest is given up")
+    timeout: float = Field(20.0, gt=0, description="seconds to wait for an answer")
+    give_up_after: int = Field(5, ge=1, description="passing failures in a row after which nobody is asked any more")
+    overlap: int = Field(20, ge=1, description="stored bars that are asked for again, to see what was revised")
 
 
 class Walk(Part):
@@ -110,108 +156,17 @@ class AnchorSpec(Part):
     warmup: int = Field(250, ge=60, description="bars before the first training origin")
 
 
-class EncoderSpec(Part):
-    """Recurrent encoder over the past."""
-
-    cell: Literal["lstm", "gru", "rnn"] = "lstm"
-    hidden: int = Field(32, ge=1)
-    layers: int = Field(1, ge=1, le=8)
-
-
-class DecoderSpec(Part):
-    """Decoder over the horizon; the context sets its first state or is read at every step too."""
-
-    kind: Literal["recurrent", "mlp"] = "recurrent"
-    context: Literal["initial", "every_step"] = "every_step"
-    width: int = Field(32, ge=1, description="units of the last hidden layer")
-    dropout: float = Field(0.1, ge=0, lt=1)
-
-    @model_validator(mode="after")
-    def _possible(self) -> DecoderSpec:
-        if self.kind == "mlp" and self.context == "initial":
-            raise ValueError("an mlp decoder has no state to set; use context = 'every_step' or kind = 'recurrent'")
-        return self
-
-
-class HeadSpec(Part):
-    """Quantile head: bounded corrections of the anchor, zero at the start."""
-
-    log_scale_bound: float = Field(0.5, gt=0, description="largest change of log scale")
-    location_bound: float = Field(0.3, ge=0, description="largest location shift in anchor scales, divided by h")
-    shape_bound: float = Field(0.1, ge=0, description="largest weight of the tail and skew terms")
-    spread_bound: float = Field(0.3, ge=0, description="largest weight of the centre-to-tail term")
-
-
-class TrainingSpec(Part):
-    """The one training loop: AdamW, one cycle, weight EMA, many positions decoded from each chunk."""
-
-    chunk: int = Field(200, ge=20, description="bars encoded in one pass")
-    warm: int = Field(50, ge=0, description="first bars of a chunk, never decoded from")
-    positions: int = Field(12, ge=1, description="positions decoded from in each chunk")
-    weight_decay: float = Field(1e-2, ge=0, description="on matrices only")
-    ema: float = Field(0.98, ge=0, lt=1)
-    clip: float = Field(1.0, gt=0, description="gradient norm")
-    bf16: bool = Field(False, description="bfloat16 autocast of the forward pass")
-
-    @model_validator(mode="after")
-    def _room(self) -> TrainingSpec:
-        if self.warm + self.positions > self.chunk:
-            raise ValueError(
-                f"{self.positions} positions do not fit between warm {self.warm} and chunk {self.chunk}; "
-                f"lower positions or raise chunk"
-            )
-        return self
-
-
-class PerTickerSpec(Part):
-    """Own weights for each ticker, trained from scratch: short and slow, or it learns the past by heart."""
-
-    steps: int = Field(100, ge=1)
-    batch: int = Field(8, ge=1, description="chunks in a step")
-    lr: float = Field(1e-3, gt=0)
-    seeds: int = Field(1, ge=1, description="nets averaged")
-    free_table: bool = Field(False, description="let the head's table leave the anchor's")
-
-
-class PooledSpec(Part):
-    """One net for all tickers of a market."""
-
-    steps: int = Field(300, ge=1)
-    batch: int = Field(32, ge=1)
-    lr: float = Field(2e-3, gt=0)
-    seeds: int = Field(2, ge=1)
-    free_table: bool = True
-
-
-class AdaptedSpec(Part):
-    """The pooled net, then tuned on one ticker."""
-
-    steps: int = Field(60, ge=1)
-    batch: int = Field(8, ge=1)
-    lr: float = Field(5e-4, gt=0)
-    seeds: int = Field(1, ge=1)
-    free_table: bool = False
-
-
-class Seq2SeqSpec(Part):
-    """Seq2Seq = encoder x context x decoder x head, and how each scope trains it."""
-
-    encoder: EncoderSpec = EncoderSpec()
-    decoder: DecoderSpec = DecoderSpec()
-    head: HeadSpec = HeadSpec()
-    training: TrainingSpec = TrainingSpec()
-    per_ticker: PerTickerSpec = PerTickerSpec()
-    pooled: PooledSpec = PooledSpec()
-    adapted: AdaptedSpec = AdaptedSpec()
-    ranges: bool = Field(True, description="read range, overnight gap and volume where every ticker has them")
-    market: bool = Field(True, description="read the market's return")
-
-
 class BlendSpec(Part):
     """Equal-weight average of quantiles; a member that did not beat the anchor so far is dropped."""
 
     members: tuple[ModelName, ...] = ("seq2seq_per_ticker", "seq2seq_pooled")
     min_cutoffs: int = Field(10, ge=1, description="matured cutoffs before the gate may drop a member")
+
+
+class FieldSpec(Part):
+    """Equal-weight average of the baselines' quantiles."""
+
+    members: tuple[ModelName, ...] = Field((), description="empty: every other baseline that runs")
 
 
 class Forecasters(Part):
@@ -228,14 +183,57 @@ class Forecasters(Part):
         "seq2seq_pooled",
         "blend",
     )
+    extra: tuple[ModelName | Literal["baselines"], ...] = Field(
+        (), description="models to run beside `models`, into which they are taken up; 'baselines' is all of those"
+    )
     historical_simulation: HistoricalSpec = HistoricalSpec()
     random_walk: RandomWalkSpec = RandomWalkSpec()
     ewma_t: EwmaTSpec = EwmaTSpec()
     garch_t: GarchTSpec = GarchTSpec()
     gjr_t: GarchTSpec = GarchTSpec()
+    drift: DriftSpec = DriftSpec()
+    block_bootstrap: BlockBootstrapSpec = BlockBootstrapSpec()
+    gjr_fhs: GarchTSpec = GarchTSpec()
+    har: HarSpec = HarSpec()
+    ets: LinearSpec = LinearSpec()
+    arima: LinearSpec = LinearSpec()
+    theta: LinearSpec = LinearSpec()
+    ridge: RidgeSpec = RidgeSpec()
+    gbm: GbmSpec = GbmSpec()
+    field: FieldSpec = FieldSpec()
     anchor: AnchorSpec = AnchorSpec()
     seq2seq: Seq2SeqSpec = Seq2SeqSpec()
     blend: BlendSpec = BlendSpec()
+
+    @property
+    def field_members(self) -> tuple[ModelName, ...]:
+        """The baselines that the field averages."""
+        running = tuple(m for m in self.models if m in BASELINES and m != "field")
+        return self.field.members or running
+
+    @model_validator(mode="after")
+    def _taken_up(self) -> Forecasters:
+        """Move `extra` into `models`, baselines first and in their own order: one experiment, one way to write it."""
+        wanted = dict.fromkeys(m for name in self.extra for m in (BASELINES if name == "baselines" else (name,)))
+        if wanted:
+            baselines = [m for m in BASELINES if m in wanted or m in self.models]
+            others = [m for m in (*self.models, *wanted) if m not in BASELINES]
+            object.__setattr__(self, "models", (*baselines, *dict.fromkeys(others)))
+            object.__setattr__(self, "extra", ())
+        return self
+
+    @model_validator(mode="after")
+    def _field_has_members(self) -> Forecasters:
+        if "field" not in self.models:
+            return self
+        if len(self.field_members) < 2:
+            raise ValueError("field averages baselines, and fewer than two run; name more in forecasters.models")
+        for member in self.field_members:
+            if member not in BASELINES or member == "field":
+                raise ValueError(f"field averages baselines, and {member} is none; take it out of field.members")
+            if member not in self.models[: self.models.index("field")]:
+                raise ValueError(f"field averages {member}; put it before field in forecasters.models")
+        return self
 
     @model_validator(mode="after")
     def _complete(self) -> Forecasters:
@@ -267,8 +265,11 @@ class VerdictSpec(Part):
 class StrategySpec(Part):
     """One pre-declared trading rule, executed on the bar after the cutoff."""
 
-    rule: Literal["sign"] = "sign"
-    cost_bp: float = Field(5.0, ge=0, description="basis points paid per unit of turnover")
+    rule: Literal["sign", "median_over_width", "volatility_target"] = "sign"
+    cost_bp: float = Field(5.0, ge=0, description="commission and half the spread, basis points per unit of turnover")
+    borrow_bp: float = Field(50.0, ge=0, description="basis points a year on what is sold short")
+    target_volatility: float = Field(0.10, gt=0, description="volatility a year that volatility_target aims at")
+    drift_bars: int = Field(500, ge=20, description="bars whose mean return random_walk_sign follows")
 
 
 class Experiment(Part):

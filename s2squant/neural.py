@@ -13,11 +13,20 @@ import torch
 from torch import Tensor
 
 from s2squant.anchor import POOLED, Anchor, FittedAnchor, restore_anchor, stable_seed
-from s2squant.config import AdaptedSpec, AnchorSpec, PerTickerSpec, PooledSpec, Scope, Seq2SeqSpec, TrainingSpec
+from s2squant.config import AnchorSpec
 from s2squant.errors import CheckpointError
 from s2squant.features import has_ranges, network_inputs
-from s2squant.nets.seq2seq import Seq2Seq
+from s2squant.nets.seq2seq import Outlook, Seq2Seq
 from s2squant.nets.training import Resident, train
+from s2squant.network_specs import (
+    PATH_HEADS,
+    AdaptedSpec,
+    PerTickerSpec,
+    PooledSpec,
+    Scope,
+    Seq2SeqSpec,
+    TrainingSpec,
+)
 from s2squant.records import LEVELS, Floats, Forecast, Ints, Panel, State
 
 LEVELS_Q = torch.tensor(LEVELS, dtype=torch.float32)
@@ -65,24 +74,48 @@ class FittedSeq2Seq:
     def predict(self, panel: Panel, rows: Ints) -> Forecast:
         """Forecast ticker by ticker, so that no row's result depends on another ticker's rows."""
         data = prepare(self.anchor, self.spec, panel, rows, ranges=self.ranges)
-        inputs = torch.from_numpy(data.inputs_RF.astype(np.float32))
-        back = torch.arange(1 - self.spec.training.chunk, 1)
         quantiles = np.empty((len(rows), self.anchor.horizon, len(LEVELS)))
+        attention: list[tuple[Ints, Floats]] = []
         for m in np.unique(panel.ticker_of[rows]):
             mine = np.flatnonzero(panel.ticker_of[rows] == m)
-            first = int(panel.starts[m])
-            window = torch.clamp(torch.from_numpy(rows[mine])[:, None] + back, min=first)
-            units = self._units(panel.tickers[m], inputs[window])
-            scale = data.deviation_NH[mine] * data.unit_R[rows[mine]][:, None]
-            quantiles[mine] = units * scale[:, :, None]
-        return Forecast(self.name, rows, quantiles, quantiles.mean(axis=2))
+            outlooks = self._outlooks(panel, data, rows, mine)
+            units = sum(np.asarray(outlook.quantiles_NHQ) for outlook in outlooks) / len(outlooks)
+            quantiles[mine] = units * data.unit_R[rows[mine]][:, None, None]
+            weights = [np.asarray(outlook.weights_NHW) for outlook in outlooks if outlook.weights_NHW is not None]
+            if weights:
+                attention.append((mine, np.mean(weights, axis=0)))
+        return Forecast(self.name, rows, quantiles, quantiles.mean(axis=2), attention_NHL=_gathered(attention))
 
-    def _units(self, ticker: str, past_NLF: Tensor) -> Floats:
+    def simulate(self, panel: Panel, rows: Ints) -> Floats:
+        """Sample paths (N, S, H) of the cumulative return from `rows`, those of all seeds side by side.
+
+        Raises ValueError for a head that has none (quantile and point heads speak of each step by itself).
+        """
+        if self.spec.head.kind not in PATH_HEADS:
+            raise ValueError(
+                f"a {self.spec.head.kind} head has no paths; set forecasters.seq2seq.head.kind: {', '.join(PATH_HEADS)}"
+            )
+        data = prepare(self.anchor, self.spec, panel, rows, ranges=self.ranges)
+        parts = []
+        for m in np.unique(panel.ticker_of[rows]):
+            mine = np.flatnonzero(panel.ticker_of[rows] == m)
+            paths = [np.asarray(o.paths_NSH, np.float64) for o in self._outlooks(panel, data, rows, mine)]
+            parts.append((mine, np.concatenate(paths, axis=1) * data.unit_R[rows[mine]][:, None, None]))
+        return np.asarray(_gathered(parts))
+
+    def _outlooks(self, panel: Panel, data: Prepared, rows: Ints, mine: Ints) -> list[Outlook]:
+        """One outlook a net for the rows of one ticker, in scaled units."""
+        m = int(panel.ticker_of[rows[mine[0]]])
+        ticker, first = panel.tickers[m], int(panel.starts[m])
         nets = self.nets.get(ticker, self.nets.get(POOLED))
         if nets is None:
             raise ValueError(f"{self.name} was not fitted for {ticker}; fitted: {', '.join(self.nets)}")
-        total = sum(net.forecast(past_NLF).double() for net in nets)
-        return np.asarray(total) / len(nets)
+        back = torch.arange(1 - self.spec.training.chunk, 1)
+        window = torch.clamp(torch.from_numpy(rows[mine])[:, None] + back, min=first)
+        past_NLF = torch.from_numpy(data.inputs_RF[window.numpy()].astype(np.float32))
+        deviation_NH = torch.from_numpy(data.deviation_NH[mine])
+        seeds = [stable_seed(0, "paths", ticker, str(s)) for s in range(len(nets))]
+        return [net.forecast(past_NLF, deviation_NH, seed=s) for net, s in zip(nets, seeds, strict=True)]
 
     def state(self) -> State:
         anchor = self.anchor.state()
@@ -118,7 +151,7 @@ def restore_seq2seq(state: State) -> FittedSeq2Seq:
         for s in range(count):
             prefix = f"net/{k}/{s}/"
             weights = {n.removeprefix(prefix): torch.tensor(v) for n, v in state.arrays.items() if n.startswith(prefix)}
-            net = Seq2Seq(spec, meta["inputs"], weights["head.table"], LEVELS_Q)
+            net = Seq2Seq(spec, meta["inputs"], torch.zeros(anchor.horizon, len(LEVELS)), LEVELS_Q)
             try:
                 net.load_state_dict(weights)
             except RuntimeError as error:
@@ -199,18 +232,28 @@ class Seq2SeqForecaster:
             start = self.pooled.nets[POOLED]
             net.load_state_dict(start[s % len(start)].state_dict())
         settings = self._settings()
-        net.head.table.requires_grad_(settings.free_table)
+        for table in net.undecayed():
+            table.requires_grad_(settings.free_table)
         losses = train(
             net,
             data,
             self.spec.training,
-            LEVELS_Q,
             steps=settings.steps,
             batch=settings.batch,
             lr=settings.lr,
             seed=own,
         )
         return net, losses
+
+
+def _gathered(parts: Sequence[tuple[Ints, Floats]]) -> Floats | None:
+    """Arrays of some rows each, put where their rows are; None when there are none."""
+    if not parts:
+        return None
+    rows, values = np.concatenate([mine for mine, _ in parts]), np.concatenate([part for _, part in parts])
+    whole = np.empty_like(values)
+    whole[rows] = values
+    return whole
 
 
 def chunk_ends(panel: Panel, rows: Ints, spec: TrainingSpec) -> Ints:

@@ -1,11 +1,11 @@
-"""Quantile head: the anchor's table, bent by bounded corrections that start at zero.
+"""Heads of the cumulative return, quantiles and a point: the anchor's table, bent by bounded corrections from zero.
 
-In units of the anchor's standard deviation at step h,
+In units of the anchor's standard deviation at step h, the quantile head says
 q(p) = T_h(p) exp(a tanh(z0 / a)) + sum_j b_j tanh(z_j) f_j(p), with the basis f = 1, |p - 1/2| - 1/4, u^2/4 - 1/5,
 u^3/10 - u/5, p - 1/2, where u is the normal quantile of p; the location's bound is divided by h. All z are zero at
-the start, so that an untrained head returns the anchor.
+the start, so that an untrained head returns the anchor. The point head moves the table by its first correction alone.
 
-Shape legend: N origins, H steps, Q levels, D units of the decoder.
+Shape legend: N origins, H steps, Q levels, D units of the decoder, Z corrections.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from s2squant.config import HeadSpec
+from s2squant.network_specs import HeadSpec
 
 
 def shape_basis(levels_Q: Tensor) -> Tensor:
@@ -32,21 +32,43 @@ def shape_basis(levels_Q: Tensor) -> Tensor:
     )
 
 
-class QuantileHead(nn.Module):
-    """A small perceptron for the six corrections, and a table that may learn from its start."""
+class Corrections(nn.Module):
+    """A small perceptron whose outputs start at zero: what every head is made of."""
+
+    def __init__(self, inputs: int, width: int, dropout: float, outputs: int) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(inputs, width)
+        self.dropout = dropout
+        self.corrections = nn.Linear(width, outputs)
+        nn.init.zeros_(self.corrections.weight)
+        nn.init.zeros_(self.corrections.bias)
+
+    def draw_mask(self, origins: int) -> Tensor | None:
+        """One dropout mask an origin, shared by its steps (Gal and Ghahramani 2016); None when nothing is dropped."""
+        if not self.training or self.dropout == 0:
+            return None
+        kept_ND = self.hidden.weight.new_ones(origins, len(self.hidden.weight))
+        return nn.functional.dropout(kept_ND, self.dropout)
+
+    def corrected(self, hidden_HND: Tensor, mask: Tensor | None) -> Tensor:
+        """The raw corrections (H, N, Z), in the precision of the weights."""
+        hidden_HND = nn.functional.gelu(self.hidden(hidden_HND))
+        if mask is not None:
+            hidden_HND = hidden_HND * mask
+        return torch.as_tensor(self.corrections(hidden_HND)).to(self.hidden.weight.dtype)
+
+
+class QuantileHead(Corrections):
+    """Six corrections of a quantile table that may learn from its start."""
 
     basis_5Q: Tensor
     bounds_H5: Tensor
+    levels_Q: Tensor
 
     def __init__(
         self, spec: HeadSpec, inputs: int, width: int, dropout: float, table_HQ: Tensor, levels_Q: Tensor
     ) -> None:
-        super().__init__()
-        self.hidden = nn.Linear(inputs, width)
-        self.dropout = dropout
-        self.corrections = nn.Linear(width, 6)
-        nn.init.zeros_(self.corrections.weight)
-        nn.init.zeros_(self.corrections.bias)
+        super().__init__(inputs, width, dropout, 6)
         self.table = nn.Parameter(table_HQ.to(torch.float32).clone())
         self.log_scale_bound = spec.log_scale_bound
         steps = torch.arange(1, len(table_HQ) + 1, dtype=torch.float32)
@@ -54,21 +76,69 @@ class QuantileHead(nn.Module):
         bounds = torch.cat([spec.location_bound / steps[:, None], rest.expand(len(steps), 4)], dim=1)
         self.register_buffer("bounds_H5", bounds, persistent=False)
         self.register_buffer("basis_5Q", shape_basis(levels_Q.double()).float(), persistent=False)
+        self.register_buffer("levels_Q", levels_Q, persistent=False)
 
-    def forward(self, hidden_HND: Tensor) -> Tensor:
-        """Quantiles (H, N, Q) in anchor units; not sorted, the score does not need it and the forecast sorts.
+    def forward(self, hidden_HND: Tensor, mask: Tensor | None = None, first: int = 0) -> Tensor:
+        """Quantiles (H, N, Q) of the steps from `first` on, in anchor units; the forecast sorts them.
 
         One matrix product a step: (N, 6) coefficients times the table and the basis (6, Q).
         """
-        hidden_HND = nn.functional.gelu(self.hidden(hidden_HND))
-        if self.training and self.dropout > 0:  # one mask an origin, shared by its steps (Gal and Ghahramani 2016)
-            kept_ND = hidden_HND.new_ones(hidden_HND.shape[1:])
-            hidden_HND = hidden_HND * nn.functional.dropout(kept_ND, self.dropout)
-        z_HN6 = self.corrections(hidden_HND).float()
+        z_HN6 = self.corrected(hidden_HND, mask)
+        steps = slice(first, first + len(z_HN6))
         stretch_HN1 = torch.exp(self.log_scale_bound * torch.tanh(z_HN6[..., :1] / self.log_scale_bound))
-        bent_HN6 = torch.cat([stretch_HN1, torch.tanh(z_HN6[..., 1:]) * self.bounds_H5[:, None]], dim=2)
-        shapes_H6Q = torch.cat([self.table[:, None], self.basis_5Q.expand(len(self.table), -1, -1)], dim=1)
+        bent_HN6 = torch.cat([stretch_HN1, torch.tanh(z_HN6[..., 1:]) * self.bounds_H5[steps, None]], dim=2)
+        table_H1Q = self.table[steps, None]
+        shapes_H6Q = torch.cat([table_H1Q, self.basis_5Q.expand(len(table_H1Q), -1, -1)], dim=1)
         return torch.bmm(bent_HN6, shapes_H6Q)
+
+    def loss(self, quantiles_HNQ: Tensor, y_HN: Tensor) -> Tensor:
+        """Mean pinball loss of the standardised cumulative returns."""
+        return pinball(y_HN, quantiles_HNQ, self.levels_Q)
+
+    def feed(self, quantiles_NQ: Tensor) -> Tensor:
+        """What a decoder that reads its previous output is fed (N,): the median, and its gradient."""
+        return quantiles_NQ[:, quantiles_NQ.shape[1] // 2]
+
+    def quantiles(self, quantiles_HNQ: Tensor) -> Tensor:
+        """The forecast's quantiles (N, H, Q), ordered, in anchor units."""
+        return torch.sort(quantiles_HNQ.transpose(0, 1), dim=2).values
+
+
+class PointHead(Corrections):
+    """A conditional mean (or median, by the loss) of the cumulative return; the spread stays the anchor's."""
+
+    table: Tensor
+    bounds_H1: Tensor
+
+    def __init__(self, spec: HeadSpec, inputs: int, width: int, dropout: float, table_HQ: Tensor) -> None:
+        super().__init__(inputs, width, dropout, 1)
+        self.kind = spec.loss
+        self.register_buffer("table", table_HQ.to(torch.float32).clone())
+        steps = torch.arange(1, len(table_HQ) + 1, dtype=torch.float32)
+        self.register_buffer("bounds_H1", spec.location_bound / steps[:, None], persistent=False)
+
+    def forward(self, hidden_HND: Tensor, mask: Tensor | None = None, first: int = 0) -> Tensor:
+        """Locations (H, N, 1) in anchor units, of the steps from `first` on."""
+        z_HN1 = self.corrected(hidden_HND, mask)
+        return torch.tanh(z_HN1) * self.bounds_H1[first : first + len(z_HN1), None]
+
+    def loss(self, location_HN1: Tensor, y_HN: Tensor) -> Tensor:
+        """Mean error of the standardised cumulative returns: squared, absolute, or Huber's."""
+        match self.kind:
+            case "mse":
+                return nn.functional.mse_loss(location_HN1[..., 0], y_HN)
+            case "mae":
+                return nn.functional.l1_loss(location_HN1[..., 0], y_HN)
+            case "huber":
+                return nn.functional.huber_loss(location_HN1[..., 0], y_HN)
+
+    def feed(self, location_N1: Tensor) -> Tensor:
+        """What a decoder that reads its previous output is fed (N,): the location, and its gradient."""
+        return location_N1[:, 0]
+
+    def quantiles(self, location_HN1: Tensor) -> Tensor:
+        """The anchor's quantiles, moved (N, H, Q)."""
+        return location_HN1.transpose(0, 1) + self.table
 
 
 class _Pinball(torch.autograd.Function):

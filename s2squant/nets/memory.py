@@ -1,18 +1,50 @@
 """What an encoder hands to a decoder.
 
-Shape legend: B sequences, L past bars, K hidden units.
+Shape legend: B sequences, W states a memory holds, K units, C layers of a recurrent stack.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 
 class Memory(NamedTuple):
-    """All states of an encoder, which of them are real, and its summary."""
+    """A summary of the past, and where something reads them the states it was made of."""
 
-    states_BLK: Tensor
-    mask_BL: Tensor | None
     summary_BK: Tensor
+    states_BWK: Tensor | None = None
+    mask_BW: Tensor | None = None
+    """Which states are real; None when all are."""
+    final_CBK: tuple[Tensor, ...] | None = None
+    """The last state of every layer, an LSTM's cell too: (h,) or (h, c); None when it was not kept."""
+
+    def pick(self, rows: Tensor) -> Memory:
+        """The memories of `rows`, in that order, repeated as often as named."""
+        return Memory(
+            self.summary_BK[rows],
+            None if self.states_BWK is None else self.states_BWK[rows],
+            None if self.mask_BW is None else self.mask_BW[rows],
+            None if self.final_CBK is None else tuple(part[:, rows] for part in self.final_CBK),
+        )
+
+    def detached(self) -> Memory:
+        """The same values as leaves that gather gradients; the mask stays."""
+        return Memory(
+            self.summary_BK.detach().requires_grad_(),
+            None if self.states_BWK is None else self.states_BWK.detach().requires_grad_(),
+            self.mask_BW,
+            None if self.final_CBK is None else tuple(part.detach().requires_grad_() for part in self.final_CBK),
+        )
+
+    def tensors(self) -> list[Tensor]:
+        """The tensors that carry gradients."""
+        states = [] if self.states_BWK is None else [self.states_BWK]
+        return [self.summary_BK, *states, *(self.final_CBK or ())]
+
+
+def real_states(lengths_B: Tensor, longest: int) -> Tensor:
+    """Mask (B, W) of the states of sequences padded at their end."""
+    return torch.arange(longest) < lengths_B[:, None]

@@ -1,47 +1,221 @@
-"""Seq2Seq = encoder x context x decoder x head.
+"""Seq2Seq = encoder x context x attention x decoder x head, on top of an anchor.
 
-Shape legend: B chunks, L bars, F inputs, P positions, N = B P origins, H steps, Q levels, K hidden units.
+Shape legend: B chunks, L bars, F inputs, P positions, N = B P origins, W states of a memory, H steps, Q levels,
+S paths, R = N S rows, K hidden units, E inputs of a step, Z outputs of a head.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 
-from s2squant.config import Seq2SeqSpec
-from s2squant.nets.decoders import make_decoder
-from s2squant.nets.encoders import RecurrentEncoder
-from s2squant.nets.heads import QuantileHead
+from s2squant.nets.decoders import MlpDecoder, make_decoder, step_inputs
+from s2squant.nets.encoders import RecurrentEncoder, make_encoder
+from s2squant.nets.heads import PointHead, QuantileHead
+from s2squant.nets.memory import Memory
+from s2squant.nets.path_heads import CategoricalHead, MixtureHead, PathHead, StudentHead, step_deviation
+from s2squant.network_specs import Seq2SeqSpec
+
+ROWS = 8192
+"""Paths that step side by side in a forecast."""
+
+
+class Targets(NamedTuple):
+    """What is to be forecast, in anchor units: y the cumulative return, x each step's own, both (H, N)."""
+
+    y_HN: Tensor
+    x_HN: Tensor
+
+
+class Feeding(NamedTuple):
+    """What a decoder that reads its previous output is fed in training."""
+
+    share: float
+    """Probability of the truth, one coin an element: 1 teacher forcing, 0 free running."""
+    draw: torch.Generator
+
+
+class Outlook(NamedTuple):
+    """A forecast in scaled units: quantiles of the cumulative return, paths and attention where there are any."""
+
+    quantiles_NHQ: Tensor
+    paths_NSH: Tensor | None
+    weights_NHW: Tensor | None
 
 
 class Seq2Seq(nn.Module):
     """Encode a chunk once, decode the horizon from many of its positions ("forking sequences", Wen et al. 2017)."""
 
+    steps_HE: Tensor
+    levels_Q: Tensor
+
     def __init__(self, spec: Seq2SeqSpec, inputs: int, table_HQ: Tensor, levels_Q: Tensor) -> None:
         super().__init__()
-        self.inputs = inputs
-        self.encoder = RecurrentEncoder(spec.encoder, inputs)
-        self.decoder = make_decoder(spec.decoder, spec.encoder.cell, spec.encoder.hidden, len(table_HQ))
-        self.head = QuantileHead(
-            spec.head, self.decoder.width, spec.decoder.width, spec.decoder.dropout, table_HQ, levels_Q
-        )
+        self.inputs, self.spec = inputs, spec
+        horizon, hidden = len(table_HQ), spec.encoder.hidden
+        self.register_buffer("steps_HE", step_inputs(horizon), persistent=False)
+        self.register_buffer("levels_Q", levels_Q, persistent=False)
+        self.encoder = make_encoder(spec.encoder, inputs)
+        self.decoder = make_decoder(spec.decoder, spec.encoder.cell, 2 + 2 * spec.decoder.previous, hidden)
+        self.head = _make_head(spec, self.decoder.width, table_HQ, levels_Q)
 
-    def encode(self, past_BLF: Tensor, positions_P: Tensor) -> Tensor:
-        """Summaries (B P, K) of the past up to each position."""
-        states_BLK: Tensor = self.encoder(past_BLF).states_BLK
-        return states_BLK[:, positions_P].flatten(0, 1)
+    def undecayed(self) -> list[nn.Parameter]:
+        """Parameters that weight decay leaves alone, whatever their shape: the head's table."""
+        return [self.head.table] if isinstance(self.head, QuantileHead) else []
 
-    def decode(self, summary_NK: Tensor) -> Tensor:
-        """Quantiles (H, N, Q) of the cumulative return after each summary, in units of the anchor's deviation."""
-        return torch.as_tensor(self.head(self.decoder(summary_NK)))
+    def encode(self, past_BLF: Tensor, positions_P: Tensor) -> Memory:
+        """Memories of the past up to each position, (B P) of them, chunk by chunk."""
+        window = self.spec.encoder.window
+        if self.spec.encoder.reads == "window":
+            memory: Memory = self.encoder(_windows(past_BLF, positions_P, window))
+            return memory
+        assert isinstance(self.encoder, RecurrentEncoder), "only a recurrent encoder reads chunks"
+        states_BLK = self.encoder.states(past_BLF)
+        last_NK = states_BLK[:, positions_P].flatten(0, 1)
+        if not self.spec.remembers:
+            return Memory(self.encoder.summary(last_NK, None, None))
+        states_NWK = _windows(states_BLK, positions_P, window)
+        return Memory(self.encoder.summary(last_NK, states_NWK, None), states_NWK)
+
+    def loss(self, memory: Memory, targets: Targets, feeding: Feeding) -> Tensor:
+        """Mean loss of the head over origins and steps."""
+        head = self.head
+        marginal = isinstance(head, QuantileHead | PointHead)
+        truth_HN = targets.y_HN if marginal else targets.x_HN
+        out_HNZ = self.decode(memory, truth_HN, feeding)
+        if isinstance(head, QuantileHead | PointHead):
+            return head.loss(out_HNZ, truth_HN)
+        return -head.log_density(out_HNZ, truth_HN).mean()
+
+    def decode(self, memory: Memory, truth_HN: Tensor | None = None, feeding: Feeding | None = None) -> Tensor:
+        """What the head says (H, N, Z) after each memory; a decoder that is fed no truth runs free."""
+        return self._decode(memory, truth_HN, feeding)[0]
+
+    def _decode(self, memory: Memory, truth_HN: Tensor | None, feeding: Feeding | None) -> tuple[Tensor, Tensor | None]:
+        """What the head says, and the attention weights (H, N, W) if any."""
+        mask = self.head.draw_mask(len(memory.summary_BK))
+        inputs = self.steps_HE[:, None].to(memory.summary_BK.dtype)
+        if self.spec.decoder.previous:
+            if truth_HN is None or feeding is None or feeding.share < 1:
+                return self._unroll(memory, mask, truth_HN, feeding)
+            before_HN = torch.cat([torch.zeros_like(truth_HN[:1]), truth_HN[:-1]])
+            inputs = torch.cat([inputs.expand(-1, truth_HN.shape[1], -1), fed(before_HN)], dim=2)
+        decoded = self.decoder.run(inputs, memory)
+        return torch.as_tensor(self.head(decoded.hidden_HNK, mask)), decoded.weights_HNW
+
+    def _unroll(
+        self, memory: Memory, mask: Tensor | None, truth_HN: Tensor | None, feeding: Feeding | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Step by step, each fed the truth by a coin of its own or what the head said of the step before."""
+        assert not isinstance(self.decoder, MlpDecoder)
+        state, parts, weights = self.decoder.start(memory), [], []
+        previous_N = torch.zeros_like(memory.summary_BK[:, 0])
+        for h, known_E in enumerate(self.steps_HE.to(previous_N.dtype)):
+            x_NE = torch.cat([known_E.expand(len(previous_N), -1), fed(previous_N)], dim=1)
+            hidden_NK, where_NW, state = self.decoder.step(x_NE, state)
+            weights += [] if where_NW is None else [where_NW]
+            parts.append(self.head(hidden_NK[None], mask, h))
+            if h + 1 == len(self.steps_HE):
+                break
+            previous_N = self._own(parts[-1][0], None if feeding is None else feeding.draw)
+            if truth_HN is not None and feeding is not None and feeding.share > 0:
+                coins_N = torch.rand(len(previous_N), generator=feeding.draw) < feeding.share
+                previous_N = torch.where(coins_N, truth_HN[h], previous_N)
+        return torch.cat(parts), torch.stack(weights) if weights else None
+
+    def _own(self, out_NZ: Tensor, draw: torch.Generator | None) -> Tensor:
+        """The previous output of a free-running decoder: a marginal head's centre, or a draw of a density."""
+        if isinstance(self.head, QuantileHead | PointHead):
+            return self.head.feed(out_NZ)
+        uniform_N2 = torch.rand(len(out_NZ), 2, generator=draw).clamp(1e-6, 1 - 1e-6)
+        with torch.no_grad():
+            return self.head.sample(out_NZ, uniform_N2.to(out_NZ.dtype))
 
     def forward(self, past_BLF: Tensor, positions_P: Tensor) -> Tensor:
-        """Quantiles (H, B P, Q) after each position."""
+        """What the head says (H, B P, Z) after each position, running free."""
         return self.decode(self.encode(past_BLF, positions_P))
 
     @torch.no_grad()
-    def forecast(self, past_NLF: Tensor) -> Tensor:
-        """Quantiles (N, H, Q) after the last bar of each window, ordered."""
-        memory = self.encoder(past_NLF)
-        quantiles_HNQ = self.head(self.decoder(memory.summary_BK))
-        return torch.sort(quantiles_HNQ.transpose(0, 1), dim=2).values
+    def forecast(self, past_NLF: Tensor, deviation_NH: Tensor, *, seed: int = 0) -> Outlook:
+        """The outlook after the last bar of each window, from the anchor's deviation of the cumulative return.
+
+        Paths are driven by the same scrambled Sobol points for every origin, so that an origin's forecast is its own.
+        """
+        memory = self.encode(past_NLF, torch.tensor([past_NLF.shape[1] - 1]))
+        if isinstance(self.head, QuantileHead | PointHead):
+            out_HNZ, weights_HNW = self._decode(memory, None, None)
+            quantiles = self.head.quantiles(out_HNZ).double() * deviation_NH.double()[:, :, None]
+            return Outlook(quantiles, None, None if weights_HNW is None else weights_HNW.transpose(0, 1))
+        deviation_NH = deviation_NH.float()
+        uniform_SH2 = _uniforms(self.spec.head.paths, deviation_NH.shape[1], seed)
+        each = max(1, ROWS // len(uniform_SH2))
+        parts = [
+            self._paths(memory.pick(rows), self.head, uniform_SH2)
+            for rows in torch.split(torch.arange(len(deviation_NH)), each)
+        ]
+        steps_NSH = torch.cat([x_NSH for x_NSH, _ in parts]) * step_deviation(deviation_NH)[:, None]
+        paths_NSH = torch.cumsum(steps_NSH, dim=2)
+        quantiles = torch.quantile(paths_NSH, self.levels_Q.float(), dim=1).permute(1, 2, 0).double()
+        weights = [w for _, w in parts if w is not None]
+        return Outlook(quantiles, paths_NSH, torch.cat(weights) if weights else None)
+
+    def _paths(self, memory: Memory, head: PathHead, uniform_SH2: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Ancestral samples (N, S, H) of the steps in anchor units, and the mean attention (N, H, W) along them."""
+        origins, paths = len(memory.summary_BK), len(uniform_SH2)
+        uniform_HR2 = uniform_SH2.transpose(0, 1).repeat(1, origins, 1)
+        if not self.spec.decoder.previous:
+            out_HNZ, weights_HNW = self._decode(memory, None, None)
+            mean = None if weights_HNW is None else weights_HNW.transpose(0, 1)
+            steps = [head.sample(o.repeat_interleave(paths, 0), u) for o, u in zip(out_HNZ, uniform_HR2, strict=True)]
+        else:
+            assert not isinstance(self.decoder, MlpDecoder)
+            state = self.decoder.start(memory).pick(torch.arange(origins).repeat_interleave(paths))
+            previous_R, steps, where = torch.zeros(origins * paths), [], []
+            for h, known_E in enumerate(self.steps_HE):
+                x_RE = torch.cat([known_E.expand(len(previous_R), -1), fed(previous_R)], dim=1)
+                hidden_RK, weights_RW, state = self.decoder.step(x_RE, state)
+                previous_R = head.sample(head(hidden_RK[None], None, h)[0], uniform_HR2[h])
+                steps.append(previous_R)
+                if weights_RW is not None:
+                    where.append(weights_RW.view(origins, paths, -1).mean(dim=1))
+            mean = torch.stack(where, dim=1) if where else None
+        return torch.stack(steps, dim=1).view(origins, paths, -1), mean
+
+
+def fed(previous: Tensor) -> Tensor:
+    """A return in anchor units as a decoder reads it (..., 2): its sign with its size, and its size, both as logs."""
+    size = torch.log1p(previous.abs())
+    return torch.stack([torch.sign(previous) * size, size], dim=-1)
+
+
+def _windows(x_BLK: Tensor, positions_P: Tensor, window: int) -> Tensor:
+    """The `window` rows up to each position (B P, W, K); raises ValueError for a position without so many."""
+    if int(positions_P.min()) < window - 1:
+        raise ValueError(f"position {int(positions_P.min())} has no whole window of {window} before it")
+    return x_BLK.unfold(1, window, 1)[:, positions_P - window + 1].flatten(0, 1).transpose(1, 2)
+
+
+def _uniforms(paths: int, horizon: int, seed: int) -> Tensor:
+    """Two uniforms for each step of each path (S, H, 2): scrambled Sobol points (Owen 1998)."""
+    engine = torch.quasirandom.SobolEngine(2 * horizon, scramble=True, seed=seed)  # type: ignore[no-untyped-call]
+    points: Tensor = engine.draw(paths)
+    return points.clamp(1e-6, 1 - 1e-6).view(paths, horizon, 2)
+
+
+def _make_head(
+    spec: Seq2SeqSpec, inputs: int, table_HQ: Tensor, levels_Q: Tensor
+) -> QuantileHead | PointHead | PathHead:
+    width, dropout, horizon = spec.decoder.width, spec.decoder.dropout, len(table_HQ)
+    match spec.head.kind:
+        case "quantile":
+            return QuantileHead(spec.head, inputs, width, dropout, table_HQ, levels_Q)
+        case "point":
+            return PointHead(spec.head, inputs, width, dropout, table_HQ)
+        case "student_t":
+            return StudentHead(spec.head, inputs, width, dropout, horizon)
+        case "mixture":
+            return MixtureHead(spec.head, inputs, width, dropout, horizon)
+        case "categorical":
+            return CategoricalHead(spec.head, inputs, width, dropout)

@@ -1,19 +1,105 @@
-"""The training loop, written once.
+"""The training loop, written once: optimiser, rate, clipping, weight average, and where a fit can go on from.
 
-Shape legend: R bars, F inputs, H steps, Q levels, B chunks, L bars of a chunk, P positions.
+Shape legend: R bars, F inputs, H steps, B chunks, L bars of a chunk, P positions, N = B P origins.
 """
 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from s2squant.config import TrainingSpec
-from s2squant.nets.heads import pinball
-from s2squant.nets.seq2seq import Seq2Seq
+from s2squant.nets.memory import Memory
+from s2squant.nets.path_heads import CategoricalHead, step_deviation
+from s2squant.nets.seq2seq import Feeding, Seq2Seq, Targets
+from s2squant.network_specs import TrainingSpec
+
+Backward = Callable[[int, torch.Generator], float]
+"""Leaves the gradients of a step (given its number and the fit's generator) in the net; returns its loss."""
+
+
+class Trainer:
+    """A fit under way. Its generators are its own: torch's global one is seeded inside a step and put back.
+
+    `decayed` parameters are the matrices that are not in `undecayed`. `run` may be called in pieces, and `state` and
+    `restore` carry a fit to another process: the steps are the same bits either way.
+    """
+
+    def __init__(
+        self, net: nn.Module, spec: TrainingSpec, *, steps: int, lr: float, seed: int, undecayed: Sequence[Tensor] = ()
+    ) -> None:
+        self.net, self.spec, self.steps, self.lr = net, spec, steps, lr
+        self.losses: list[float] = []
+        self._draw = torch.Generator().manual_seed(seed)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self._global = torch.random.get_rng_state()
+        self._free = [p for p in net.parameters() if p.requires_grad]
+        spared = {id(p) for p in undecayed}
+        matrices = [p for p in self._free if p.ndim > 1 and id(p) not in spared]
+        others = [p for p in self._free if p.ndim <= 1 or id(p) in spared]
+        groups = [{"params": matrices, "weight_decay": spec.weight_decay}, {"params": others, "weight_decay": 0.0}]
+        kind = torch.optim.AdamW if spec.optimiser == "adamw" else torch.optim.Adam
+        self._optimiser = kind([group for group in groups if group["params"]], lr=lr, fused=True)
+        self._average = [p.detach().clone() for p in self._free]
+
+    def run(self, backward: Backward, until: int | None = None) -> None:
+        """Take steps up to `until` (all of them when None)."""
+        self.net.train()
+        with torch.random.fork_rng(devices=[]):
+            torch.random.set_rng_state(self._global)
+            for step in range(len(self.losses), self.steps if until is None else until):
+                rate = one_cycle(step, self.steps) if self.spec.rate == "one_cycle" else 1.0
+                for group in self._optimiser.param_groups:
+                    group["lr"] = self.lr * rate
+                self._optimiser.zero_grad(set_to_none=True)
+                self.losses.append(backward(step, self._draw))
+                nn.utils.clip_grad_norm_(self._free, self.spec.clip)
+                self._optimiser.step()
+                weights = [p.data for p in self._free]
+                torch._foreach_lerp_(self._average, weights, 1.0 - min(self.spec.ema, (step + 1) / (step + 10)))
+            self._global = torch.random.get_rng_state()
+        self.net.eval()
+
+    def finish(self) -> list[float]:
+        """Leave the averaged weights in the net; returns the loss of every step."""
+        torch._foreach_copy_([p.data for p in self._free], self._average)
+        self.net.eval()
+        return self.losses
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """All that `restore` needs, as tensors and as plain values."""
+        tensors = {f"net/{name}": value.clone() for name, value in self.net.state_dict().items()}
+        tensors |= {f"average/{k}": value.clone() for k, value in enumerate(self._average)}
+        tensors |= {"draw": self._draw.get_state(), "global": self._global.clone()}
+        for k, values in self._optimiser.state_dict()["state"].items():
+            tensors |= {f"optimiser/{k}/{name}": value.clone() for name, value in values.items()}
+        return tensors, {"losses": list(self.losses), "steps": self.steps, "lr": self.lr}
+
+    def restore(self, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
+        """Go on from a state; raises ValueError when it is of another fit."""
+        if meta.get("steps") != self.steps or meta.get("lr") != self.lr:
+            raise ValueError(f"the state is of a fit of {meta.get('steps')} steps at {meta.get('lr')}")
+        try:
+            self.net.load_state_dict(
+                {name.removeprefix("net/"): value for name, value in tensors.items() if name.startswith("net/")}
+            )
+            self._average = [tensors[f"average/{k}"].clone() for k in range(len(self._free))]
+            moments: dict[int, dict[str, Tensor]] = {}
+            for name, value in tensors.items():
+                if name.startswith("optimiser/"):
+                    _, k, what = name.split("/")
+                    moments.setdefault(int(k), {})[what] = value.clone()
+            kept = self._optimiser.state_dict()
+            self._optimiser.load_state_dict({"state": moments, "param_groups": kept["param_groups"]})
+            self._draw.set_state(tensors["draw"])
+            self._global = tensors["global"].clone()
+        except (KeyError, RuntimeError) as error:
+            raise ValueError(f"the state does not fit the net: {error}") from None
+        self.losses = [float(loss) for loss in meta["losses"]]
 
 
 class Resident(NamedTuple):
@@ -29,63 +115,94 @@ class Resident(NamedTuple):
 
 
 def train(
-    net: Seq2Seq, data: Resident, spec: TrainingSpec, levels_Q: Tensor, *, steps: int, batch: int, lr: float, seed: int
+    net: Seq2Seq, data: Resident, spec: TrainingSpec, *, steps: int, batch: int, lr: float, seed: int
 ) -> list[float]:
-    """Train in place and leave the averaged weights in the net; returns the loss of every step.
+    """Train in place and leave the averaged weights in the net; returns the loss of every step."""
+    if isinstance(net.head, CategoricalHead):
+        net.head.learn_bins(_targets(data, _some(data.chunk_ends, 20_000)).x_HN)
+    trainer = Trainer(net, spec, steps=steps, lr=lr, seed=seed, undecayed=net.undecayed())
+    trainer.run(lambda step, draw: _step(net, data, spec, batch, truth_share(spec, step, steps), draw))
+    return trainer.finish()
 
-    Pinball of the standardised cumulative return, AdamW with one cycle, exponential weight average. Draws come from
-    generators of its own; dropout's global generator is seeded and put back.
+
+def truth_share(spec: TrainingSpec, step: int, steps: int) -> float:
+    """Probability of feeding the truth at a step (Bengio et al. 2015): 1 when forced, 0 when free, else falling.
+
+    linear 1 - u, exponential .01^u, inverse sigmoid k / (k + exp(u s / k)) with k = 10 and s such that .01 is left at
+    the end, u the part of the fit that is done.
     """
-    draw = torch.Generator().manual_seed(seed)
-    horizon = data.deviation_RH.shape[1]
-    back = torch.arange(1 - spec.chunk, 1)
-    ahead_H1 = torch.arange(1, horizon + 1)[:, None]
-    free = [p for p in net.parameters() if p.requires_grad]
-    matrices = [p for p in free if p.ndim > 1 and p is not net.head.table]
-    others = [p for p in free if p.ndim <= 1 or p is net.head.table]
-    groups = [{"params": matrices, "weight_decay": spec.weight_decay}, {"params": others, "weight_decay": 0.0}]
-    optimiser = torch.optim.AdamW(groups, lr=lr, fused=True)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: one_cycle(step, steps))
-    weights = [p.data for p in free]
-    average = [w.clone() for w in weights]
-    losses = []
-    net.train()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        for step in range(steps):
-            ends_B = data.chunk_ends[torch.randint(len(data.chunk_ends), (batch,), generator=draw)]
-            positions = torch.randperm(spec.chunk - spec.warm, generator=draw)[: spec.positions] + spec.warm
-            rows_N = (ends_B[:, None] + back[positions]).flatten()
-            target_HN = data.log_price_R[rows_N + ahead_H1] - data.log_price_R[rows_N]
-            y_HN = target_HN.float() / data.deviation_RH[rows_N].T
-            optimiser.zero_grad(set_to_none=True)
-            losses.append(_backward(net, data.inputs_RF[ends_B[:, None] + back], positions, y_HN, levels_Q, spec))
-            nn.utils.clip_grad_norm_(free, spec.clip)
-            optimiser.step()
-            schedule.step()
-            torch._foreach_lerp_(average, weights, 1.0 - min(spec.ema, (step + 1) / (step + 10)))
-    torch._foreach_copy_(weights, average)
-    net.eval()
-    return losses
+    done = step / max(steps - 1, 1)
+    match spec.regime:
+        case "teacher":
+            return 1.0
+        case "free":
+            return 0.0
+        case "scheduled":
+            pass
+    match spec.schedule:
+        case "linear":
+            return 1.0 - done
+        case "exponential":
+            return float(0.01**done)
+        case "inverse_sigmoid":
+            return 10.0 / (10.0 + math.exp(done * math.log(990.0)))
 
 
-def _backward(
-    net: Seq2Seq, past_BLF: Tensor, positions_P: Tensor, y_HN: Tensor, levels_Q: Tensor, spec: TrainingSpec
+def _step(net: Seq2Seq, data: Resident, spec: TrainingSpec, batch: int, share: float, draw: torch.Generator) -> float:
+    ends_B = data.chunk_ends[torch.randint(len(data.chunk_ends), (batch,), generator=draw)]
+    positions_P = torch.randperm(spec.chunk - spec.warm, generator=draw)[: spec.positions] + spec.warm
+    back_L = torch.arange(1 - spec.chunk, 1)
+    rows_N = (ends_B[:, None] + back_L[positions_P]).flatten()
+    past_BLF = data.inputs_RF[ends_B[:, None] + back_L]
+    return backward(net, past_BLF, positions_P, _targets(data, rows_N), Feeding(share, draw), bf16=spec.bf16)
+
+
+def backward(
+    net: Seq2Seq, past_BLF: Tensor, positions_P: Tensor, targets: Targets, feeding: Feeding, *, bf16: bool = False
 ) -> float:
     """Leave the gradients of the mean loss in the net and return the loss: one encoding, decoded block by block."""
-    with torch.autocast("cpu", torch.bfloat16, enabled=spec.bf16):
-        summary_NK = net.encode(past_BLF, positions_P)
-    origins = len(summary_NK)
-    decoded = summary_NK.detach().requires_grad_()
-    size, total = net.decoder.block or origins, 0.0
-    for block_NK, block_y in zip(torch.split(decoded, size), torch.split(y_HN, size, dim=1), strict=True):
-        with torch.autocast("cpu", torch.bfloat16, enabled=spec.bf16):
-            quantiles = net.decode(block_NK)
-        loss = pinball(block_y, quantiles, levels_Q) * (len(block_NK) / origins)
+    with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        memory = net.encode(past_BLF, positions_P)
+    origins, total = len(memory.summary_BK), 0.0
+    leaf = memory.detached()
+    for rows in torch.split(torch.arange(origins), net.decoder.block or origins):
+        part = leaf if len(rows) == origins else _rows(leaf, int(rows[0]), int(rows[-1]) + 1)
+        here = Targets(*(target[:, rows[0] : rows[-1] + 1] for target in targets))
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            loss = net.loss(part, here, feeding) * (len(rows) / origins)
         loss.backward()  # type: ignore[no-untyped-call]
         total += float(loss.detach())
-    summary_NK.backward(decoded.grad)  # type: ignore[no-untyped-call]
+    pairs = [
+        (made, got.grad) for made, got in zip(memory.tensors(), leaf.tensors(), strict=True) if got.grad is not None
+    ]
+    torch.autograd.backward([made for made, _ in pairs], [grad for _, grad in pairs])
     return total
+
+
+def _rows(memory: Memory, first: int, end: int) -> Memory:
+    """A run of a memory's rows, as views."""
+    return Memory(
+        memory.summary_BK[first:end],
+        None if memory.states_BWK is None else memory.states_BWK[first:end],
+        None if memory.mask_BW is None else memory.mask_BW[first:end],
+        None if memory.final_CBK is None else tuple(part[:, first:end] for part in memory.final_CBK),
+    )
+
+
+def _targets(data: Resident, rows_N: Tensor) -> Targets:
+    """Cumulative and single-step returns after `rows_N`, each in the anchor's units of it."""
+    horizon = data.deviation_RH.shape[1]
+    ahead_H1 = torch.arange(horizon + 1)[:, None]
+    price_HN = data.log_price_R[rows_N + ahead_H1]
+    deviation_NH = data.deviation_RH[rows_N]
+    y_HN = (price_HN[1:] - price_HN[0]).float() / deviation_NH.T
+    x_HN = torch.diff(price_HN, dim=0).float() / step_deviation(deviation_NH).T
+    return Targets(y_HN, x_HN)
+
+
+def _some(rows: Tensor, most: int) -> Tensor:
+    """At most so many rows, evenly spread."""
+    return rows[:: max(1, len(rows) // most)]
 
 
 def one_cycle(step: int, steps: int, *, rise: float = 0.2) -> float:

@@ -5,13 +5,14 @@ import pytest
 import torch
 from torch import nn
 
-from s2squant.config import DecoderSpec, EncoderSpec, HeadSpec, Seq2SeqSpec, TrainingSpec
 from s2squant.nets.bank import VarianceBank, fit_bank, horizon_basis, student_nll
-from s2squant.nets.decoders import RecurrentDecoder
+from s2squant.nets.decoders import RecurrentDecoder, step_inputs
 from s2squant.nets.encoders import RecurrentEncoder
 from s2squant.nets.heads import QuantileHead, pinball, shape_basis
-from s2squant.nets.seq2seq import Seq2Seq
-from s2squant.nets.training import Resident, _backward, one_cycle, train
+from s2squant.nets.memory import Memory
+from s2squant.nets.seq2seq import Feeding, Seq2Seq, Targets
+from s2squant.nets.training import Resident, backward, one_cycle, train
+from s2squant.network_specs import DecoderSpec, EncoderSpec, HeadSpec, Seq2SeqSpec, TrainingSpec
 
 LEVELS = torch.arange(1, 40) / 40
 H = 6
@@ -43,9 +44,9 @@ def test_an_encoder_state_is_a_summary_of_its_prefix(cell, layers):
     encoder = RecurrentEncoder(EncoderSpec(cell=cell, hidden=8, layers=layers), 5).double()
     past = torch.randn(3, 30, 5, dtype=torch.float64)
     whole = encoder(past)
-    assert torch.equal(whole.summary_BK, whole.states_BLK[:, -1])
+    assert torch.equal(whole.summary_BK, whole.states_BWK[:, -1])
     prefix = encoder(past[:, :17])
-    assert torch.allclose(whole.states_BLK[:, 16], prefix.summary_BK, atol=1e-12)
+    assert torch.allclose(whole.states_BWK[:, 16], prefix.summary_BK, atol=1e-12)
 
 
 def test_many_positions_equal_one_forecast_each():
@@ -56,32 +57,33 @@ def test_many_positions_equal_one_forecast_each():
     past, positions = torch.randn(4, 40, 5), torch.tensor([9, 39, 20])
     forked = torch.sort(model(past, positions), dim=2).values.view(H, 4, 3, 39)
     for p, position in enumerate(positions):
-        alone = model.forecast(past[:, : position + 1])
+        alone = model.forecast(past[:, : position + 1], torch.ones(4, H)).quantiles_NHQ.float()
         assert torch.allclose(forked[:, :, p].transpose(0, 1), alone, atol=1e-5)
 
 
 @pytest.mark.parametrize("context", ["initial", "every_step"])
 def test_the_fused_decoder_equals_a_loop_of_cells(context):
     torch.manual_seed(1)
-    decoder = RecurrentDecoder(DecoderSpec(context=context), "lstm", 8, H).double()
+    decoder = RecurrentDecoder(DecoderSpec(context=context), "lstm", 2, 8).double()
+    steps = step_inputs(H)[:, None].double()
     summary = torch.randn(5, 8, dtype=torch.float64)
     cell = nn.LSTMCell(decoder.rnn.input_size, 8).double()
     cell.weight_ih.data, cell.weight_hh.data = decoder.rnn.weight_ih_l0.data, decoder.rnn.weight_hh_l0.data
     cell.bias_ih.data, cell.bias_hh.data = decoder.rnn.bias_ih_l0.data, decoder.rnn.bias_hh_l0.data
     h, c, states = summary, torch.zeros_like(summary), []
     for step in range(H):
-        known = decoder.steps_H2[step].double().expand(5, 2)
+        known = steps[step].expand(5, 2)
         inputs = torch.cat([known, summary], dim=1) if context == "every_step" else known
         h, c = cell(inputs, (h, c))
         states.append(h)
-    assert torch.allclose(decoder(summary), torch.stack(states), atol=1e-9)
+    assert torch.allclose(decoder.run(steps, Memory(summary)).hidden_HNK, torch.stack(states), atol=1e-9)
 
 
 def test_the_context_at_every_step_reaches_every_step():
-    model = RecurrentDecoder(DecoderSpec(), "lstm", 8, H)
+    model, steps = RecurrentDecoder(DecoderSpec(), "lstm", 2, 8), step_inputs(H)[:, None]
     summary = torch.randn(1, 8, requires_grad=True)
     for step in range(H):
-        (gradient,) = torch.autograd.grad(model(summary)[step, 0].sum(), summary)
+        (gradient,) = torch.autograd.grad(model.run(steps, Memory(summary)).hidden_HNK[step, 0].sum(), summary)
         assert gradient.abs().sum() > 0
 
 
@@ -144,7 +146,7 @@ def test_training_is_repeatable_leaves_the_global_generator_and_lowers_the_loss(
     runs = []
     for _ in range(2):
         model, before = net(), torch.random.get_rng_state()
-        losses = train(model, resident(), spec, LEVELS, steps=60, batch=4, lr=1e-2, seed=3)
+        losses = train(model, resident(), spec, steps=60, batch=4, lr=1e-2, seed=3)
         assert torch.equal(torch.random.get_rng_state(), before)
         runs.append((losses, [p.detach().clone() for p in model.parameters()]))
     assert runs[0][0] == runs[1][0]
@@ -170,8 +172,11 @@ def test_decoding_in_blocks_leaves_the_gradients_of_the_whole(kind):
     model.decoder.block = 7
     past, positions = torch.randn(4, 40, 5).double(), torch.tensor([9, 39, 20, 11, 30])
     y, levels = torch.randn(H, 20).double(), LEVELS.double()
-    whole = pinball(y, model(past, positions).double(), levels)
+    model.levels_Q = model.head.levels_Q = levels
+    whole = pinball(y, model(past, positions), levels)
     expected = torch.autograd.grad(whole, list(model.parameters()))
-    assert _backward(model, past, positions, y, levels, TrainingSpec()) == pytest.approx(whole.item(), rel=1e-6)
+    feeding = Feeding(0.0, torch.Generator())
+    found = backward(model, past, positions, Targets(y, y), feeding)
+    assert found == pytest.approx(whole.item(), rel=1e-9)
     for parameter, gradient in zip(model.parameters(), expected, strict=True):
-        assert torch.allclose(parameter.grad, gradient, atol=1e-6)
+        assert torch.allclose(parameter.grad, gradient, atol=1e-9)
