@@ -1,0 +1,217 @@
+"""Every member of the family the configuration allows: forward, backward, save, load, forecast; and the refusals."""
+
+from collections.abc import Iterator
+from itertools import product
+
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+
+from s2squant.config import make_experiment
+from s2squant.errors import ConfigError
+from s2squant.nets.seq2seq import Seq2Seq
+from s2squant.nets.training import Resident, train
+from s2squant.network_specs import AttentionSpec, DecoderSpec, EncoderSpec, HeadSpec, Seq2SeqSpec, TrainingSpec
+from s2squant.records import LEVELS
+
+H, INPUTS, WINDOW = 4, 3, 6
+LEVELS_Q = torch.tensor(LEVELS, dtype=torch.float32)
+TABLE = torch.special.ndtri(LEVELS_Q.double()).float().expand(H, -1)
+
+
+def made(part: type, options: dict[str, tuple[object, ...]], **fixed: object) -> Iterator[object]:
+    """Every value of a specification that its own rules allow."""
+    for values in product(*options.values()):
+        try:
+            yield part(**dict(zip(options, values, strict=True)), **fixed)
+        except ValidationError:
+            continue
+
+
+ENCODERS = [
+    *made(
+        EncoderSpec,
+        {
+            "cell": ("lstm", "gru", "rnn"),
+            "layers": (1, 2),
+            "directions": ("forward", "both"),
+            "summary": ("last", "transform_last", "transform_all"),
+            "reads": ("chunk", "window"),
+        },
+        hidden=4,
+        window=WINDOW,
+    ),
+    *made(
+        EncoderSpec,
+        {
+            "summary": ("last", "transform_last", "transform_all"),
+            "positions": ("sinusoidal", "learned"),
+            "heads": (1, 2),
+        },
+        kind="transformer",
+        reads="window",
+        hidden=4,
+        window=WINDOW,
+    ),
+]
+ATTENTIONS = [
+    AttentionSpec(),
+    AttentionSpec(kind="bahdanau"),
+    *made(
+        AttentionSpec,
+        {
+            "kind": ("luong_global", "luong_local_m", "luong_local_p"),
+            "score": ("dot", "general", "concat"),
+            "input_feeding": (False, True),
+        },
+        radius=2,
+    ),
+]
+DECODERS = [
+    *made(
+        DecoderSpec,
+        {
+            "kind": ("recurrent", "mlp", "transformer"),
+            "layers": (1, 2),
+            "context": ("initial", "every_step"),
+            "previous": (False, True),
+            "attention": tuple(ATTENTIONS),
+            "start": ("summary", "states"),
+        },
+        width=4,
+        heads=2,
+    )
+]
+HEADS = [
+    *[HeadSpec(kind=kind, paths=64, bins=4) for kind in ("quantile", "student_t", "mixture", "categorical")],
+    *[HeadSpec(kind="point", loss=loss) for loss in ("mse", "mae", "huber")],
+]
+REGIMES = [
+    ("free", "linear"),
+    ("teacher", "linear"),
+    ("scheduled", "linear"),
+    ("scheduled", "exponential"),
+    ("scheduled", "inverse_sigmoid"),
+]
+
+
+def composed(encoder: EncoderSpec, decoder: DecoderSpec, head: HeadSpec, regime: tuple[str, str]) -> Seq2SeqSpec | None:
+    training = {"chunk": 20, "warm": 6, "positions": 2, "regime": regime[0], "schedule": regime[1]}
+    try:
+        return Seq2SeqSpec(encoder=encoder, decoder=decoder, head=head, training=TrainingSpec(**training))
+    except ValidationError:
+        return None
+
+
+def resident(rows: int = 60) -> Resident:
+    draw = torch.Generator().manual_seed(0)
+    deviation = torch.arange(1, H + 1).sqrt().expand(rows, H).float()
+    price = torch.randn(rows, generator=draw).double().cumsum(0)
+    return Resident(torch.randn(rows, INPUTS, generator=draw), deviation, price, torch.arange(20, rows - H))
+
+
+DATA = resident()
+
+
+def lives(spec: Seq2SeqSpec) -> None:
+    """One step of training, through its state, to a forecast."""
+    torch.manual_seed(0)
+    net = Seq2Seq(spec, INPUTS, TABLE, LEVELS_Q)
+    before = [p.detach().clone() for p in net.parameters()]
+    losses = train(net, DATA, spec.training, steps=1, batch=2, lr=1e-2, seed=0)
+    assert np.isfinite(losses).all()
+    assert any(not torch.equal(a, b) for a, b in zip(before, net.parameters(), strict=True)), "nothing was learnt"
+    again = Seq2Seq(spec, INPUTS, torch.zeros_like(TABLE), LEVELS_Q)
+    again.load_state_dict(net.state_dict())
+    past, deviation = DATA.inputs_RF[:40].view(2, 20, INPUTS), DATA.deviation_RH[:2]
+    ours, theirs = net.forecast(past, deviation), again.eval().forecast(past, deviation)
+    assert torch.equal(ours.quantiles_NHQ, theirs.quantiles_NHQ)
+    assert ours.quantiles_NHQ.shape == (2, H, len(LEVELS))
+    assert bool(torch.isfinite(ours.quantiles_NHQ).all())
+    assert bool((torch.diff(ours.quantiles_NHQ, dim=2) >= 0).all()), "quantiles cross"
+    attends = spec.decoder.attention.kind != "none" or spec.decoder.kind == "transformer"
+    assert (ours.weights_NHW is not None) == attends
+    if ours.weights_NHW is not None:
+        assert ours.weights_NHW.shape == (2, H, WINDOW)
+        assert bool((ours.weights_NHW >= 0).all())
+    assert (ours.paths_NSH is not None) == (spec.head.kind in ("student_t", "mixture", "categorical"))
+    if ours.paths_NSH is not None:
+        assert ours.paths_NSH.shape == (2, spec.head.paths, H)
+
+
+def allowed(encoders: list, decoders: list, heads: list, regimes: list) -> list[Seq2SeqSpec]:
+    specs = (composed(*parts) for parts in product(encoders, decoders, heads, regimes))
+    return [spec for spec in specs if spec is not None]
+
+
+def test_every_encoder_feeds_every_kind_of_decoder():
+    decoders = [
+        DecoderSpec(width=4),
+        DecoderSpec(width=4, context="initial"),
+        DecoderSpec(width=4, attention=AttentionSpec(kind="bahdanau")),
+        DecoderSpec(width=4, attention=AttentionSpec(kind="luong_global")),
+        DecoderSpec(width=4, kind="mlp"),
+        DecoderSpec(width=4, kind="transformer", heads=2),
+        DecoderSpec(width=4, start="states"),
+    ]
+    specs = allowed(ENCODERS, decoders, HEADS[:1], REGIMES[:1])
+    assert len(specs) > 250
+    for spec in specs:
+        lives(spec)
+
+
+DIRECT = [d for d in DECODERS if d.layers == 1 and d.start == "summary"]
+"""Layers and the first state are varied with the encoders; here one layer, started from the summary."""
+
+
+def test_decoders_serve_heads_in_every_regime():
+    specs = allowed([EncoderSpec(hidden=4, window=WINDOW)], DIRECT, HEADS, REGIMES)
+    assert len(specs) > 1500
+    for spec in specs[::11]:  # the slow test takes them all; eleven divides none of the axes
+        lives(spec)
+
+
+@pytest.mark.slow
+def test_every_decoder_serves_every_head_in_every_regime():
+    for spec in allowed([EncoderSpec(hidden=4, window=WINDOW)], DIRECT, HEADS, REGIMES):
+        lives(spec)
+
+
+@pytest.mark.slow
+def test_every_encoder_feeds_every_decoder():
+    """The whole product of encoders and decoders, heads and regimes taken in turn; every seventeenth of it."""
+    pairs = allowed(ENCODERS, DECODERS, HEADS[:1], REGIMES[:1])
+    assert len(pairs) > 5000
+    rest = [(head, regime) for head in HEADS for regime in REGIMES]
+    for number, spec in enumerate(pairs[::17]):
+        head, regime = rest[number % len(rest)]
+        lives(composed(spec.encoder, spec.decoder, head, regime) or spec)
+
+
+@pytest.mark.parametrize(
+    ("settings", "remedy"),
+    [
+        ({"encoder": {"directions": "both"}}, "use reads = 'window'"),
+        ({"encoder": {"kind": "transformer"}}, "use reads = 'window'"),
+        ({"encoder": {"kind": "transformer", "reads": "window", "directions": "both"}}, "use directions = 'forward'"),
+        ({"encoder": {"kind": "transformer", "reads": "window", "hidden": 30}}, "use a multiple"),
+        ({"decoder": {"kind": "mlp", "context": "initial"}}, "use context = 'every_step'"),
+        ({"decoder": {"kind": "mlp", "previous": True}}, "use previous = false"),
+        ({"decoder": {"kind": "mlp", "layers": 2}}, "use layers = 1"),
+        ({"decoder": {"kind": "transformer", "attention": {"kind": "bahdanau"}}}, "use attention.kind = 'none'"),
+        ({"decoder": {"context": "initial", "attention": {"kind": "bahdanau"}}}, "use context = 'every_step'"),
+        ({"decoder": {"attention": {"kind": "bahdanau", "input_feeding": True}}}, "use kind = 'luong_global'"),
+        ({"decoder": {"start": "states"}}, "use encoder.reads = 'window'"),
+        ({"encoder": {"reads": "window", "layers": 2}, "decoder": {"start": "states"}}, "set decoder.layers = 2"),
+        ({"training": {"regime": "teacher"}}, "set decoder.previous = true"),
+        ({"decoder": {"previous": True}, "training": {"regime": "teacher"}}, "head.kind = 'student_t'"),
+        ({"encoder": {"window": 80}, "decoder": {"attention": {"kind": "luong_global"}}}, "raise training.warm to 79"),
+        ({"decoder": {"attention": {"kind": "bahdanau"}}, "training": {"bf16": True}}, "use bf16 = false"),
+    ],
+)
+def test_an_impossible_pair_is_refused_with_the_remedy(settings, remedy):
+    with pytest.raises(ConfigError) as refusal:
+        make_experiment({"forecasters": {"seq2seq": settings}})
+    assert remedy in str(refusal.value)
+    assert "\n" not in str(refusal.value)
