@@ -19,7 +19,7 @@ from s2squant.config import BASELINES, Experiment, Forecasters, ModelName
 from s2squant.forecasters import make
 from s2squant.frames import to_frame
 from s2squant.neural import FittedSeq2Seq, restore_seq2seq
-from s2squant.records import Dates, Fitted, Fold, Ints, Panel
+from s2squant.records import Dates, Fitted, Fold, Forecast, Ints, Panel
 from s2squant.store import RunFolder, load_state, save_state
 from s2squant.windows import last_rows, of_tickers, test_rows, train_rows
 
@@ -94,12 +94,15 @@ def perform(inputs: Inputs, job: Job) -> None:
     started = time.perf_counter()
     forecasts: list[pd.DataFrame] = []
     training: list[pd.DataFrame] = []
+    attention: dict[str, list[list[float]]] = {}
     for fold in inputs.folds[job.market]:
         if job.kind == "pooled" and fold.number != job.fold:
             continue
         for fitted, rows in _fits(inputs, job, fold):
             panel = inputs.panels[job.market]
-            forecasts.append(to_frame(panel, fitted.predict(panel, rows), inputs.sessions))
+            forecast = fitted.predict(panel, rows)
+            forecasts.append(to_frame(panel, forecast, inputs.sessions))
+            attention |= newest_attention(panel, forecast)
             if isinstance(fitted, FittedSeq2Seq):
                 training.append(curves(fitted, job.market, fold.number))
     empty = pd.DataFrame(columns=TRAINING_COLUMNS)
@@ -107,7 +110,7 @@ def perform(inputs: Inputs, job: Job) -> None:
         job.key,
         pd.concat(forecasts, ignore_index=True) if forecasts else pd.DataFrame(),
         pd.concat(training, ignore_index=True) if training else empty,
-        {"seconds": round(time.perf_counter() - started, 3)},
+        {"seconds": round(time.perf_counter() - started, 3), "attention": attention},
     )
 
 
@@ -145,6 +148,15 @@ def _fits(inputs: Inputs, job: Job, fold: Fold) -> Iterator[tuple[Fitted, Ints]]
         if name not in BASELINES:
             save_state(store(name, job.ticker or job.market, str(fold.number)), fitted.state())
         yield fitted, targets
+
+
+def newest_attention(panel: Panel, forecast: Forecast) -> dict[str, list[list[float]]]:
+    """Where a network attended in its newest forecast of each ticker, (H, W) in plain numbers; empty without any."""
+    if forecast.attention_NHL is None:
+        return {}
+    owner = panel.ticker_of[forecast.rows]
+    newest = {panel.tickers[m]: np.flatnonzero(owner == m)[-1] for m in np.unique(owner)}
+    return {ticker: np.round(forecast.attention_NHL[at], 5).tolist() for ticker, at in newest.items()}
 
 
 def load_anchor(inputs: Inputs, fold: Fold) -> FittedAnchor:

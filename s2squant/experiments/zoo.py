@@ -1,0 +1,225 @@
+"""The zoo: every structure of the family on the same prices, walk-forward, beside the same baselines and anchor.
+
+Resumable: each fit is a part in `out`/parts, and a part that is there is not made again.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import time
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from s2squant import __version__
+from s2squant.comparisons import compare, pools
+from s2squant.config import Experiment, make_experiment
+from s2squant.experiments.members import BASE, members
+from s2squant.experiments.result import Progress, Result
+from s2squant.experiments.zoo_page import zoo_page
+from s2squant.frames import to_frame
+from s2squant.losses import Losses
+from s2squant.neural import Seq2SeqForecaster
+from s2squant.plan import Plan, make_plan
+from s2squant.scores import score
+from s2squant.store import RunFolder
+from s2squant.windows import test_rows, train_rows
+from s2squant.work import TRAINING_COLUMNS, Inputs, Job, load_anchor, perform
+
+REFERENCES = ("historical_simulation", "garch_t", "anchor")
+
+
+@dataclass(frozen=True)
+class Fit:
+    """One member in one market and fold: the unit of work, and of resuming."""
+
+    member: str
+    market: str
+    fold: int
+
+    @property
+    def key(self) -> str:
+        return f"{self.member}:{self.market}:{self.fold}"
+
+
+def run(progress: Progress, *, out: Path, quick: bool = False, seed: int = 0, workers: int | None = None) -> Result:
+    """Fit what is not there yet, score everything on common units, and compare in pairs, date by date."""
+    started = time.perf_counter()
+    experiment = zoo_experiment(quick=quick, seed=seed)
+    plan, family = make_plan(experiment), members()
+    folder = RunFolder(out / ("parts-quick" if quick else "parts"))
+    folder.claim(
+        {
+            "experiment": experiment.model_dump(mode="json"),
+            "members": [m.changes for m in family],
+            "version": __version__,
+        }
+    )
+    try:
+        _carry_out(Inputs(experiment, plan.panels, plan.folds, plan.sessions, folder), progress, workers)
+        progress("scoring", 0.97)
+        forecasts, costs = _collect(plan, folder)
+        losses = score(forecasts)
+    finally:
+        folder.release()
+    table = ranking(losses, costs, experiment, plan)
+    table["group"] = table["model"].map({m.name: m.group for m in family}).fillna("reference")
+    seconds = time.perf_counter() - started
+    by_step = skill_by_step(losses)
+    page, conclusion = zoo_page(table, by_step, experiment, quick=quick)
+    figures: dict[str, Any] = {
+        "conclusion": conclusion,
+        "members": len(family),
+        "base": BASE,
+        "quick": quick,
+        "seconds": round(seconds, 1),
+        "fit_cpu_seconds": round(float(table["seconds"].sum()), 1),
+        "table": table.round(6).to_dict(orient="records"),
+    }
+    return Result(figures, page)
+
+
+def zoo_experiment(*, quick: bool, seed: int) -> Experiment:
+    """The one plan of all members: the embedded sample, pooled nets, equal steps, seeds and refits."""
+    pooled = {"steps": 20, "batch": 8, "seeds": 1} if quick else {"steps": 150, "batch": 16, "seeds": 2}
+    universe = {"tickers": ["AAPL", "IBM", "MSFT", "EURUSD", "EURJPY", "EURGBP"]} if quick else {}
+    walk = (
+        {"cutoffs": 30, "every": 20, "refit_every": 600} if quick else {"cutoffs": 100, "every": 10, "refit_every": 500}
+    )
+    return make_experiment(
+        {
+            "name": "zoo",
+            "seed": seed,
+            "universe": universe,
+            "walk": walk,
+            "forecasters": {
+                "models": ["historical_simulation", "garch_t", "anchor", "seq2seq_pooled"],
+                "anchor": {"steps": 100 if quick else 300},
+                "seq2seq": {"pooled": pooled, "head": {"paths": 128 if quick else 512}},
+            },
+            "verdict": {"recommended": "seq2seq_pooled"},
+        }
+    )
+
+
+def _jobs(inputs: Inputs) -> tuple[list[Job], list[Job | Fit]]:
+    """What has to come first (anchors), and the rest in the order of its length."""
+    markets = sorted(inputs.panels)
+    tickers = [Job("ticker", m, ticker=t) for m in markets for t in inputs.panels[m].tickers]
+    fits = [Fit(member.name, m, f.number) for member in members() for m in markets for f in inputs.folds[m]]
+    return [Job("anchor", m) for m in markets], [*fits, *tickers]
+
+
+def _carry_out(inputs: Inputs, progress: Progress, workers: int | None) -> None:
+    first, rest = _jobs(inputs)
+    total, done = len(first) + len(rest), 0
+    count = workers or min(os.cpu_count() or 1, 8)
+    with ProcessPoolExecutor(
+        count, mp_context=multiprocessing.get_context("spawn"), initializer=_start, initargs=(inputs,)
+    ) as pool:
+        for stage in (first, rest):
+            waiting = {pool.submit(_perform, job): job for job in stage if not inputs.folder.is_done(job.key)}
+            done += len(stage) - len(waiting)
+            try:
+                for future in as_completed(waiting):
+                    future.result()
+                    done += 1
+                    job = waiting[future]
+                    label = job.member if isinstance(job, Fit) else job.label
+                    progress(label, 0.95 * done / total)
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+
+
+_inputs: list[Inputs] = []
+
+
+def _start(inputs: Inputs) -> None:
+    torch.set_num_threads(1)
+    _inputs[:] = [inputs]
+
+
+def _perform(job: Job | Fit) -> None:
+    if isinstance(job, Job):
+        perform(_inputs[0], job)
+    else:
+        fit_member(_inputs[0], job)
+
+
+def fit_member(inputs: Inputs, fit: Fit) -> None:
+    """Fit one member's nets on one fold and keep its forecasts, with the seconds and the parameters they took."""
+    settings, seed = inputs.experiment.forecasters, inputs.experiment.seed
+    panel, fold = inputs.panels[fit.market], inputs.folds[fit.market][fit.fold]
+    member = next(m for m in members() if m.name == fit.member)
+    spec = member.spec(settings.seq2seq.model_dump(mode="json"))
+    past = panel.until(fold.fit_date)
+    rows = train_rows(past, fold, warmup=settings.anchor.warmup)
+    started = time.process_time()
+    forecaster = Seq2SeqForecaster(spec, "pooled", load_anchor(inputs, fold))
+    fitted = forecaster.fit(past, rows, horizon=fold.horizon, seed=seed)
+    trained = time.process_time()
+    frame = to_frame(panel, fitted.predict(panel, test_rows(panel, fold.cutoffs)), inputs.sessions)
+    frame["model"] = fit.member
+    net = next(iter(fitted.nets.values()))[0]
+    facts = {
+        "seconds": trained - started,
+        "forecast_seconds": time.process_time() - trained,
+        "parameters": sum(p.numel() for p in net.parameters()),
+        "loss": float(np.mean([curve[-1] for curves in fitted.losses.values() for curve in curves])),
+    }
+    inputs.folder.save_part(fit.key, frame, pd.DataFrame(columns=TRAINING_COLUMNS), facts)
+
+
+def _collect(plan: Plan, folder: RunFolder) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """All parts: forecasts in one table, and what each member cost."""
+    frames, costs = [], []
+    for market, panel in sorted(plan.panels.items()):
+        keys = [f"anchor:{market}", *(f"ticker:{t}" for t in panel.tickers)]
+        frames += [folder.read_part(key)[0] for key in keys]
+        for member in members():
+            for fold in plan.folds[market]:
+                frame, _, facts = folder.read_part(Fit(member.name, market, fold.number).key)
+                frames.append(frame)
+                costs.append({"model": member.name, **facts})
+    table = pd.DataFrame(costs).groupby("model", sort=False)
+    cost = table[["seconds", "forecast_seconds"]].sum().join(table["parameters"].max())
+    forecasts = pd.concat([frame[frame["model"] != "seq2seq_per_ticker"] for frame in frames], ignore_index=True)
+    names = [*REFERENCES, *(m.name for m in members())]
+    forecasts["model"] = pd.Categorical(forecasts["model"], categories=names)
+    return forecasts.dropna(subset=["model", "y"]), cost.reset_index()
+
+
+def ranking(losses: Losses, costs: pd.DataFrame, experiment: Experiment, plan: Plan) -> pd.DataFrame:
+    """One row a model, best first: skill against each reference and against the base, with standard errors by date."""
+    markets = {t: m for m, panel in plan.panels.items() for t in panel.tickers}
+    made = pools(losses, every=experiment.walk.every, horizon=experiment.walk.horizon, markets=markets)
+    everything = [pool for pool in made if pool.family == "all"]
+    rows = pd.DataFrame({"model": losses.models, "crps": losses.crps_UK.mean(axis=0)})
+    rows["coverage_80"] = losses.coverage_KB[:, 1]
+    for short, reference in (
+        ("historical", REFERENCES[0]),
+        ("garch", REFERENCES[1]),
+        ("anchor", "anchor"),
+        ("base", BASE),
+    ):
+        pairs = [(m, reference) for m in losses.models if m != reference]
+        found = compare(losses, everything, pairs, experiment.verdict).set_index("challenger")
+        rows[f"skill_{short}"] = rows["model"].map(found["effect"]).fillna(0.0)
+        error = (found["effect"] / found["statistic"]).where(found["statistic"] != 0)
+        rows[f"se_{short}"] = rows["model"].map(error).abs()
+        rows[f"p_{short}"] = rows["model"].map(found["p"])
+    rows = rows.merge(costs, on="model", how="left")
+    return rows.sort_values("skill_garch", ascending=False, ignore_index=True)
+
+
+def skill_by_step(losses: Losses) -> pd.DataFrame:
+    """Skill against historical simulation by model (rows) and step (columns), over all common units."""
+    crps = pd.DataFrame(losses.crps_UK, columns=list(losses.models)).groupby(losses.step_U).mean()
+    return (1.0 - crps.div(crps[REFERENCES[0]], axis=0)).T
