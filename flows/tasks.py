@@ -7,6 +7,7 @@ trained side by side would change each other's numbers.
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 
 from prefect import task
@@ -14,6 +15,7 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed
 
+from s2squant.prices.refresh import Update
 from s2squant.records import Study
 from s2squant.screen import dropped, summary
 from s2squant.study import Job, JobResult
@@ -26,6 +28,15 @@ def execute(work: Callable[[Job], JobResult], job: Job) -> JobResult:
     if result.status == "failed":  # Prefect hands on the state's data
         return Completed(name="TickerFailed", message=result.reason, data=result)  # type: ignore[return-value]
     return result
+
+
+@task(task_run_name="{ticker}", cache_policy=NO_CACHE, persist_result=False)
+def fetch(work: Callable[..., Update], ticker: str, interval: str, start: date | None, anew: bool) -> Update:
+    """Bring one ticker of the price store up to date; its failure is a named state, and the others go on."""
+    update = work(ticker, interval, start, anew=anew)
+    if update.error is not None:
+        return Completed(name="TickerFailed", message=update.error.reason, data=update)  # type: ignore[return-value]
+    return update
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)

@@ -6,7 +6,6 @@ fault; 130 interrupted. `python flows/backtest.py` is the same command with anot
 
 from __future__ import annotations
 
-import json
 import shlex
 import signal
 import sys
@@ -16,14 +15,34 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from s2squant import __version__
-from s2squant.config import Experiment, make_experiment, override, read_experiment
-from s2squant.errors import CallerError, ConfigError
+from s2squant.commands.audit import audit
+from s2squant.commands.fetch import fetch
+from s2squant.commands.prices import app as prices
+from s2squant.commands.report import report
+from s2squant.commands.reproduce import reproduce
+from s2squant.config import Experiment
+from s2squant.errors import CallerError
+from s2squant.options import (
+    ExperimentFile,
+    FirstDate,
+    LastDate,
+    Seed,
+    Settings,
+    SourceSpec,
+    TickerList,
+    Workers,
+    as_settings,
+    build_experiment,
+)
 from s2squant.screen import Mode, Screen, Watcher, complain, exit_status
+
+if TYPE_CHECKING:
+    from s2squant.prices.ingest import FetchRunner
 
 
 @dataclass(frozen=True)
@@ -47,6 +66,8 @@ class Front:
 
     runner: Runner
     command: str
+    fetching: FetchRunner | None = None
+    """Who fetches; None: this process, in threads."""
 
 
 def plain(request: Request, watcher: Watcher) -> None:
@@ -61,30 +82,6 @@ def plain(request: Request, watcher: Watcher) -> None:
             for result in run.execute_all(stage):
                 watcher.finished(result)
         watcher.written(run.folder, run.finish())
-
-
-def build_experiment(path: Path | None, settings: Sequence[str]) -> Experiment:
-    """The experiment of a .toml or .json file (the defaults without one) under `dotted.key=value` settings."""
-    where = "experiment" if path is None else str(path)
-    data = {} if path is None else _read(path)
-    return make_experiment(override(data, settings), where=where)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    forms: dict[str, Literal["toml", "json"]] = {".toml": "toml", ".json": "json"}
-    if path.is_dir():
-        raise ConfigError(f"{path} is a folder; give the file, for example {path / 'experiment.json'}")
-    if path.suffix.lower() not in forms:
-        raise ConfigError(f"{path}: an experiment is a .toml or .json file; without one the defaults run")
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise ConfigError(
-            f"{path} does not exist; `s2squant config > experiment.json` writes one to start from"
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} cannot be read as text: {error}") from None
-    return read_experiment(text, form=forms[path.suffix.lower()], where=str(path))
 
 
 app = typer.Typer(add_completion=False, rich_markup_mode="rich")
@@ -103,33 +100,14 @@ def _front(
         raise typer.Exit
 
 
-ExperimentFile = Annotated[
-    Path | None,
-    typer.Argument(
-        metavar="EXPERIMENT",
-        help="A .toml or .json file; an earlier run's experiment.json will do. Left out: the defaults.",
-    ),
-]
-Settings = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set", metavar="KEY=VALUE", help="Change one setting, as in walk.horizon=10. Repeatable; applied last."
-    ),
-]
-
-
 @app.command()
 def backtest(
     ctx: typer.Context,
     experiment: ExperimentFile = None,
-    source: Annotated[
-        str | None, typer.Option(metavar="SPEC", help="Prices from: sample, yfinance, csv:DIR or parquet:DIR.")
-    ] = None,
-    tickers: Annotated[
-        str | None, typer.Option(metavar="A,B,...", help="Which tickers. Left out: all of the source's.")
-    ] = None,
-    start: Annotated[str | None, typer.Option(metavar="DATE", help="First date used, as in 2010-01-31.")] = None,
-    end: Annotated[str | None, typer.Option(metavar="DATE", help="Last date used, inclusive.")] = None,
+    source: SourceSpec = None,
+    tickers: TickerList = None,
+    start: FirstDate = None,
+    end: LastDate = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -137,10 +115,8 @@ def backtest(
         ),
     ] = None,
     settings: Settings = None,
-    seed: Annotated[int | None, typer.Option(metavar="N", help="Seed of everything random.")] = None,
-    workers: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Processes that train. Left out: one a core.")
-    ] = None,
+    seed: Seed = None,
+    workers: Workers = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Say only the verdict and where the report is.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Write a summary for programs to standard output.")] = False,
 ) -> int:
@@ -150,7 +126,7 @@ def backtest(
     2 a mistake in what was asked (one line says which);
     1 a fault of s2squant itself; 130 interrupted.
     """
-    named = _as_settings(source=source, tickers=tickers, start=start, end=end, seed=seed)
+    named = as_settings(source=source, tickers=tickers, start=start, end=end, seed=seed)
     wanted = build_experiment(experiment, [*named, *(settings or ())])
     front: Front = ctx.obj
     mode: Mode = "json" if as_json else "quiet" if quiet else "text"
@@ -176,15 +152,11 @@ def config(experiment: ExperimentFile = None, settings: Settings = None) -> None
     print(build_experiment(experiment, settings or ()).to_json(), end="")
 
 
-def _as_settings(
-    *, source: str | None, tickers: str | None, start: str | None, end: str | None, seed: int | None
-) -> list[str]:
-    names = None if tickers is None else [name.strip() for name in tickers.split(",") if name.strip()]
-    if names == []:
-        raise ConfigError("--tickers names no ticker; write --tickers AAPL,MSFT or leave it out")
-    universe = {"source": source, "tickers": names, "start": start, "end": end}
-    given = {"seed": seed, **{f"universe.{key}": value for key, value in universe.items()}}
-    return [f"{key}={json.dumps(value)}" for key, value in given.items() if value is not None]
+app.command()(report)
+app.command()(reproduce)
+app.command()(audit)
+app.command()(fetch)
+app.add_typer(prices, name="prices")
 
 
 def _interrupted(folder: Path | None) -> int:
@@ -203,9 +175,16 @@ def backtest_main(argv: Sequence[str] | None = None, *, runner: Runner, program:
     return _run(typer.main.get_group(app).commands["backtest"], argv, runner, program)
 
 
-def _run(command: Any, argv: Sequence[str] | None, runner: Runner, program: str) -> int:
+def fetch_main(argv: Sequence[str] | None = None, *, fetching: FetchRunner, program: str) -> int:
+    """The fetch command alone, under another program's name."""
+    return _run(typer.main.get_group(app).commands["fetch"], argv, plain, program, fetching)
+
+
+def _run(
+    command: Any, argv: Sequence[str] | None, runner: Runner, program: str, fetching: FetchRunner | None = None
+) -> int:
     given = list(sys.argv[1:] if argv is None else argv)
-    front = Front(runner, shlex.join([*program.split(), *given]))
+    front = Front(runner, shlex.join([*program.split(), *given]), fetching)
     try:
         with _terminate_as_interrupt():
             return command.main(given, prog_name=program, standalone_mode=False, obj=front) or 0

@@ -98,7 +98,7 @@ def _rows(losses: Losses, made: Sequence[Pool], pairs: Sequence[tuple[str, str]]
             if pool.family == "step":
                 effect, series = _ratio_over_units(loss, base, pool)
             else:
-                effect, series = _mean_over_tickers(loss, base, losses.ticker_U[pool.units], pool)
+                effect, series = relative_series(loss, base, losses.ticker_U[pool.units], pool)
             found = dm.examine(series, pool.overlap)
             yield {
                 "family": pool.family,
@@ -116,7 +116,12 @@ def _rows(losses: Losses, made: Sequence[Pool], pairs: Sequence[tuple[str, str]]
             }
 
 
-def _mean_over_tickers(loss: Floats, base: Floats, ticker: Ints, pool: Pool) -> tuple[float, Floats]:
+def relative_series(loss: Floats, base: Floats, ticker: Ints, pool: Pool) -> tuple[float, Floats]:
+    """Mean skill over the tickers of a pool, and the relative loss difference by date, whose mean is tested.
+
+    `loss` and `base` lie on the pool's units, `ticker` numbers them. A ticker whose benchmark lost nothing is left
+    out, and with it the dates that only it had.
+    """
     ticker = ticker - ticker.min()
     size = int(ticker.max()) + 1
     scale = group_mean(base, ticker, size)

@@ -64,10 +64,12 @@ BASELINES: tuple[ModelName, ...] = (
 class Universe(Part):
     """Which series, from where."""
 
-    source: str = Field("sample", description="sample | yfinance | csv:DIR | parquet:DIR")
+    source: str = Field("sample", description="sample | yfinance | store:DIR | csv:DIR | parquet:DIR")
     tickers: tuple[str, ...] = Field((), description="empty: the source's default universe")
     start: date | None = Field(None, description="first date used")
     end: date | None = Field(None, description="last date used, inclusive")
+    calendars: dict[str, str] = Field({}, description="ticker -> calendar (XNYS, 24/7, ...) where the guess is wrong")
+    accept: tuple[str, ...] = Field((), description="findings to be taken as they are, not quarantined; or 'all'")
     store: str = Field("data/prices", description="folder of the price store that yfinance is read through")
     as_of: datetime | None = Field(
         None, description="yfinance and store:DIR: the bars as stored then, nothing fetched; without a zone UTC"
@@ -260,6 +262,16 @@ class VerdictSpec(Part):
     recommended: ModelName = "blend"
     alpha: float = Field(0.05, gt=0, lt=0.5, description="two-sided level of the pooled test")
     fdr: float = Field(0.10, gt=0, lt=0.5, description="Benjamini-Hochberg level across tickers")
+    set_level: float = Field(0.10, gt=0, lt=0.5, description="level of the model confidence set")
+    window: float = Field(0.3, gt=0.05, lt=0.95, description="share of cutoffs in a window of the fluctuation test")
+
+
+class ConformalSpec(Part):
+    """Adaptive conformal recalibration of the recommended model, shown as a second row beside it."""
+
+    enabled: bool = True
+    rate: float = Field(0.05, gt=0, le=1, description="first step of the margins, in widths of the 80 % band")
+    settling: float = Field(30.0, gt=0, description="outcomes after which a step has shrunk by the root of two")
 
 
 class StrategySpec(Part):
@@ -281,6 +293,7 @@ class Experiment(Part):
     walk: Walk = Walk()
     forecasters: Forecasters = Forecasters()
     verdict: VerdictSpec = VerdictSpec()
+    conformal: ConformalSpec = ConformalSpec()
     strategy: StrategySpec = StrategySpec()
 
     @model_validator(mode="after")

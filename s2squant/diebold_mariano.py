@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.special import stdtr, stdtrit
-from scipy.stats import false_discovery_control
 
+from s2squant.multiplicity import benjamini_hochberg as benjamini_hochberg
 from s2squant.records import Floats
 
 MIN_CUTOFFS = 8
@@ -47,7 +47,7 @@ def ewc(differences: Floats, overlap: int) -> tuple[Floats, Floats, int]:
     """
     n = differences.shape[-1]
     nu = degrees(n, overlap)
-    cosines = differences @ _cosines(n, nu)
+    cosines = differences @ cosine_table(n, nu)
     return differences.mean(axis=-1), np.sqrt(np.square(cosines).mean(axis=-1) / n), nu
 
 
@@ -85,13 +85,9 @@ def detectable_factor(nu: Floats, alpha: float) -> Floats:
     return np.asarray(stdtrit(nu, 1.0 - alpha / 2.0) + stdtrit(nu, POWER))
 
 
-def benjamini_hochberg(p: Floats) -> Floats:
-    """Adjusted p within one family (Benjamini and Hochberg 1995); a NaN counts as 1, harmless to the others."""
-    return np.asarray(false_discovery_control(np.nan_to_num(p, nan=1.0))) if len(p) else p
-
-
 @lru_cache(maxsize=512)
-def _cosines(n: int, nu: int) -> Floats:
+def cosine_table(n: int, nu: int) -> Floats:
+    """The first `nu` cosines over `n` dates (n, nu): a stationary series turns into nearly independent numbers."""
     t, j = np.arange(1, n + 1), np.arange(1, nu + 1)
     table: Floats = np.sqrt(2.0 / n) * np.cos(np.pi * np.outer(t - 0.5, j) / n)
     table.setflags(write=False)

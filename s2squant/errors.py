@@ -6,11 +6,23 @@ S2squantError                 anything this package says on purpose
 │   ├── SourceError           a price source that does not exist or does not hold what was asked of it
 │   └── RunError              a run folder that cannot be used as asked
 ├── PriceError                one ticker's prices cannot be used; the others go on
-│   └── TemporaryPriceError   worth another try later (network, rate limit)
+│   ├── UnknownTickerError    the source does not know it
+│   ├── DelistedError         the source no longer knows it, or says it is not traded any more
+│   ├── BadPricesError        what the source gives cannot be right
+│   └── TemporaryPriceError   worth another try later: no answer, or none that can be read
+│       └── RateLimitError    the source limits how often it is asked
 └── CheckpointError           a stored model that is damaged or of another kind
 """
 
 from __future__ import annotations
+
+from s2squant.findings import Finding
+
+
+def one_line(text: str) -> str:
+    """The text on one line, whatever cannot be printed (control characters, halves of a character) written out."""
+    line = " ".join(text.split())
+    return line if line.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
 
 
 class S2squantError(Exception):
@@ -38,19 +50,37 @@ class RunError(CallerError):
 
 
 class PriceError(S2squantError):
-    """One ticker's prices cannot be used; `ticker` names it, the text says why."""
+    """One ticker's prices cannot be used; `ticker` names it, the text says why, `findings` what the checks found."""
 
-    def __init__(self, ticker: str, reason: str) -> None:
-        super().__init__(f"{ticker}: {reason}")
+    def __init__(self, ticker: str, reason: str, findings: tuple[Finding, ...] = ()) -> None:
+        reason = one_line(reason)  # it may quote a file or another's server
+        super().__init__(f"{one_line(ticker)}: {reason}")
         self.ticker = ticker
         self.reason = reason
+        self.findings = findings
 
-    def __reduce__(self) -> tuple[type[PriceError], tuple[str, str]]:
-        return type(self), (self.ticker, self.reason)
+    def __reduce__(self) -> tuple[type[PriceError], tuple[str, str, tuple[Finding, ...]]]:
+        return type(self), (self.ticker, self.reason, self.findings)
+
+
+class UnknownTickerError(PriceError):
+    """The source says that it does not know the ticker."""
+
+
+class DelistedError(PriceError):
+    """The source knew the ticker once; no further bars are to be expected."""
+
+
+class BadPricesError(PriceError):
+    """What the source gives contradicts itself or what is stored; nothing of it was kept."""
 
 
 class TemporaryPriceError(PriceError):
     """The source did not answer properly; the same request may succeed later."""
+
+
+class RateLimitError(TemporaryPriceError):
+    """The source limits the rate of requests, and did so longer than we were ready to wait."""
 
 
 class CheckpointError(S2squantError):

@@ -6,8 +6,22 @@ The contract itself (Forecaster, Fitted) stands in `records`.
 from __future__ import annotations
 
 from s2squant.anchor import Anchor, FittedAnchor, restore_anchor
-from s2squant.baselines import ewma, garch, historical, random_walk
-from s2squant.config import Forecasters, ModelName
+from s2squant.baselines import (
+    arima,
+    block_bootstrap,
+    drift,
+    ewma,
+    fhs,
+    field,
+    garch,
+    gbm,
+    har,
+    historical,
+    random_walk,
+    ridge,
+    smoothing,
+)
+from s2squant.config import BASELINES, Forecasters, ModelName
 from s2squant.errors import CheckpointError, ConfigError
 from s2squant.neural import FittedSeq2Seq, Seq2SeqForecaster, restore_seq2seq
 from s2squant.records import Fitted, Forecaster, State
@@ -29,6 +43,26 @@ def make(
             return garch.GarchT(settings.garch_t, leverage=False)
         case "gjr_t":
             return garch.GarchT(settings.gjr_t, leverage=True)
+        case "drift":
+            return drift.Drift(settings.drift)
+        case "block_bootstrap":
+            return block_bootstrap.BlockBootstrap(settings.block_bootstrap)
+        case "gjr_fhs":
+            return fhs.GjrFhs(settings.gjr_fhs)
+        case "har":
+            return har.Har(settings.har)
+        case "ets":
+            return smoothing.Ets(settings.ets)
+        case "arima":
+            return arima.Arima(settings.arima)
+        case "theta":
+            return smoothing.Theta(settings.theta)
+        case "ridge":
+            return ridge.Ridge(settings.ridge)
+        case "gbm":
+            return gbm.Gbm(settings.gbm)
+        case "field":
+            return field.Field({m: make(m, settings) for m in BASELINES if m in settings.field_members})
         case "anchor":
             return Anchor(settings.anchor)
         case "seq2seq_per_ticker":
@@ -54,6 +88,27 @@ def restore(name: ModelName, settings: Forecasters, state: State) -> Fitted:
             return garch.restore(settings.garch_t, state)
         case "gjr_t":
             return garch.restore(settings.gjr_t, state)
+        case "drift":
+            return drift.restore(settings.drift, state)
+        case "block_bootstrap":
+            return block_bootstrap.restore(settings.block_bootstrap, state)
+        case "gjr_fhs":
+            return fhs.restore(settings.gjr_fhs, state)
+        case "har":
+            return har.restore(settings.har, state)
+        case "ets":
+            return smoothing.restore(settings.ets, state)
+        case "arima":
+            return arima.restore(settings.arima, state)
+        case "theta":
+            return smoothing.restore(settings.theta, state)
+        case "ridge":
+            return ridge.restore(settings.ridge, state)
+        case "gbm":
+            return gbm.restore(settings.gbm, state)
+        case "field":
+            states = field.member_states(state)
+            return field.FittedField(tuple(restore(m, settings, states[m]) for m in BASELINES if m in states))
         case "anchor":
             return restore_anchor(state)
         case "seq2seq_per_ticker" | "seq2seq_pooled" | "seq2seq_adapted":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib import metadata
 from typing import Any
@@ -60,6 +61,6 @@ def manifest(study: Study) -> dict[str, Any]:
             }
             for fold in study.folds
         ],
-        "tickers": {r.ticker: {k: v for k, v in r.__dict__.items() if k != "ticker"} for r in study.tickers},
+        "tickers": {r.ticker: {k: v for k, v in asdict(r).items() if k != "ticker"} for r in study.tickers},
         **study.provenance,
     }

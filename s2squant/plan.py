@@ -33,7 +33,8 @@ def make_plan(experiment: Experiment) -> Plan:
     models, walk = experiment.forecasters, experiment.walk
     check_room(walk, warmup=models.anchor.warmup, origins=origins_needed(models))
     loaded = load_universe(experiment.universe)
-    reports = {t: TickerReport(t, "failed", reason) for t, reason in loaded.refused.items()}
+    found = loaded.findings
+    reports = {t: TickerReport(t, "failed", why, findings=found.get(t, ())) for t, why in loaded.refused.items()}
     panels: dict[str, Panel] = {}
     for market, members in _by_market(loaded.histories).items():
         kept, refused = plan_market(members, experiment)
@@ -96,7 +97,8 @@ def describe(history: PriceHistory, status: Literal["ok", "skipped"], reason: st
         source=history.source,
         fetched_at=history.fetched_at,
         sha256=history.sha256,
-        notes=history.notes,
+        notes=(*(finding.text for finding in history.findings), *history.notes),
+        findings=history.findings,
     )
 
 

@@ -17,6 +17,12 @@ from numpy.typing import NDArray
 
 from s2squant.config import Experiment
 from s2squant.errors import PriceError
+from s2squant.evidence import Evidence as Evidence
+from s2squant.exhibits import ExperimentPage as ExperimentPage
+from s2squant.exhibits import Heatmap as Heatmap
+from s2squant.exhibits import Lines as Lines
+from s2squant.exhibits import Section as Section
+from s2squant.findings import Finding
 
 Floats = NDArray[np.floating[Any]]
 Ints = NDArray[np.intp]
@@ -32,7 +38,10 @@ OHLCV: tuple[str, ...] = ("open", "high", "low", "close", "volume")
 
 
 def frozen_array(values: Any, dtype: Any) -> NDArray[Any]:
-    """A read-only, contiguous copy of `values`."""
+    """A read-only, contiguous copy of `values`; `values` itself where it is one already."""
+    own = isinstance(values, np.ndarray) and values.flags.owndata and values.flags.c_contiguous
+    if own and not values.flags.writeable and values.dtype == np.dtype(dtype):
+        return np.asarray(values)
     array = np.array(values, dtype=dtype, order="C", copy=True)
     array.setflags(write=False)
     return array
@@ -42,8 +51,9 @@ def frozen_array(values: Any, dtype: Any) -> NDArray[Any]:
 class PriceHistory:
     """One ticker's daily bars, oldest first, in the currency of its exchange.
 
-    `adj_close` (T,) is positive and finite. `bars` holds raw open, high, low, close, volume where known, each (T,), NaN
-    where a bar lacks it. Raises PriceError on anything a log return could not be taken from.
+    `adj_close` (T,) is finite, and above zero wherever a logarithm is taken (`log_price` refuses other prices). `bars`
+    holds raw open, high, low, close, volume where known, each (T,), NaN where a bar lacks it. Raises PriceError on
+    dates or prices that make no series.
     """
 
     ticker: str
@@ -54,7 +64,8 @@ class PriceHistory:
     source: str = "memory"
     fetched_at: str = ""
     notes: tuple[str, ...] = ()
-    """What was repaired or is suspicious, one line each; shown in the report."""
+    """What else is to be known of them, one line each; shown in the report."""
+    findings: tuple[Finding, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "dates", frozen_array(self.dates, "datetime64[D]"))
@@ -73,18 +84,22 @@ class PriceHistory:
         if (gaps <= 0).any():
             at = self.dates[1:][gaps <= 0][0]
             raise PriceError(self.ticker, f"dates must increase without repeats, and {at} does not")
-        bad = ~np.isfinite(self.adj_close) | (self.adj_close <= 0)
-        if bad.any():
-            at, value = self.dates[bad][0], self.adj_close[bad][0]
-            raise PriceError(self.ticker, f"price {value} on {at}; log returns need finite prices above zero")
+        if not np.isfinite(self.adj_close).all():
+            raise self._no_logarithm(~np.isfinite(self.adj_close))
 
     def __len__(self) -> int:
         return len(self.dates)
 
     @property
     def log_price(self) -> Floats:
-        """Natural logarithm of the adjusted close, (T,)."""
+        """Natural logarithm of the adjusted close, (T,); raises PriceError where a price is not above zero."""
+        if (self.adj_close <= 0).any():
+            raise self._no_logarithm(self.adj_close <= 0)
         return np.log(self.adj_close)
+
+    def _no_logarithm(self, bad: NDArray[np.bool_]) -> PriceError:
+        at, value = self.dates[bad][0], self.adj_close[bad][0]
+        return PriceError(self.ticker, f"price {value} on {at}; log returns need finite prices above zero")
 
     @property
     def sha256(self) -> str:
@@ -115,6 +130,7 @@ class PriceHistory:
             source=self.source,
             fetched_at=self.fetched_at,
             notes=self.notes,
+            findings=self.findings,
         )
 
 
@@ -286,6 +302,8 @@ class TickerReport:
     fetched_at: str = ""
     sha256: str = ""
     notes: tuple[str, ...] = ()
+    """One line for each finding, and what else is to be known."""
+    findings: tuple[Finding, ...] = ()
 
 
 Word = Literal["better", "no evidence", "worse"]
@@ -316,7 +334,7 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Study:
+class Study(Evidence):
     """A whole run, ready to be written and laid out; a report computes nothing beyond it.
 
     Tables (pandas), one row each per:
@@ -335,6 +353,15 @@ class Study:
     - `training`: model, unique_id, market, fold, seed, step, loss
     - `gates`: market, cutoff, member, matured, mean_difference, kept
     - `equity`: model, unique_id, date, position, gross, cost, net, equity_net
+    - `performance`: model, unique_id ("all" pooled), cost_bp, declared (whether it is the experiment's cost), bars,
+      years, annual_return, volatility, sharpe, sharpe_low, sharpe_high (a year), psr, dsr (recommended model only),
+      trials, years_needed (of track record, for a PSR of 95 %), max_drawdown (negative), drawdown_bars, turnover (a
+      year), exposure, break_even_bp, final_equity
+    - `equity_by_cost`: model, date, cost_bp, equity_net, of the pool
+    - `overfitting`: basis (what was compared), candidates, periods, blocks, splits, pbo, selected, selected_share,
+      median_rank (0 worst .. 1 best), reason (why there is no figure)
+    - the tables of Evidence
+    - `audit`: check, model, outcome (passed|failed|not run), figure, sentence
     """
 
     experiment: Experiment
@@ -362,3 +389,12 @@ class Study:
     equity: pd.DataFrame
     provenance: Mapping[str, Any]
     """versions, seeds, timings (seconds), command (exact re-run), platform."""
+    attention: Mapping[str, Floats] = field(default_factory=dict)
+    """By ticker, a network's attention (H, W) at its newest forecast: steps ahead by input bars, newest bar last."""
+    changes: pd.DataFrame = field(default_factory=pd.DataFrame)
+    """Against the run `previous` of the same experiment; columns: see changes.py."""
+    previous: str = ""
+    performance: pd.DataFrame = field(default_factory=pd.DataFrame)
+    equity_by_cost: pd.DataFrame = field(default_factory=pd.DataFrame)
+    overfitting: pd.DataFrame = field(default_factory=pd.DataFrame)
+    audit: pd.DataFrame = field(default_factory=pd.DataFrame)

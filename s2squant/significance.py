@@ -2,7 +2,7 @@
 
 `judge` is the one verb. Every model is compared with the reference; the recommended one also with the best
 baseline; every network and blend also with the anchor it started from, because any claim for a network is made
-against its own anchor.
+against its own anchor; the recalibrated one also with the recommended one.
 """
 
 from __future__ import annotations
@@ -68,6 +68,7 @@ def judge(
     if spec.recommended in losses.models:
         pairs.append((spec.recommended, best))
     pairs += [(m, a) for m in losses.models if kinds[m] in ("network", "blend") for a in anchors]
+    pairs += [(m, spec.recommended) for m in losses.models if kinds[m] == "conformal"]
     made = pools(losses, every=every, horizon=horizon, markets=markets)
     rows = compare(losses, made, dict.fromkeys(pairs), spec)
     against = rows[rows["benchmark"] == spec.reference]

@@ -1,6 +1,7 @@
 """The only place that knows folders: a run's folder, written atomically, the manifest last.
 
 experiment.json  forecasts.parquet  scores.parquet  verdicts.parquet  equity.parquet  manifest.json
+study.json  prices.parquet  tables/     the rest of what the report shows (see archive.py)
 index.html  tickers/  assets/      the report
 models/                            what was fitted, safetensors with its JSON inside
 work/                              finished parts of a run under way; gone once the manifest stands
@@ -11,11 +12,8 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
-import os
-import re
 import shutil
-import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
@@ -25,30 +23,12 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from s2squant.atomic import safe_name as safe_name
+from s2squant.atomic import write_atomic as write_atomic
 from s2squant.errors import CheckpointError, RunError
 from s2squant.records import State
 
 REPORTS = Path("reports")
-
-
-def write_atomic(path: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` fill a temporary neighbour, then rename it into place: a file is whole or absent."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=".tmp")
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        write(temporary)
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def safe_name(key: str) -> str:
-    """A file name for any text, no two alike: readable letters, then a hash of the whole."""
-    readable = re.sub(r"[^A-Za-z0-9.-]+", "_", key).strip("._")[:40]
-    return f"{readable}-{hashlib.sha256(key.encode()).hexdigest()[:10]}"
 
 
 def save_state(path: Path, state: State) -> None:
@@ -203,6 +183,44 @@ class RunFolder:
         """Write a text file, inside the folder."""
         write_atomic(self.path / name, lambda at: _text(at, text))
 
+    def read_text(self, name: str) -> str:
+        """A text file of the folder; raises RunError when it cannot be read."""
+        try:
+            return (self.path / name).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise RunError(f"{self.path / name}: cannot be read ({_why(error)})") from None
+
+    def read_json(self, name: str, *, after: str) -> dict[str, Any]:
+        """A JSON object of a run that is finished, which its file `after` says; raises RunError otherwise."""
+        if not self.path.is_dir():
+            raise RunError(f"{self.path}: no such folder; give the folder of a finished run")
+        for wanted in (after, name):
+            if not (self.path / wanted).exists():
+                what = "the run is not finished or not ours" if wanted == after else "an older s2squant wrote this run"
+                raise RunError(f"{self.path}: holds no {wanted}: {what}")
+        try:
+            held = json.loads(self.read_text(name))
+        except ValueError as error:
+            raise RunError(f"{self.path / name}: damaged ({_why(error)}); run the backtest again") from None
+        if not isinstance(held, dict):
+            raise RunError(f"{self.path / name}: damaged (not a JSON object); run the backtest again")
+        return held
+
+    def read_table(self, name: str, *, models: Collection[str] | None = None) -> pd.DataFrame:
+        """A table of the folder, of all models or of these; raises RunError when it cannot be read."""
+        chosen = None if models is None else [("model", "in", sorted(models))]
+        try:
+            return pd.read_parquet(self.path / name, filters=chosen)
+        except (OSError, ValueError) as error:  # pyarrow's errors are both
+            raise RunError(f"{self.path / name}: cannot be read ({_why(error)}); run the backtest again") from None
+
+    def earlier(self, experiment: str) -> list[Path]:
+        """Finished runs of the same experiment.json beside this one below reports/<flow>, the newest first."""
+        if self.path.parent.parent != REPORTS:
+            return []
+        beside = sorted((p for p in self.path.parent.iterdir() if p.name < self.path.name), reverse=True)
+        return [p for p in beside if (p / "manifest.json").exists() and _same(p / "experiment.json", experiment)]
+
     def write_pages(self, pages: Iterable[tuple[str, bytes]]) -> None:
         """Write the report's files; refuses a path that leaves the folder."""
         root = self.path.resolve()
@@ -220,7 +238,19 @@ class RunFolder:
 
 
 def _write_parquet(path: Path, table: pd.DataFrame) -> None:
-    write_atomic(path, lambda at: table.to_parquet(at, index=False, compression="zstd"))
+    # Rows stand by model: small groups let a reader of two models pass over the others.
+    write_atomic(path, lambda at: table.to_parquet(at, index=False, compression="zstd", row_group_size=50_000))
+
+
+def _same(path: Path, text: str) -> bool:
+    try:
+        return path.read_text(encoding="utf-8") == text
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def _why(error: Exception) -> str:
+    return " ".join(str(getattr(error, "strerror", None) or error).split())[:160]
 
 
 def _text(path: Path, text: str) -> None:

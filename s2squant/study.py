@@ -15,7 +15,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -25,18 +25,25 @@ import numpy as np
 import pandas as pd
 
 from s2squant import __version__
+from s2squant.archive import load_study, write_study
+from s2squant.assessment import assess
+from s2squant.audit import audit
 from s2squant.blend import GATE_COLUMNS, blend
+from s2squant.changes import compare
 from s2squant.config import BASELINES, Experiment, ModelName
-from s2squant.errors import S2squantError
+from s2squant.conformal import SUFFIX, adapted
+from s2squant.errors import CallerError, S2squantError
 from s2squant.manifest import manifest, provenance
 from s2squant.plan import make_plan
 from s2squant.pool import InlinePool, WorkerPool
-from s2squant.records import QUANTILE_COLUMNS, Fold, PriceHistory, Study, TickerReport
+from s2squant.prices.stored import pinned
+from s2squant.records import QUANTILE_COLUMNS, Floats, Fold, PriceHistory, Study, TickerReport
 from s2squant.report import render
 from s2squant.scores import quantile_crps, score
 from s2squant.significance import judge
 from s2squant.store import RunFolder
-from s2squant.strategy import equity
+from s2squant.trading import trade
+from s2squant.trials import ledger_path
 from s2squant.windows import fold_table
 from s2squant.work import Inputs, Job, stages_of
 
@@ -62,14 +69,18 @@ def open_run(
     workers: int | None = None,
     flow: str = "backtest",
     command: str = "",
+    trial: bool = True,
 ) -> Run:
     """Read the prices, make the folds, and claim the folder; a killed run of the same experiment in `out` is resumed.
 
     `workers` processes carry out the jobs, as many as there are processors when None, none but this one when 0.
+    A `trial` is entered into the trial ledger when it is finished; an audit is none.
     Nothing is written before the input is found sound. Raises CallerError when it is not.
     """
     started = time.perf_counter()
     plan = make_plan(experiment)
+    repeatable = pinned(experiment.universe, plan.histories.values())
+    experiment = experiment.model_copy(update={"universe": repeatable})
     identity = {
         "experiment": json.loads(experiment.to_json()),
         "prices": {ticker: history.sha256 for ticker, history in sorted(plan.histories.items())},
@@ -80,7 +91,8 @@ def open_run(
     folder.claim(identity)
     inputs = Inputs(experiment, plan.panels, plan.folds, plan.sessions, folder)
     seconds = time.perf_counter() - started
-    return Run(inputs, plan.tickers, plan.histories, workers=workers, command=command, seconds=seconds)
+    ledger = ledger_path() if trial else None
+    return Run(inputs, plan.tickers, plan.histories, workers=workers, command=command, seconds=seconds, ledger=ledger)
 
 
 class Run:
@@ -95,6 +107,7 @@ class Run:
         workers: int | None,
         command: str,
         seconds: float,
+        ledger: Path | None,
     ) -> None:
         self.inputs = inputs
         self.experiment = inputs.experiment
@@ -102,11 +115,12 @@ class Run:
         self.stages = stages_of(inputs)
         self.skipped = {r.ticker: r.reason for r in tickers if r.status != "ok"}
         self.fold_table = fold_table(self._folds())
-        self._tickers, self._histories, self._command = tickers, histories, command
+        self._tickers, self._histories, self._command, self._ledger = tickers, histories, command, ledger
         self._started, self._loading = datetime.now(UTC), seconds
         self._failed: dict[str, str] = {}  # by ticker
         self._failed_markets: dict[str, str] = {}
         self._seconds: dict[str, float] = {}
+        self._attention: dict[str, Floats] = {}  # by ticker; its own net's in place of a pooled one's
         jobs = sum(len(stage) for stage in self.stages)
         self.workers = 1 if workers == 0 else max(1, min(workers or os.cpu_count() or 1, jobs))
         self._pool = InlinePool(inputs) if workers == 0 else WorkerPool(inputs, self.workers)
@@ -160,25 +174,47 @@ class Run:
             losses_N = quantile_crps(forecasts["y"].to_numpy(), forecasts[list(QUANTILE_COLUMNS)].to_numpy(np.float64))
             rows, gates = blend(forecasts, losses_N, experiment.forecasters.blend, markets)
             forecasts = pd.concat([forecasts, rows], ignore_index=True)
+        if experiment.conformal.enabled:
+            rows = adapted(forecasts, experiment.verdict.recommended, experiment.conformal)
+            forecasts = pd.concat([forecasts, rows], ignore_index=True)
         forecasts = self._ordered(forecasts)
         losses = score(forecasts)
         present = set(losses.tickers)
-        judged = judge(
+        kinds = {m: kind_of(m, experiment) for m in losses.models}
+        markets = {t: m for t, m in markets.items() if t in present}
+        walk, spec = experiment.walk, experiment.verdict
+        judged = judge(losses, every=walk.every, horizon=walk.horizon, spec=spec, kinds=kinds, markets=markets)
+        evidence = assess(
+            forecasts,
             losses,
-            every=experiment.walk.every,
-            horizon=experiment.walk.horizon,
-            spec=experiment.verdict,
-            kinds={m: kind_of(m, experiment) for m in experiment.forecasters.models},
-            markets={t: m for t, m in markets.items() if t in present},
+            judged.verdicts,
+            every=walk.every,
+            horizon=walk.horizon,
+            spec=spec,
+            kinds=kinds,
+            markets=markets,
+            histories=self._histories,
         )
-        traded = list(dict.fromkeys([experiment.verdict.recommended, experiment.verdict.reference]))
-        money = equity(forecasts, self._histories, experiment.strategy, horizon=experiment.walk.horizon, models=traded)
+        tickers, created_at = self._reports(), self._started.strftime("%Y-%m-%dT%H:%M:%SZ")
+        traded = trade(
+            forecasts,
+            self._histories,
+            experiment,
+            losses,
+            tickers=tuple(r.ticker for r in tickers),
+            run_id=self.folder.name,
+            created_at=created_at,
+            word=judged.word,
+            ledger=self._ledger,
+        )
         self._seconds["judge"] = round(time.perf_counter() - clock, 3)
-        tickers = self._reports()
+        clock = time.perf_counter()
+        audited = audit(self.inputs, forecasts)
+        self._seconds["audit"] = round(time.perf_counter() - clock, 3)
         study = Study(
             experiment=experiment,
             run_id=self.folder.name,
-            created_at=self._started.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            created_at=created_at,
             status="done" if all(r.status == "ok" for r in tickers) else "partial",
             sentence=judged.sentence,
             word=judged.word,
@@ -196,9 +232,16 @@ class Run:
             over_time=judged.over_time,
             training=training,
             gates=gates,
-            equity=money,
-            provenance=self._provenance(),
+            equity=traded.equity,
+            provenance=self._provenance() | {"trial_ledger": traded.note},
+            performance=traded.performance,
+            equity_by_cost=traded.equity_by_cost,
+            overfitting=traded.overfitting,
+            audit=audited,
+            attention={t: weights for t, weights in self._attention.items() if t in present},
+            **vars(evidence),
         )
+        study = self._beside_previous(study)
         self._write(study)
         return study
 
@@ -213,6 +256,7 @@ class Run:
             if job.market in self._failed_markets or job.ticker in bad:
                 continue
             part, curve, facts = self.inputs.folder.read_part(job.key)
+            self._attention |= {ticker: np.array(weights) for ticker, weights in facts.get("attention", {}).items()}
             forecasts.append(part[~part["unique_id"].isin(bad)] if bad and len(part) else part)
             training.append(curve)
             self._seconds[job.key] = facts["seconds"]
@@ -224,7 +268,8 @@ class Run:
         return pd.concat(kept, ignore_index=True), pd.concat(curves, ignore_index=True) if curves else training[0]
 
     def _ordered(self, forecasts: pd.DataFrame) -> pd.DataFrame:
-        models = [m for m in self.experiment.forecasters.models if m in set(forecasts["model"])]
+        made = set(forecasts["model"])
+        models = [name for m in self.experiment.forecasters.models for name in (m, m + SUFFIX) if name in made]
         forecasts["model"] = pd.Categorical(forecasts["model"], categories=models)
         forecasts["unique_id"] = forecasts["unique_id"].astype("category")
         return forecasts.sort_values(["model", "unique_id", "cutoff", "step"], ignore_index=True)
@@ -244,17 +289,19 @@ class Run:
             self.experiment, self._histories, command=self._command, workers=self.workers, timings=timings
         )
 
+    def _beside_previous(self, study: Study) -> Study:
+        """The study with what changed since the previous run of this experiment, where there is a readable one."""
+        for path in self.inputs.folder.earlier(study.experiment.to_json()):
+            try:
+                before = load_study(path, without=("forecasts", "scores", "over_time", "training"))
+            except CallerError:
+                continue
+            return replace(study, changes=compare(study, before), previous=before.run_id)
+        return study
+
     def _write(self, study: Study) -> None:
         folder = self.inputs.folder
-        folder.write_text("experiment.json", study.experiment.to_json())
-        tables = {
-            "forecasts": study.forecasts,
-            "scores": study.scores,
-            "verdicts": study.verdicts,
-            "equity": study.equity,
-        }
-        for name, table in tables.items():
-            folder.write_table(f"{name}.parquet", table)
+        write_study(folder, study)
         folder.write_pages(render(study))
         folder.finish(manifest(study))
 
@@ -277,8 +324,10 @@ def backtest(
         return run.folder, run.finish()
 
 
-def kind_of(model: ModelName, experiment: Experiment) -> str:
+def kind_of(model: str, experiment: Experiment) -> str:
     """What a model is in the leaderboard."""
+    if model.endswith(SUFFIX):
+        return "conformal"
     if model == experiment.verdict.reference:
         return "reference"
     if model in BASELINES:

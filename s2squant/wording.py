@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from s2squant.config import VerdictSpec
+from s2squant.conformal import SUFFIX
 from s2squant.diebold_mariano import MIN_CUTOFFS
 from s2squant.records import Word
 
@@ -82,6 +83,8 @@ def sentence_of(rows: pd.DataFrame, spec: VerdictSpec, best: str, dropped: int) 
 
 def label(model: str) -> str:
     """A model's name as people say it."""
+    if model.endswith(SUFFIX):
+        return f"{label(model.removesuffix(SUFFIX))}, recalibrated"
     return LABELS.get(model, model.replace("_", " "))
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from s2squant.anchor import FittedAnchor, restore_anchor
+from s2squant.baselines.field import FittedField, average
 from s2squant.config import BASELINES, Experiment, Forecasters, ModelName
 from s2squant.forecasters import make
 from s2squant.frames import to_frame
@@ -98,9 +99,14 @@ def perform(inputs: Inputs, job: Job) -> None:
     for fold in inputs.folds[job.market]:
         if job.kind == "pooled" and fold.number != job.fold:
             continue
+        made: dict[str, Forecast] = {}
         for fitted, rows in _fits(inputs, job, fold):
             panel = inputs.panels[job.market]
-            forecast = fitted.predict(panel, rows)
+            if isinstance(fitted, FittedField):
+                forecast = average([made[member.name] for member in fitted.members])
+            else:
+                forecast = fitted.predict(panel, rows)
+            made[fitted.name] = forecast
             forecasts.append(to_frame(panel, forecast, inputs.sessions))
             attention |= newest_attention(panel, forecast)
             if isinstance(fitted, FittedSeq2Seq):
@@ -137,14 +143,19 @@ def _fits(inputs: Inputs, job: Job, fold: Fold) -> Iterator[tuple[Fitted, Ints]]
             names = ("seq2seq_adapted",)
         case "ticker":
             names = [m for m in settings.models if m in BASELINES or m == "seq2seq_per_ticker"]
+    done: dict[ModelName, Fitted] = {}
     for name in names:
         anchor = pooled = None
         if name.startswith("seq2seq"):
             anchor = load_anchor(inputs, fold)
         if name == "seq2seq_adapted":
             pooled = restore_seq2seq(load_state(store("seq2seq_pooled", job.market, str(fold.number))))
-        maker = make(name, settings, anchor=anchor, pooled=pooled)
-        fitted = maker.fit(past, rows, horizon=fold.horizon, seed=seed)
+        if name == "field":
+            fitted: Fitted = FittedField(tuple(done[member] for member in settings.field_members))
+        else:
+            maker = make(name, settings, anchor=anchor, pooled=pooled)
+            fitted = maker.fit(past, rows, horizon=fold.horizon, seed=seed)
+        done[name] = fitted
         if name not in BASELINES:
             save_state(store(name, job.ticker or job.market, str(fold.number)), fitted.state())
         yield fitted, targets

@@ -13,11 +13,14 @@ import pytest
 ROOT = Path(__file__).parents[1]
 LONGEST = 400
 
-GROUND = {"findings", "errors", "config", "network_specs", "baseline_specs", "records", "exhibits"}
+GROUND = {"findings", "errors", "config", "network_specs", "baseline_specs", "records", "exhibits", "evidence"}
 FORECASTING = {"forecasters", "baselines", "neural", "anchor", "blend"}
 JUDGING = {"scores", "losses", "diebold_mariano", "comparisons", "wording", "significance"}
+JUDGING |= {"readings", "conformal", "step_groups", "calibrated_null", "calibration", "sharpness", "exceedances"}
+JUDGING |= {"scorecard", "max_t", "giacomini_white", "clark_west", "fluctuation", "direction", "shrinkage"}
+JUDGING |= {"multiplicity", "further_tests", "paths", "assessment"}
 RIM = {"store", "ledger", "plan", "work", "pool", "manifest", "archive", "changes", "study", "screen"}
-RIM |= {"cli", "commands", "experiments", "trials", "trading", "audit"}
+RIM |= {"cli", "commands", "experiments", "trials", "trading", "audit", "leaks", "plugins", "options"}
 TRADING = {"strategy", "performance", "overfitting"}
 ARROWS: dict[str, set[str]] = {
     "findings": set(),
@@ -26,10 +29,12 @@ ARROWS: dict[str, set[str]] = {
     "baseline_specs": {"network_specs"},
     "config": {"errors", "network_specs", "baseline_specs"},
     "exhibits": set(),
-    "records": {"errors", "config", "exhibits", "findings"},
+    "evidence": set(),
+    "records": {"errors", "config", "exhibits", "findings", "evidence"},
     "atomic": set(),
     "frames": GROUND,
     "nets": {"config", "network_specs"},
+    "scenarios": GROUND | {"features", "nets"},
     **dict.fromkeys(("windows", "features", "strategy", "report"), GROUND),
     **dict.fromkeys(("performance", "overfitting"), GROUND | TRADING | {"diebold_mariano"}),
     "prices": GROUND | {"atomic"},
@@ -46,9 +51,9 @@ HOLDERS = {
 }
 """Who alone imports a package."""
 FILES = {"pathlib", "os", "shutil", "tempfile", "glob", "fcntl", "sqlite3"}
-TOUCH_FILES = {"atomic", "store", "ledger", "trials", "cli", "commands", "prices"}
+TOUCH_FILES = {"atomic", "store", "ledger", "trials", "options", "cli", "commands", "prices"}
 HANDLE_PATHS = {"study": {"pathlib", "os"}, "screen": {"pathlib"}, "pool": {"os"}, "archive": {"pathlib"}}
-HANDLE_PATHS |= {"trading": {"pathlib"}}
+HANDLE_PATHS |= {"trading": {"pathlib"}, "experiments": {"pathlib", "os"}}
 """They hand paths on, count cores and watch processes, but open nothing."""
 IMPORT_LATE = {"s2squant.cli", "s2squant.prices"}
 

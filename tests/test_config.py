@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from s2squant.config import Experiment, make_experiment, override, read_experiment
+from s2squant.config import BASELINES, Experiment, make_experiment, override, read_experiment
 from s2squant.errors import ConfigError
 
 
@@ -96,6 +96,12 @@ def test_an_unknown_key_near_to_nothing_gets_the_list() -> None:
         ({"forecasters": {"models": ["historical_simulation", "anchor", "blend"]}}, "take it out of"),
         ({"forecasters": {"models": ["anchor", "anchor"]}}, "named twice"),
         ({"forecasters": {"models": ["historical_simulation"]}}, "verdict.recommended is blend"),
+        ({"forecasters": {"models": ["historical_simulation", "field"]}}, "fewer than two run"),
+        ({"forecasters": {"extra": ["field"], "field": {"members": ["anchor", "ewma_t"]}}}, "anchor is none"),
+        ({"forecasters": {"extra": ["field"], "field": {"members": ["har", "ewma_t"]}}}, "put it before field"),
+        ({"forecasters": {"extra": ["lstm"]}}, "forecasters.extra"),
+        ({"forecasters": {"ridge": {"penalties": [0.0, 1.0]}}}, "above zero"),
+        ({"forecasters": {"gbm": {"levels": [0.5, 0.1]}}}, "increase between 0 and 1"),
         (
             {"forecasters": {"seq2seq": {"decoder": {"kind": "mlp", "context": "initial"}}}},
             "use context = 'every_step'",
@@ -106,3 +112,15 @@ def test_an_unknown_key_near_to_nothing_gets_the_list() -> None:
 )
 def test_what_cannot_run_is_refused_with_a_remedy(data: dict, remedy: str) -> None:
     assert remedy in refused(data)
+
+
+def test_extra_models_are_taken_up_in_their_place() -> None:
+    default = Experiment().forecasters.models
+    found = make_experiment({"forecasters": {"extra": ["har", "ewma_t", "seq2seq_adapted"]}}).forecasters
+    assert found.extra == ()
+    assert set(found.models) == {*default, "har", "seq2seq_adapted"}
+    assert found.models.index("gjr_t") < found.models.index("har") < found.models.index("anchor")
+    assert make_experiment({"forecasters": {"models": found.models}}).forecasters == found
+    everything = make_experiment({"forecasters": {"extra": ["baselines"]}}).forecasters
+    assert everything.models[: len(BASELINES)] == BASELINES
+    assert everything.field_members == BASELINES[:-1]

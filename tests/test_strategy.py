@@ -2,11 +2,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from s2squant import strategy
 from s2squant.config import StrategySpec
 from s2squant.records import PriceHistory
-from s2squant.strategy import BUY_AND_HOLD, COLUMNS, equity
+from s2squant.strategy import BUY_AND_HOLD, COLUMNS, RANDOM_WALK_SIGN, holdings, legs, pooled_net
 
-FREE = StrategySpec(cost_bp=0)
+FREE = StrategySpec(cost_bp=0, borrow_bp=0)
+
+
+def equity(frame, histories, spec, *, horizon, models):
+    return strategy.equity(holdings(legs(frame, histories, spec, horizon=horizon, models=models)), spec.cost_bp)
 
 
 def history(prices, ticker="A", start="2020-01-01"):
@@ -36,7 +41,11 @@ def test_ten_bars_by_hand():
     prices = [100, 100, 110, 99, 99, 108.9, 108.9, 98.01, 98.01, 107.811]
     past = history(prices)
     table = equity(
-        medians(past, [1, 4], [0.01, -0.02], 3), {"A": past}, StrategySpec(cost_bp=10), horizon=3, models=["blend"]
+        medians(past, [1, 4], [0.01, -0.02], 3),
+        {"A": past},
+        StrategySpec(cost_bp=10, borrow_bp=0),
+        horizon=3,
+        models=["blend"],
     )
     assert list(table.columns) == list(COLUMNS)
     mine = of(table, "blend", "A")
@@ -149,3 +158,83 @@ def test_mistakes_are_named_and_nothing_is_a_table():
     empty = equity(medians(past, [11], [1], 3), {"A": past}, FREE, horizon=3, models=["blend"])
     assert list(empty.columns) == list(COLUMNS)
     assert empty.empty
+
+
+def banded(past, bars, median, half, horizon):
+    """Forecasts whose central 80 % band is median -+ half."""
+    frame = medians(past, bars, median, horizon)
+    widths = np.repeat(half, 2)
+    return frame.assign(**{"q0.100": frame["q0.500"] - widths, "q0.900": frame["q0.500"] + widths})
+
+
+def test_borrowing_is_paid_by_calendar_days_on_what_is_short():
+    past = history(np.full(12, 50.0), start="2020-01-06")  # a Monday
+    spec = StrategySpec(cost_bp=0, borrow_bp=365)
+    table = of(equity(medians(past, [1], [-1.0], 5), {"A": past}, spec, horizon=5, models=["blend"]), "blend", "A")
+    # short over the bars of Thursday, Friday, Monday (three days), Tuesday, Wednesday, 1 bp a day
+    np.testing.assert_allclose(table["cost"], np.array([0, 1, 1, 3, 1, 1]) * 1e-4)
+    long = of(equity(medians(past, [1], [1.0], 5), {"A": past}, spec, horizon=5, models=["blend"]), "blend", "A")
+    assert (long["cost"] == 0).all()
+
+
+def test_median_over_width_is_all_in_once_the_band_excludes_zero():
+    past = history(np.full(40, 50.0))
+    spec = StrategySpec(rule="median_over_width", cost_bp=0)
+    frame = banded(past, [5, 10, 15, 20], [0.02, -0.01, 0.05, 0.0], [0.04, 0.04, 0.04, 0.0], 5)
+    table = of(equity(frame, {"A": past}, spec, horizon=5, models=["blend"]), "blend", "A")
+    np.testing.assert_allclose(table["position"], np.repeat([0, 0.5, -0.25, 1.0, 0.0], [1, 5, 5, 5, 5]))
+
+
+def test_volatility_target_holds_less_when_more_is_feared():
+    past = history(np.full(600, 50.0))  # business days: 260.9 bars a year
+    year = 0.2 * strategy.NORMAL_80 / 2 * np.sqrt(10 / 260.9)
+    spec = StrategySpec(rule="volatility_target", cost_bp=0, target_volatility=0.1)
+    frame = banded(past, [500, 510, 520], [-0.01, 0.0, 0.01], [year, 2 * year, year / 4], 10)
+    table = of(equity(frame, {"A": past}, spec, horizon=10, models=["blend"]), "blend", "A")
+    expected = np.repeat([0, 0.5, 0.25, 1.0], [1, 10, 10, 10])  # never short, never borrowing
+    np.testing.assert_allclose(table["position"], expected, rtol=2e-3)
+
+
+def test_random_walk_sign_follows_the_drift_up_to_the_cutoff():
+    prices = np.r_[np.linspace(100, 90, 31), np.linspace(91, 120, 30)]
+    past = history(prices)
+    spec = StrategySpec(cost_bp=0, borrow_bp=0, drift_bars=20)
+    frame = medians(past, [25, 30, 52], [1, 1, 1], 5)
+    mine = of(equity(frame, {"A": past}, spec, horizon=5, models=["blend"]), RANDOM_WALK_SIGN, "A")["position"]
+    held = {bar: mine.loc[past.dates[bar]] for bar in (27, 31, 32, 36, 54, 58)}
+    assert held == {27: -1, 31: -1, 32: -1, 36: -1, 54: 1, 58: 1}
+    later = prices.copy()
+    later[53:] = 1.0
+    other = history(later)
+    again = of(equity(frame, {"A": other}, spec, horizon=5, models=["blend"]), RANDOM_WALK_SIGN, "A")["position"]
+    np.testing.assert_array_equal(mine, again)
+
+
+@pytest.mark.parametrize("rule", ["sign", "median_over_width", "volatility_target"])
+def test_no_rule_reads_a_price_after_the_cutoff_or_trades_on_its_own_close(rule):
+    rng = np.random.default_rng(1)
+    prices = 100 * np.exp(np.cumsum(0.01 * rng.standard_normal(80)))
+    bars, spec = np.arange(40, 70, 5), StrategySpec(rule=rule, drift_bars=20)
+    for cut in (45, 50, 55):
+        other = prices.copy()
+        other[cut + 1 :] *= np.exp(np.cumsum(rng.standard_normal(79 - cut)))
+        tables = []
+        for path in (prices, other):
+            past = history(path)
+            frame = banded(past, bars, 0.01 * np.where(bars % 2, 1, -1), np.full(len(bars), 0.02), 10)
+            tables.append(equity(frame, {"A": past}, spec, horizon=10, models=["blend"]))
+        one, two = (t[t["date"] <= past.dates[cut + 6]].set_index(["model", "unique_id", "date"]) for t in tables)
+        np.testing.assert_array_equal(one["position"], two["position"])  # the next cutoff is traded at cut + 6
+        early = one.index.get_level_values("date") <= past.dates[cut]
+        np.testing.assert_allclose(one.loc[early, "net"], two.loc[early, "net"], atol=1e-15)
+
+
+def test_pooled_net_is_the_net_of_all():
+    first, second = history(np.linspace(100, 130, 30)), history(np.linspace(50, 40, 40), "B")
+    frame = pd.concat([medians(first, [3, 8], [1, 1], 5), medians(second, [3, 8, 13], [-1, -1, 1], 5)])
+    spec, priced = StrategySpec(), {"A": first, "B": second}
+    table = equity(frame, priced, spec, horizon=5, models=["blend"])
+    nets = pooled_net(legs(frame, priced, spec, horizon=5, models=["blend"]), spec.cost_bp)
+    for model in ("blend", BUY_AND_HOLD, RANDOM_WALK_SIGN):
+        pool = of(table, model, "all")["net"]
+        np.testing.assert_allclose(nets[model].loc[pool.index], pool, atol=1e-15)

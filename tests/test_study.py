@@ -33,7 +33,7 @@ from .runs import (
 )
 from .synthetic import crps
 
-ALL = [*BASELINES, "anchor", "seq2seq_per_ticker", "seq2seq_pooled", "blend"]
+ALL = [*BASELINES, "anchor", "seq2seq_per_ticker", "seq2seq_pooled", "blend", "blend+aci"]
 
 
 def experiment(folder, *tickers, **changes):
@@ -269,7 +269,7 @@ def test_when_all_fail_there_is_no_manifest_and_the_run_can_go_on(prices, tmp_pa
 
 @pytest.mark.slow
 def test_the_number_of_workers_changes_no_bit(prices, tmp_path):
-    models = [*ALL[:-1], "seq2seq_adapted", "blend"]
+    models = [*ALL[:-2], "seq2seq_adapted", "blend"]
     forecasters = TINY["forecasters"] | {"models": models}
     wanted = experiment(prices, "AAA", "BBB", "<b>", forecasters=forecasters)
     tables = [
@@ -300,7 +300,8 @@ def test_a_tickers_own_models_do_not_depend_on_the_others(prices, tmp_path):
     alone, among = alone_and_among(
         lambda *t: experiment(prices, *t, forecasters=TINY["forecasters"] | own, verdict=verdict), tmp_path
     )
-    assert set(alone.index.get_level_values("model")) == {*BASELINES, "anchor", "seq2seq_per_ticker"}
+    networks = {"seq2seq_per_ticker", "seq2seq_per_ticker+aci"}
+    assert set(alone.index.get_level_values("model")) == {*BASELINES, "anchor", *networks}
     pd.testing.assert_frame_equal(alone, among, check_exact=True)
 
 

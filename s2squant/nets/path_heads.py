@@ -94,7 +94,8 @@ class MixtureHead(Corrections):
         """Returns (N,): the first uniform chooses the component, the second the place in it."""
         logs, means, scales = parts_NZ.chunk(3, dim=1)
         chosen = choose(logs, uniform_N2[:, :1])
-        return (means.gather(1, chosen) + scales.gather(1, chosen) * torch.special.ndtri(uniform_N2[:, 1:]))[:, 0]
+        away_N1: Tensor = torch.special.ndtri(uniform_N2[:, 1:])
+        return (means.gather(1, chosen) + scales.gather(1, chosen) * away_N1)[:, 0]
 
 
 class CategoricalHead(Corrections):

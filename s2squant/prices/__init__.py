@@ -1,16 +1,32 @@
 """Station 1: real prices from a source, checked, as one PriceHistory a ticker."""
 
 from s2squant.prices.calendars import guess_calendar, next_sessions
+from s2squant.prices.checks import check
+from s2squant.prices.lists import read_universe
+from s2squant.prices.memory import FrameSource
 from s2squant.prices.port import Source
-from s2squant.prices.universe import Loaded, Progress, load_ticker, load_universe, open_source
+from s2squant.prices.universe import (
+    Loaded,
+    Progress,
+    inspect_ticker,
+    load_from,
+    load_ticker,
+    load_universe,
+    open_source,
+)
 
 __all__ = [
+    "FrameSource",
     "Loaded",
     "Progress",
     "Source",
+    "check",
     "guess_calendar",
+    "inspect_ticker",
+    "load_from",
     "load_ticker",
     "load_universe",
     "next_sessions",
     "open_source",
+    "read_universe",
 ]

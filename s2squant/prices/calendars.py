@@ -6,6 +6,7 @@ A calendar is a code: an exchange_calendars code such as XNYS, or one of three k
 
 from __future__ import annotations
 
+import difflib
 import re
 import warnings
 from datetime import UTC, datetime, timedelta
@@ -14,29 +15,62 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
+from s2squant.errors import ConfigError
 from s2squant.records import Dates, frozen_array
 
 SETTLED = timedelta(minutes=30)
 """After a session's close, until its bar counts as final."""
 
 _SUFFIX_TABLE = """
-    .L XLON   .IR XDUB  .PA XPAR  .AS XAMS  .BR XBRU  .LS XLIS  .MI XMIL  .MC XMAD  .DE XETR  .F XFRA   .SG XSTU
-    .HM XHAM  .DU XDUS  .SW XSWX  .VI XWBO  .ST XSTO  .HE XHEL  .CO XCSE  .OL XOSL  .IC XICE  .TL XTAL  .RG XRIS
-    .VS XLIT  .WA XWAR  .PR XPRA  .BD XBUD  .AT ASEX  .IS XIST  .TA XTAE  .SR XSAU  .JO XJSE  .TO XTSE  .V XTSX
-    .MX XMEX  .SA BVMF  .BA XBUE  .SN XSGO  .AX XASX  .NZ XNZE  .T XTKS   .HK XHKG  .SS XSHG  .SZ XSHG  .KS XKRX
-    .KQ XKRX  .TW XTAI  .TWO XTAI .SI XSES  .BK XBKK  .JK XIDX  .KL XKLS  .NS XBOM  .BO XBOM  =X 24/5   =F CMES
+    .L XLON    .IR XDUB   .PA XPAR   .AS XAMS   .BR XBRU   .LS XLIS   .MI XMIL   .MC XMAD   .DE XETR   .F XFRA
+    .SG XSTU   .HM XHAM   .DU XDUS   .SW XSWX   .VI XWBO   .ST XSTO   .HE XHEL   .CO XCSE   .OL XOSL   .IC XICE
+    .TL XTAL   .RG XRIS   .VS XLIT   .WA XWAR   .PR XPRA   .BD XBUD   .AT ASEX   .IS XIST   .TA XTAE   .SR XSAU
+    .JO XJSE   .TO XTSE   .V XTSX    .MX XMEX   .SA BVMF   .BA XBUE   .SN XSGO   .AX XASX   .NZ XNZE   .T XTKS
+    .HK XHKG   .SS XSHG   .SZ XSHG   .KS XKRX   .KQ XKRX   .TW XTAI   .TWO XTAI  .SI XSES   .BK XBKK   .JK XIDX
+    .KL XKLS   .NS XBOM   .BO XBOM   .PS XPHS   =X 24/5    =F CMES
 """
 YAHOO_SUFFIXES: dict[str, str] = dict(zip(_SUFFIX_TABLE.split()[::2], _SUFFIX_TABLE.split()[1::2], strict=True))
 """Yahoo's suffix to the exchange's code (NSE and Shenzhen keep the closing days of BSE and Shanghai)."""
 
+_EXCHANGE_TABLE = """
+    NMS XNYS   NGM XNYS   NCM XNYS   NYQ XNYS   NYS XNYS   ASE XNYS   PCX XNYS   BTS XNYS   PNK XNYS   OQB XNYS
+    OQX XNYS   OEM XNYS   SNP XNYS   DJI XNYS   NIM XNYS   WCB XNYS   CGI XNYS   LSE XLON   IOB XLON   FGI XLON
+    ISE XDUB   PAR XPAR   AMS XAMS   BRU XBRU   LIS XLIS   MIL XMIL   MCE XMAD   GER XETR   FRA XFRA   STU XSTU
+    HAM XHAM   DUS XDUS   EBS XSWX   VIE XWBO   STO XSTO   HEL XHEL   CPH XCSE   OSL XOSL   ICE XICE   TAL XTAL
+    RIS XRIS   LIT XLIT   WSE XWAR   PRA XPRA   BUD XBUD   ATH ASEX   IST XIST   TLV XTAE   SAU XSAU   JNB XJSE
+    TOR XTSE   VAN XTSX   MEX XMEX   SAO BVMF   BUE XBUE   SGO XSGO   ASX XASX   NZE XNZE   JPX XTKS   OSA XTKS
+    HKG XHKG   SHH XSHG   SHZ XSHG   KSC XKRX   KOE XKRX   TAI XTAI   TWO XTAI   SES XSES   SET XBKK   JKT XIDX
+    KLS XKLS   NSI XBOM   BSE XBOM   PHS XPHS   CCC 24/7   CCY 24/5   CME CMES   CBT CMES   NYM CMES   CMX CMES
+    NYB IEPA
+"""
+YAHOO_EXCHANGES: dict[str, str] = dict(zip(_EXCHANGE_TABLE.split()[::2], _EXCHANGE_TABLE.split()[1::2], strict=True))
+"""Yahoo's code of the exchange (`exchangeName` of its answer) to the calendar's."""
+
+OWN = ("24/7", "24/5", "ECB")
+"""The calendars kept here."""
+
 _COIN = re.compile(r".-(USD[TC]?|EUR|GBP|JPY|BTC|ETH)$")
 
 
-def guess_calendar(ticker: str, dates: Dates) -> str:
-    """The calendar a ticker most likely follows, from its Yahoo suffix or else from its dates.
+def check_calendar(code: str) -> str:
+    """The code itself where it is a calendar's; raises ConfigError, naming the nearest, where nobody knows it."""
+    import exchange_calendars
 
-    Without a suffix: 24/7 where weekends are frequent; ECB or 24/5 where the dates fit those and not New York; or XNYS.
+    known = [*OWN, *exchange_calendars.get_calendar_names()]
+    if code in known:
+        return code
+    near = difflib.get_close_matches(code.upper(), known, n=1)
+    hint = f"did you mean {near[0]}?" if near else "codes are those of exchange_calendars, as XNYS, or 24/7, 24/5, ECB"
+    raise ConfigError(f"universe.calendars: no calendar is called {code!r}; {hint}")
+
+
+def guess_calendar(ticker: str, dates: Dates, exchange: str = "") -> str:
+    """The calendar a ticker most likely follows: from its Yahoo suffix, Yahoo's exchange code, or else its dates.
+
+    Without a suffix or a code: 24/7 where weekends are frequent; ECB or 24/5 where the dates fit those and not New
+    York; or XNYS.
     """
     name = ticker.upper()
     if _COIN.search(name):
@@ -44,6 +78,8 @@ def guess_calendar(ticker: str, dates: Dates) -> str:
     for suffix in sorted(YAHOO_SUFFIXES, key=len, reverse=True):
         if name.endswith(suffix) and name != suffix:
             return YAHOO_SUFFIXES[suffix]
+    if exchange.upper() in YAHOO_EXCHANGES:
+        return YAHOO_EXCHANGES[exchange.upper()]
     days: Dates = np.asarray(dates, "datetime64[D]")
     if len(days) == 0:
         return "XNYS"
@@ -80,9 +116,34 @@ def next_sessions(calendar: str, after: Any, count: int) -> Dates:
     return np.concatenate([real, _weekdays(max(day, known[-1]), short)]) if short else real.copy()
 
 
+def sessions_between(calendar: str, first: Any, last: Any) -> Dates:
+    """The calendar's sessions from `first` to `last`, both included, as far as they are known; empty for unknown codes.
+
+    Exchange calendars are known from 1990 at the earliest to about a year ahead of today.
+    """
+    start, end = np.datetime64(first, "D"), np.datetime64(last, "D")
+    if calendar == "24/7":
+        return np.arange(start, end + 1)
+    if calendar in ("24/5", "ECB"):
+        days = np.arange(start, end + 1)
+        closed = target_closings(start, end) if calendar == "ECB" else np.array([], "datetime64[D]")
+        return days[np.is_busday(days, holidays=closed)]
+    known = exchange_sessions(calendar)
+    return known[np.searchsorted(known, start) : np.searchsorted(known, end, side="right")]
+
+
+def is_among(days: Dates, known: Dates) -> NDArray[np.bool_]:
+    """Which days are among `known`, an increasing array."""
+    if len(known) == 0:
+        return np.zeros(len(days), bool)
+    return np.equal(known[np.minimum(np.searchsorted(known, days), len(known) - 1)], days)
+
+
 def is_settled(calendar: str, session: Any, now: datetime) -> bool:
     """Whether the session's bar is final: its market closed at least `SETTLED` ago. `now` carries a time zone."""
     day: np.datetime64 = np.datetime64(session, "D")
+    if np.datetime64(now.astimezone(UTC).date(), "D") - day > np.timedelta64(3, "D"):
+        return True  # whatever the exchange
     close = datetime.combine(day.astype(object), datetime.min.time(), UTC) + timedelta(days=1)
     exchange = _exchange(calendar)
     if exchange is not None and np.any(exchange_sessions(calendar) == day):
@@ -111,7 +172,7 @@ def _exchange(calendar: str) -> Any:
     """The exchange_calendars object, or None where the library has none of that code."""
     import exchange_calendars  # a second to import, and many runs never need it
 
-    if calendar in ("24/7", "24/5", "ECB") or calendar not in exchange_calendars.get_calendar_names():
+    if calendar in OWN or calendar not in exchange_calendars.get_calendar_names():
         return None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # the library's own, about pandas 3.1
@@ -135,7 +196,7 @@ def _foreign(calendar: str, days: Dates) -> float:
         return 1 - float(np.is_busday(days, holidays=target_closings(days.min(), days.max())).mean())
     known = exchange_sessions(calendar)
     days = days[(days >= known[0]) & (days <= known[-1])]
-    return 1 - float(np.isin(days, known).mean()) if len(days) else 0.0
+    return 1 - float(is_among(days, known).mean()) if len(days) else 0.0
 
 
 def _year(day: np.datetime64) -> int:

@@ -16,6 +16,7 @@ from s2squant.prices.port import check_listed
 from s2squant.records import PriceHistory
 
 Form = Literal["csv", "parquet"]
+SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
 class FolderSource:
@@ -28,7 +29,7 @@ class FolderSource:
     def __init__(self, form: Form, folder: Path) -> None:
         self.name = f"{form}:{folder}"
         self._form = form
-        self._files = _listing(self.name, form, folder.expanduser())
+        self._files, self._folders = _listing(self.name, form, folder.expanduser())
 
     def tickers(self) -> tuple[str, ...]:
         return tuple(self._files)
@@ -38,21 +39,42 @@ class FolderSource:
         return self.tickers()
 
     def check(self, tickers: Sequence[str]) -> None:
+        for ticker in tickers:
+            if ticker in self._folders and ticker not in self._files:
+                raise SourceError(
+                    f"{self.name}: {ticker}.{self._form} is a folder, not a file; put the file in its place"
+                )
         check_listed(self.name, self.tickers(), tickers)
 
     def history(self, ticker: str) -> PriceHistory:
         self.check([ticker])
         path = self._files[ticker]
-        changed = datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat(timespec="seconds")
-        return from_frame(_read(self._form, path, ticker), ticker, source=self.name, fetched_at=changed)
+        return from_frame(_read(self._form, path, ticker), ticker, source=self.name, fetched_at=_changed(path))
 
 
-def _listing(name: str, form: Form, folder: Path) -> dict[str, Path]:
+def _changed(path: Path) -> str:
+    """When the file was last written, UTC; empty where the file system does not say."""
+    try:
+        return datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat(timespec="seconds")
+    except (OSError, OverflowError, ValueError):
+        return ""
+
+
+def _listing(name: str, form: Form, folder: Path) -> tuple[dict[str, Path], frozenset[str]]:
+    """The files of the form by ticker, and the names of folders that look like one."""
     if not folder.is_dir():
         raise SourceError(f"{name}: no such folder; name a folder with one TICKER.{form} a ticker")
+    try:
+        inside = sorted(folder.iterdir())
+    except OSError as error:
+        raise SourceError(f"{name}: the folder cannot be listed ({error.strerror}); check its permissions") from None
     files: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        if path.suffix.lower() != f".{form}" or path.name.startswith(".") or not path.is_file():
+    folders: set[str] = set()
+    for path in inside:
+        if path.suffix.lower() != f".{form}" or path.name.startswith("."):
+            continue
+        if not path.is_file():
+            folders.add(path.stem)
             continue
         if not path.stem.isprintable():
             raise SourceError(f"{name}: the file name {path.name!r} holds control characters; rename it")
@@ -61,14 +83,14 @@ def _listing(name: str, form: Form, folder: Path) -> dict[str, Path]:
         files[path.stem] = path
     if not files:
         other = "parquet" if form == "csv" else "csv"
-        count = sum(path.suffix.lower() == f".{other}" for path in folder.iterdir())
+        count = sum(path.suffix.lower() == f".{other}" for path in inside)
         hint = (
             f"it holds {count} .{other} file(s): use {other}:{folder}"
             if count
             else f"put one TICKER.{form} a ticker there"
         )
         raise SourceError(f"{name}: the folder holds no .{form} file; {hint}")
-    return files
+    return files, frozenset(folders)
 
 
 def _read(form: Form, path: Path, ticker: str) -> pd.DataFrame:
@@ -83,6 +105,9 @@ def _read(form: Form, path: Path, ticker: str) -> pd.DataFrame:
     except (OSError, ValueError, NotImplementedError, pd.errors.ParserWarning) as error:
         why = " ".join(str(error).split())[:160]
         raise PriceError(ticker, f"{path.name} cannot be read as {form} ({why}); write it again") from None
+    separator = next((name for sign, name in SEPARATORS.items() if sign in str(frame.columns[0])), "")
+    if len(frame.columns) == 1 and separator:
+        raise PriceError(ticker, f"{path.name}: columns are separated by {separator}; save it with commas")
     if not isinstance(frame.index, pd.RangeIndex):
         raise PriceError(ticker, f"{path.name}: rows hold more cells than the heading; write 1234.50 for 1,234.50")
     return frame

@@ -1,4 +1,4 @@
-"""One table of prices, as people keep them, into a PriceHistory: found, repaired where harmless, refused where not.
+"""One table of prices, as people keep them, into a PriceHistory: found, repaired where certain, refused where not.
 
 Headings are read without regard to case, spaces or underscores: Date (or ds, an index, the first column), Adj Close
 (or Close, or y), and Open, High, Low, Close, Volume where present.
@@ -10,10 +10,16 @@ from io import BytesIO
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from s2squant.errors import PriceError
+from s2squant.findings import Finding
 from s2squant.prices.calendars import guess_calendar
-from s2squant.records import OHLCV, PriceHistory
+from s2squant.prices.checks.bars import is_future
+from s2squant.prices.checks.marks import mark
+from s2squant.prices.shape import impossible
+from s2squant.records import OHLCV, Dates, Floats, PriceHistory
 
 PRICE_NAMES = ("adj close", "adjclose", "adjusted close", "close", "y")
 DATE_NAMES = ("date", "ds")
@@ -27,10 +33,11 @@ def from_frame(
     """Read one ticker's table; an empty `calendar` is guessed from ticker and dates.
 
     Dates are calendar dates: a time zone is dropped without shifting the day. Unsorted rows, exact duplicates and rows
-    without a price are repaired and noted; anything doubtful raises PriceError with the date or row and the remedy.
+    without a price are repaired, impossible values of the other columns set aside, each with a finding; anything
+    doubtful raises PriceError with the date or row and the remedy.
     """
     frame = frame if isinstance(frame.index, pd.RangeIndex) else frame.reset_index(allow_duplicates=True)
-    frame = frame.dropna(how="all")
+    frame = frame.dropna(how="all") if len(frame) and frame.iloc[:, 0].isna().any() else frame
     if frame.empty:
         raise PriceError(ticker, "the table holds no rows; give it one row a day")
     columns = _columns(frame, ticker)
@@ -39,27 +46,39 @@ def from_frame(
         found = ", ".join(str(c) for c in frame.columns[:8])
         raise PriceError(ticker, f"no price column among {found}; name one Adj Close or Close")
     dates = _dates(frame.iloc[:, _date_column(columns, ticker)], ticker)
-    table = pd.DataFrame({"date": dates, "adj_close": _numbers(frame.iloc[:, price], dates, "price", ticker)})
-    for name in OHLCV:
-        if name in columns:
-            table[name] = _numbers(frame.iloc[:, columns[name]], dates, name, ticker)
-    table, notes = _repair(table, ticker)
-    days = table["date"].to_numpy().astype("datetime64[D]")
+    table = {"adj_close": _numbers(frame.iloc[:, price], dates, "price", ticker)}
+    table |= {n: _numbers(frame.iloc[:, columns[n]], dates, n, ticker) for n in OHLCV if n in columns}
+    return from_columns(dates, table, ticker, source=source, calendar=calendar, fetched_at=fetched_at)
+
+
+def from_columns(
+    dates: Dates, table: dict[str, Floats], ticker: str, *, source: str, calendar: str = "", fetched_at: str = ""
+) -> PriceHistory:
+    """As `from_frame`, from dates and columns, adj_close among them."""
+    dates, table, repaired = _repair(dates, table, ticker)
+    table, aside = _set_aside(dates, table, signed=is_future(ticker))
     return PriceHistory(
         ticker=ticker,
-        calendar=calendar or guess_calendar(ticker, days),
-        dates=days,
-        adj_close=table["adj_close"].to_numpy(),
-        bars={name: table[name].to_numpy() for name in OHLCV if name in table},
+        calendar=calendar or guess_calendar(ticker, dates),
+        dates=dates,
+        adj_close=table["adj_close"],
+        bars={name: table[name] for name in OHLCV if name in table},
         source=source,
         fetched_at=fetched_at,
-        notes=tuple(notes),
+        findings=(*repaired, *aside),
     )
 
 
 def read_parquet(data: bytes) -> pd.DataFrame:
-    """Parse a parquet file's bytes; bytes, so that no folder name around the file adds a partition column."""
-    return pd.read_parquet(BytesIO(data))
+    """Parse a parquet file's bytes; bytes, so that no folder name around the file adds a partition column.
+
+    Raises OSError or ValueError for bytes that are no parquet file.
+    """
+    try:
+        frame: pd.DataFrame = pq.ParquetFile(BytesIO(data)).read(use_threads=False).to_pandas()
+    except pa.ArrowException as error:
+        raise ValueError(str(error)) from None
+    return frame
 
 
 def _columns(frame: pd.DataFrame, ticker: str) -> dict[str, int]:
@@ -69,6 +88,9 @@ def _columns(frame: pd.DataFrame, ticker: str) -> dict[str, int]:
         name = " ".join(str(heading).lower().replace("_", " ").split())
         if name in columns and name in (*DATE_NAMES, *PRICE_NAMES, *OHLCV):
             raise PriceError(ticker, f"two columns are called {name}; keep one")
+        first, again, number = name.rpartition(".")  # pandas reads a second Close as Close.1
+        if again and number == "1" and first in columns and first in (*DATE_NAMES, *PRICE_NAMES, *OHLCV):
+            raise PriceError(ticker, f"two columns are called {first}; keep one")
         columns.setdefault(name, position)
     return columns
 
@@ -83,69 +105,94 @@ def _date_column(columns: dict[str, int], ticker: str) -> int:
     return 0
 
 
-def _dates(column: pd.Series, ticker: str) -> pd.Series:
-    """Calendar dates at midnight, without a time zone."""
-    if isinstance(column.dtype, pd.DatetimeTZDtype) or column.dtype.kind == "M":
-        days = column.dt.tz_localize(None).dt.normalize()
+def _dates(column: pd.Series, ticker: str) -> Dates:
+    """Calendar dates, without a time zone."""
+    if isinstance(column.dtype, pd.DatetimeTZDtype):
+        column = column.dt.tz_localize(None)
+    if column.dtype.kind == "M":
+        days = column.to_numpy().astype("datetime64[D]")
     else:
         parts = column.astype("str").str.extract(_ISO)
-        days = pd.to_datetime(parts[0] + "-" + parts[2] + "-" + parts[3], format="%Y-%m-%d", errors="coerce")
-    if days.isna().any():
-        row = int(np.flatnonzero(days.isna())[0])
+        text = parts[0] + "-" + parts[2] + "-" + parts[3]
+        days = pd.to_datetime(text, format="%Y-%m-%d", errors="coerce").to_numpy().astype("datetime64[D]")
+    if np.isnat(days).any():
+        row = int(np.flatnonzero(np.isnat(days))[0])
         value = str(column.iloc[row])
         if value == "Ticker":
             raise PriceError(ticker, "the heading has several rows; save yfinance frames with multi_level_index=False")
         raise PriceError(ticker, f"row {row + 1}: {value[:40]!r} is no date; write dates as YYYY-MM-DD")
-    return pd.Series(days.to_numpy())
+    return days
 
 
-def _numbers(column: pd.Series, dates: pd.Series, name: str, ticker: str) -> pd.Series:
+def _numbers(column: pd.Series, dates: Dates, name: str, ticker: str) -> Floats:
     """Floats, NaN where a cell is empty; raises on text that is no plain number."""
-    column = column.reset_index(drop=True)
-    if column.dtype.kind in "iuf":
-        return column.astype("float64")
+    if isinstance(column.dtype, np.dtype) and column.dtype.kind in "iuf":
+        return column.to_numpy().astype(np.float64)
     text = column.astype("str").str.strip()
-    values = pd.to_numeric(text, errors="coerce").astype("float64")
-    wrong = values.isna() & column.notna() & (text != "")
+    values = pd.to_numeric(text, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+    wrong = np.isnan(values) & column.notna().to_numpy() & (text != "").to_numpy()
     if wrong.any():
         row = int(np.flatnonzero(wrong)[0])
-        where = f"{name} is {text.iloc[row][:40]!r} on {dates.iloc[row].date()}"
+        where = f"{name} is {str(text.iloc[row])[:40]!r} on {dates[row]}"
         raise PriceError(ticker, f"{where}; write plain numbers such as 1234.50")
     return values
 
 
-def _repair(table: pd.DataFrame, ticker: str) -> tuple[pd.DataFrame, list[str]]:
-    """Drop rows without a price and exact duplicates, sort, set impossible bar values aside; say what was done."""
-    notes: list[str] = []
-    lacking = table["adj_close"].isna()
+def _repair(
+    dates: Dates, table: dict[str, Floats], ticker: str
+) -> tuple[Dates, dict[str, Floats], tuple[Finding, ...]]:
+    """Drop rows without a price and exact duplicates, sort; say what was done."""
+    found: tuple[Finding, ...] = ()
+    lacking = np.isnan(table["adj_close"])
     if lacking.any():
-        first = table.loc[lacking, "date"].min().date()
-        notes.append(f"{int(lacking.sum())} row(s) without a price dropped, the first on {first}")
-        table = table[~lacking]
-    if table.empty:
+        rows = np.sort(dates[lacking])
+        text = f"{len(rows)} row(s) without a price dropped, the first on {rows[0]}"
+        found += mark("missing price", "note", rows, text, done="dropped")
+        dates, table = _taken(dates, table, ~lacking)
+    if len(dates) == 0:
         raise PriceError(ticker, "no row holds a price; fill the price column")
-    repeated = table.duplicated()
-    if repeated.any():
-        notes.append(f"{int(repeated.sum())} duplicate row(s) dropped")
-        table = table[~repeated]
-    twice = table["date"].duplicated(keep=False)
-    if twice.any():
-        day, prices = table.loc[twice, "date"].iloc[0].date(), table.loc[twice, "adj_close"]
-        raise PriceError(
-            ticker, f"{day} stands twice with different values (prices {prices.iloc[0]:g}, ...); keep one row a day"
-        )
-    if not table["date"].is_monotonic_increasing:
-        notes.append("rows were not in order of date; sorted")
-        table = table.sort_values("date")
-    table = table.reset_index(drop=True)
-    for name in (n for n in OHLCV if n in table):
-        least = 0.0 if name == "volume" else np.nextafter(0, 1)
-        known = table[name].notna()
-        wrong = known & ~(np.isfinite(table[name]) & (table[name] >= least))
-        if wrong.any():
-            first = table.loc[wrong, "date"].iloc[0].date()
-            notes.append(f"{int(wrong.sum())} impossible value(s) of {name} set aside, the first on {first}")
-            table[name] = table[name].mask(wrong)
-        if table[name].isna().all() or (name == "volume" and not (table[name] > 0).any()):
-            table = table.drop(columns=name)  # a heading with nothing under it: currencies' volume, for one
-    return table, notes
+    steps = np.diff(dates).astype(np.int64)
+    if (steps > 0).all():
+        return dates, table, found
+    order = np.argsort(dates, kind="stable")
+    out_of_place = dates[1:][steps < 0]
+    dates, table = _taken(dates, table, order)
+    if (np.diff(dates) == np.timedelta64(0, "D")).any():
+        repeated = pd.DataFrame({"date": dates, **table}).duplicated().to_numpy()
+        days = dates[repeated]
+        found += mark("duplicate", "note", days, f"{len(days)} duplicate row(s) dropped", done="dropped")
+        dates, table = _taken(dates, table, ~repeated)
+        same = np.diff(dates) == np.timedelta64(0, "D")
+        if same.any():
+            raise _conflict(dates, table, same, ticker, found)
+    if len(out_of_place):
+        found += mark("order", "note", out_of_place, "rows were not in order of date; sorted", done="sorted")
+    return dates, table, found
+
+
+def _conflict(
+    dates: Dates, table: dict[str, Floats], same: np.ndarray, ticker: str, found: tuple[Finding, ...]
+) -> PriceError:
+    first = int(np.flatnonzero(same)[0])
+    prices = f"prices {table['adj_close'][first]:g} and {table['adj_close'][first + 1]:g}"
+    text = f"{dates[first]} stands twice with different values ({prices}); keep one row a day"
+    rows = np.unique(dates[1:][same])
+    return PriceError(ticker, text, (*found, *mark("conflicting rows", "error", rows, text)))
+
+
+def _set_aside(
+    dates: Dates, table: dict[str, Floats], *, signed: bool
+) -> tuple[dict[str, Floats], tuple[Finding, ...]]:
+    """Turn bar values that cannot be (a price or volume below zero, infinite) into unknown ones, and say so."""
+    found: tuple[Finding, ...] = ()
+    for name, wrong in impossible(table, signed=signed).items():
+        rows = dates[wrong]
+        text = f"{len(rows)} impossible value(s) of {name} set aside, the first on {rows[0]}"
+        found += mark("impossible value", "warning", rows, text, done="set aside")
+        table = {**table, name: np.where(wrong, np.nan, table[name])}
+    empty = {n for n, v in table.items() if np.isnan(v).all() or (n == "volume" and not (v > 0).any())}
+    return {n: v for n, v in table.items() if n not in empty}, found  # a heading with nothing under it: FX volume
+
+
+def _taken(dates: Dates, table: dict[str, Floats], rows: np.ndarray) -> tuple[Dates, dict[str, Floats]]:
+    return dates[rows], {name: values[rows] for name, values in table.items()}

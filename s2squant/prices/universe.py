@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
 
@@ -12,14 +13,19 @@ import numpy as np
 
 from s2squant.config import Universe
 from s2squant.errors import PriceError, SourceError, TemporaryPriceError
-from s2squant.prices.checks import suspicious
+from s2squant.findings import Finding
+from s2squant.prices.calendars import check_calendar
+from s2squant.prices.checks import check, quarantine
+from s2squant.prices.checks.spans import without_unfinished
 from s2squant.prices.folder import FolderSource
+from s2squant.prices.plugins import open_plugin, plugin_names
 from s2squant.prices.port import Source
 from s2squant.prices.sample import SampleSource
-from s2squant.prices.yahoo import YahooSource
+from s2squant.prices.stored import LiveSource, StoreSource
 from s2squant.records import PriceHistory
 
-FORMS = "sample, yfinance, csv:DIR or parquet:DIR"
+KINDS = ("sample", "yfinance", "csv", "parquet", "store")
+FORMS = "sample, yfinance, csv:DIR, parquet:DIR or store:DIR"
 GIVE_UP_AFTER = 3
 """Temporary failures in a row after which the remaining tickers are not asked for."""
 
@@ -34,33 +40,57 @@ class Loaded:
     histories: tuple[PriceHistory, ...]
     refused: Mapping[str, str]
     """Ticker -> one line, without the ticker in front."""
+    findings: Mapping[str, tuple[Finding, ...]] = field(default_factory=dict)
+    """What the checks found in the refused tickers; those of the usable are in their histories."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "refused", MappingProxyType(dict(self.refused)))
+        object.__setattr__(self, "findings", MappingProxyType(dict(self.findings)))
 
 
-def open_source(spec: str) -> Source:
-    """The price source a spec names; raises SourceError for an unknown spec or an unusable folder."""
+def open_source(spec: str, universe: Universe | None = None) -> Source:
+    """The price source a spec names; raises SourceError for an unknown spec or an unusable folder.
+
+    `universe` says where yfinance's store is, and as of when it is read; left out, its defaults do.
+    """
+    settings = universe or Universe()
     kind, _, place = spec.partition(":")
     match kind, place:
         case "sample", "":
             return SampleSource()
         case "yfinance", "":
-            return YahooSource()
-        case "csv" | "parquet", "":
+            return LiveSource(Path(settings.store), as_of=settings.as_of)
+        case "csv" | "parquet" | "store", "":
             raise SourceError(f"source {spec!r} names no folder; write {kind}:DIR")
         case "csv", _:
             return FolderSource("csv", Path(place))
         case "parquet", _:
             return FolderSource("parquet", Path(place))
-    near = difflib.get_close_matches(kind.lower(), ["sample", "yfinance", "csv", "parquet"], n=1)
+        case "store", _:
+            return StoreSource(Path(place), as_of=settings.as_of)
+    offered = open_plugin(kind, place) if kind else None
+    if offered is not None:
+        return offered
+    near = difflib.get_close_matches(kind.lower(), [*KINDS, *plugin_names()], n=1)
     hint = f"did you mean {near[0]}?" if near else f"use {FORMS}"
     raise SourceError(f"unknown source {spec!r}; {hint}")
 
 
-def load_ticker(source: Source, ticker: str, universe: Universe) -> PriceHistory:
-    """One ticker's bars between the universe's dates, with notes on what looks odd there; raises PriceError."""
+def load_ticker(source: Source, ticker: str, universe: Universe, now: datetime | None = None) -> PriceHistory:
+    """One ticker's finished bars between the universe's dates, checked, with every finding.
+
+    `now` (with its zone) decides which bars are finished; left out, it is now. Raises PriceError, with the findings,
+    where one of them is an error that the universe does not accept (quarantine).
+    """
+    return quarantine(inspect_ticker(source, ticker, universe, now), universe.accept)
+
+
+def inspect_ticker(source: Source, ticker: str, universe: Universe, now: datetime | None = None) -> PriceHistory:
+    """As `load_ticker`, without quarantine: whatever can be read at all comes back, its findings with it."""
+    now = now or datetime.now(UTC)
     whole = source.history(ticker)
+    if ticker in universe.calendars:
+        whole = replace(whole, calendar=check_calendar(universe.calendars[ticker]))
     inside = np.ones(len(whole), bool)
     if universe.start is not None:
         inside &= whole.dates >= np.datetime64(universe.start, "D")
@@ -69,8 +99,8 @@ def load_ticker(source: Source, ticker: str, universe: Universe) -> PriceHistory
     if inside.sum() < 2:
         asked = f"{universe.start or 'its start'} and {universe.end or 'its end'}"
         raise PriceError(ticker, f"{inside.sum()} bar(s) between {asked}; it has {whole.dates[0]} to {whole.dates[-1]}")
-    history = whole.between(universe.start, universe.end)
-    return replace(history, notes=(*history.notes, *suspicious(history)))
+    history = without_unfinished(whole.between(universe.start, universe.end), now)
+    return replace(history, findings=(*history.findings, *check(history, now)))
 
 
 def load_universe(universe: Universe, progress: Progress | None = None) -> Loaded:
@@ -78,7 +108,7 @@ def load_universe(universe: Universe, progress: Progress | None = None) -> Loade
 
     Raises SourceError for an unknown source, for a ticker the source cannot know, and when no ticker is usable.
     """
-    return load_from(open_source(universe.source), universe, progress)
+    return load_from(open_source(universe.source, universe), universe, progress)
 
 
 def load_from(source: Source, universe: Universe, progress: Progress | None = None) -> Loaded:
@@ -91,6 +121,7 @@ def load_from(source: Source, universe: Universe, progress: Progress | None = No
     source.check(tickers)
     histories: list[PriceHistory] = []
     refused: dict[str, str] = {}
+    findings: dict[str, tuple[Finding, ...]] = {}
     failures = 0
     for number, ticker in enumerate(tickers, start=1):
         if failures >= GIVE_UP_AFTER:
@@ -104,10 +135,10 @@ def load_from(source: Source, universe: Universe, progress: Progress | None = No
             histories.append(load_ticker(source, ticker, universe))
             failures = 0
         except PriceError as error:
-            refused[ticker] = error.reason
+            refused[ticker], findings[ticker] = error.reason, error.findings
             failures = failures + 1 if isinstance(error, TemporaryPriceError) else 0
     if not histories:
         reasons = "; ".join(f"{ticker}: {reason}" for ticker, reason in list(refused.items())[:3])
         more = f"; and {len(refused) - 3} more" if len(refused) > 3 else ""
         raise SourceError(f"no usable prices in {source.name}: {reasons}{more}")
-    return Loaded(tuple(histories), refused)
+    return Loaded(tuple(histories), refused, findings)

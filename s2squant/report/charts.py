@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from s2squant.report.styles import style
+from s2squant.report.styles import Style, style
 
 Trace = dict[str, Any]
 MOST_POINTS = 400
@@ -87,9 +87,17 @@ def broken(x: list[str], y: list[float | None]) -> tuple[list[str], list[float |
     return dates, values
 
 
-def line(model: str, x: list[Any], y: list[float | None], *, strong: bool = False, name: str = "") -> Trace:
-    """A model's line, in its colour and dash; `strong` for the one the page is about."""
-    look = style(model)
+def line(
+    model: str,
+    x: list[Any],
+    y: list[float | None],
+    *,
+    strong: bool = False,
+    name: str = "",
+    look: Style | None = None,
+) -> Trace:
+    """A model's line, in its colour and dash (or in `look`); `strong` for the one the page is about."""
+    look = look or style(model)
     return {
         "type": "scatter",
         "mode": "lines",

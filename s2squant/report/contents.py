@@ -19,7 +19,8 @@ Row = dict[str, Any]
 POOL = "all"
 """The name under which tables hold all tickers together."""
 
-SPLIT = ("by_ticker", "by_ticker_step", "over_time", "equity", "training", "forecasts")
+SPLIT: tuple[str, ...] = ("by_ticker", "by_ticker_step", "over_time", "equity", "training", "forecasts", "performance")
+SPLIT += ("calibration_tests", "exceedances", "sharpness")
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,8 @@ def arrange(study: Study) -> Contents:
     finished = tuple(t for t in study.tickers if t.status == "ok")
     fans = study.forecasts
     if not fans.empty:
-        fans = fans[fans["model"].isin([chosen.reference, chosen.recommended])]
+        drawn = fans["model"].isin([chosen.reference, chosen.recommended])
+        fans = fans if drawn.all() else fans[drawn]
     tables = {name: getattr(study, name) for name in SPLIT} | {"forecasts": fans}
     return Contents(
         study=study,

@@ -3,37 +3,51 @@
 from __future__ import annotations
 
 import functools
-import importlib.resources
-import json
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import jinja2
 import pandas as pd
-from plotly.offline import get_plotlyjs
 
 from s2squant import __version__
 from s2squant.records import Study, TickerReport
-from s2squant.report import fans, figures, sparks, styles, takeaways
+from s2squant.report import (
+    calibration_panels,
+    evidence_panels,
+    fans,
+    figures,
+    panels,
+    sparks,
+    strategy_panels,
+    takeaways,
+)
 from s2squant.report.charts import absent
 from s2squant.report.contents import POOL, Contents, Row, arrange, rows
-from s2squant.report.formats import FILTERS, interval, known
+from s2squant.report.formats import known
+from s2squant.report.panels import present
+from s2squant.report.press import assets, fill, leaf
+from s2squant.report.tables import Grid, grid
 
 MOST_TESTS = 150
 """Rows of the table of pooled tests; the rest is in verdicts.parquet."""
 
 
-def render(study: Study) -> Iterator[tuple[str, bytes]]:
-    """The report of a study as (relative path, content), ready to be written; the same study gives the same bytes."""
+def render(study: Study, *, single_file: bool = False) -> Iterator[tuple[str, bytes]]:
+    """The report of a study as (relative path, content), ready to be written; the same study gives the same bytes.
+
+    `single_file` yields report.html alone: the index, behind it every ticker's page, and all styles and scripts.
+    """
     contents = arrange(study)
-    yield "assets/report.css", _asset("report.css")
-    yield "assets/report.js", _asset("report.js")
-    yield "assets/plotly.min.js", get_plotlyjs().encode()
-    for place, report in enumerate(contents.finished):
-        page = ticker_page(contents, report, place)
-        yield f"tickers/{contents.slugs[report.ticker]}.html", _fill("ticker.html.j2", page)
-    yield "index.html", _fill("index.html.j2", index_page(contents))
+    tickers = ((f"tickers/{contents.slugs[t.ticker]}.html", t, i) for i, t in enumerate(contents.finished))
+    if single_file:
+        leaves = [leaf("ticker.html.j2", path, ticker_page(contents, t, i)) for path, t, i in tickers]
+        values = index_page(contents) | {"leaves": leaves}
+        yield "report.html", fill("index.html.j2", values, single_file=True)
+        return
+    yield from assets()
+    for path, report, place in tickers:
+        yield path, fill("ticker.html.j2", ticker_page(contents, report, place), root="../")
+    yield "index.html", fill("index.html.j2", index_page(contents))
 
 
 def index_page(c: Contents) -> dict[str, Any]:
@@ -45,7 +59,7 @@ def index_page(c: Contents) -> dict[str, Any]:
     pools = {t.ticker for t in study.tickers}
     tests = [r for r in rows(study.verdicts) if r["pool"] not in pools]
     tests.sort(key=lambda r: str(r["step"]) != "all")
-    return _common(c, "") | {
+    return _common(c) | {
         "lost": [t for t in study.tickers if t.status != "ok"],
         "board": [board[m] for m in c.models if m in board],
         "best": _best(list(board.values()), c.nominal),
@@ -79,6 +93,15 @@ def index_page(c: Contents) -> dict[str, Any]:
         "tests_left": max(len(tests) - MOST_TESTS, 0),
         "dropped": [r for r in rows(study.gates) if not r["kept"]],
         "caveats": takeaways.caveats(c),
+        "slots": {
+            "run": present(panels.audit(c), panels.findings(study.tickers)),
+            "leaderboard": present(evidence_panels.scorecard(c)),
+            "steps": present(calibration_panels.calibration(c)),
+            "tickers": present(evidence_panels.shrinkage(c)),
+            "time": present(evidence_panels.fluctuation(c)),
+            "method": present(evidence_panels.tests(c)),
+            "equity": present(strategy_panels.performance(c, POOL), strategy_panels.overfitting(c), panels.changes(c)),
+        },
         "experiment": study.experiment.to_json(),
         "provenance": _provenance(study),
     }
@@ -97,7 +120,7 @@ def ticker_page(c: Contents, report: TickerReport, place: int) -> dict[str, Any]
     past = fans.past_fans(forecasts, c.recommended, history) if history else []
     pooled = _pooled_training(c, report.market)
     around = [c.finished[i].ticker if 0 <= i < len(c.finished) else None for i in (place - 1, place + 1)]
-    return _common(c, "../") | {
+    return _common(c) | {
         "report": report,
         "previous": around[0],
         "next": around[1],
@@ -126,6 +149,12 @@ def ticker_page(c: Contents, report: TickerReport, place: int) -> dict[str, Any]
             "equity": takeaways.equity(c, curves, c.recommended),
             "training": takeaways.training(own, pooled),
         },
+        "slots": {
+            "past": present(panels.attention(c, report)),
+            "coverage": present(calibration_panels.of_ticker(c, ticker)),
+            "equity": present(strategy_panels.performance(c, ticker)),
+        },
+        "findings": _findings(report),
         "past_dates": [str(fan.dates[0]) for fan in past],
         "is_open": newest is not None and newest.is_open,
         "fan_rows": fans.fan_rows(newest) if newest else [],
@@ -134,13 +163,12 @@ def ticker_page(c: Contents, report: TickerReport, place: int) -> dict[str, Any]
     }
 
 
-def _common(c: Contents, root: str) -> dict[str, Any]:
+def _common(c: Contents) -> dict[str, Any]:
     versions = c.study.provenance.get("versions")
     version = versions.get("s2squant", __version__) if isinstance(versions, Mapping) else __version__
     return {
         "c": c,
         "study": c.study,
-        "root": root,
         "command": str(c.study.provenance.get("command", "")),
         "version": version,
     }
@@ -209,6 +237,11 @@ def _step_table(table: pd.DataFrame, models: Sequence[str]) -> dict[str, dict[in
     return {m: found[m] for m in models if m in found}
 
 
+def _findings(report: TickerReport) -> Grid | None:
+    table = panels.finding_table((report.ticker, finding) for finding in report.findings)
+    return grid("finding-table", "What the checks of its prices found and did", table, panels.FINDINGS)
+
+
 def _traded(c: Contents, curves: pd.DataFrame) -> list[str]:
     """The models whose equity is drawn: the featured ones, then what only the equity table knows."""
     if curves.empty:
@@ -222,32 +255,3 @@ def _pooled_training(c: Contents, market: str) -> pd.DataFrame:
     if table.empty:
         return table
     return table[~table["unique_id"].isin([t.ticker for t in c.study.tickers]) & (table["market"] == market)]
-
-
-def _asset(name: str) -> bytes:
-    return importlib.resources.files("s2squant.report").joinpath("assets", name).read_bytes()
-
-
-@functools.cache
-def _templates() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("s2squant.report"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    environment.filters |= FILTERS
-    environment.globals |= {
-        "interval": interval,
-        "style": styles.style,
-        "inline": styles.inline,
-        "words": styles.WORDS,
-        "known": known,
-    }
-    environment.filters["pretty"] = lambda value: json.dumps(value, indent=1, default=str, sort_keys=True)
-    return environment
-
-
-def _fill(template: str, page: Mapping[str, Any]) -> bytes:
-    return _templates().get_template(template).render(page).encode()

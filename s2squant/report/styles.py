@@ -20,6 +20,16 @@ STROKES: dict[Dash, str] = {
 }
 """The SVG dash array of each line style."""
 
+SYMBOLS: dict[Dash, str] = {
+    "solid": "circle",
+    "dot": "circle-open",
+    "dash": "diamond",
+    "longdash": "square",
+    "dashdot": "triangle-up",
+    "longdashdot": "triangle-down",
+}
+"""The mark of a point, told apart without colour."""
+
 
 @dataclass(frozen=True)
 class Style:
@@ -33,6 +43,11 @@ class Style:
     def stroke(self) -> str:
         """The dash as SVG writes it."""
         return STROKES[self.dash]
+
+    @property
+    def symbol(self) -> str:
+        """The mark of a point, another for each dash."""
+        return SYMBOLS[self.dash]
 
     @property
     def pattern(self) -> str:
@@ -61,8 +76,30 @@ STYLES: dict[str, Style] = {
 
 
 def style(model: str) -> Style:
-    """The style of a model; one that is not listed is shown by its own name."""
+    """The style of a model; one that is not listed is shown by its own name, a recalibrated one beside its own."""
+    raw, plus, _ = model.partition("+")
+    if plus and raw:
+        return Style(f"{style(raw).label}, recalibrated", style(raw).colour, "dot")
     return STYLES.get(model) or Style(model.replace("_", " ").capitalize(), "m-black", "dot")
+
+
+SERIES: tuple[tuple[str, Dash], ...] = (
+    ("m-blue", "solid"),
+    ("m-vermillion", "longdash"),
+    ("m-green", "dash"),
+    ("m-purple", "dashdot"),
+    ("m-orange", "solid"),
+    ("m-sky", "longdashdot"),
+    ("m-grey", "dash"),
+    ("m-yellow", "solid"),
+)
+"""Colour and dash of lines that are no model, by their place."""
+
+
+def nth(name: str, place: int) -> Style:
+    """The style of a line: the model's if `name` is one, otherwise its own name in the look of its place."""
+    colour, dash = SERIES[place % len(SERIES)]
+    return STYLES.get(name) or Style(name, colour, dash)
 
 
 def label(model: str) -> str:

@@ -2,21 +2,24 @@
 
 import numpy as np
 
-from s2squant.baselines.ewma import EwmaT
-from s2squant.baselines.garch import GarchT
-from s2squant.baselines.historical import HistoricalSimulation
-from s2squant.baselines.random_walk import RandomWalk
 from s2squant.baselines.variance import Dynamics
-from s2squant.config import EwmaTSpec, GarchTSpec, HistoricalSpec, RandomWalkSpec
+from s2squant.config import BASELINES as NAMES
+from s2squant.config import make_experiment
+from s2squant.forecasters import make
 from s2squant.records import Panel, PriceHistory
 
-BASELINES = {
-    "random_walk": RandomWalk(RandomWalkSpec()),
-    "historical_simulation": HistoricalSimulation(HistoricalSpec()),
-    "ewma_t": EwmaT(EwmaTSpec()),
-    "garch_t": GarchT(GarchTSpec(), leverage=False),
-    "gjr_t": GarchT(GarchTSpec(), leverage=True),
-}
+SETTINGS = make_experiment(
+    {
+        "forecasters": {
+            "field": {"members": ["historical_simulation", "random_walk", "ewma_t", "har"]},
+            "gbm": {"trees": 4, "nodes": 2, "levels": [0.1, 0.5, 0.9]},
+            "extra": ["baselines"],
+        }
+    }
+).forecasters
+BASELINES = {name: make(name, SETTINGS) for name in NAMES}
+CLOSED_FORM = {"random_walk", "drift", "ets", "arima", "theta", "ridge"}
+"""Nothing is drawn."""
 GARCH = Dynamics(omega=0.02, alpha=0.06, gamma=0.0, beta=0.92)
 GJR = Dynamics(omega=0.02, alpha=0.03, gamma=0.08, beta=0.91)
 EWMA = Dynamics(omega=0.0, alpha=0.06, gamma=0.0, beta=0.94)

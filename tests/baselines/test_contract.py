@@ -6,19 +6,13 @@ import numpy as np
 import pytest
 from safetensors.numpy import load, save
 
-from s2squant.baselines import ewma, garch, historical, random_walk
 from s2squant.errors import CheckpointError
+from s2squant.forecasters import restore
 from s2squant.records import LEVELS, State
 
-from .helpers import BASELINES, GJR, fit_at_end, garch_returns, panel_of
+from .helpers import BASELINES, CLOSED_FORM, GJR, SETTINGS, fit_at_end, garch_returns, panel_of
 
-RESTORE = {
-    "random_walk": random_walk.restore,
-    "historical_simulation": historical.restore,
-    "ewma_t": ewma.restore,
-    "garch_t": garch.restore,
-    "gjr_t": garch.restore,
-}
+CENTRED = {"historical_simulation", "random_walk", "ewma_t", "block_bootstrap"}
 BARS = 700
 EARLY_AND_LATE = np.array([1, 2, 7, 59, 60, 61, 62, 300, 500, 501, 699])
 
@@ -48,7 +42,7 @@ def test_shapes_name_and_order(name, fitted, panel):
     forecast = fitted.predict(panel, rows)
     assert forecast.forecaster == fitted.name == name
     assert forecast.quantiles_NHQ.shape == (4, 20, len(LEVELS))
-    assert (forecast.mean_NH == 0).all() or "garch" in name or "gjr" in name  # these fit a drift
+    assert (forecast.mean_NH == 0).all() == (name in CENTRED)
     assert (forecast.rows == rows).all()
     assert (forecast.quantiles_NHQ[1] == forecast.quantiles_NHQ[3]).all()
     assert (forecast.quantiles_NHQ[..., 0] < 0).all()
@@ -88,7 +82,7 @@ def test_the_seed_decides_the_draws(name, fitted, panel):
     other = fit_at_end(BASELINES[name], panel, seed=1).predict(panel, rows).quantiles_NHQ
     expected = fitted.predict(panel, rows).quantiles_NHQ
     assert (again == expected).all()
-    if name != "random_walk":
+    if name not in CLOSED_FORM:
         assert (other != expected).any()
     spread = expected[..., -1] - expected[..., 0]
     assert np.abs(other - expected).max(axis=-1) / spread == pytest.approx(0, abs=0.05)
@@ -97,7 +91,7 @@ def test_the_seed_decides_the_draws(name, fitted, panel):
 def test_state_restores_bit_for_bit(name, fitted, panel):
     written = fitted.state()
     read = State(arrays=load(save(dict(written.arrays))), meta=json.loads(json.dumps(written.meta)))
-    again = RESTORE[name](BASELINES[name].spec, read)
+    again = restore(name, SETTINGS, read)
     rows = np.array([699, 1200, 61])
     assert (again.predict(panel, rows).quantiles_NHQ == fitted.predict(panel, rows).quantiles_NHQ).all()
     assert again.state().meta == written.meta
@@ -105,7 +99,7 @@ def test_state_restores_bit_for_bit(name, fitted, panel):
 
 def test_the_state_of_another_model_is_refused(name):
     with pytest.raises(CheckpointError, match="belongs to 'lstm', not to"):
-        RESTORE[name](BASELINES[name].spec, State(arrays={}, meta={"name": "lstm"}))
+        restore(name, SETTINGS, State(arrays={}, meta={"name": "lstm"}))
 
 
 def test_only_tickers_with_training_rows_are_fitted(name, panel):

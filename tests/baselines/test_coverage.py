@@ -1,36 +1,53 @@
 """The gate: on data from its own model, a baseline's central 90 % interval covers 87 to 93 %."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
-from s2squant.records import Panel
+from s2squant.baselines.gate import GateResult, coverage_gate
+from s2squant.baselines.processes import own_returns
+from s2squant.config import BASELINES, Forecasters, make_experiment
+from s2squant.errors import ConfigError
 
-from .helpers import BASELINES, EWMA, GARCH, GJR, fit_at_end, garch_returns, history, student
+from .helpers import GARCH, garch_returns
 
-SERIES, FITTED_BARS, ORIGINS, H = 80, 1000, 20, 20
-BARS = FITTED_BARS + ORIGINS * H
-"""1600 origins whose labels do not overlap: the standard error of 90 % is 0.75 points, so 3 points are four of them."""
-
-OWN_MODEL = {
-    "random_walk": lambda rng: 0.01 * rng.standard_normal((SERIES, BARS)),
-    "historical_simulation": lambda rng: 0.01 * student(rng, (SERIES, BARS), 4.0),
-    "ewma_t": lambda rng: garch_returns(rng, SERIES, BARS, EWMA, 6.0),
-    "garch_t": lambda rng: garch_returns(rng, SERIES, BARS, GARCH, 6.0),
-    "gjr_t": lambda rng: garch_returns(rng, SERIES, BARS, GJR, 6.0),
-}
+SETTINGS = make_experiment(
+    {"forecasters": {"extra": ["field"], "field": {"members": ["ewma_t", "garch_t", "gjr_t"]}}}
+).forecasters
 
 
-@pytest.mark.parametrize("name", BASELINES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.slow) if n in ("gbm", "field") else n for n in BASELINES]
+)
 def test_interval_covers_what_it_says(name):
-    returns = OWN_MODEL[name](np.random.default_rng(7))
-    panel = Panel(tuple(history(f"S{i}", r) for i, r in enumerate(returns)))
-    fitted = fit_at_end(BASELINES[name], panel.until(panel.histories[0].dates[FITTED_BARS]), H)
-    rows = (panel.starts[:-1, None] + np.arange(FITTED_BARS, BARS, H)).ravel()
-    quantiles = fitted.predict(panel, rows).quantiles_NHQ
-    targets = panel.targets(rows, H)
-    covered = ((targets > quantiles[..., 1]) & (targets < quantiles[..., -2])).mean(axis=0)
-    below = (targets < quantiles[..., 1]).mean(axis=0)
-    print(f"{name}: covered {covered[0]:.3f} at 1, {covered[-1]:.3f} at {H}; below {below[0]:.3f}, {below[-1]:.3f}")
-    for step in (0, H - 1):
-        assert 0.87 <= covered[step] <= 0.93
-        assert 0.03 <= below[step] <= 0.07
+    found = coverage_gate(name, SETTINGS)
+    print(name, found)
+    assert found.passed
+    assert 0.03 <= found.below_first <= 0.07
+    assert 0.025 <= found.below_last <= 0.075
+
+
+def test_what_the_gate_lets_through():
+    good = GateResult("ewma_t", 20, 1600, 0.9, 0.9, 0.05, 0.05, 1.0)
+    assert good.passed
+    for change in ({"covered_first": 0.86}, {"covered_last": 0.94}):
+        bad = dataclasses.replace(good, **change)
+        assert not bad.passed
+        assert bad.sentence.startswith("FAILED")
+
+
+def test_the_gate_is_the_same_every_time():
+    one, other = (coverage_gate("drift", Forecasters()) for _ in range(2))
+    assert dataclasses.replace(one, seconds=0) == dataclasses.replace(other, seconds=0)
+    assert one.origins == 1600
+
+
+def test_a_network_has_no_model_of_its_own():
+    with pytest.raises(ConfigError, match="seq2seq_pooled is no baseline"):
+        coverage_gate("seq2seq_pooled", Forecasters())
+
+
+def test_the_recursion_is_the_plain_loop():
+    expected = garch_returns(np.random.default_rng(3), 4, 200, GARCH, 6.0)
+    assert own_returns("garch_t", 4, 200, 3) == pytest.approx(expected, rel=1e-12)

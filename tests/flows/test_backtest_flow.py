@@ -1,7 +1,6 @@
 """The flow on a tiny sample: the plain loop's numbers, honest final states, parameters as a deployment has them."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -9,23 +8,11 @@ import pytest
 from prefect import State
 from prefect.client.orchestration import get_client
 from prefect.exceptions import ParameterTypeError
-from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
-from prefect.testing.utilities import prefect_test_harness
 
 from flows.backtest import backtest, under_prefect
 from flows.tasks import markdown
 from s2squant import cli, study
 from s2squant.config import Experiment, make_experiment
-
-
-@pytest.fixture(scope="session")
-def server() -> Iterator[None]:
-    """One Prefect server for all flow tests; without heartbeats a flow ends a second sooner."""
-    with (
-        prefect_test_harness(server_startup_timeout=120),
-        temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}),
-    ):
-        yield
 
 
 def tiny(*tickers: str) -> Experiment:

@@ -8,8 +8,10 @@ import exchange_calendars
 import numpy as np
 import pytest
 
-from s2squant.prices import guess_calendar, next_sessions, open_source
-from s2squant.prices.calendars import YAHOO_SUFFIXES, is_settled
+from s2squant.config import Universe
+from s2squant.errors import ConfigError
+from s2squant.prices import guess_calendar, load_ticker, next_sessions, open_source
+from s2squant.prices.calendars import YAHOO_EXCHANGES, YAHOO_SUFFIXES, is_settled, sessions_between
 
 
 def days(*texts):
@@ -96,6 +98,53 @@ def test_guess_by_name(ticker, calendar):
     assert guess_calendar(ticker, days()) == calendar
 
 
+@pytest.mark.parametrize(
+    ("ticker", "exchange", "calendar"),
+    [
+        ("AAPL", "NMS", "XNYS"),
+        ("^GDAXI", "GER", "XETR"),
+        ("^FTSE", "FGI", "XLON"),
+        ("^N225", "OSA", "XTKS"),
+        ("SOL1", "CCC", "24/7"),
+        ("EURUSD=X", "CCY", "24/5"),
+        ("VOD.L", "NMS", "XLON"),  # the suffix is part of the name, the code is only told
+        ("AAPL", "NEVER HEARD", "XNYS"),
+    ],
+)
+def test_guess_by_the_code_of_the_exchange(ticker, exchange, calendar):
+    assert guess_calendar(ticker, days(), exchange) == calendar
+
+
+def test_a_calendar_named_by_the_user_comes_before_the_guess():
+    source = open_source("sample")
+    assert load_ticker(source, "IBM", Universe()).calendar == "XNYS"
+    chosen = load_ticker(source, "IBM", Universe(calendars={"IBM": "XLON"}))
+    assert chosen.calendar == "XLON"
+    assert {f.name for f in chosen.findings} == {"missing session", "extra session"}
+    assert load_ticker(source, "MSFT", Universe(calendars={"IBM": "XLON"})).calendar == "XNYS"
+    with pytest.raises(ConfigError, match="no calendar is called 'XNYSE'; did you mean XNYS"):
+        load_ticker(source, "IBM", Universe(calendars={"IBM": "XNYSE"}))
+
+
+def test_sessions_between_two_days():
+    got = sessions_between("XNYS", "2026-11-25", "2026-11-30")
+    np.testing.assert_array_equal(got, days("2026-11-25", "2026-11-27", "2026-11-30"))
+    got = sessions_between("24/5", "2026-12-24", "2026-12-28")
+    np.testing.assert_array_equal(got, days("2026-12-24", "2026-12-25", "2026-12-28"))
+    np.testing.assert_array_equal(sessions_between("ECB", "2026-12-24", "2026-12-28"), days("2026-12-24", "2026-12-28"))
+    assert len(sessions_between("24/7", "2026-01-01", "2026-12-31")) == 365
+    assert len(sessions_between("NOWHERE", "2026-01-01", "2026-12-31")) == 0
+    assert len(sessions_between("XNYS", "1800-01-01", "1801-01-01")) == 0
+
+
+def test_the_steps_of_a_forecast_are_sessions_to_come():
+    """From Friday 2026-11-20: Thanksgiving is closed, the half day after it is a session, Christmas is closed."""
+    steps = next_sessions("XNYS", "2026-11-20", 25)
+    assert not {"2026-11-26", "2026-12-25", "2026-11-21"} & {str(day) for day in steps}
+    assert {"2026-11-27", "2026-12-24"} <= {str(day) for day in steps}
+    assert str(next_sessions("XTKS", "2026-12-30", 1)[0]) == "2027-01-04"
+
+
 def test_guess_by_dates():
     everyday = np.arange("2024-01-01", "2024-12-31", dtype="datetime64[D]")
     assert guess_calendar("COIN", everyday) == "24/7"
@@ -106,8 +155,8 @@ def test_guess_by_dates():
 
 
 def test_every_suffix_names_a_calendar_that_exists():
-    known = {*exchange_calendars.get_calendar_names(), "24/5"}
-    assert set(YAHOO_SUFFIXES.values()) <= known
+    known = {*exchange_calendars.get_calendar_names(), "24/5", "24/7"}
+    assert set(YAHOO_SUFFIXES.values()) | set(YAHOO_EXCHANGES.values()) <= known
 
 
 def test_a_bar_is_final_half_an_hour_after_the_close():

@@ -7,7 +7,7 @@ import pytest
 
 from s2squant.config import Universe
 from s2squant.errors import PriceError, SourceError
-from s2squant.prices import load_universe, open_source
+from s2squant.prices import load_ticker, load_universe, open_source
 
 GOOD = "Date,Close\n2024-01-02,1\n2024-01-03,2\n2024-01-04,3\n"
 
@@ -20,7 +20,7 @@ def write(folder, **files):
 
 def refusal(tmp_path, text):
     with pytest.raises(PriceError) as caught:
-        open_source(write(tmp_path, BAD=text)).history("BAD")
+        load_ticker(open_source(write(tmp_path, BAD=text)), "BAD", Universe())
     assert "\n" not in str(caught.value)
     return caught.value.reason
 
@@ -48,7 +48,7 @@ def test_csv_and_parquet_give_the_same_history(tmp_path, index):
         ("Date,Close\n", "no rows"),
         ("Date,Close\n2024-01-02,1\n", "at least 2"),
         ("Date,Volume\n2024-01-02,1\n2024-01-03,1\n", "no price column"),
-        ("Date;Close\n2024-01-02;1\n2024-01-03;1\n", "no price column among Date;Close"),
+        ("Date;Close\n2024-01-02;1\n2024-01-03;1\n", "columns are separated by semicolons; save it with commas"),
         ("Date,Close\n2024-01-02,1,234.5\n2024-01-03,1,235.5\n", "more cells than the heading"),
         ("Date,Close\n2024-01-02,1\n2024-01-03,1,235.5\n", "cannot be read as csv"),
         ('Date,Close\n2024-01-02,"1,234.5"\n2024-01-03,5\n', "price is '1,234.5' on 2024-01-02"),
@@ -74,7 +74,7 @@ def test_files_that_are_not_what_they_say(tmp_path):
 def test_csv_with_byte_order_mark_and_empty_rows(tmp_path):
     (tmp_path / "A.csv").write_text("\ufeff" + GOOD + ",\n,\n", encoding="utf-8")
     history = open_source(f"csv:{tmp_path}").history("A")
-    assert (len(history), history.notes) == (3, ())
+    assert (len(history), history.findings) == (3, ())
 
 
 def test_bad_folders(tmp_path):

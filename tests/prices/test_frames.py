@@ -10,12 +10,17 @@ import pytest
 
 from s2squant.errors import PriceError
 from s2squant.prices.frames import from_frame
+from s2squant.prices.shape import impossible
 
 DAYS = ["2024-01-02", "2024-01-03", "2024-01-04"]
 
 
 def read(frame, **settings):
     return from_frame(pd.DataFrame(frame), "T", source="test", **settings)
+
+
+def said(history):
+    return [f"{f.severity} {f.name} {f.count} {f.done}: {f.text}" for f in history.findings]
 
 
 def test_reads_yahoo_headings():
@@ -25,7 +30,7 @@ def test_reads_yahoo_headings():
     np.testing.assert_array_equal(history.adj_close, [1.0, 1.1, 1.2])
     np.testing.assert_array_equal(history.bars["close"], 2.0)
     assert [str(d) for d in history.dates] == DAYS
-    assert history.notes == ()
+    assert history.findings == ()
 
 
 @pytest.mark.parametrize(
@@ -70,23 +75,36 @@ def test_first_column_serves_as_date():
 def test_sorts_and_says_so():
     history = read({"Date": DAYS[::-1], "Close": [3.0, 2.0, 1.0]})
     np.testing.assert_array_equal(history.adj_close, [1.0, 2.0, 3.0])
-    assert history.notes == ("rows were not in order of date; sorted",)
+    assert said(history) == ["note order 2 sorted: rows were not in order of date; sorted"]
 
 
 def test_drops_exact_duplicates_and_rows_without_a_price():
     history = read({"Date": [*DAYS, DAYS[1], "2024-01-05"], "Close": [1.0, 2.0, 3.0, 2.0, np.nan]})
     assert len(history) == 3
-    assert history.notes == ("1 row(s) without a price dropped, the first on 2024-01-05", "1 duplicate row(s) dropped")
+    assert said(history) == [
+        "note missing price 1 dropped: 1 row(s) without a price dropped, the first on 2024-01-05",
+        "note duplicate 1 dropped: 1 duplicate row(s) dropped",
+        "note order 1 sorted: rows were not in order of date; sorted",
+    ]
+    assert [f.rows for f in history.findings] == [("2024-01-05",), ("2024-01-03",), ("2024-01-03",)]
 
 
 def test_sets_impossible_bar_values_aside():
     history = read({"Date": DAYS, "Close": [1.0, 2.0, 3.0], "Open": [0.0, 2.0, 3.0], "Volume": [5, -1, 5]})
     assert np.isnan(history.bars["open"][0])
     assert np.isnan(history.bars["volume"][1])
-    assert [n.split(",")[0] for n in history.notes] == [
-        "1 impossible value(s) of open set aside",
-        "1 impossible value(s) of volume set aside",
+    assert said(history) == [
+        "warning impossible value 1 set aside: 1 impossible value(s) of open set aside, the first on 2024-01-02",
+        "warning impossible value 1 set aside: 1 impossible value(s) of volume set aside, the first on 2024-01-03",
     ]
+
+
+def test_futures_may_cost_less_than_nothing():
+    bars = {"Close": [1.0, -37.6, 10.0], "Open": [2.0, 18.0, -14.0], "Volume": [5, np.inf, 5]}
+    history = from_frame(pd.DataFrame({"Date": DAYS, **bars}), "CL=F", source="test")
+    assert list(history.adj_close) == [1.0, -37.6, 10.0]
+    assert history.bars["open"][2] == -14.0
+    assert [f.text for f in history.findings] == ["1 impossible value(s) of volume set aside, the first on 2024-01-03"]
 
 
 def test_a_volume_of_nothing_is_no_volume():
@@ -105,8 +123,6 @@ def test_a_volume_of_nothing_is_no_volume():
         ({"Date": [0, 1, 2], "Close": 1.0}, "row 1: '0' is no date"),
         ({"Date": DAYS, "Close": ["1.0", "1,234.50", "3"]}, "price is '1,234.50' on 2024-01-03; write plain numbers"),
         ({"Date": DAYS, "Close": 1.0, "Open": ["1", "x", "3"]}, "open is 'x' on 2024-01-03"),
-        ({"Date": DAYS, "Close": [1.0, 0.0, 3.0]}, "price 0.0 on 2024-01-03"),
-        ({"Date": DAYS, "Close": [1.0, -2.0, 3.0]}, "price -2.0 on 2024-01-03"),
         ({"Date": DAYS, "Close": [1.0, np.inf, 3.0]}, "price inf on 2024-01-03"),
         ({"Date": DAYS[:1], "Close": [1.0]}, "at least 2 are needed"),
         ({"Date": DAYS, "Close": [np.nan] * 3}, "no row holds a price"),
@@ -121,3 +137,22 @@ def test_refuses(frame, message):
     assert message in caught.value.reason
     assert caught.value.ticker == "T"
     assert "\n" not in str(caught.value)
+
+
+def test_rows_that_contradict_each_other_are_all_named():
+    with pytest.raises(PriceError) as caught:
+        read({"Date": [DAYS[0], *DAYS, DAYS[2]], "Close": [1.0, 1.1, 2.0, 3.0, 3.1]})
+    assert [(f.name, f.severity, f.count, f.rows, f.done) for f in caught.value.findings] == [
+        ("conflicting rows", "error", 2, ("2024-01-02", "2024-01-04"), "quarantined")
+    ]
+
+
+@pytest.mark.parametrize("signed", [False, True])
+def test_what_passes_the_quick_look_is_what_the_schema_passes(signed):
+    values = [1.0, 0.0, -1.0, np.nan, np.inf, -np.inf]
+    for name in ("open", "volume"):
+        for value in values:
+            wrong = impossible({name: np.array([1.0, value])}, signed=signed).get(name, np.zeros(2, bool))
+            sound = np.isnan(value) or (np.isfinite(value) and (value > 0 or (value == 0 and name == "volume")))
+            sound = sound or (signed and name == "open" and np.isfinite(value))
+            assert wrong.tolist() == [False, not sound], (name, value)

@@ -7,8 +7,9 @@ from datetime import date
 
 import pytest
 
-from s2squant.config import Universe
-from s2squant.errors import PriceError, SourceError, TemporaryPriceError
+from s2squant.config import Experiment, Universe
+from s2squant.errors import CallerError, PriceError, SourceError, TemporaryPriceError
+from s2squant.plan import make_plan
 from s2squant.prices import load_ticker, load_universe, open_source
 from s2squant.prices.universe import load_from
 
@@ -23,7 +24,7 @@ GOOD = "Date,Close\n2024-01-02,1\n2024-01-03,2\n2024-01-04,3\n"
         ("csv", "names no folder; write csv:DIR"),
         ("parquet:", "names no folder; write parquet:DIR"),
         ("sample:x", "unknown source"),
-        ("", "use sample, yfinance, csv:DIR or parquet:DIR"),
+        ("", "use sample, yfinance, csv:DIR, parquet:DIR or store:DIR"),
     ],
 )
 def test_unknown_sources(spec, message):
@@ -40,8 +41,9 @@ def test_start_and_end_are_included():
 
 def test_notes_speak_of_the_span_asked_for():
     source = open_source("sample")
-    assert load_ticker(source, "AAPL", Universe()).notes == ("1 return(s) above 40%: 2000-09-29 -51.9%",)
-    assert load_ticker(source, "AAPL", Universe(start=date(2001, 1, 1))).notes == ()
+    (finding,) = load_ticker(source, "AAPL", Universe()).findings
+    assert finding.text == "1 return(s) above 40%: 2000-09-29 -51.9%"
+    assert load_ticker(source, "AAPL", Universe(start=date(2001, 1, 1))).findings == ()
 
 
 def test_an_unknown_ticker_of_a_file_source_is_a_mistake():
@@ -109,9 +111,58 @@ def test_three_passing_failures_in_a_row_end_the_asking():
 
 
 def test_yfinance_wants_tickers_that_could_be_some():
-    with pytest.raises(SourceError, match="--tickers"):
+    with pytest.raises(SourceError, match="name tickers"):
         load_universe(Universe(source="yfinance"))
     for ticker in ("../x", "<b>", "", "A B", "A\n", "A" * 26, "-A", "A/B"):
         with pytest.raises(SourceError, match="no Yahoo ticker"):
             load_universe(Universe(source="yfinance", tickers=("AAPL", ticker)))
     open_source("yfinance").check(["BRK-B", "SAP.DE", "EURUSD=X", "^GSPC", "7203.T", "M&M.NS", "BTC-USD", "ES=F"])
+
+
+def raw_apple(folder):
+    history = open_source("sample").history("AAPL")
+    rows = "".join(
+        f"{day},{close},{volume}\n"
+        for day, close, volume in zip(history.dates, history.bars["close"], history.bars["volume"], strict=True)
+    )
+    (folder / "AAPL.csv").write_text("Date,Close,Volume\n" + rows)
+    (folder / "A.csv").write_text(GOOD)
+    return f"csv:{folder}"
+
+
+def test_quarantine_keeps_a_ticker_out_with_its_findings_and_can_be_lifted(tmp_path):
+    source = raw_apple(tmp_path)
+    loaded = load_universe(Universe(source=source))
+    assert [h.ticker for h in loaded.histories] == ["A"]
+    assert loaded.refused["AAPL"].startswith("2 suspected split(s) not adjusted for: 2000-06-21 2:1, 2005-02-28 2:1")
+    assert [(f.name, f.severity) for f in loaded.findings["AAPL"]] == [
+        ("unadjusted split", "error"),
+        ("large move", "note"),
+    ]
+    lifted = load_universe(Universe(source=source, accept=("unadjusted split",)))
+    assert [h.ticker for h in lifted.histories] == ["A", "AAPL"]
+    assert [f.done for f in lifted.histories[1].findings] == ["accepted", "kept as real"]
+    assert [h.ticker for h in load_universe(Universe(source=source, accept=("all",))).histories] == ["A", "AAPL"]
+    later = load_universe(Universe(source=source, tickers=("AAPL",), start=date(2005, 2, 28)))
+    assert later.histories[0].findings == ()
+
+
+def test_the_report_of_a_ticker_carries_the_findings_of_the_usable_and_of_the_refused(tmp_path):
+    models = {"random_walk": {}, "historical_simulation": {}}
+    walk = {"horizon": 5, "cutoffs": 3, "every": 5, "min_train": 600}
+    experiment = Experiment(
+        universe={"source": raw_apple(tmp_path), "tickers": ("AAPL", "A")},
+        walk=walk,
+        forecasters={"models": tuple(models)},
+        verdict={"recommended": "random_walk"},
+    )
+    with pytest.raises(CallerError, match="no ticker can be backtested"):
+        make_plan(experiment)
+    accepted = experiment.model_copy(
+        update={"universe": experiment.universe.model_copy(update={"accept": ("unadjusted split",)})}
+    )
+    reports = {report.ticker: report for report in make_plan(accepted).tickers}
+    assert [f.name for f in reports["AAPL"].findings] == ["unadjusted split", "large move"]
+    assert reports["AAPL"].notes[0].startswith("2 suspected split(s)")
+    assert reports["A"].status == "skipped"
+    assert {f.name for f in reports["A"].findings} == {"short history", "unadjusted split", "large move"}

@@ -2,194 +2,241 @@
 
 from __future__ import annotations
 
-import json
-import threading
 import time
-from collections import Counter
-from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import ClassVar
-from urllib.parse import urlsplit
+from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
 import pytest
-import requests
 
-from s2squant.errors import PriceError, TemporaryPriceError
-from s2squant.prices.yahoo import YahooSource
-
-OPENS = [int(datetime(2024, 1, day, 14, 30, tzinfo=UTC).timestamp()) for day in (2, 3, 4, 5)]
-CLOSES = [10.0, 11.0, 12.0, 11.5]
-
-
-def chart(ticker, timestamps, closes):
-    period = {"timezone": "EST", "gmtoffset": -18000, "start": timestamps[-1], "end": timestamps[-1] + 23_400}
-    meta = {
-        "currency": "USD",
-        "symbol": ticker,
-        "instrumentType": "EQUITY",
-        "exchangeTimezoneName": "UTC" if ticker.endswith("-USD") else "America/New_York",
-        "priceHint": 2,
-        "validRanges": ["1d", "max"],
-        "regularMarketTime": timestamps[-1],
-        "currentTradingPeriod": dict.fromkeys(("pre", "regular", "post"), period),
-    }
-    quote = dict.fromkeys(("open", "high", "low", "close"), closes) | {"volume": [c and 1000 for c in closes]}
-    adjusted = [None if c is None else c / 2 for c in closes]
-    result = {
-        "meta": meta,
-        "timestamp": timestamps,
-        "indicators": {"quote": [quote], "adjclose": [{"adjclose": adjusted}]},
-    }
-    return {"chart": {"result": [result], "error": None}}
+from s2squant.config import Fetching
+from s2squant.errors import (
+    BadPricesError,
+    DelistedError,
+    PriceError,
+    RateLimitError,
+    SourceError,
+    TemporaryPriceError,
+    UnknownTickerError,
+)
+from s2squant.prices.yahoo import SERVER, Yahoo
 
 
-def not_found(what):
-    return {
-        what: {"result": None, "error": {"code": "Not Found", "description": "No data found, symbol may be delisted"}}
-    }
+def fetch(desk, ticker, interval="1d", start=None, known=None):
+    return desk.client().fetch(ticker, interval, start, known)
 
 
-class Yahoo(BaseHTTPRequestHandler):
-    asked: ClassVar[Counter[str]] = Counter()
-
-    def answer(self, path, query):
-        """Status and body; the ticker's name says what goes wrong."""
-        ticker = path.rsplit("/", 1)[1]
-        if "/v8/finance/chart/" not in path:
-            return (404, not_found("quoteSummary")) if "quoteSummary" in path else (200, "crumb")
-        self.asked[ticker] += 1
-        match ticker.partition("-")[0]:
-            case "MISSING" | "MISSING2" | "MISSING3":
-                return 404, not_found("chart")
-            case "LIMITED":
-                return 429, "Too Many Requests"
-            case "BROKEN":
-                return 500, "<html>oops</html>"
-            case "HTML":
-                return 200, "<html>We will be right back</html>"
-            case "ODD":
-                return 200, {
-                    "chart": {"result": [{"meta": {"exchangeTimezoneName": "UTC"}, "indicators": {"quote": [1]}}]}
-                }
-            case "RECOVERS" if self.asked[ticker] <= 2:  # one refused request is sent twice
-                return 500, "<html>oops</html>"
-            case "NAN":
-                return 200, chart(ticker, OPENS, [*CLOSES[:3], None])
-            case "TODAY":
-                now = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-                return 200, chart(ticker, [int((now - timedelta(days=d)).timestamp()) for d in (3, 2, 1, 0)], CLOSES)
-            case "SLOW" if "period1" in query:
-                time.sleep(0.6)
-        return 200, chart(ticker, OPENS, CLOSES)
-
-    def do_GET(self):
-        url = urlsplit(self.path)
-        status, body = self.answer(url.path, url.query)
-        data = (body if isinstance(body, str) else json.dumps(body)).encode()
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        try:
-            self.wfile.write(data)
-        except OSError:
-            return  # the slow ticker's caller has hung up
-
-    def log_message(self, *_):
-        pass
+def test_good(desk):
+    answer = fetch(desk, "GOOD")
+    stock = desk.yahoo.stock("GOOD")
+    traded = stock.days <= desk.yahoo.today
+    assert answer.bars.at[-1] == np.datetime64("2024-03-01")
+    np.testing.assert_array_equal(answer.bars.at.astype("datetime64[D]"), stock.days[traded])
+    np.testing.assert_allclose(answer.bars.close, stock.close[traded], rtol=1e-7)
+    about = answer.about
+    assert (about.calendar, about.currency, about.exchange, about.timezone) == (
+        "XNYS",
+        "USD",
+        "NYQ",
+        "America/New_York",
+    )
+    assert answer.notes == ()
 
 
-@pytest.fixture(scope="module")
-def session():
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Yahoo)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-
-    class ToLocal(requests.adapters.HTTPAdapter):
-        def send(self, request, **settings):
-            url = urlsplit(request.url)
-            request.url = f"http://127.0.0.1:{server.server_port}{url.path or '/'}?{url.query}"
-            return super().send(request, **settings)
-
-    with requests.Session() as local:
-        local.trust_env = False
-        local.mount("https://", ToLocal())
-        yield local
-    server.shutdown()
-    server.server_close()
-    thread.join()
+def test_splits_and_dividends_come_as_traded(desk):
+    """The server adjusts for splits as Yahoo does; what is kept is what was paid on the day."""
+    bars, stock = fetch(desk, "SPLIT").bars, desk.yahoo.stock("SPLIT")
+    traded = stock.days <= desk.yahoo.today
+    np.testing.assert_allclose(bars.close, stock.close[traded], rtol=2e-7)
+    days = bars.at.astype("datetime64[D]")
+    split = bars.columns["splits"] != 0
+    assert dict(zip(days[split], bars.columns["splits"][split], strict=True)) == stock.splits
+    paid = bars.columns["dividends"] > 0
+    assert list(days[paid]) == [day for day in stock.dividends if day <= desk.yahoo.today]
+    np.testing.assert_allclose(bars.columns["dividends"][paid], [stock.dividends[day] for day in days[paid]], rtol=2e-7)
+    told = stock.told(desk.yahoo.today)
+    np.testing.assert_allclose(bars.columns["volume"], told["volume"] * told["factor"], rtol=1e-6)
 
 
-@pytest.fixture
-def source(session):
-    Yahoo.asked.clear()
-    return YahooSource(session, pauses=(0.0,), timeout=0.3)
+def test_a_last_row_without_price_is_dropped_with_a_note(desk):
+    answer = fetch(desk, "NANLAST")
+    assert answer.bars.at[-1] == np.datetime64("2024-02-29")
+    assert answer.notes == ("1 row(s) without a price dropped, the first on 2024-03-01",)
 
 
-def test_good(source):
-    history = source.history("GOOD")
-    assert [str(d) for d in history.dates] == ["2024-01-02", "2024-01-03", "2024-01-04", "2024-01-05"]
-    np.testing.assert_array_equal(history.bars["close"], CLOSES)
-    np.testing.assert_array_equal(history.adj_close, np.array(CLOSES) / 2)
-    assert (history.calendar, history.source, history.notes) == ("XNYS", "yfinance", ())
-    assert abs(datetime.fromisoformat(history.fetched_at) - datetime.now(UTC)) < timedelta(minutes=1)
+def test_the_dividend_of_a_row_without_price_moves_to_the_next_bar(desk):
+    stock = desk.yahoo.stock("HOLE")
+    hole = np.datetime64("2024-02-27")
+    stock.unpriced, stock.dividends = {hole}, {hole: 0.5}
+    bars = fetch(desk, "HOLE").bars
+    assert np.datetime64("2024-02-27") not in bars.at
+    assert bars.columns["dividends"][bars.at == np.datetime64("2024-02-28")] == pytest.approx(0.5)
 
 
-def test_a_last_row_without_price_is_dropped_with_a_note(source):
-    history = source.history("NAN")
-    assert len(history) == 3
-    assert history.notes == ("1 row(s) without a price dropped, the first on 2024-01-05",)
-
-
-def test_an_unfinished_bar_is_dropped_with_a_note(source, session):
-    history = source.history("TODAY-USD")
-    assert (len(history), history.calendar) == (3, "24/7")
-    assert history.notes[0].startswith("the unfinished bar of ")
-    at_noon = YahooSource(session, pauses=(), timeout=5, clock=lambda: datetime(2024, 1, 5, 17, tzinfo=UTC))
-    assert at_noon.history("GOOD").notes == ("the unfinished bar of 2024-01-05 dropped",)
+def test_an_unfinished_bar_is_dropped_with_a_note(desk):
+    desk.on("2024-03-01", hour=17)
+    answer = fetch(desk, "GOOD")
+    assert answer.bars.at[-1] == np.datetime64("2024-02-29")
+    assert answer.notes == ("the unfinished bar of 2024-03-01 dropped",)
+    coin = fetch(desk, "BTC-USD")
+    assert (coin.about.calendar, coin.notes) == ("24/7", answer.notes)
 
 
 @pytest.mark.parametrize("ticker", ["MISSING", "MISSING2", "MISSING3"])
-def test_unknown_ticker_is_final(source, ticker):
-    with pytest.raises(PriceError, match="knows no such ticker") as caught:
-        source.history(ticker)
-    assert type(caught.value) is PriceError
+def test_unknown_ticker_is_final(desk, ticker):
+    with pytest.raises(UnknownTickerError, match="knows no such ticker"):
+        fetch(desk, ticker)
+
+
+def test_a_known_ticker_that_is_gone_is_delisted(desk):
+    about = fetch(desk, "GOOD").about
+    desk.yahoo.gone.add("GOOD")
+    with pytest.raises(DelistedError, match="no longer knows it"):
+        fetch(desk, "GOOD", known=about)
 
 
 @pytest.mark.parametrize(
     ("ticker", "reason"),
     [
-        ("LIMITED", "limits the rate"),
-        ("BROKEN", "no proper answer"),
+        ("BROKEN", r"no proper answer from Yahoo \(HTTP 500"),
         ("HTML", "no proper answer"),
-        ("SLOW", "no proper answer"),
+        ("SLOW", "no proper answer.*imed out"),
+        ("RESET", "no proper answer"),
     ],
 )
-def test_passing_failures_are_tried_again_and_told_apart(source, ticker, reason):
-    with pytest.raises(TemporaryPriceError, match=reason) as caught:
-        source.history(ticker)
-    assert "\n" not in str(caught.value)
-    assert Yahoo.asked[ticker] >= 2
+def test_passing_failures_are_tried_again_and_told_apart(desk, ticker, reason):
+    for known in (None, fetch(desk, "GOOD").about):  # neither a new nor a known ticker is called delisted for them
+        desk.yahoo.reset_counts()
+        with pytest.raises(TemporaryPriceError, match=reason) as caught:
+            fetch(desk, ticker, known=known)
+        assert type(caught.value) is TemporaryPriceError
+        assert "\n" not in str(caught.value)
+        assert desk.yahoo.asked[ticker] >= 3
 
 
-def test_a_second_try_is_not_answered_from_memory(source):
-    assert len(source.history("RECOVERS")) == 4
+def test_an_html_page_not_found_is_no_unknown_ticker(desk, monkeypatch):
+    """A proxy's 404 page says nothing of the ticker."""
+    monkeypatch.setattr("tests.local_yahoo.NOT_FOUND", None)
+    monkeypatch.setattr(type(desk.yahoo), "answer", lambda self, path, query: (404, "<html>no</html>"))
+    with pytest.raises(TemporaryPriceError, match="HTTP 404"):
+        fetch(desk, "GOOD")
 
 
-def test_an_answer_of_another_shape_is_the_tickers_failure(source):
-    with pytest.raises(PriceError, match="could not read Yahoo's answer") as caught:
-        source.history("ODD")
-    assert type(caught.value) is PriceError
+def test_a_second_try_is_not_answered_from_memory(desk):
+    assert len(fetch(desk, "TWICE").bars) > 400
 
 
-def test_no_connection_is_a_passing_failure():
-    closed = requests.Session()
-    closed.trust_env = False
+def test_a_stale_crumb_is_renewed(desk):
+    fetch(desk, "GOOD")
+    assert len(fetch(desk, "CRUMB").bars) > 400
+    assert desk.yahoo.asked["CRUMB"] in (2, 3)  # refused once, then the bars, and the time zone if it was not known
 
-    class Nowhere(requests.adapters.HTTPAdapter):
-        def send(self, request, **settings):
-            raise requests.exceptions.ConnectionError("name resolution failed")
 
-    closed.mount("https://", Nowhere())
+def test_an_answer_of_another_shape_is_the_tickers_failure(desk):
+    with pytest.raises(BadPricesError, match="could not read Yahoo's answer"):
+        fetch(desk, "ODD")
+    assert desk.yahoo.asked["ODD"] <= 2
+
+
+def test_429_without_a_time_is_waited_out(desk):
+    desk.yahoo.limited_share = 0.5
+    assert len(fetch(desk, "GOOD").bars) > 400
+
+
+def test_429_for_ever_is_a_rate_limit_and_no_more_is_asked(desk):
+    with pytest.raises(RateLimitError, match="HTTP 429"):
+        fetch(desk, "LIMITED")
+    assert desk.yahoo.asked["LIMITED"] == 1 + desk.client().spec.limited_tries
+
+
+def test_retry_after_is_respected(desk):
+    desk.yahoo.limited_share, desk.yahoo.retry_after = 1.0, "1"
+    client = desk.client(Fetching(per_second=2000, limited_tries=1, timeout=2))
+    with pytest.raises(RateLimitError):
+        client.fetch("GOOD", "1d", None, None)
+    assert len(desk.yahoo.limited) == 2
+    assert desk.yahoo.arrivals[-1] - desk.yahoo.limited[0] >= 0.99
+
+
+def test_too_long_a_retry_after_is_given_up_at_once(desk):
+    desk.yahoo.limited_share, desk.yahoo.retry_after = 1.0, "3600"
+    client = desk.client()
+    started = time.monotonic()
+    for ticker in ("GOOD", "OTHER"):
+        with pytest.raises(RateLimitError, match="asks to wait 60 min"):
+            client.fetch(ticker, "1d", None, None)
+    assert time.monotonic() - started < 2
+    assert len(desk.yahoo.limited) == 1
+    assert sum(desk.yahoo.asked.values()) == 1
+
+
+def test_no_connection_is_a_passing_failure(desk):
     with pytest.raises(TemporaryPriceError, match="no proper answer from Yahoo"):
-        YahooSource(closed, pauses=(), timeout=0.3).history("GOODBYE")
+        Yahoo(desk.client().spec, server="http://127.0.0.1:9", clock=lambda: desk.now).fetch(
+            "GOODBYE", "1d", None, None
+        )
+
+
+def test_no_bars_at_all(desk):
+    desk.yahoo.stock("EMPTY").days = desk.yahoo.stock("GOOD").days + np.timedelta64(2000, "D")
+    with pytest.raises((PriceError, TemporaryPriceError)):
+        fetch(desk, "EMPTY")
+
+
+@pytest.mark.parametrize(("interval", "bars"), [("1h", 6), ("30m", 13), ("15m", 26), ("5m", 78), ("1m", 390)])
+def test_bars_within_the_day(yahoo, interval, bars):
+    """Against today, as yfinance asks for spans that end now."""
+    yahoo.fixed_today = ""
+    client = Yahoo(Fetching(per_second=2000, timeout=20), server=yahoo.url)
+    answer = client.fetch("GOOD", interval, datetime.now(UTC) - timedelta(days=20), None)
+    days, counts = np.unique(answer.bars.at.astype("datetime64[D]"), return_counts=True)
+    assert counts[1:-1].min() >= bars
+    assert len(days) >= 10
+    assert (answer.bars.at[-1] <= np.datetime64(datetime.now(UTC).replace(tzinfo=None), "s")).all()
+    pieces = [span for span in yahoo.spans if span[0] == "GOOD"]
+    assert len(pieces) == (3 if interval == "1m" else 1)
+    assert all(last - first <= 7 * 86_400 + 60 for _, _, first, last in pieces) or interval != "1m"
+
+
+@pytest.mark.parametrize(
+    ("interval", "start", "complaint"),
+    [
+        ("1m", date(2024, 1, 1), "1m bars of the last 30 days only; --start 2024-02-01 or later"),
+        ("30m", date(2023, 12, 1), "last 60 days only; --start 2024-01-02"),
+        ("1h", date(2020, 1, 1), "last 730 days only"),
+        ("1wk", None, "better made from 1d"),
+        ("7m", None, "is none of 1m"),
+    ],
+)
+def test_spans_out_of_reach_are_refused_before_anything_is_asked(desk, interval, start, complaint):
+    with pytest.raises(SourceError, match=complaint):
+        desk.client().check_span(interval, start)
+    assert desk.yahoo.arrivals == []
+
+
+def test_spans_within_reach_pass(desk):
+    client = desk.client()
+    client.check_span("1d", date(1970, 1, 1))
+    client.check_span("1h", date(2022, 6, 1))
+    client.check_span("1m", None)
+
+
+def test_the_server_is_chosen_by_the_environment(desk, monkeypatch):
+    monkeypatch.setenv(SERVER, desk.yahoo.url)
+    client = Yahoo(desk.client().spec, clock=lambda: desk.now)
+    assert len(client.fetch("GOOD", "1d", None, None).bars) > 400
+    monkeypatch.setenv(SERVER, "localhost")
+    with pytest.raises(SourceError, match=f"{SERVER} is 'localhost'; write it as http://"):
+        Yahoo()
+
+
+def test_a_known_time_zone_saves_a_request(desk):
+    about = fetch(desk, "GOOD").about
+    desk.yahoo.reset_counts()
+    fetch(desk, "GOOD", start=datetime(2024, 2, 1), known=about)
+    assert desk.yahoo.asked["GOOD"] == 1
+
+
+@pytest.mark.parametrize("ticker", ["../../x", "<script>", "A B", "", "A" * 40])
+def test_what_is_no_ticker_is_refused(desk, ticker):
+    with pytest.raises(SourceError, match="no Yahoo ticker"):
+        desk.client().check([ticker])

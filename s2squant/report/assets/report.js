@@ -25,7 +25,8 @@
   }
   function dressed(value, key) {
     if (typeof value === "string") return /color$/.test(key) ? colour(value) : value;
-    if (Array.isArray(value)) return key === "x" || key === "y" ? value : value.map(function (v) { return dressed(v, key); });
+    if (key === "colorscale") return value.map(function (stop) { return [stop[0], colour(stop[1])]; });
+    if (Array.isArray(value)) return /^[xyz]$/.test(key) ? value : value.map(function (v) { return dressed(v, key); });
     if (value === null || typeof value !== "object") return value;
     var copy = {};
     Object.keys(value).forEach(function (k) { copy[k] = dressed(value[k], k); });
@@ -102,11 +103,13 @@
     });
   }
   function redraw() { charts.forEach(function (chart) { if (chart.drawn) draw(chart); }); }
+  function specOf(id) { return JSON.parse(document.getElementById(id).textContent); }
   function findCharts() {
-    if (!window.Plotly) return;
+    charts = [];
     document.querySelectorAll(".chart[data-figure]").forEach(function (node) {
-      var spec = JSON.parse(document.getElementById(node.dataset.figure).textContent);
-      charts.push({ node: node, spec: spec, hidden: {}, drawn: false });
+      node.style.setProperty("--height", node.dataset.height + "px");
+      if (!window.Plotly) return;
+      charts.push({ node: node, spec: specOf(node.dataset.figure), hidden: {}, drawn: false });
     });
     if (!window.IntersectionObserver) { charts.forEach(draw); return; }
     var watch = new IntersectionObserver(function (entries) {
@@ -117,6 +120,58 @@
       });
     }, { rootMargin: "300px" });
     charts.forEach(function (chart) { watch.observe(chart.node); });
+  }
+
+  /* the data of a chart as a table, made when it is asked for */
+  function text(value) { return String(value).replace(/&lt;/g, "<").replace(/&gt;/g, ">").replace(/&amp;/g, "&").replace(/^-(?=\d)/, "−"); }
+  function dataOf(spec) {
+    var first = spec.data[0], title = function (name) { var a = (spec.layout || {})[name]; return (a && a.title && a.title.text) || ""; };
+    if (first.type === "heatmap") {
+      return { head: [title("yaxis") || title("xaxis") || " "].concat(first.x), rows: first.y.map(function (y, i) { return [y].concat(first.z[i]); }) };
+    }
+    var lines = spec.data.filter(function (t) { return t.x && t.fill !== "toself"; });
+    var down = lines.length && typeof lines[0].y[0] === "string", keys = [], place = {};
+    lines.forEach(function (t) {
+      (down ? t.y : t.x).forEach(function (k) { if (!(k in place)) { place[k] = keys.length; keys.push(k); } });
+    });
+    if (!down) keys.sort(function (a, b) { return typeof a === "number" ? a - b : String(a).localeCompare(String(b), undefined, { numeric: true }); });
+    var rows = keys.map(function (k, i) { place[k] = i; return [k].concat(lines.map(function () { return null; })); });
+    lines.forEach(function (t, column) {
+      (down ? t.y : t.x).forEach(function (k, i) { var v = (down ? t.x : t.y)[i]; if (v !== null) rows[place[k]][column + 1] = v; });
+    });
+    return { head: [title(down ? "yaxis" : "xaxis") || (down ? "Name" : "Date")].concat(lines.map(function (t) { return t.name || ""; })), rows: rows };
+  }
+  function element(tag, inside, scope) {
+    var node = document.createElement(tag);
+    if (scope) node.setAttribute("scope", scope);
+    if (inside !== undefined) node.textContent = inside;
+    return node;
+  }
+  function dataTable(details) {
+    details.hidden = false;
+    details.addEventListener("toggle", function () {
+      if (!details.open || details.querySelector("table")) return;
+      var data = dataOf(specOf(details.dataset.of)), table = element("table"), box = element("div"), row = element("tr");
+      table.className = "small";
+      var named = details.parentNode.querySelector(".chart").getAttribute("aria-label");
+      table.appendChild(element("caption")).appendChild(element("span", named));
+      data.head.forEach(function (h, i) { var th = element("th", text(h), "col"); if (i) th.className = "n"; row.appendChild(th); });
+      table.appendChild(element("thead")).appendChild(row);
+      var body = table.appendChild(element("tbody"));
+      data.rows.forEach(function (values) {
+        var line = body.appendChild(element("tr"));
+        values.forEach(function (v, i) {
+          var cell = line.appendChild(element(i ? "td" : "th", v === null ? "–" : text(v), i ? "" : "row"));
+          if (i) cell.className = "n";
+        });
+      });
+      box.className = "scroll tall";
+      box.tabIndex = 0;
+      box.setAttribute("role", "region");
+      box.setAttribute("aria-label", "Data: " + named);
+      box.appendChild(table);
+      details.appendChild(box);
+    });
   }
 
   function themeButton() {
@@ -200,7 +255,7 @@
   window.addEventListener("beforeprint", function () {
     before = root.dataset.theme || "";
     root.dataset.theme = "light";
-    document.querySelectorAll("details:not([open])").forEach(function (d) { if (!d.querySelector("pre.long")) { d.open = true; d.dataset.shut = ""; } });
+    document.querySelectorAll("details:not([open]):not(.data)").forEach(function (d) { if (!d.querySelector("pre.long")) { d.open = true; d.dataset.shut = ""; } });
     charts.forEach(function (chart) {
       draw(chart);
       window.Plotly.relayout(chart.node, { autosize: false, width: chart.node.closest(".small-multiples") ? 320 : 660, height: chart.node.clientHeight });
@@ -212,11 +267,45 @@
     redraw();
   });
 
-  document.addEventListener("DOMContentLoaded", function () {
-    themeButton();
+  function prepare() {
     document.querySelectorAll("table[data-sortable]").forEach(sortable);
     document.querySelectorAll(".filter[data-for]").forEach(filterable);
     document.querySelectorAll(".command").forEach(copyable);
+    document.querySelectorAll("details.data").forEach(dataTable);
     findCharts();
+  }
+
+  /* a single file holds its further pages as templates: #/tickers/aapl.html opens one, #/index.html#tickers a place */
+  var open = {}, here = "index.html";
+  function turnTo(path) {
+    var leaf = document.querySelector('template[data-page="' + CSS.escape(path) + '"]');
+    if (path === here || !(leaf || path in open)) return;
+    var main = document.getElementById("main"), crumbs = document.querySelector(".crumbs");
+    open[here] = { main: main, crumbs: Array.prototype.slice.call(crumbs.childNodes), title: document.title, charts: charts };
+    var next = open[path], fresh = !next;
+    if (fresh) {
+      var copy = document.importNode(leaf.content, true);
+      next = { main: copy.querySelector("main"), crumbs: Array.prototype.slice.call(copy.querySelector("nav").childNodes), title: leaf.dataset.title };
+    }
+    main.parentNode.replaceChild(next.main, main);
+    crumbs.textContent = "";
+    next.crumbs.forEach(function (node) { crumbs.appendChild(node); });
+    document.title = next.title;
+    here = path;
+    if (fresh) prepare(); else { charts = next.charts; redraw(); }
+  }
+  function follow() {
+    if (location.hash.slice(0, 2) !== "#/") return;
+    var asked = location.hash.slice(2).split("#"), place = null;
+    turnTo(decodeURIComponent(asked[0]));
+    if (asked[1]) place = document.getElementById(asked[1]);
+    if (place) place.scrollIntoView(); else window.scrollTo(0, 0);
+  }
+
+  document.addEventListener("DOMContentLoaded", function () {
+    themeButton();
+    prepare();
+    follow();
+    window.addEventListener("hashchange", follow);
   });
 })();

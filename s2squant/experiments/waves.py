@@ -1,0 +1,185 @@
+"""Two waves: sinusoids of random frequency, amplitude and phase summed, fifteen points in, fifteen out.
+
+Shape legend: N signals, W past points, H future points, T = W + H.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from s2squant.experiments.result import Progress, Result
+from s2squant.experiments.side_by_side import side_by_side
+from s2squant.experiments.waves_page import Member, Outcome, figures, waves_page
+from s2squant.nets.series import SeriesSeq2Seq, fit_series
+from s2squant.network_specs import DecoderSpec, EncoderSpec, HeadSpec, Seq2SeqSpec, TrainingSpec
+from s2squant.records import Floats
+
+PAST = FUTURE = 15
+TESTED = 2_000
+QUIETEST = 0.05
+"""Root mean square below which a window is not scaled up further."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one network is made and trained."""
+
+    spec: Seq2SeqSpec
+    batch: int
+    lr: float
+    first: Literal["last", "zero"] = "last"
+    scaled: bool = False
+    """Each signal divided by the root mean square of its past."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One network to be trained."""
+
+    member: Member
+    recipe: Recipe
+    steps: int
+    seed: int
+    test_seed: int
+
+
+def run(progress: Progress, *, quick: bool = False, seed: int = 0, workers: int | None = None) -> Result:
+    """Train the textbook's network and better ones, and set them beside the last value and least squares."""
+    jobs = make_jobs(quick=quick, seed=seed)
+    done = [0.0]
+    costs = [job.steps * job.member.cost for job in jobs]
+
+    def told(place: int) -> None:
+        done[0] += costs[place]
+        progress(f"{jobs[place].member.name}, {jobs[place].steps} iterations", done[0] / sum(costs))
+
+    progress("the first networks are trained", 0.0)
+    outcomes = side_by_side(carry_out, jobs, workers=workers, told=told)
+    signal_NT = test_signals(seed).numpy()
+    simple = {
+        "Last value": np.repeat(signal_NT[:, PAST - 1 : PAST], FUTURE, axis=1),
+        "Zero": np.zeros((len(signal_NT), FUTURE)),
+        "AR(4), least squares": least_squares(signal_NT[:, :PAST], FUTURE),
+    }
+    noisy_NW = signal_NT[:, :PAST] + 0.01 * np.random.default_rng(seed).normal(size=(len(signal_NT), PAST))
+    blurred = least_squares(noisy_NW, FUTURE)
+    return Result(figures(outcomes, simple, blurred, signal_NT), waves_page(outcomes, simple, blurred, signal_NT))
+
+
+def carry_out(job: Job) -> Outcome:
+    """Train one network and let it forecast the test signals, clean and with a little noise on the past."""
+    net, losses = train(job.recipe, steps=job.steps, seed=job.seed)
+    signal_NT = test_signals(job.test_seed)
+    noise_NW = torch.from_numpy(0.01 * np.random.default_rng(job.test_seed).normal(size=(TESTED, PAST)))
+    said, blurred = (
+        forecast(net, past, scaled=job.recipe.scaled) for past in (signal_NT[:, :PAST], signal_NT[:, :PAST] + noise_NW)
+    )
+    return Outcome(job.member, job.seed, tuple(losses), sum(p.numel() for p in net.parameters()), said, blurred)
+
+
+def train(recipe: Recipe, *, steps: int, seed: int) -> tuple[SeriesSeq2Seq, list[float]]:
+    """A network after `steps` batches of new signals; L2 on all but the output layer."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        net = SeriesSeq2Seq(recipe.spec, horizon=FUTURE, first=recipe.first)
+
+    def draw(_: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        signal_NT = signals(recipe.batch, generator)
+        if recipe.scaled:
+            signal_NT = signal_NT / _size(signal_NT[:, :PAST])
+        return signal_NT[:, :PAST, None].float(), signal_NT[:, PAST:, None].transpose(0, 1).float()
+
+    spared = list[nn.Parameter](net.output.parameters())
+    return net, fit_series(net, draw, steps=steps, lr=recipe.lr, seed=seed, undecayed=spared)
+
+
+def signals(count: int, draw: torch.Generator) -> Tensor:
+    """Signals (N, T): a sine of amplitude .1 to 1.1 and a cosine of amplitude 0 to 1.2, phases uniform.
+
+    Both have -4.5 to 5.5 times 3 pi radians over the whole window, as in the literature's second exercise: at most 1.79
+    radians a point, and as little as none.
+    """
+    u_N6 = torch.rand(count, 6, generator=draw, dtype=torch.float64)
+    speed_N2 = (10 * u_N6[:, :2] - 4.5) * (3 * math.pi / (PAST + FUTURE - 1))
+    angle_N2T = speed_N2[:, :, None] * torch.arange(PAST + FUTURE) + 2 * math.pi * u_N6[:, 2:4, None]
+    return (u_N6[:, 4:5] + 0.1) * torch.sin(angle_N2T[:, 0]) + 1.2 * u_N6[:, 5:6] * torch.cos(angle_N2T[:, 1])
+
+
+def test_signals(seed: int) -> Tensor:
+    """The test signals (N, T), drawn apart from training's."""
+    return signals(TESTED, torch.Generator().manual_seed(1_000_003 + seed))
+
+
+def least_squares(past_NW: Floats, steps: int, order: int = 4) -> Floats:
+    """Forecasts (N, H) of an autoregression without constant, fitted to each signal's own past by least squares.
+
+    A sum of k sinusoids obeys one of order 2 k exactly (Prony 1795), so that without noise nothing is left to err.
+    """
+    lagged_NRk = np.lib.stride_tricks.sliding_window_view(past_NW, order, axis=1)[:, :-1]
+    weight_Nk = np.stack(
+        [np.linalg.lstsq(lagged, past[order:], rcond=None)[0] for lagged, past in zip(lagged_NRk, past_NW, strict=True)]
+    )
+    values_NT = past_NW.copy()
+    for _ in range(steps):
+        values_NT = np.concatenate([values_NT, (values_NT[:, -order:] * weight_Nk).sum(axis=1, keepdims=True)], axis=1)
+    return values_NT[:, -steps:]
+
+
+def forecast(net: SeriesSeq2Seq, past_NW: Tensor, *, scaled: bool) -> Floats:
+    """The network's free-running forecasts (N, H)."""
+    size_N1 = _size(past_NW) if scaled else torch.ones(len(past_NW), 1)
+    with torch.no_grad():
+        said_HN1: Tensor = net((past_NW / size_N1).float()[:, :, None])
+    said_NH: Floats = (said_HN1[:, :, 0].T.double() * size_N1).numpy()
+    return said_NH
+
+
+def make_jobs(*, quick: bool, seed: int) -> list[Job]:
+    """All networks, those that take longest first."""
+    share, seeds = (0.06, 1) if quick else (1.0, 3)
+    textbook = Member("Textbook", 0.03, "GRU 2 x 12, free-running, constant rate 0.04, batch 10, L2 0.003")
+    longer = Member("Textbook, ten times as long", 0.03, "the same after 1,000 iterations")
+    direct = Member(
+        "Direct", 0.012, "1 x 64 LSTM, context at every step, no feed, batch 64, one-cycle, averaged weights"
+    )
+    better = Member(
+        "Direct, large", 0.05, "the same with 128 units, batch 128, eight times as long, past scaled to one"
+    )
+    made = [
+        (better, _direct(128, 128, scaled=True), round(4000 * share), 1),
+        (longer, _textbook(), round(1000 * share), 1),
+        (direct, _direct(64, 64, scaled=False), round(1000 * share), 1),
+        (textbook, _textbook(), 30 if quick else 100, seeds),
+    ]
+    return [
+        Job(member, recipe, steps, seed + place, seed)
+        for member, recipe, steps, count in made
+        for place in range(count)
+    ]
+
+
+def _textbook() -> Recipe:
+    encoder = EncoderSpec(cell="gru", hidden=12, layers=2, reads="window", window=PAST)
+    decoder = DecoderSpec(layers=2, context="initial", start="states", previous=True)
+    training = TrainingSpec(optimiser="adam", rate="constant", weight_decay=0.003, ema=0.0, clip=1e9)
+    return Recipe(_composed(encoder, decoder, training), batch=10, lr=0.04, first="zero")
+
+
+def _direct(hidden: int, batch: int, *, scaled: bool) -> Recipe:
+    encoder = EncoderSpec(hidden=hidden, reads="window", window=PAST)
+    training = TrainingSpec(optimiser="adam", weight_decay=0.0)
+    return Recipe(_composed(encoder, DecoderSpec(), training), batch=batch, lr=5e-3, scaled=scaled)
+
+
+def _composed(encoder: EncoderSpec, decoder: DecoderSpec, training: TrainingSpec) -> Seq2SeqSpec:
+    return Seq2SeqSpec(encoder=encoder, decoder=decoder, head=HeadSpec(kind="point"), training=training)
+
+
+def _size(past_NW: Tensor) -> Tensor:
+    return past_NW.square().mean(dim=1, keepdim=True).sqrt().clamp(min=QUIETEST)

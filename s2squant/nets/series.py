@@ -1,0 +1,102 @@
+"""Real-valued sequence to sequence: any encoder, context, attention and decoder of the family, a linear output layer.
+
+Shape legend: N sequences, W past steps, H future steps, F values of a step, E inputs of a step, K hidden units.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from s2squant.nets.decoders import MlpDecoder, make_decoder, step_inputs
+from s2squant.nets.encoders import make_encoder
+from s2squant.nets.memory import Memory
+from s2squant.nets.seq2seq import Feeding
+from s2squant.nets.training import Trainer, truth_share
+from s2squant.network_specs import Seq2SeqSpec
+
+Draw = Callable[[int, torch.Generator], tuple[Tensor, Tensor]]
+"""The batch of a step, given its number and the fit's generator: past (N, W, F) and future (H, N, F)."""
+
+
+class SeriesSeq2Seq(nn.Module):
+    """Past values in, future values out, squared loss.
+
+    A decoder with `previous` reads the value before, and nothing else: in training the truth, its own, or a mix. One
+    without reads which step it is. The value before the first step is the last one observed, or zero ("GO").
+    """
+
+    steps_HE: Tensor
+
+    def __init__(
+        self, spec: Seq2SeqSpec, *, horizon: int, values: int = 1, first: Literal["last", "zero"] = "last"
+    ) -> None:
+        super().__init__()
+        if spec.head.kind != "point" or spec.head.loss != "mse":
+            raise ValueError(
+                f"a series has a point head and squared loss, not {spec.head.kind}; use head.kind = 'point'"
+            )
+        self.spec, self.first = spec, first
+        self.register_buffer("steps_HE", step_inputs(horizon), persistent=False)
+        inputs = values if spec.decoder.previous else self.steps_HE.shape[1]
+        self.encoder = make_encoder(spec.encoder, values)
+        self.decoder = make_decoder(spec.decoder, spec.encoder.cell, inputs, spec.encoder.hidden)
+        self.output = nn.Linear(self.decoder.width, values)
+
+    def loss(self, past_NWF: Tensor, future_HNF: Tensor, feeding: Feeding) -> Tensor:
+        """Squared error, averaged over sequences and values and summed over the steps, as the literature prints it."""
+        return (self.decode(past_NWF, future_HNF, feeding) - future_HNF).square().mean(dim=(1, 2)).sum()
+
+    def forward(self, past_NWF: Tensor) -> Tensor:
+        """The forecast (H, N, F), free-running: each step reads what the step before said."""
+        return self.decode(past_NWF)
+
+    def decode(self, past_NWF: Tensor, truth_HNF: Tensor | None = None, feeding: Feeding | None = None) -> Tensor:
+        """Values (H, N, F): fed the truth in one call, nothing at all, or its own and the truth step by step."""
+        memory = self.encoder(past_NWF)
+        start_NF = past_NWF[:, -1] if self.first == "last" else torch.zeros_like(past_NWF[:, -1])
+        if not self.spec.decoder.previous:
+            clock_H1E = self.steps_HE[:, None].to(past_NWF.dtype)
+            return torch.as_tensor(self.output(self.decoder.run(clock_H1E, memory).hidden_HNK))
+        if truth_HNF is not None and feeding is not None and feeding.share >= 1:
+            before_HNF = torch.cat([start_NF[None], truth_HNF[:-1]])
+            return torch.as_tensor(self.output(self.decoder.run(before_HNF, memory).hidden_HNK))
+        return self.unroll(memory, start_NF, truth_HNF, feeding)
+
+    def unroll(self, memory: Memory, start_NF: Tensor, truth_HNF: Tensor | None, feeding: Feeding | None) -> Tensor:
+        """Step by step; each sequence has a coin of its own that says whether it reads the truth."""
+        assert not isinstance(self.decoder, MlpDecoder)
+        state, previous_NF, values = self.decoder.start(memory), start_NF, []
+        for h in range(len(self.steps_HE)):
+            hidden_NK, _, state = self.decoder.step(previous_NF, state)
+            previous_NF = self.output(hidden_NK)
+            values.append(previous_NF)
+            if truth_HNF is not None and feeding is not None and feeding.share > 0:
+                told_N1 = torch.rand(len(previous_NF), 1, generator=feeding.draw) < feeding.share
+                previous_NF = torch.where(told_N1, truth_HNF[h], previous_NF)
+        return torch.stack(values)
+
+    def inner(self) -> list[nn.Parameter]:
+        """The parameters below the output layer."""
+        outer = {id(p) for p in self.output.parameters()}
+        return [p for p in self.parameters() if id(p) not in outer]
+
+
+def fit_series(
+    net: SeriesSeq2Seq, draw: Draw, *, steps: int, lr: float, seed: int, undecayed: Sequence[Tensor] = ()
+) -> list[float]:
+    """Train in place on the batches of `draw` and leave the averaged weights in the net; returns every step's loss."""
+    trainer = Trainer(net, net.spec.training, steps=steps, lr=lr, seed=seed, undecayed=undecayed)
+
+    def backward(step: int, generator: torch.Generator) -> float:
+        past_NWF, future_HNF = draw(step, generator)
+        share = truth_share(net.spec.training, step, steps)
+        loss = net.loss(past_NWF, future_HNF, Feeding(share, generator))
+        loss.backward()  # type: ignore[no-untyped-call]
+        return float(loss.detach())
+
+    trainer.run(backward)
+    return trainer.finish()

@@ -1,0 +1,67 @@
+"""Batches of token sequences: padded at their end, and bucketed by length so that little of a batch is padding.
+
+Shape legend: B sequences of a batch, L source tokens, T target tokens, N sequences in all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from s2squant.network_specs import TokenSpec
+
+
+class Batch(NamedTuple):
+    """Sequences side by side; a target ends with EOS, and what comes after an end is PAD."""
+
+    source_BL: Tensor
+    lengths_B: Tensor
+    target_BT: Tensor
+
+
+def pad_tokens(sequences: Sequence[Sequence[int]], pad: int) -> tuple[Tensor, Tensor]:
+    """Sequences (B, L) filled up with `pad`, and their lengths; raises ValueError for one without a token."""
+    if not sequences or not all(sequences):
+        raise ValueError("an empty sequence cannot be encoded; leave it out, or let each source end with EOS")
+    rows = [torch.tensor(sequence) for sequence in sequences]
+    return pad_sequence(rows, batch_first=True, padding_value=pad), torch.tensor([len(row) for row in rows])
+
+
+def make_batch(sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]], spec: TokenSpec) -> Batch:
+    """A batch of sources and of the targets that belong to them, to which EOS is added here.
+
+    Raises ValueError where their numbers differ, a source is empty, a token is outside the vocabulary, or PAD or EOS
+    stands inside a target.
+    """
+    if len(sources) != len(targets):
+        raise ValueError(f"{len(sources)} sources and {len(targets)} targets; each source needs its own")
+    source_BL, lengths_B = pad_tokens(sources, spec.pad)
+    target_BT, _ = pad_tokens([[*target, spec.eos] for target in targets], spec.pad)
+    for tokens, what in ((source_BL, "source"), (target_BT, "target")):
+        if int(tokens.min()) < 0 or int(tokens.max()) >= spec.size:
+            raise ValueError(f"a {what} holds a token outside 0 .. {spec.size - 1}; raise the vocabulary's size")
+    if any(mark in target for target in targets for mark in (spec.pad, spec.eos)):
+        raise ValueError(f"a target holds PAD ({spec.pad}) or EOS ({spec.eos}) itself; leave them to the batch")
+    return Batch(source_BL, lengths_B, target_BT)
+
+
+def by_length(lengths_N: Tensor, size: int, draw: torch.Generator) -> list[Tensor]:
+    """Rows of each batch of at most `size`: every row once, neighbours in length together, in a random order.
+
+    Rows of one length are shuffled before they are cut into batches, the longest first, so that a batch which is not
+    full holds the shortest; then the batches are shuffled.
+    """
+    shuffled_N = torch.randperm(len(lengths_N), generator=draw)
+    sorted_N = shuffled_N[torch.argsort(lengths_N[shuffled_N], descending=True, stable=True)]
+    batches = torch.split(sorted_N, size)
+    return [batches[place] for place in torch.randperm(len(batches), generator=draw).tolist()]
+
+
+def padded_share(lengths_N: Tensor, batches: Sequence[Tensor]) -> float:
+    """Share of the places of these batches that is padding."""
+    places = sum(len(rows) * int(lengths_N[rows].max()) for rows in batches)
+    return 1.0 - int(lengths_N.sum()) / places

@@ -1,0 +1,35 @@
+"""Scores of whole paths, where a forecaster gives sample paths: the energy score sees how steps hang together."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from s2squant.records import Floats
+
+
+def energy_score(paths_NSH: Floats, y_NH: Floats, scale_H: Floats | None = None) -> Floats:
+    """E|X - y| - E|X - X'| / 2 with the Euclidean norm over the steps, (N,), from S >= 2 sample paths; fair in S.
+
+    Gneiting and Raftery 2007, equation 22; pairs of equal draws are left out (Ferro 2014), so that it does not depend
+    on S on average. Steps are divided by `scale_H`, by default the root mean square of all paths at the step: otherwise
+    the last steps decide. Compare only scores of the same scale.
+    """
+    draws = paths_NSH.shape[1]
+    if paths_NSH.ndim != 3 or y_NH.shape != (paths_NSH.shape[0], paths_NSH.shape[2]) or draws < 2:
+        raise ValueError(f"paths {paths_NSH.shape} for outcomes {y_NH.shape}; two or more paths an origin are needed")
+    if scale_H is None:
+        scale_H = np.sqrt(np.square(paths_NSH).mean(axis=(0, 1)))
+    scale_H = np.where(scale_H > 0, scale_H, 1.0)
+    paths, y = paths_NSH / scale_H, y_NH / scale_H
+    miss = np.linalg.norm(paths - y[:, None], axis=2).mean(axis=1)
+    spread = np.array([_mean_distance(one) for one in paths])
+    return np.asarray(miss - 0.5 * spread)
+
+
+def _mean_distance(paths_SH: Floats) -> float:
+    """Mean distance of two different paths, by |a|^2 + |b|^2 - 2ab: S x S numbers, no S x S x H ones."""
+    squares = np.square(paths_SH).sum(axis=1)
+    distance = np.sqrt(np.maximum(squares[:, None] + squares - 2.0 * paths_SH @ paths_SH.T, 0.0))
+    np.fill_diagonal(distance, 0.0)
+    draws = len(paths_SH)
+    return float(distance.sum() / (draws * (draws - 1)))

@@ -1,0 +1,60 @@
+"""How a check says what it found."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from s2squant.findings import Finding, Severity
+from s2squant.records import Dates, Floats, PriceHistory
+
+SHOWN = 5
+"""Dates named in a finding's text; its rows hold all."""
+
+DONE: dict[Severity, str] = {"note": "kept", "warning": "kept", "error": "quarantined"}
+
+
+def mark(
+    name: str, severity: Severity, rows: Dates, text: str, *, each: Sequence[str] = (), done: str = ""
+) -> tuple[Finding, ...]:
+    """One finding, or none without rows; `each` is listed after the text, the first five of them."""
+    if len(rows) == 0:
+        return ()
+    listed = f"{text}: {listing(each)}" if each else text
+    return (Finding(name, severity, len(rows), tuple(map(str, rows)), done or DONE[severity], listed),)
+
+
+def listing(lines: Sequence[str]) -> str:
+    """The first five, and how many more there are."""
+    more = f" and {len(lines) - SHOWN} more" if len(lines) > SHOWN else ""
+    return ", ".join(lines[:SHOWN]) + more
+
+
+def log_returns(history: PriceHistory) -> Floats:
+    """Log returns from bar to bar, (T-1,); NaN beside a price that has no logarithm."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logs = np.where(history.adj_close > 0, np.log(history.adj_close), np.nan)
+        return np.diff(logs)
+
+
+def busy(history: PriceHistory, bar: int, shares: float = 1.0, times: float = 3.0) -> bool | None:
+    """Whether a bar's volume, in old shares, is above `times` the median of the twenty bars before.
+
+    `shares` is how many new shares an old one became. None where the volume is not known.
+    """
+    volume = history.bars.get("volume")
+    if volume is None or not np.isfinite(volume[bar]):
+        return None
+    before = volume[max(0, bar - 20) : bar]
+    before = before[np.isfinite(before)]
+    if len(before) == 0 or not (before > 0).any():
+        return None
+    return bool(volume[bar] > times * max(shares, 1.0) * np.median(before))
+
+
+def runs(values: Floats) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Where each run of equal values starts, and how many it holds."""
+    edges = np.concatenate([[0], np.flatnonzero(np.diff(values) != 0) + 1, [len(values)]])
+    return edges[:-1], np.diff(edges)

@@ -1,0 +1,77 @@
+"""Checks of the dates: sessions missing and extra, gaps, dates in the future, too few bars, a bar not yet finished."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import numpy as np
+
+from s2squant.findings import Finding, Severity
+from s2squant.prices.calendars import is_among, is_settled, sessions_between
+from s2squant.prices.checks.marks import mark
+from s2squant.records import PriceHistory
+
+GAP_DAYS = 10
+FEW = 0.01
+YEAR = 250
+"""Bars below which a history is called short."""
+AHEAD = timedelta(hours=14)
+"""The furthest zone east of Greenwich: there it may already be tomorrow."""
+
+
+def sessions(history: PriceHistory) -> tuple[Finding, ...]:
+    """Sessions of the calendar without a bar, and bars on days that are none; warnings from one in a hundred on."""
+    known = sessions_between(history.calendar, history.dates[0], history.dates[-1])
+    if len(known) == 0:
+        return ()
+    inside = (history.dates >= known[0]) & (history.dates <= known[-1])
+    missing = known[~is_among(known, history.dates)]
+    extra = history.dates[inside & ~is_among(history.dates, known)]
+    wrong = "; another calendar? name it in universe.calendars" if len(extra) > 5 * FEW * len(known) else ""
+    return (
+        *_count("missing session", f"session(s) of {history.calendar} without a bar", missing, len(known), wrong),
+        *_count("extra session", f"bar(s) on days that are no session of {history.calendar}", extra, len(known), wrong),
+    )
+
+
+def _count(name: str, text: str, days: np.ndarray, total: int, more: str) -> tuple[Finding, ...]:
+    severity: Severity = "warning" if len(days) > FEW * total else "note"
+    return mark(name, severity, days, f"{len(days)} {text}{more}", each=[str(day) for day in days])
+
+
+def gaps(history: PriceHistory) -> tuple[Finding, ...]:
+    """Stretches of more than ten days without any bar."""
+    days = np.diff(history.dates).astype(int)
+    wide = np.flatnonzero(days > GAP_DAYS)
+    each = [f"{history.dates[i]} {days[i]} days" for i in wide]
+    return mark("gap", "warning", history.dates[wide], f"{len(wide)} gap(s) of more than {GAP_DAYS} days", each=each)
+
+
+def future(history: PriceHistory, now: datetime) -> tuple[Finding, ...]:
+    """Bars dated after today, wherever on earth today is."""
+    days = history.dates[history.dates > np.datetime64((now + AHEAD).date(), "D")]
+    text = f"{len(days)} bar(s) dated in the future, the first {days[0]}" if len(days) else ""
+    return mark("date in the future", "error", days, text)
+
+
+def too_short(history: PriceHistory) -> tuple[Finding, ...]:
+    """Less than a year of bars; whether a backtest has room is for its plan to say."""
+    if len(history) >= YEAR:
+        return ()
+    text = f"only {len(history)} bars, {history.dates[0]} to {history.dates[-1]}: less than a year"
+    return mark("short history", "warning", history.dates[:1], text)
+
+
+def without_unfinished(history: PriceHistory, now: datetime) -> PriceHistory:
+    """The history without a last bar whose session is not over (its close and half an hour), which is noted.
+
+    Bars dated in the future are left for the check to report.
+    """
+    last = history.dates[-1]
+    if len(history) < 3 or len(future(history, now)) or is_settled(history.calendar, last, now):
+        return history
+    dropped = mark(
+        "unfinished bar", "note", history.dates[-1:], f"the unfinished bar of {last} dropped", done="dropped"
+    )
+    return replace(history.between(None, history.dates[-2]), findings=(*history.findings, *dropped))

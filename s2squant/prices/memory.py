@@ -1,0 +1,45 @@
+"""Prices that are already in Python: a source over pandas frames."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from s2squant.errors import SourceError
+from s2squant.prices.frames import from_frame
+from s2squant.prices.port import check_listed
+from s2squant.records import PriceHistory
+
+
+class FrameSource:
+    """Frames in memory, one a ticker, with the headings a CSV would have; nothing is copied before it is asked for."""
+
+    def __init__(self, frames: Mapping[str, pd.DataFrame], *, name: str = "memory") -> None:
+        self.name = name
+        self._frames = dict(frames)
+        if not self._frames:
+            raise SourceError(f"{name}: no frame was given; give one a ticker")
+
+    @classmethod
+    def from_long(cls, frame: pd.DataFrame, *, ticker: str = "unique_id", name: str = "memory") -> FrameSource:
+        """From one long frame in which a column names the ticker; raises SourceError where that column is missing."""
+        if ticker not in frame.columns:
+            found = ", ".join(str(column) for column in frame.columns[:8])
+            raise SourceError(f"{name}: no column {ticker!r} among {found}; name the one that holds the tickers")
+        groups = frame.groupby(ticker, sort=False)
+        return cls({str(key): rows.drop(columns=ticker).reset_index(drop=True) for key, rows in groups}, name=name)
+
+    def tickers(self) -> tuple[str, ...]:
+        return tuple(self._frames)
+
+    def default_universe(self) -> tuple[str, ...]:
+        """Every frame, in the order given."""
+        return self.tickers()
+
+    def check(self, tickers: Sequence[str]) -> None:
+        check_listed(self.name, self.tickers(), tickers)
+
+    def history(self, ticker: str) -> PriceHistory:
+        self.check([ticker])
+        return from_frame(self._frames[ticker], ticker, source=self.name)

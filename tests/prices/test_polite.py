@@ -1,0 +1,159 @@
+"""The gate: how many requests at once, how many a second, and all of them quiet after a 429; the server counts."""
+
+from __future__ import annotations
+
+import threading
+import time
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+
+from s2squant.config import Fetching
+from s2squant.prices.polite import ClosedError, Gate, jittered, seconds_of
+
+
+def run(gate, threads, each, work=lambda: None):
+    """Turns taken by many threads: their starts, and the most at once."""
+    starts, at_once, most, lock = [], 0, 0, threading.Lock()
+
+    def go():
+        nonlocal at_once, most
+        for _ in range(each):
+            with gate.turn():
+                with lock:
+                    starts.append(time.monotonic())
+                    at_once += 1
+                    most = max(most, at_once)
+                work()
+                with lock:
+                    at_once -= 1
+
+    pool = [threading.Thread(target=go) for _ in range(threads)]
+    for thread in pool:
+        thread.start()
+    for thread in pool:
+        thread.join()
+    return np.sort(starts), most
+
+
+def test_never_more_at_once_than_allowed():
+    starts, most = run(Gate(Fetching(together=3, per_second=10_000)), 10, 5, lambda: time.sleep(0.004))
+    assert (len(starts), most) == (50, 3)
+
+
+def test_never_more_a_second_than_allowed():
+    starts, _ = run(Gate(Fetching(together=8, per_second=100)), 8, 5)
+    assert starts[-1] - starts[0] >= 39 / 100
+    assert np.diff(starts).min() >= 0.005  # they start 0.01 s apart, and are seen a little later
+
+
+def test_a_limit_quiets_every_thread():
+    gate = Gate(Fetching(together=4, per_second=10_000))
+    limited = threading.Event()
+    quiet = []
+
+    def work():
+        if not limited.is_set():
+            limited.set()
+            gate.limited(0.3)
+            quiet.append(time.monotonic() + 0.3)
+
+    starts, _ = run(gate, 4, 3, work)
+    late = starts[starts > quiet[0] - 0.25]
+    assert len(late) >= 8
+    assert late.min() >= quiet[0] - 0.01
+
+
+def test_a_limit_without_a_time_grows_until_an_answer_comes():
+    spec = Fetching(limited_pause=0.01, per_second=10_000)
+    gate = Gate(spec)
+    pauses = []
+    for _ in range(5):
+        started = time.monotonic()
+        gate.limited(None)
+        with gate.turn():
+            pauses.append(time.monotonic() - started)
+    for again, pause in enumerate(pauses):
+        assert pause >= 0.01 * 2**again / 2
+    gate.answered()
+    gate.limited(None)
+    started = time.monotonic()
+    with gate.turn():
+        assert time.monotonic() - started < 0.1
+
+
+def test_limits_of_requests_under_way_together_count_once():
+    gate = Gate(Fetching(limited_pause=0.05, per_second=10_000))
+    started = time.monotonic()
+    for _ in range(20):
+        gate.limited(None)
+    with gate.turn():
+        assert time.monotonic() - started < 0.5
+
+
+def test_too_long_a_silence_is_not_waited_for():
+    gate = Gate(Fetching(longest_pause=60))
+    gate.limited(61.0)
+    with pytest.raises(ClosedError, match="asked to wait 61 s"), gate.turn():
+        pass
+
+
+def test_jitter_lies_in_the_upper_half_and_is_bounded():
+    drawn = np.array([jittered(2.0, 3, 300) for _ in range(400)])
+    assert 8 <= drawn.min() < 9
+    assert 15 < drawn.max() <= 16
+    assert jittered(2.0, 50, 300) <= 300
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        (None, None),
+        ("120", 120.0),
+        (" 0 ", 0.0),
+        ("Fri, 01 Mar 2024 12:01:30 GMT", 90.0),
+        ("Fri, 01 Mar 2024 11:00:00 GMT", 0.0),
+        ("soon", None),
+        ("-5", None),
+        ("", None),
+    ],
+)
+def test_retry_after_is_read(header, seconds):
+    assert seconds_of(header, datetime(2024, 3, 1, 12, tzinfo=UTC)) == seconds
+
+
+def fetch_all(desk, tickers, spec):
+    return list(desk.refresher(spec).update_all(tickers))
+
+
+def check_polite(desk, tickers, updates, spec):
+    """All fetched, none lost, none twice, and never more than allowed, as the server saw it."""
+    assert sorted(update.ticker for update in updates) == sorted(tickers)
+    assert {update.status for update in updates} == {"new"}
+    assert desk.store.tickers() == tuple(sorted(tickers))
+    assert set(desk.yahoo.answered.values()) == {1}
+    assert desk.yahoo.most_under_way <= spec.together
+    assert desk.yahoo.busiest(1.0) <= spec.per_second * 1.02 + 1
+    assert len(desk.yahoo.limited) > 0
+    asked = desk.yahoo.asked.copy()
+    assert {update.status for update in fetch_all(desk, tickers, spec)} == {"fresh"}
+    assert desk.yahoo.asked == asked
+
+
+def test_many_tickers_under_many_429(desk):
+    spec = Fetching(together=3, per_second=150, limited_pause=0.01, limited_tries=20)
+    desk.yahoo.years, desk.yahoo.limited_share = 1, 0.2
+    tickers = [f"T{n}" for n in range(30)]
+    check_polite(desk, tickers, fetch_all(desk, tickers, spec), spec)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("retry_after", [None, "0"])
+def test_500_tickers_of_which_one_call_in_five_is_refused(desk, retry_after):
+    spec = Fetching(together=4, per_second=60, limited_pause=0.02, limited_tries=30, timeout=20)
+    desk.yahoo.years, desk.yahoo.limited_share, desk.yahoo.retry_after = 1, 0.2, retry_after
+    tickers = [f"T{n}" for n in range(500)]
+    check_polite(desk, tickers, fetch_all(desk, tickers, spec), spec)
+    share = len(desk.yahoo.limited) / sum(desk.yahoo.asked.values())
+    assert share == pytest.approx(0.2, abs=0.05)

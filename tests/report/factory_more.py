@@ -1,0 +1,193 @@
+"""Made-up tables of the sections that a study may lack: audit, strategy, changes, attention, findings."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from s2squant.findings import Finding
+from s2squant.records import Study
+
+FINDINGS = (
+    Finding("gap", "note", 1, ("2021-12-24",), "kept", "a gap of 6 calendar days after 2021-12-24"),
+    Finding("jump", "warning", 1, ("2020-03-16",), "kept", "the close of 2020-03-16 moved 11.2 <i>sd</i>"),
+)
+
+
+def filled(study: Study, seed: int = 1) -> Study:
+    """The same study with every optional section."""
+    rng = np.random.default_rng(seed)
+    names = [t.ticker for t in study.tickers if t.status == "ok"]
+    tickers = [replace(t, findings=FINDINGS) if t.ticker == names[0] else t for t in study.tickers]
+    return replace(
+        study,
+        tickers=tickers,
+        attention={name: rng.dirichlet(np.linspace(0.2, 2, 60), 20) for name in names},
+        changes=changes(study, names),
+        previous="20231225-060000-77ab",
+        performance=performance(rng, ["all", *names]),
+        equity_by_cost=by_cost(study),
+        overfitting=pd.DataFrame([PBO]),
+        audit=pd.DataFrame(AUDIT),
+        **evidence(study, rng, names),
+    )
+
+
+def changes(study: Study, names: list[str]) -> pd.DataFrame:
+    pooled = [
+        {"unique_id": "all", "model": m, "crps_before": 1.2, "crps": 1.1, "skill_before": 0.01, "skill": 0.012}
+        for m in study.leaderboard["model"]
+    ]
+    pooled[-1] |= {"word_before": "no evidence", "word": "better"}
+    single = [
+        {"unique_id": t, "model": "blend", "skill_before": 0.01 * i, "skill": 0.008}
+        | {"word_before": "no evidence", "word": "worse" if i else "no evidence", "bars_added": 5, "bars_revised": i}
+        for i, t in enumerate(names)
+    ]
+    return pd.DataFrame(pooled + single)
+
+
+def performance(rng: np.random.Generator, names: list[str]) -> pd.DataFrame:
+    made = []
+    for name in names:
+        for model in ("blend", "random_walk", "buy_and_hold"):
+            for cost in (0.0, 5.0, 10.0):
+                sharpe = float(rng.normal(0.3, 0.3))
+                made.append(
+                    {"model": model, "unique_id": name, "cost_bp": cost, "declared": cost == 5.0, "bars": 900}
+                    | {"years": 3.6, "annual_return": 0.04, "volatility": 0.12, "sharpe": sharpe}
+                    | {"sharpe_low": sharpe - 0.9, "sharpe_high": sharpe + 0.9, "psr": 0.7, "trials": 12.0}
+                    | {"dsr": 0.2 if model == "blend" else np.nan, "years_needed": 14.2, "max_drawdown": -0.21}
+                    | {"drawdown_bars": 120, "turnover": 18.0, "exposure": 0.8, "break_even_bp": 6.1}
+                    | {"final_equity": 1.15}
+                )
+    return pd.DataFrame(made)
+
+
+def by_cost(study: Study) -> pd.DataFrame:
+    own = study.equity[(study.equity["unique_id"] == "all") & (study.equity["model"] == "blend")]
+    parts = [
+        pd.DataFrame({"model": "blend", "date": own["date"], "cost_bp": bp, "equity_net": own["equity_net"] - bp / 500})
+        for bp in (0.0, 2.0, 5.0, 10.0, 20.0)
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+PBO = {
+    "basis": "models of this run",
+    "candidates": 9,
+    "periods": 480,
+    "blocks": 10,
+    "splits": 252,
+    "pbo": 0.41,
+    "selected": "blend",
+    "selected_share": 0.52,
+    "median_rank": 0.56,
+    "reason": "",
+}
+AUDIT = [
+    {"check": "truncation", "model": "blend", "outcome": "passed", "figure": 0.0, "sentence": "No forecast changed."},
+    {
+        "check": "planted leak",
+        "model": "ridge",
+        "outcome": "passed",
+        "figure": 0.93,
+        "sentence": "Skill explodes: seen.",
+    },
+    {"check": "placebo", "model": "blend", "outcome": "not run", "figure": np.nan, "sentence": "Not asked for."},
+]
+
+
+def evidence(study: Study, rng: np.random.Generator, names: list[str]) -> dict[str, pd.DataFrame]:
+    """The tables of Evidence, for the models of the leaderboard."""
+    models = [str(m) for m in study.leaderboard["model"]]
+    groups, levels, bins = ("all", "1", "2-5", "6-20"), (0.05, 0.25, 0.5, 0.75, 0.95), np.arange(20) / 20
+    cutoffs = sorted(set(study.over_time["cutoff"]))
+    card = [
+        {"model": m, "group": g, "crps": 1.1, "skill": float(rng.normal(0, 0.01)), "log_score": -1.7, "mae_ratio": 1.0}
+        | {"interval_50": 3.0, "interval_80": 4.2, "interval_95": 6.0, "mae": 1.5, "r2": -0.001, "r2_reference": 0.0}
+        | {"rmsse": 1.01, "qlike": 0.4, "direction": 0.52, "direction_expected": 0.51, "base_rate": 0.53, "calls": 90}
+        | {"width_80": 5.0, "width_ratio": 0.97, "width_follows_volatility": 0.4, "n": 960}
+        for m in models
+        for g in groups
+    ]
+    held = [
+        {"model": m, "step": h, "interval": i, "coverage": i / 100 + float(rng.normal(0, 0.03))}
+        | {"band_low": i / 100 - 0.04, "band_high": i / 100 + 0.04, "p": 0.4, "n": 96, "n_eff": 30.0}
+        | {"smallest_detectable": 0.05}
+        for m in models
+        for h in range(1, 21)
+        for i in (50, 80, 95)
+    ]
+    reliable = [
+        {"model": m, "group": g, "level": v, "share": v + 0.01, "band_low": v - 0.03, "band_high": v + 0.03}
+        for m in models
+        for g in groups
+        for v in levels
+    ]
+    pit = [
+        {"model": m, "group": g, "low": b, "high": b + 0.05, "share": float(rng.uniform(0.03, 0.07))}
+        | {"band_low": 0.03, "band_high": 0.07}
+        for m in models
+        for g in groups
+        for b in bins
+    ]
+    tested = [
+        {"model": m, "unique_id": t, "group": g, "test": "Knueppel", "statistic": 1.0, "p": 0.2, "p_adjusted": 0.4}
+        | {"mean_pit": 0.51, "spread": 0.98, "n": 96, "n_eff": 30.0, "smallest_detectable": 0.04}
+        | {"finding": "too wide" if g == "2-5" else "no evidence against calibration"}
+        for m in models
+        for t, g in [("all", g) for g in groups] + [(t, "all") for t in names]
+    ]
+    missed = [
+        {"model": m, "unique_id": t, "kind": k, "expected": 0.2, "missed": 0.22, "kupiec_p": 0.5, "joint_p": np.nan}
+        | {"independence_p": np.nan, "dq_p": 0.3, "n": 96, "n_eff": 96.0, "smallest_detectable": 0.1, "reason": ""}
+        for m in models
+        for t in ["all", *names]
+        for k in ("outside 80 %", "below 5 %")
+    ]
+    width = [
+        {
+            "model": m,
+            "unique_id": t,
+            "cutoff": c,
+            "width": 5.0 + float(rng.normal()),
+            "width_ratio": 1.0,
+            "realised": 1.1,
+        }
+        for m in ("historical_simulation", "blend")
+        for t in ["all", *names]
+        for c in cutoffs
+    ]
+    other = [
+        {"test": n, "pool": "all", "benchmark": "historical_simulation", "challenger": "blend", "effect": 0.01, "p": p}
+        | {"statistic": 2.0, "n": 24, "n_eff": 12.0, "smallest_detectable": 0.02, "finding": f, "reason": r}
+        for n, p, f, r in (
+            ("Giacomini-White", 0.03, "differs, on average or by circumstance", ""),
+            ("Superior predictive ability", 0.4, "no evidence", ""),
+            ("Clark-West", np.nan, "not tested", "not nested"),
+        )
+    ]
+    chosen = [
+        {"step": s, "model": m, "p": 0.3, "inside": m != "random_walk", "same_as": "", "n": 24, "n_eff": 12.0}
+        | {"reason": ""}
+        for s in ("all", "1")
+        for m in models
+    ]
+    moving = [
+        {"challenger": "blend", "benchmark": "historical_simulation", "first": c, "cutoff": c, "window": 6}
+        | {"effect": float(rng.normal(0, 0.02)), "band": 0.03}
+        for c in cutoffs
+    ]
+    luck = [
+        {"model": m, "unique_id": t, "skill": 0.02, "se": 0.01, "shrunken": 0.012, "low": -0.002, "high": 0.03}
+        | {"weight": 0.4, "prior_spread": 0.008, "p": 0.04, "q_bh": 0.1, "q_by": 0.2, "n": 24, "n_eff": 12.0}
+        | {"smallest_detectable": 0.03}
+        for m in models
+        for t in names
+    ]
+    made = {"scorecard": card, "coverage": held, "reliability": reliable, "pit": pit, "calibration_tests": tested}
+    made |= {"exceedances": missed, "sharpness": width, "tests": other, "confidence_set": chosen}
+    return {name: pd.DataFrame(rows) for name, rows in (made | {"fluctuation": moving, "shrinkage": luck}).items()}
