@@ -149,10 +149,10 @@ def make_jobs(*, quick: bool, seed: int) -> list[Job]:
         "Direct", 0.012, "1 x 64 LSTM, context at every step, no feed, batch 64, one-cycle, averaged weights"
     )
     better = Member(
-        "Direct, large", 0.05, "the same with 128 units, batch 128, eight times as long, past scaled to one"
+        "Direct, large", 0.05, "the same with 96 units, batch 128, four times as long, the past scaled to one"
     )
     made = [
-        (better, _direct(128, 128, scaled=True), round(4000 * share), 1),
+        (better, _direct(96, 128, scaled=True), round(4000 * share), 1),
         (longer, _textbook(), round(1000 * share), 1),
         (direct, _direct(64, 64, scaled=False), round(1000 * share), 1),
         (textbook, _textbook(), 30 if quick else 100, seeds),

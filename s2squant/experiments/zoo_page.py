@@ -49,10 +49,10 @@ def zoo_page(
     method = (
         f"Every member is one change away from the base ({BASE}, quantile head), trained as one pooled net a market "
         f"on the embedded sample: {pooled.steps} steps of {pooled.batch} chunks, {pooled.seeds} seed(s) averaged, the "
-        f"same data, draws, refits (every {walk.refit_every} bars) and {walk.cutoffs} cutoffs a market every {walk.every} "
-        f"bars, horizon {walk.horizon}. All stand on the same anchor. Effects are relative gains in CRPS averaged over "
-        "dates, with standard errors by date that allow for overlapping horizons (Diebold-Mariano, equal-weighted "
-        "cosines)."
+        f"same data, draws, refits (every {walk.refit_every} bars) and {walk.cutoffs} cutoffs a market every "
+        f"{walk.every} bars, horizon {walk.horizon}. All stand on the same anchor. Effects are relative gains in CRPS "
+        "averaged over dates, with standard errors by date that allow for overlapping horizons (Diebold-Mariano, "
+        "equal-weighted cosines)."
     )
     if quick:
         method += " This is the quick version: too few steps, tickers and cutoffs to conclude anything from."

@@ -17,7 +17,7 @@ SCORES = (
     Column("model", "Model", "model"),
     Column("crps", "CRPS, %", ".4f", "Continuous ranked probability score; lower is better"),
     Column("skill", "Skill", "skill", "Against the reference"),
-    Column("log_score", "Log score", ".3f", "Nats, of the density of % returns"),
+    Column("log_score", "Log score", ".3f", "Nats, minus the log density of % returns; lower is better"),
     Column("interval_80", "Interval score 80, %", ".3f", "Width plus a fine for each miss; lower is better"),
     Column("mae_ratio", "MAE ratio", ".3f", "Of the median, to the reference's"),
     Column("r2", "R² of the mean", "skill", "Against no change, out of sample"),
@@ -29,7 +29,7 @@ SCORES = (
     Column("width_follows_volatility", "Follows risk", ".2f", "Rank correlation of width with realised volatility"),
     Column("n", "n", ",d"),
 )
-BEST = {"crps": "min", "skill": "max", "log_score": "max", "interval_80": "min", "mae_ratio": "min", "r2": "max"}
+BEST = {"crps": "min", "skill": "max", "log_score": "min", "interval_80": "min", "mae_ratio": "min", "r2": "max"}
 BEST |= {"qlike": "min", "direction": "max", "rmsse": "min", "width_follows_volatility": "max"}
 GROUPED = (SCORES[0], Column("group", "Steps", "text"), *SCORES[1:])
 SHORT = tuple(c for c in SCORES if c.name not in ("interval_80", "rmsse", "n"))

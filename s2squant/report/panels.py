@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -154,4 +154,5 @@ def audit(c: Contents) -> Panel | None:
     shown = grid(
         "audit-table", "The leak audit: a harness that sees no leak proves nothing unless it can", table, columns
     )
-    return Panel("audit", "Audit", "May the verdict be believed", say, grids=(shown,))
+    place = {"grids": (shown,)} if failed else {"folded": (("Every check", shown),)}
+    return replace(Panel("audit", "Audit", "May the verdict be believed", say), **place)

@@ -24,11 +24,12 @@ RULE = (
     Column("dsr", "DSR", "percent", "The same, deflated by the number of configurations ever tried on this universe"),
     Column("trials", "Trials", ",d", "Configurations tried on this universe, from the trial ledger"),
     Column("years_needed", "Years needed", ".1f", "Track record that would make the PSR 95 %"),
-    Column("max_drawdown", "Max drawdown", "percent"),
-    Column("turnover", "Turnover a year", ".1f"),
+    Column("max_drawdown", "Drawdown", "percent", "The deepest"),
+    Column("turnover", "Turnover", ".1f", "A year"),
     Column("exposure", "Exposure", "percent"),
     Column("break_even_bp", "Break-even, bp", ".1f", "The cost at which the rule earns nothing"),
 )
+SHORT = tuple(c for c in RULE if c.name not in ("volatility", "trials", "exposure"))
 COST_LOOK = (
     ("m-green", "dot"),
     ("m-sky", "dash"),
@@ -46,7 +47,7 @@ def performance(c: Contents, unique_id: str) -> Panel | None:
     told = [_sharpe(row) for row in own.to_dict("records")]
     own = own.assign(sharpe_text=told)
     declared = own[own["declared"].astype(bool)] if "declared" in own.columns else own
-    shown = grid("rule-table", "The declared cost, by model", declared, RULE, chosen=("model", c.recommended))
+    shown = grid("rule-table", "The declared cost, by model", declared, SHORT, chosen=("model", c.recommended))
     mine = own[own["model"].astype(str) == c.recommended]
     costs = grid("cost-table", f"{label(c.recommended)} by cost", mine, RULE) if len(mine) > 1 else None
     drawn = [(_by_cost(c), "Net growth of 1 at each cost a unit of turnover.")] if unique_id == POOL else []
@@ -101,11 +102,11 @@ def overfitting(c: Contents) -> Panel | None:
     table = c.study.overfitting
     if table.empty:
         return None
-    row = table.iloc[0]
+    row = next((r for r in table.to_dict("records") if known(r.get("pbo"))), dict(table.iloc[0]))
     if known(row.get("pbo")):
         many = count(int(row["candidates"]), "candidate")
-        say = f"With probability {percent(row['pbo'], 0)} the best of {many} in one half of the dates "
-        say += "is below the median in the other."
+        say = f"Of the {row['basis']}: with probability {percent(row['pbo'], 0)} the best of {many} in one half of the "
+        say += "dates is below the median in the other."
     else:
         say = f"Not computed: {row.get('reason') or 'no reason was recorded.'}"
     columns = [

@@ -66,12 +66,23 @@ STYLES: dict[str, Style] = {
     "ewma_t": Style("EWMA, Student t", "m-yellow", "dash"),
     "garch_t": Style("GARCH, Student t", "m-orange", "dash"),
     "gjr_t": Style("GJR-GARCH, Student t", "m-purple", "dashdot"),
+    "drift": Style("Drift", "m-grey", "dashdot"),
+    "block_bootstrap": Style("Block bootstrap", "m-grey", "longdash"),
+    "gjr_fhs": Style("GJR-GARCH, filtered history", "m-purple", "solid"),
+    "har": Style("HAR on ranges", "m-orange", "solid"),
+    "ets": Style("AutoETS", "m-yellow", "dot"),
+    "arima": Style("AutoARIMA", "m-yellow", "longdash"),
+    "theta": Style("Theta", "m-yellow", "solid"),
+    "ridge": Style("Ridge, direct", "m-purple", "dot"),
+    "gbm": Style("Gradient-boosted quantiles", "m-orange", "dot"),
+    "field": Style("Field average", "m-black", "longdash"),
     "anchor": Style("Anchor", "m-vermillion", "longdash"),
     "seq2seq_per_ticker": Style("Seq2seq, per ticker", "m-green", "solid"),
     "seq2seq_pooled": Style("Seq2seq, pooled", "m-sky", "longdashdot"),
     "seq2seq_adapted": Style("Seq2seq, adapted", "m-green", "dot"),
     "blend": Style("Blend", "m-blue", "solid"),
     "buy_and_hold": Style("Buy and hold", "m-grey", "dash"),
+    "random_walk_sign": Style("Random walk, sign", "m-grey", "dot"),
 }
 
 

@@ -118,7 +118,7 @@ def test_a_level_that_sequences_share_goes_through_the_code():
     """Sequences that are one number throughout: an autoencoder of one number finds it."""
     torch.manual_seed(0)
     training = TrainingSpec(optimiser="adam", weight_decay=0.0)
-    spec = AutoencoderSpec(encoder=SMALL, code=1, steps=150, lr=0.03, training=training)
+    spec = AutoencoderSpec(encoder=SMALL, code=1, steps=250, lr=0.02, training=training)
     net = SequenceAutoencoder(spec, length=L, values=1)
     fit_latent(net, lambda _, draw: torch.randn(64, 1, 1, generator=draw).expand(-1, L, 1), seed=0)
     x = torch.linspace(-1.5, 1.5, 31)[:, None, None].expand(-1, L, 1)
