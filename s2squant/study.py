@@ -30,7 +30,7 @@ from s2squant.assessment import assess
 from s2squant.audit import audit
 from s2squant.blend import GATE_COLUMNS, blend
 from s2squant.changes import compare
-from s2squant.config import BASELINES, Experiment, ModelName
+from s2squant.config import BASELINES, Experiment
 from s2squant.conformal import SUFFIX, adapted
 from s2squant.errors import CallerError, S2squantError
 from s2squant.manifest import manifest, provenance

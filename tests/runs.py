@@ -17,9 +17,11 @@ from s2squant.prices.calendars import exchange_sessions
 BARS = 900
 LEVELS = [k / 40 for k in range(1, 40)]
 QUANTILES = [f"q{level:.3f}" for level in LEVELS]
+BASELINES = ["historical_simulation", "random_walk", "ewma_t", "garch_t", "gjr_t"]
 TINY: dict[str, Any] = {
     "walk": {"horizon": 5, "cutoffs": 4, "every": 20, "refit_every": 40, "min_train": 600},
     "forecasters": {
+        "models": [*BASELINES, "anchor", "seq2seq_per_ticker", "seq2seq_pooled", "blend"],
         "historical_simulation": {"paths": 128},
         "ewma_t": {"paths": 128},
         "garch_t": {"paths": 128},
@@ -37,7 +39,6 @@ TINY: dict[str, Any] = {
 }
 COMMAND = [sys.executable, "-c", "import sys; from s2squant.cli import main; sys.exit(main())"]
 """The command line as a process of its own; give it `environment()`."""
-BASELINES = ["historical_simulation", "random_walk", "ewma_t", "garch_t", "gjr_t"]
 
 
 def environment() -> dict[str, str]:

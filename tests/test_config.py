@@ -98,7 +98,7 @@ def test_an_unknown_key_near_to_nothing_gets_the_list() -> None:
         ({"forecasters": {"models": ["historical_simulation"]}}, "verdict.recommended is blend"),
         ({"forecasters": {"models": ["historical_simulation", "field"]}}, "fewer than two run"),
         ({"forecasters": {"extra": ["field"], "field": {"members": ["anchor", "ewma_t"]}}}, "anchor is none"),
-        ({"forecasters": {"extra": ["field"], "field": {"members": ["har", "ewma_t"]}}}, "put it before field"),
+        ({"forecasters": {"field": {"members": ["gbm", "ewma_t"]}}}, "put it before field"),
         ({"forecasters": {"extra": ["lstm"]}}, "forecasters.extra"),
         ({"forecasters": {"ridge": {"penalties": [0.0, 1.0]}}}, "above zero"),
         ({"forecasters": {"gbm": {"levels": [0.5, 0.1]}}}, "increase between 0 and 1"),

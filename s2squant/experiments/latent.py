@@ -105,7 +105,7 @@ def make_split(histories: Sequence[PriceHistory]) -> Split:
 
 def detect(split: Split, task: Task) -> Found:
     """How well the reconstruction error tells windows with a planted fault from the same ones without."""
-    watch = fit_watch(split.train, AutoencoderSpec(steps=60 if task.quick else 1_000), seed=task.seed)
+    watch = fit_watch(split.train, AutoencoderSpec(steps=60 if task.quick else 400), seed=task.seed)
     clean_NL = split.test.returns_NL
     planted = {fault: plant(clean_NL, fault, np.random.default_rng(task.seed)) for fault in FAULTS}
     level = _log_level(split.train.returns_NL)

@@ -29,6 +29,7 @@ def figures(outcomes: Sequence[Outcome], bounds: Bounds) -> dict[str, Any]:
         "best_short_median": _median(outcomes, short),
         "best_long": long.name,
         "best_long_median": _median(outcomes, long),
+        "seeds_averaged": {m.name: _together(_group(outcomes, m), bounds) for m in _members(outcomes)},
         "cramer_rao_one_phase": bounds.cramer_rao_average,
         "cramer_rao": dict(bounds.cramer_rao),
         "posterior_mean": dict(bounds.posterior),
@@ -62,9 +63,9 @@ def sine_page(outcomes: Sequence[Outcome], bounds: Bounds) -> ExperimentPage:
     seeds = len(_group(outcomes, short))
     lead = (
         f"From fifteen noisy points the textbook's network forecasts the clean sine with a mean squared error of "
-        f"{_median(outcomes, book):.3f} (median of {seeds} seeds, {_steps(outcomes, book)} iterations); "
-        f"{short.name!r} reaches {_median(outcomes, short):.3f} in as many and {long.name!r} "
-        f"{_median(outcomes, long):.3f} in {_steps(outcomes, long):,}; the best possible forecast has {floor:.3f}."
+        f"{_median(outcomes, book):.3f} (median of {seeds} seeds, {_steps(outcomes, book)} iterations). Others of the "
+        f"family reach {_median(outcomes, short):.3f} in as many and {_median(outcomes, long):.3f} in "
+        f"{_steps(outcomes, long):,}; the best possible forecast has {floor:.3f}."
     )
     return ExperimentPage(
         title="The noisy sine",
@@ -161,7 +162,7 @@ def _ladder(outcomes: Sequence[Outcome]) -> Section:
     spread = [[o.scored.errors["unseen"] for o in _group(outcomes, m)] for m in rungs]
     low, high = np.array([min(s) for s in spread]), np.array([max(s) for s in spread])
     gains = {f"{b} ({c - d:+.3f})": d - c for b, c, d in zip(names[1:], middle[1:], middle[:-1], strict=True)}
-    most = min(gains, key=lambda name: gains[name])
+    most = max(gains, key=lambda name: gains[name])
     return Section(
         heading="Which choices got there",
         takeaway=f"The largest single step is {most}; each rung changes one thing and keeps what came before.",

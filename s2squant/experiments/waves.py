@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from s2squant.experiments.result import Progress, Result
 from s2squant.experiments.side_by_side import side_by_side
-from s2squant.experiments.waves_page import Member, Outcome, figures, waves_page
+from s2squant.experiments.waves_page import NOISE, Member, Outcome, figures, waves_page
 from s2squant.nets.series import SeriesSeq2Seq, fit_series
 from s2squant.network_specs import DecoderSpec, EncoderSpec, HeadSpec, Seq2SeqSpec, TrainingSpec
 from s2squant.records import Floats
@@ -67,7 +67,7 @@ def run(progress: Progress, *, quick: bool = False, seed: int = 0, workers: int 
         "Zero": np.zeros((len(signal_NT), FUTURE)),
         "AR(4), least squares": least_squares(signal_NT[:, :PAST], FUTURE),
     }
-    noisy_NW = signal_NT[:, :PAST] + 0.01 * np.random.default_rng(seed).normal(size=(len(signal_NT), PAST))
+    noisy_NW = signal_NT[:, :PAST] + NOISE * np.random.default_rng(seed).normal(size=(len(signal_NT), PAST))
     blurred = least_squares(noisy_NW, FUTURE)
     return Result(figures(outcomes, simple, blurred, signal_NT), waves_page(outcomes, simple, blurred, signal_NT))
 
@@ -76,7 +76,7 @@ def carry_out(job: Job) -> Outcome:
     """Train one network and let it forecast the test signals, clean and with a little noise on the past."""
     net, losses = train(job.recipe, steps=job.steps, seed=job.seed)
     signal_NT = test_signals(job.test_seed)
-    noise_NW = torch.from_numpy(0.01 * np.random.default_rng(job.test_seed).normal(size=(TESTED, PAST)))
+    noise_NW = torch.from_numpy(NOISE * np.random.default_rng(job.test_seed).normal(size=(TESTED, PAST)))
     said, blurred = (
         forecast(net, past, scaled=job.recipe.scaled) for past in (signal_NT[:, :PAST], signal_NT[:, :PAST] + noise_NW)
     )

@@ -111,7 +111,13 @@ def tests(c: Contents) -> Panel | None:
         Column("smallest_detectable", "Detectable", ".3g"),
         Column("reason", "Why not tested", "wide"),
     ]
-    return Panel("tests", "Other tests", "What other tests say", say, grids=(grid("other-tests", "", table, columns),))
+    return Panel(
+        "tests",
+        "Other tests",
+        "What other tests say",
+        say,
+        grids=(grid("other-tests", "All further tests of the run", table, columns),),
+    )
 
 
 def fluctuation(c: Contents) -> Panel | None:
@@ -165,7 +171,12 @@ def shrinkage(c: Contents) -> Panel | None:
         Column("smallest_detectable", "Detectable", "percent"),
     ]
     ordered = own.sort_values("shrunken", ascending=False)
-    folded = (("Raw and shrunken skill, p and q by ticker", grid("shrunken-table", "", ordered, columns, most=400)),)
+    folded = (
+        (
+            "Raw and shrunken skill, p and q by ticker",
+            grid("shrunken-table", "Empirical Bayes over tickers", ordered, columns, most=400),
+        ),
+    )
     caption = "Filled: shrunken skill with its 95 % interval; hollow: raw. The farther apart, the more was noise."
     charts = ((_caterpillar(c, ordered), caption), (_p_values(own), "Flat is what no skill anywhere looks like."))
     return Panel("shrinkage", "Luck", "Are the winners real", say, charts=charts, folded=folded)

@@ -94,6 +94,17 @@ def test_a_bare_study_is_read_back_too(whole, tmp_path):
     assert dict(render(load_study(path))) == dict(render(bare))
 
 
+def test_tickers_of_any_name_stay_inside_the_folder(tmp_path):
+    names = ["../x", "A/B", "A\\B", "x" * 60, "日経", "ÅÄÖ", "con", "..", "<img onerror=alert(1)>", "-rf", "^GSPC"]
+    study = make_study(tickers=dict.fromkeys(names, "XNYS"), bars=700, cutoffs=3, horizon=5)
+    path = written(tmp_path / "deep" / "run", filled(study)).path
+    assert {p.name for p in tmp_path.iterdir()} == {"deep"}
+    assert {p.name for p in (tmp_path / "deep").iterdir()} == {"run"}
+    assert len(list((path / "tickers").iterdir())) == len(names)
+    assert main(["report", str(path), "--out", str(tmp_path / "again")]) == 0
+    assert pages(tmp_path / "again") == pages(path)
+
+
 def test_a_single_file(folder, tmp_path):
     assert main(["report", str(folder), "--single-file", "--out", str(tmp_path)]) == 0
     assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
