@@ -1,8 +1,10 @@
 # `make help` lists the targets. Each sets up .venv by itself, once; it is done again when pyproject.toml or
-# constraints.txt changes. PYTHON=... chooses the interpreter, ARGS="..." goes on to the backtest or to pytest.
+# constraints.txt changes. PYTHON=... chooses the interpreter, ARGS="..." goes on to the backtest or to pytest,
+# WORKERS=... is the number of processes that test.
 
 PYTHON ?= $(shell for v in 3.11 3.12 3.13; do command -v python$$v && exit; done; echo python3)
 ARGS ?=
+WORKERS ?= 2
 BIN := .venv/bin
 READY := .venv/.ready
 
@@ -16,10 +18,10 @@ backtest: $(READY)  ## run the backtest under Prefect and write its report; "Err
 	$(BIN)/python flows/backtest.py $(ARGS)
 
 test: $(READY)  ## the fast tests
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 slow: $(READY)  ## the tests that take minutes
-	$(BIN)/python -m pytest -m slow $(ARGS)
+	$(BIN)/python -m pytest -m slow -n $(WORKERS) --dist loadfile $(ARGS)
 
 check: $(READY)  ## style, format and types
 	$(BIN)/ruff check .

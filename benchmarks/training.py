@@ -89,9 +89,7 @@ def forked_rate(
     price = torch.randn(ROWS).double().cumsum(0)
     data = Resident(torch.randn(ROWS, INPUTS), torch.ones(ROWS, HORIZON), price, torch.arange(chunk, ROWS - HORIZON))
     steps = 4
-    spent = (
-        seconds(lambda: train(net, data, spec.training, steps=steps, batch=batch, lr=1e-3, seed=0)) / steps
-    )
+    spent = seconds(lambda: train(net, data, spec.training, steps=steps, batch=batch, lr=1e-3, seed=0)) / steps
     flop = lstm_flop(batch * chunk, INPUTS, hidden)
     flop += lstm_flop(batch * positions * HORIZON, 2 + hidden, hidden) if kind == "lstm" else 0
     return batch * positions / spent, flop / spent / 1e9

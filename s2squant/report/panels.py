@@ -111,7 +111,10 @@ def findings(reports: Iterable[TickerReport]) -> Panel | None:
     )
     columns = [Column("unique_id", "Ticker", "text"), *FINDINGS]
     every = grid("finding-table", "What the checks of the prices found and did, gravest first", table, columns)
-    return Panel("data-quality", "Data quality", "Can the prices be trusted", say, grids=(every,))
+    title = "Can the prices be trusted"
+    if grave:
+        return Panel("data-quality", "Data quality", title, say, grids=(every,))
+    return Panel("data-quality", "Data quality", title, say, folded=(("Every finding", every),))
 
 
 FINDINGS = (
