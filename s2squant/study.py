@@ -45,6 +45,7 @@ from s2squant.store import RunFolder
 from s2squant.trading import trade
 from s2squant.trials import ledger_path
 from s2squant.windows import fold_table
+from s2squant.wording import after_audit
 from s2squant.work import Inputs, Job, stages_of
 
 __all__ = ["Job", "JobResult", "Run", "backtest", "open_run"]
@@ -211,13 +212,14 @@ class Run:
         clock = time.perf_counter()
         audited = audit(self.inputs, forecasts)
         self._seconds["audit"] = round(time.perf_counter() - clock, 3)
+        sentence, word = after_audit(judged.sentence, judged.word, audited)
         study = Study(
             experiment=experiment,
             run_id=self.folder.name,
             created_at=created_at,
             status="done" if all(r.status == "ok" for r in tickers) else "partial",
-            sentence=judged.sentence,
-            word=judged.word,
+            sentence=sentence,
+            word=word,
             rule=judged.rule,
             tickers=tickers,
             folds=self._folds(),

@@ -68,6 +68,22 @@ def overall_word(rows: pd.DataFrame, spec: VerdictSpec, best: str) -> Word:
     return "better" if words and all(w == "better" for w in words) else "no evidence"
 
 
+def after_audit(sentence: str, word: Word, audit: pd.DataFrame) -> tuple[str, Word]:
+    """The verdict once the leak audit has spoken: a failed check takes it back, whatever the figures say.
+
+    `audit` has the columns of Study's table.
+    """
+    failed = audit[audit["outcome"] == "failed"]
+    if failed.empty:
+        return sentence, word
+    first = str(failed["sentence"].iloc[0]).rstrip(".")
+    more = f", and {len(failed) - 1} more" if len(failed) > 1 else ""
+    return (
+        f"Not to be believed: the leak audit failed ({first}{more}). Without it one would read: {sentence}",
+        "no evidence",
+    )
+
+
 def sentence_of(rows: pd.DataFrame, spec: VerdictSpec, best: str, dropped: int) -> str:
     """The verdict on the recommended model in plain words; `rows` as comparisons.compare makes them, skill in %."""
     name = label(spec.recommended)

@@ -1,17 +1,19 @@
 """The family behind the contract: members of each kind repeat, never see the future, and come back from a file."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from safetensors.numpy import load, save
 
+from s2squant.cli import main
 from s2squant.config import make_experiment
-from s2squant.experiments.members import merged
+from s2squant.experiments.members import members, merged
 from s2squant.forecasters import make, restore
 from s2squant.records import LEVELS, State
 from s2squant.study import backtest
 
 from .runs import TINY as TINY_RUN
-from .runs import stock_days, write_prices
+from .runs import check_report, options, stock_days, write_prices
 from .synthetic import garch_panel, scrambled_after
 from .test_contract import TINY, settings, training_rows
 
@@ -107,3 +109,37 @@ def test_attention_comes_back_with_the_forecast_and_reaches_the_study(tmp_path):
     for weights in study.attention.values():
         assert weights.shape == (experiment.walk.horizon, 20)
         assert weights.sum(axis=1) == pytest.approx(np.ones(len(weights)), abs=1e-3)
+
+
+QUICK = {
+    "walk": {"cutoffs": 3, "every": 20, "refit_every": 40},
+    "conformal": {"enabled": False},
+    "verdict": {"recommended": "seq2seq_pooled"},
+    "forecasters": {
+        "models": ["historical_simulation", "anchor", "seq2seq_per_ticker", "seq2seq_pooled"],
+        "historical_simulation": {"paths": 128},
+        "anchor": {"steps": 10},
+    },
+}
+SMALL = {
+    "encoder": {"hidden": 8},
+    "decoder": {"width": 8},
+    "head": {"paths": 64},
+    "training": {"positions": 4},
+    "per_ticker": {"steps": 2, "batch": 2},
+    "pooled": {"steps": 2, "batch": 2, "seeds": 1},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("member", members(), ids=lambda member: member.name)
+def test_every_member_of_the_zoo_runs_through_the_command_on_real_prices(member, tmp_path, monkeypatch):
+    monkeypatch.setenv("S2SQUANT_TRIALS", "")
+    wanted = merged(QUICK, {"forecasters": {"seq2seq": merged(SMALL, member.changes)}})
+    out = tmp_path / "run"
+    command = ["backtest", "--tickers", "AAPL,EURUSD", "--out", str(out), "--workers", "1", "--quiet"]
+    assert main([*command, *options(wanted)]) == 0
+    check_report(out)
+    table = pd.read_parquet(out / "forecasts.parquet")
+    assert set(table["unique_id"]) == {"AAPL", "EURUSD"}
+    assert set(table["model"]) == set(QUICK["forecasters"]["models"])

@@ -11,6 +11,7 @@ from s2squant.config import VerdictSpec
 from s2squant.errors import CallerError
 from s2squant.losses import Losses
 from s2squant.significance import judge
+from s2squant.wording import after_audit
 
 SPEC = VerdictSpec()
 KINDS = {
@@ -351,3 +352,17 @@ def test_the_recommended_model_may_be_missing_or_the_reference():
         verdict_of(losses, spec=VerdictSpec(reference="ewma_t"))
     with pytest.raises(ValueError, match="no market given for T3"):
         verdict_of(losses, markets={"T0": "X", "T1": "X", "T2": "X"})
+
+
+def test_a_failed_audit_takes_the_verdict_back():
+    columns = ["check", "model", "outcome", "figure", "sentence"]
+    sound = pd.DataFrame([("truncation", "har", "passed", 0.0, "har: no change.")], columns=columns)
+    assert after_audit("The blend is better.", "better", sound) == ("The blend is better.", "better")
+    leaky = pd.DataFrame(
+        [("truncation", "har", "failed", 0.4, "har changed at AAPL, 2009-02-25."), *sound.itertuples(index=False)],
+        columns=columns,
+    )
+    sentence, word = after_audit("The blend is better.", "better", leaky)
+    assert word == "no evidence"
+    assert sentence.startswith("Not to be believed: the leak audit failed (har changed at AAPL, 2009-02-25)")
+    assert sentence.endswith("The blend is better.")
