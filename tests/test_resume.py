@@ -265,7 +265,7 @@ def test_an_interrupted_run_ends_at_once_and_goes_on_later(number, prices, undis
     wait_for(lambda: len(done_marks(out)) >= 1 and len(below(process.pid)) >= 2, process)
     workers = below(process.pid)
     process.send_signal(number)
-    _, aside = process.communicate(timeout=15)
+    _, aside = process.communicate(timeout=60)
     assert process.returncode == 130
     assert aside.splitlines()[-1] == f"interrupted; the same command with --out {out} resumes"
     assert "Traceback" not in aside
