@@ -29,7 +29,8 @@ LABELS = {
 }
 PERCENT = "+.2%"
 FORMATS = {
-    **{name: PERCENT for name in LABELS if name.startswith(("skill", "se_"))},
+    **{name: PERCENT for name in LABELS if name.startswith("skill")},
+    **{name: ".2%" for name in LABELS if name.startswith("se_")},
     "crps": ".4f",
     "coverage_80": ".1%",
     "p_anchor": ".3f",
