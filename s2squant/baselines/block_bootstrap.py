@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from s2squant.baseline_specs import BlockBootstrapSpec
-from s2squant.baselines.bars import by_ticker, check_state, tickers_of
-from s2squant.baselines.historical import centred_window, resampled_quantiles
-from s2squant.baselines.sampling import CHUNK, ticker_seed, uniforms
-from s2squant.records import LEVELS, Forecast, Ints, Panel, State
+from s2squant.baselines.bars import check_state, tickers_of
+from s2squant.baselines.historical import resampled
+from s2squant.baselines.sampling import ticker_seed, uniforms
+from s2squant.records import Forecast, Ints, Panel, State
 
 NAME = "block_bootstrap"
 
@@ -45,14 +45,9 @@ class FittedBlockBootstrap:
 
     def predict(self, panel: Panel, rows: Ints) -> Forecast:
         """Sample quantiles of the resampled sums; an origin with fewer bars than the window repeats those it has."""
-        quantiles_NHQ = np.empty((len(rows), self.horizon, len(LEVELS)))
-        for origins in by_ticker(panel, rows, self.tickers, NAME):
-            draws_HS = block_draws(self.spec, self.horizon, ticker_seed(self.seed, origins.ticker, NAME))
-            for first in range(0, len(origins.bars), CHUNK):
-                chunk = slice(first, first + CHUNK)
-                window_NW = centred_window(origins.returns, origins.bars[chunk], self.spec.window)
-                quantiles_NHQ[origins.where[chunk]] = resampled_quantiles(window_NW, draws_HS)
-        return Forecast(NAME, rows, quantiles_NHQ, np.zeros(quantiles_NHQ.shape[:2]))
+        seeds = {ticker: ticker_seed(self.seed, ticker, NAME) for ticker in self.tickers}
+        draws = {ticker: block_draws(self.spec, self.horizon, seed) for ticker, seed in seeds.items()}
+        return resampled(panel, rows, draws, window=self.spec.window, name=NAME)
 
     def state(self) -> State:
         meta = {"name": NAME, "tickers": list(self.tickers), "horizon": self.horizon, "seed": self.seed}

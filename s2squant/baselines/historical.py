@@ -5,6 +5,7 @@ Shape legend: N origins, W bars of the trailing window, S paths, H steps ahead, 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,15 +48,11 @@ class FittedHistoricalSimulation:
 
     def predict(self, panel: Panel, rows: Ints) -> Forecast:
         """Sample quantiles of the resampled sums; an origin with fewer bars than the window repeats those it has."""
-        quantiles_NHQ = np.empty((len(rows), self.horizon, len(LEVELS)))
-        for origins in by_ticker(panel, rows, self.tickers, NAME):
-            draws_SH = uniforms(self.spec.paths, self.horizon, ticker_seed(self.seed, origins.ticker, NAME))
-            draws_HS = np.ascontiguousarray((draws_SH * self.spec.window).astype(np.intp).T)
-            for first in range(0, len(origins.bars), CHUNK):
-                chunk = slice(first, first + CHUNK)
-                window_NW = centred_window(origins.returns, origins.bars[chunk], self.spec.window)
-                quantiles_NHQ[origins.where[chunk]] = resampled_quantiles(window_NW, draws_HS)
-        return Forecast(NAME, rows, quantiles_NHQ, np.zeros(quantiles_NHQ.shape[:2]))
+        draws: dict[str, Ints] = {}
+        for ticker in self.tickers:
+            draws_SH = uniforms(self.spec.paths, self.horizon, ticker_seed(self.seed, ticker, NAME))
+            draws[ticker] = np.ascontiguousarray((draws_SH * self.spec.window).astype(np.intp).T)
+        return resampled(panel, rows, draws, window=self.spec.window, name=NAME)
 
     def state(self) -> State:
         meta = {"name": NAME, "tickers": list(self.tickers), "horizon": self.horizon, "seed": self.seed}
@@ -67,6 +64,18 @@ def restore(spec: HistoricalSpec, state: State) -> FittedHistoricalSimulation:
     check_state(state, NAME)
     meta = state.meta
     return FittedHistoricalSimulation(spec, tuple(meta["tickers"]), int(meta["horizon"]), int(meta["seed"]))
+
+
+def resampled(panel: Panel, rows: Ints, draws: Mapping[str, Ints], *, window: int, name: str) -> Forecast:
+    """Forecast sums of the centred trailing window's returns at each ticker's drawn places (H, S)."""
+    horizon = len(next(iter(draws.values())))
+    quantiles_NHQ = np.empty((len(rows), horizon, len(LEVELS)))
+    for origins in by_ticker(panel, rows, tuple(draws), name):
+        for first in range(0, len(origins.bars), CHUNK):
+            chunk = slice(first, first + CHUNK)
+            window_NW = centred_window(origins.returns, origins.bars[chunk], window)
+            quantiles_NHQ[origins.where[chunk]] = resampled_quantiles(window_NW, draws[origins.ticker])
+    return Forecast(name, rows, quantiles_NHQ, np.zeros(quantiles_NHQ.shape[:2]))
 
 
 def centred_window(returns_T: Floats, bars_N: Ints, window: int) -> Floats:
