@@ -32,7 +32,7 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from flows.tasks import execute, finish, publish
 from s2squant import cli
-from s2squant.config import Experiment
+from s2squant.config import Engine, Experiment
 from s2squant.errors import CallerError
 from s2squant.records import Study
 from s2squant.screen import Watcher, summary
@@ -79,7 +79,10 @@ def _waiting_threads(workers: int | None) -> TaskRunner[PrefectFuture[Any]]:
 
 @flow(task_runner=_waiting_threads(None), persist_result=False)
 def backtest(
-    experiment: Experiment = DEFAULTS, out: str | None = None, workers: Annotated[int, Field(ge=1)] | None = None
+    experiment: Experiment = DEFAULTS,
+    out: str | None = None,
+    workers: Annotated[int, Field(ge=1)] | None = None,
+    engine: Engine = "local",
 ) -> State[dict[str, Any]]:
     """Forecast, compare with the baselines, and write a report that says what the evidence is worth.
 
@@ -87,11 +90,17 @@ def backtest(
         experiment: Everything that decides the numbers; what is left out has its default.
         out: The run's folder, reports/backtest/RUN_ID if left out; a killed run's folder goes on.
         workers: Processes that train, one a core if left out.
+        engine: Who starts those processes: local, or one of the package's extras, dask and ray.
     """
     hand = _hand.get() or Hand(Logged(), "s2squant backtest experiment.json")
     try:
         with open_run(
-            experiment, Path(out) if out else None, workers=workers, flow="backtest", command=hand.command
+            experiment,
+            Path(out) if out else None,
+            workers=workers,
+            engine=engine,
+            flow="backtest",
+            command=hand.command,
         ) as run:
             hand.watcher.opened(run)
             for stage in filter(None, run.stages):
@@ -116,7 +125,7 @@ def under_prefect(request: cli.Request, watcher: Watcher) -> None:
     token = _hand.set(Hand(watcher, request.command))
     try:
         out = str(request.out) if request.out else None
-        chosen(request.experiment, out, request.workers, return_state=True).result()
+        chosen(request.experiment, out, request.workers, request.engine, return_state=True).result()
     finally:
         _hand.reset(token)
 

@@ -9,20 +9,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 from prefect import task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed
 
+from s2squant.night_records import Night
 from s2squant.prices.refresh import Update
 from s2squant.records import Study
 from s2squant.screen import dropped, summary
-from s2squant.study import Job, JobResult
+from s2squant.study import JobResult
 
 
 @task(task_run_name="{job.key}", cache_policy=NO_CACHE, persist_result=False)
-def execute(work: Callable[[Job], JobResult], job: Job) -> JobResult:
+def execute(work: Callable[[Any], JobResult], job: Any) -> JobResult:
     """Do one job; a ticker's failure is a named state, and the others go on."""
     result = work(job)
     if result.status == "failed":  # Prefect hands on the state's data
@@ -42,6 +44,12 @@ def fetch(work: Callable[..., Update], ticker: str, interval: str, start: date |
 @task(cache_policy=NO_CACHE, persist_result=False)
 def finish(work: Callable[[], Study]) -> Study:
     """Scores, verdicts, report and manifest."""
+    return work()
+
+
+@task(cache_policy=NO_CACHE, persist_result=False)
+def conclude(work: Callable[[], Night]) -> Night:
+    """Gate, issue, score, recalibrate and report of a night."""
     return work()
 
 

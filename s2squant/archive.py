@@ -37,14 +37,14 @@ def write_study(folder: RunFolder, study: Study) -> None:
     plain, tables = _split(study)
     for name, table in tables.items():
         folder.write_table(_place(name), table)
-    folder.write_table("prices.parquet", _prices(study.histories))
+    folder.write_table("prices.parquet", bars_table(study.histories))
     if study.attention:
         folder.write_table("attention.parquet", _attention(study.attention))
     folder.write_text("experiment.json", study.experiment.to_json())
     kept = {
         "format": FORMAT,
         "tables": {name: list(table.columns) for name, table in tables.items()},
-        "histories": {ticker: _about(history) for ticker, history in study.histories.items()},
+        "histories": {ticker: about_history(history) for ticker, history in study.histories.items()},
         "folds": [_fold_out(fold) for fold in study.folds],
         "attention": {ticker: weights.shape for ticker, weights in study.attention.items()},
         **plain,
@@ -71,7 +71,7 @@ def load_study(path: Path, *, models: Collection[str] | None = None, without: Co
         for field in dataclasses.fields(Study):
             if field.name in kept and field.name not in APART:
                 values[field.name] = TypeAdapter(hints[field.name]).validate_python(kept[field.name])
-        values["histories"] = _histories(folder.read_table("prices.parquet"), kept["histories"])
+        values["histories"] = histories_of(folder.read_table("prices.parquet"), kept["histories"])
         values["folds"] = tuple(_fold_in(fold) for fold in kept["folds"])
         if kept["attention"]:
             values["attention"] = _weights(folder.read_table("attention.parquet"), kept["attention"])
@@ -121,7 +121,7 @@ def _table(
     return table
 
 
-def _prices(histories: Mapping[str, PriceHistory]) -> pd.DataFrame:
+def bars_table(histories: Mapping[str, PriceHistory]) -> pd.DataFrame:
     """All bars, one row each: unique_id, ds, adj_close, then the raw fields that any ticker has."""
     if not histories:
         return pd.DataFrame(columns=["unique_id", "ds", "adj_close"])
@@ -133,15 +133,16 @@ def _prices(histories: Mapping[str, PriceHistory]) -> pd.DataFrame:
     return table.assign(unique_id=pd.Categorical(table["unique_id"], categories=list(histories)))
 
 
-def _about(history: PriceHistory) -> dict[str, Any]:
-    """What a price history holds besides its bars."""
+def about_history(history: PriceHistory) -> dict[str, Any]:
+    """What a price history holds besides its bars, ready for JSON."""
     hints = get_type_hints(PriceHistory)
     left = [f.name for f in dataclasses.fields(history) if f.name not in ("ticker", "dates", "adj_close", "bars")]
     made = {name: TypeAdapter(hints[name]).dump_python(getattr(history, name), mode="json") for name in left}
     return made | {"bars": list(history.bars)}
 
 
-def _histories(table: pd.DataFrame, about: Mapping[str, Mapping[str, Any]]) -> dict[str, PriceHistory]:
+def histories_of(table: pd.DataFrame, about: Mapping[str, Mapping[str, Any]]) -> dict[str, PriceHistory]:
+    """The histories back from `bars_table` and each ticker's `about_history`; raises KeyError where they do not fit."""
     hints = get_type_hints(PriceHistory)
     parts = dict(list(table.groupby("unique_id", observed=True, sort=False)))
     made = {}

@@ -22,12 +22,17 @@ import typer
 from s2squant import __version__
 from s2squant.commands.audit import audit
 from s2squant.commands.fetch import fetch
+from s2squant.commands.forecast import NightRunner, forecast
 from s2squant.commands.prices import app as prices
+from s2squant.commands.replay import replay
 from s2squant.commands.report import report
 from s2squant.commands.reproduce import reproduce
-from s2squant.config import Experiment
-from s2squant.errors import CallerError
+from s2squant.commands.status import status
+from s2squant.commands.up import up
+from s2squant.config import Engine, Experiment
+from s2squant.errors import CallerError, LedgerError
 from s2squant.options import (
+    EngineName,
     ExperimentFile,
     FirstDate,
     LastDate,
@@ -54,6 +59,7 @@ class Request:
     workers: int | None
     command: str
     """The command line that asks for it again."""
+    engine: Engine = "local"
 
 
 Runner = Callable[[Request, Watcher], None]
@@ -68,6 +74,8 @@ class Front:
     command: str
     fetching: FetchRunner | None = None
     """Who fetches; None: this process, in threads."""
+    nights: NightRunner | None = None
+    """Who carries out a night; None: this process."""
 
 
 def plain(request: Request, watcher: Watcher) -> None:
@@ -75,7 +83,12 @@ def plain(request: Request, watcher: Watcher) -> None:
     from s2squant.study import open_run  # torch and pandas: seconds that --help need not wait for
 
     with open_run(
-        request.experiment, request.out, workers=request.workers, flow="backtest", command=request.command
+        request.experiment,
+        request.out,
+        workers=request.workers,
+        engine=request.engine,
+        flow="backtest",
+        command=request.command,
     ) as run:
         watcher.opened(run)
         for stage in run.stages:
@@ -117,6 +130,7 @@ def backtest(
     settings: Settings = None,
     seed: Seed = None,
     workers: Workers = None,
+    engine: EngineName = "local",
     quiet: Annotated[bool, typer.Option("--quiet", help="Say only the verdict and where the report is.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Write a summary for programs to standard output.")] = False,
 ) -> int:
@@ -132,7 +146,7 @@ def backtest(
     mode: Mode = "json" if as_json else "quiet" if quiet else "text"
     with Screen(mode) as screen:
         try:
-            front.runner(Request(wanted, out, workers, front.command), screen)
+            front.runner(Request(wanted, out, workers, front.command, engine), screen)
         except KeyboardInterrupt:
             return _interrupted(screen.folder)
         except CallerError:
@@ -156,6 +170,10 @@ app.command()(report)
 app.command()(reproduce)
 app.command()(audit)
 app.command()(fetch)
+app.command()(forecast)
+app.command()(replay)
+app.command()(up)
+app.command()(status)
 app.add_typer(prices, name="prices")
 
 
@@ -180,11 +198,21 @@ def fetch_main(argv: Sequence[str] | None = None, *, fetching: FetchRunner, prog
     return _run(typer.main.get_group(app).commands["fetch"], argv, plain, program, fetching)
 
 
+def forecast_main(argv: Sequence[str] | None = None, *, nights: NightRunner, program: str) -> int:
+    """The forecast command alone, under another program's name."""
+    return _run(typer.main.get_group(app).commands["forecast"], argv, plain, program, nights=nights)
+
+
 def _run(
-    command: Any, argv: Sequence[str] | None, runner: Runner, program: str, fetching: FetchRunner | None = None
+    command: Any,
+    argv: Sequence[str] | None,
+    runner: Runner,
+    program: str,
+    fetching: FetchRunner | None = None,
+    nights: NightRunner | None = None,
 ) -> int:
     given = list(sys.argv[1:] if argv is None else argv)
-    front = Front(runner, shlex.join([*program.split(), *given]), fetching)
+    front = Front(runner, shlex.join([*program.split(), *given]), fetching, nights)
     try:
         with _terminate_as_interrupt():
             return command.main(given, prog_name=program, standalone_mode=False, obj=front) or 0
@@ -196,6 +224,9 @@ def _run(
         return error.exit_status
     except KeyboardInterrupt:
         return _interrupted(None)
+    except LedgerError as error:
+        complain(str(error))
+        return error.exit_status
     except Exception as error:
         traceback.print_exc()
         complain(f"a fault of s2squant, not of what was asked; look at {_place(error)}")

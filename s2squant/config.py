@@ -19,6 +19,9 @@ from s2squant.baseline_specs import BlockBootstrapSpec, DriftSpec, GbmSpec, HarS
 from s2squant.errors import ConfigError
 from s2squant.network_specs import Part, Seq2SeqSpec
 
+Engine = Literal["local", "dask", "ray"]
+"""Who carries a run's jobs out; not part of an Experiment, since it decides no number."""
+
 ModelName = Literal[
     "historical_simulation",
     "random_walk",

@@ -11,7 +11,8 @@ S2squantError                 anything this package says on purpose
 │   ├── BadPricesError        what the source gives cannot be right
 │   └── TemporaryPriceError   worth another try later: no answer, or none that can be read
 │       └── RateLimitError    the source limits how often it is asked
-└── CheckpointError           a stored model that is damaged or of another kind
+├── CheckpointError           a stored model that is damaged or of another kind
+└── LedgerError               the forecast ledger cannot be read or written
 """
 
 from __future__ import annotations
@@ -85,3 +86,7 @@ class RateLimitError(TemporaryPriceError):
 
 class CheckpointError(S2squantError):
     """A stored model that is damaged, truncated, or of another kind than asked for."""
+
+
+class LedgerError(S2squantError):
+    """The forecast ledger cannot be read or written; what was entered before stands."""

@@ -21,6 +21,7 @@ def provenance(
     histories: Mapping[str, PriceHistory],
     *,
     command: str,
+    engine: str,
     workers: int,
     timings: Mapping[str, float],
 ) -> dict[str, Any]:
@@ -31,6 +32,7 @@ def provenance(
         "versions": {"s2squant": __version__, "python": platform.python_version(), **packages},
         "platform": platform.platform(),
         "seed": experiment.seed,
+        "engine": engine,
         "workers": workers,
         "quantile_levels": "0.025 .. 0.975 by 0.025",
         "crps": "2 x mean pinball loss over the levels, % log return",

@@ -41,6 +41,10 @@ class Prepared:
     """For the rows asked for only."""
     unit_R: Floats
 
+    def at(self, rows: Ints) -> Prepared:
+        """The same for fewer rows, where it was prepared for all."""
+        return Prepared(self.inputs_RF, self.deviation_NH[rows], self.unit_R)
+
 
 def prepare(anchor: FittedAnchor, spec: Seq2SeqSpec, panel: Panel, rows: Ints, *, ranges: bool) -> Prepared:
     """Filter the panel once; inputs are meaningful for the tickers that have a row in `rows`."""
@@ -71,9 +75,12 @@ class FittedSeq2Seq:
     nets: Mapping[str, Sequence[Seq2Seq]]
     losses: Mapping[str, Sequence[Sequence[float]]] = field(default_factory=dict)
 
-    def predict(self, panel: Panel, rows: Ints) -> Forecast:
-        """Forecast ticker by ticker, so that no row's result depends on another ticker's rows."""
-        data = prepare(self.anchor, self.spec, panel, rows, ranges=self.ranges)
+    def predict(self, panel: Panel, rows: Ints, prepared: Prepared | None = None) -> Forecast:
+        """Forecast ticker by ticker, so that no row's result depends on another ticker's rows.
+
+        `prepared` is the panel as `prepare` sees it from all its rows, where the caller has it at hand.
+        """
+        data = prepared.at(rows) if prepared else prepare(self.anchor, self.spec, panel, rows, ranges=self.ranges)
         quantiles = np.empty((len(rows), self.anchor.horizon, len(LEVELS)))
         attention: list[tuple[Ints, Floats]] = []
         for m in np.unique(panel.ticker_of[rows]):
@@ -161,6 +168,15 @@ def restore_seq2seq(state: State) -> FittedSeq2Seq:
 
 
 @dataclass(frozen=True)
+class Effort:
+    """How much a fit trains."""
+
+    steps: int
+    batch: int
+    lr: float
+
+
+@dataclass(frozen=True)
 class Seq2SeqForecaster:
     """Fit networks on top of an anchor; `anchor` is fitted on the way unless a fitted one is given.
 
@@ -178,9 +194,35 @@ class Seq2SeqForecaster:
         anchor = self.anchor
         if isinstance(anchor, AnchorSpec):
             anchor = Anchor(anchor).fit(panel, rows, horizon=horizon, seed=seed)
-        name = f"seq2seq_{self.scope}"
+        settings = self._settings()
+        effort = Effort(settings.steps, settings.batch, settings.lr)
         ranges = self.spec.ranges and has_ranges(panel)
-        data = prepare(anchor, self.spec, panel, rows, ranges=ranges)
+        return self._fit(
+            panel, rows, anchor, effort, seed, prepare(anchor, self.spec, panel, rows, ranges=ranges), ranges
+        )
+
+    def adapt(
+        self, last: FittedSeq2Seq, panel: Panel, rows: Ints, *, steps: int, lr: float, seed: int, prepared: Prepared
+    ) -> FittedSeq2Seq:
+        """Go on from the weights of `last` for a few steps on the origins `rows`; its anchor stays as it is.
+
+        `prepared` is the panel as `prepare` sees it from all its rows, through that anchor.
+        """
+        effort = Effort(steps, self._settings().batch, lr)
+        return self._fit(panel, rows, last.anchor, effort, seed, prepared.at(rows), last.ranges, last)
+
+    def _fit(
+        self,
+        panel: Panel,
+        rows: Ints,
+        anchor: FittedAnchor,
+        effort: Effort,
+        seed: int,
+        data: Prepared,
+        ranges: bool,
+        last: FittedSeq2Seq | None = None,
+    ) -> FittedSeq2Seq:
+        name, horizon = f"seq2seq_{self.scope}", anchor.horizon
         deviation_RH = np.ones((len(panel.log_price), horizon), np.float32)
         deviation_RH[rows] = data.deviation_NH
         resident = Resident(
@@ -199,12 +241,23 @@ class Seq2SeqForecaster:
                     f"{name}: no training chunk of {needed} bars for {key}; lower forecasters.seq2seq.training.chunk"
                 )
             table = torch.from_numpy(anchor.table_GHQ[anchor.group_of(panel, part[:1])[0]])
+            starts = self._starts(key, last)
             fits = [
-                self._train(key, s, resident._replace(chunk_ends=torch.from_numpy(ends)), table, seed)
+                self._train(key, s, resident._replace(chunk_ends=torch.from_numpy(ends)), table, seed, effort, starts)
                 for s in range(self._settings().seeds)
             ]
             nets[key], losses[key] = [net for net, _ in fits], [loss for _, loss in fits]
         return FittedSeq2Seq(name, self.spec, anchor, ranges, nets, losses)
+
+    def _starts(self, key: str, last: FittedSeq2Seq | None) -> Sequence[Seq2Seq]:
+        """The nets whose weights a fit starts from; none for one that starts anew."""
+        if last is not None:
+            return last.nets[key]
+        if self.scope != "adapted":
+            return ()
+        if self.pooled is None:
+            raise ValueError("scope adapted tunes a pooled net; give one as `pooled`")
+        return self.pooled.nets[POOLED]
 
     def _settings(self) -> PerTickerSpec | PooledSpec | AdaptedSpec:
         match self.scope:
@@ -221,28 +274,25 @@ class Seq2SeqForecaster:
         owner = panel.ticker_of[rows]
         return [(panel.tickers[m], rows[owner == m]) for m in np.unique(owner)]
 
-    def _train(self, key: str, s: int, data: Resident, table_HQ: Tensor, seed: int) -> tuple[Seq2Seq, list[float]]:
+    def _train(
+        self,
+        key: str,
+        s: int,
+        data: Resident,
+        table_HQ: Tensor,
+        seed: int,
+        effort: Effort,
+        starts: Sequence[Seq2Seq],
+    ) -> tuple[Seq2Seq, list[float]]:
         own = stable_seed(seed, self.scope, key, str(s))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(own)
             net = Seq2Seq(self.spec, data.inputs_RF.shape[1], table_HQ, LEVELS_Q)
-        if self.scope == "adapted":
-            if self.pooled is None:
-                raise ValueError("scope adapted tunes a pooled net; give one as `pooled`")
-            start = self.pooled.nets[POOLED]
-            net.load_state_dict(start[s % len(start)].state_dict())
-        settings = self._settings()
+        if starts:
+            net.load_state_dict(starts[s % len(starts)].state_dict())
         for table in net.undecayed():
-            table.requires_grad_(settings.free_table)
-        losses = train(
-            net,
-            data,
-            self.spec.training,
-            steps=settings.steps,
-            batch=settings.batch,
-            lr=settings.lr,
-            seed=own,
-        )
+            table.requires_grad_(self._settings().free_table)
+        losses = train(net, data, self.spec.training, steps=effort.steps, batch=effort.batch, lr=effort.lr, seed=own)
         return net, losses
 
 

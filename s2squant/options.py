@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from s2squant.config import Experiment, make_experiment, override, read_experiment
+from s2squant.config import Engine, Experiment, make_experiment, override, read_experiment
 from s2squant.errors import ConfigError
 
 ExperimentFile = Annotated[
@@ -35,6 +35,14 @@ FirstDate = Annotated[str | None, typer.Option(metavar="DATE", help="First date 
 LastDate = Annotated[str | None, typer.Option(metavar="DATE", help="Last date used, inclusive.")]
 Seed = Annotated[int | None, typer.Option(metavar="N", help="Seed of everything random.")]
 Workers = Annotated[int | None, typer.Option(metavar="N", min=1, help="Processes that train. Left out: one a core.")]
+EngineName = Annotated[
+    Engine,
+    typer.Option(
+        "--engine",
+        metavar="local|dask|ray",
+        help="Who starts those processes; the numbers are the same. dask and ray are extras of the package.",
+    ),
+]
 
 
 def build_experiment(path: Path | None, settings: Sequence[str]) -> Experiment:

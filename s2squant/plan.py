@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from s2squant.config import Experiment
+from s2squant.config import Experiment, Walk
 from s2squant.errors import CallerError
 from s2squant.prices import load_universe
 from s2squant.prices.calendars import next_sessions
@@ -49,15 +49,25 @@ def make_plan(experiment: Experiment) -> Plan:
     histories = {h.ticker: h for h in loaded.histories}
     return Plan(
         panels=panels,
-        folds={market: make_folds(panel, walk) for market, panel in panels.items()},
-        sessions={
-            h.ticker: next_sessions(market, h.dates[-1], walk.horizon)
-            for market, panel in panels.items()
-            for h in panel.histories
-        },
+        folds=folds_of(panels, walk),
+        sessions=sessions_of(panels, walk),
         histories=histories,
         tickers=tuple(reports[ticker] for ticker in (*histories, *loaded.refused)),
     )
+
+
+def folds_of(panels: Mapping[str, Panel], walk: Walk) -> dict[str, tuple[Fold, ...]]:
+    """The folds of every market, oldest first."""
+    return {market: make_folds(panel, walk) for market, panel in panels.items()}
+
+
+def sessions_of(panels: Mapping[str, Panel], walk: Walk) -> dict[str, Dates]:
+    """The horizon's sessions after each ticker's last bar."""
+    return {
+        h.ticker: next_sessions(market, h.dates[-1], walk.horizon)
+        for market, panel in panels.items()
+        for h in panel.histories
+    }
 
 
 def plan_market(

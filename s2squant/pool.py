@@ -1,4 +1,4 @@
-"""Worker processes: one torch thread each, the run's inputs handed over once.
+"""Worker processes of this machine: one torch thread each, the run's inputs handed over once.
 
 Results do not depend on the number of workers: a job reads its inputs and stored models only, and seeds itself by name.
 """
@@ -10,31 +10,31 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import resource_tracker
 from queue import LifoQueue
+from typing import Any, Generic
 
-from s2squant.work import Inputs, Job, perform
+from s2squant.errand import ATTEMPTS, ENDED, KILLED, I, J, attempt, one_thread
 
-_inputs: list[Inputs] = []
-ATTEMPTS = 2
-"""How often a job is tried whose process was killed under it."""
-ENDED = "the run was ended"
+_held: list[tuple[Callable[[Any, Any], None], Any]] = []
+"""In a worker: what it does, and with which inputs."""
 
 
-class InlinePool:
+class InlinePool(Generic[I, J]):
     """No pool at all: jobs run one after the other in this process, in torch's present number of threads."""
 
-    def __init__(self, inputs: Inputs) -> None:
-        self._inputs = inputs
+    def __init__(self, inputs: I, perform: Callable[[I, J], None]) -> None:
+        self._inputs, self._perform = inputs, perform
         self._lock = threading.Lock()
         self._closed = False
 
-    def perform(self, job: Job) -> str:
+    def perform(self, job: J) -> str:
         """Carry out a job; returns why it failed, or an empty text."""
         with self._lock:
-            return ENDED if self._closed else _attempt(self._inputs, job)
+            return ENDED if self._closed else attempt(self._perform, self._inputs, job)
 
     def close(self, *, cancel: bool = False) -> None:  # noqa: ARG002 (a job under way cannot be ended)
         """Wait for the job under way; no other is carried out."""
@@ -42,11 +42,11 @@ class InlinePool:
             self._closed = True
 
 
-class WorkerPool:
+class WorkerPool(Generic[I, J]):
     """Processes, each in a lane of its own: one that is killed takes one job with it, which is tried once more."""
 
-    def __init__(self, inputs: Inputs, workers: int) -> None:
-        self._inputs = inputs
+    def __init__(self, inputs: I, workers: int, perform: Callable[[I, J], None]) -> None:
+        self._inputs, self._perform = inputs, perform
         self._free: LifoQueue[ProcessPoolExecutor | None] = LifoQueue()
         for _ in range(workers):
             self._free.put(None)
@@ -54,7 +54,7 @@ class WorkerPool:
         self._started: set[ProcessPoolExecutor] = set()
         self._closed = False
 
-    def perform(self, job: Job) -> str:
+    def perform(self, job: J) -> str:
         """Carry out a job and wait; returns why it failed, or an empty text."""
         lane = self._free.get()
         try:
@@ -67,7 +67,9 @@ class WorkerPool:
                 except BrokenProcessPool:
                     self._drop(lane)
                     lane = None
-            return "its process was killed twice (out of memory?)"
+                except RuntimeError:  # a lane refuses what comes after its end
+                    return ENDED
+            return KILLED
         finally:
             self._free.put(lane)
 
@@ -90,7 +92,7 @@ class WorkerPool:
                 1,
                 mp_context=multiprocessing.get_context("spawn"),
                 initializer=_start,
-                initargs=(self._inputs, os.getpid()),
+                initargs=(self._perform, self._inputs, os.getpid()),
             )
             self._started.add(lane)
             return lane
@@ -101,7 +103,7 @@ class WorkerPool:
         broken.shutdown(wait=False, cancel_futures=True)
 
 
-def _submit(lane: ProcessPoolExecutor, job: Job) -> Future[str]:
+def _submit(lane: ProcessPoolExecutor, job: Any) -> Future[str]:
     """Hand a job over; a worker that this starts is deaf to Ctrl-C, which is for the run to act on.
 
     Were it to die half started, the run would wait for ever on a pipe that it holds open itself.
@@ -114,11 +116,9 @@ def _submit(lane: ProcessPoolExecutor, job: Job) -> Future[str]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _start(inputs: Inputs, parent: int) -> None:
-    import torch
-
-    torch.set_num_threads(1)
-    _inputs[:] = [inputs]
+def _start(perform: Callable[[Any, Any], None], inputs: Any, parent: int) -> None:
+    one_thread()
+    _held[:] = [(perform, inputs)]
     threading.Thread(target=_leave_with, args=(parent,), daemon=True).start()
 
 
@@ -129,13 +129,6 @@ def _leave_with(parent: int) -> None:
     os._exit(1)
 
 
-def _perform(job: Job) -> str:
-    return _attempt(_inputs[0], job)
-
-
-def _attempt(inputs: Inputs, job: Job) -> str:
-    try:
-        perform(inputs, job)
-    except Exception as error:  # a ticker's failure is a result: it is named in the report and the run goes on
-        return f"{type(error).__name__}: {error}".replace("\n", " ")[:300]
-    return ""
+def _perform(job: Any) -> str:
+    perform, inputs = _held[0]
+    return attempt(perform, inputs, job)

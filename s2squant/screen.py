@@ -53,7 +53,7 @@ class Screen:
         self.study: Study | None = None
         """The finished study; None while the run goes on."""
         self._console = Console(stderr=True, quiet=mode == "quiet", highlight=False, soft_wrap=True)
-        self._progress = _bars(self._console)
+        self._progress = bars(self._console)
         self._bar_of: dict[str, TaskID] = {}
         self._label_of: dict[str, str] = {}
         self._left = 0
@@ -126,7 +126,8 @@ class Screen:
         self._progress.console.print(line, markup=False)
 
 
-def _bars(console: Console) -> Progress:
+def bars(console: Console) -> Progress:
+    """Bars with what is done, how long it took and how long it will."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),

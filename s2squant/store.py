@@ -35,7 +35,7 @@ def save_state(path: Path, state: State) -> None:
     """Write a state as one safetensors file, its plain values as JSON in the header; equal states, equal bytes."""
     meta = json.dumps(dict(state.meta), sort_keys=True)
     arrays = {name: array.copy(order="C") for name, array in state.arrays.items()}
-    header = json.dumps({"meta": meta, "sha256": _fingerprint(meta, arrays)})  # one entry: safetensors shuffles several
+    header = json.dumps({"meta": meta, "sha256": fingerprint(meta, arrays)})  # one entry: safetensors shuffles several
     write_atomic(path, lambda at: save_file(arrays, at, metadata={"s2squant": header}))
 
 
@@ -45,14 +45,15 @@ def load_state(path: Path) -> State:
         with safe_open(path, framework="numpy") as stored:
             header = json.loads((stored.metadata() or {})["s2squant"])
             arrays = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
-        if header["sha256"] != _fingerprint(header["meta"], arrays):
+        if header["sha256"] != fingerprint(header["meta"], arrays):
             raise ValueError("its contents were changed")
         return State(arrays, json.loads(header["meta"]))
     except (SafetensorError, OSError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path.name}: not a readable model file ({error or type(error).__name__})") from None
 
 
-def _fingerprint(meta: str, arrays: Mapping[str, NDArray[Any]]) -> str:
+def fingerprint(meta: str, arrays: Mapping[str, NDArray[Any]]) -> str:
+    """Content hash of a state: its plain values as JSON text, and its arrays."""
     digest = hashlib.sha256(meta.encode())
     for name, array in sorted(arrays.items()):
         digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
@@ -69,6 +70,16 @@ class RunFolder:
 
     def __reduce__(self) -> tuple[type[RunFolder], tuple[Path]]:
         return type(self), (self.path,)
+
+    @classmethod
+    def unfinished(cls, flow: str, name: str) -> RunFolder:
+        """The folder reports/<flow>/<name> unless a run is finished there, else the next one free of that name."""
+        number = 1
+        while True:
+            path = REPORTS / flow / (name if number == 1 else f"{name}-{number}")
+            if not (path / "manifest.json").exists():
+                return cls(path)
+            number += 1
 
     @classmethod
     def fresh(cls, flow: str, tag: str) -> RunFolder:
@@ -113,6 +124,15 @@ class RunFolder:
     @property
     def _stamp(self) -> Path:
         return self.path / "work" / "identity.json"
+
+    @property
+    def name(self) -> str:
+        """The folder's own name."""
+        return self.path.name
+
+    def is_under_way(self) -> bool:
+        """Whether a run was begun here and has not finished."""
+        return self._stamp.exists() and not (self.path / "manifest.json").exists()
 
     def _refuse_foreign(self) -> None:
         """Raise RunError unless the folder is missing, empty, or holds parts of an unfinished run."""
@@ -159,6 +179,15 @@ class RunFolder:
         """Where a fitted model is kept."""
         return self.path / "models" / f"{safe_name(':'.join(names))}.safetensors"
 
+    def started(self, ticket: str) -> int:
+        """Note that a worker takes up a piece of work; how often that was noted under this name, this time included."""
+        at = self.path / "work" / f"{safe_name(ticket)}.started"
+        if not at.parent.is_dir():
+            return 1
+        with at.open("a", encoding="utf-8") as marks:
+            marks.write("+")
+        return at.stat().st_size
+
     def is_done(self, key: str) -> bool:
         """Whether a job finished, in this or an earlier process."""
         return self.part(key, "done.json").exists()
@@ -189,6 +218,14 @@ class RunFolder:
             return (self.path / name).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise RunError(f"{self.path / name}: cannot be read ({_why(error)})") from None
+
+    def read_work(self, name: str) -> dict[str, Any] | None:
+        """A JSON object that this unfinished run wrote before; None where it did not get so far."""
+        path = self.path / name
+        if not path.exists():
+            return None
+        held: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return held
 
     def read_json(self, name: str, *, after: str) -> dict[str, Any]:
         """A JSON object of a run that is finished, which its file `after` says; raises RunError otherwise."""

@@ -30,12 +30,12 @@ from s2squant.assessment import assess
 from s2squant.audit import audit
 from s2squant.blend import GATE_COLUMNS, blend
 from s2squant.changes import compare
-from s2squant.config import BASELINES, Experiment
+from s2squant.config import BASELINES, Engine, Experiment
 from s2squant.conformal import SUFFIX, adapted
+from s2squant.engines import check_engine, make_pool
 from s2squant.errors import CallerError, S2squantError
 from s2squant.manifest import manifest, provenance
 from s2squant.plan import make_plan
-from s2squant.pool import InlinePool, WorkerPool
 from s2squant.prices.stored import pinned
 from s2squant.records import QUANTILE_COLUMNS, Floats, Fold, PriceHistory, Study, TickerReport
 from s2squant.report import render
@@ -68,17 +68,20 @@ def open_run(
     out: Path | None = None,
     *,
     workers: int | None = None,
+    engine: Engine = "local",
     flow: str = "backtest",
     command: str = "",
     trial: bool = True,
 ) -> Run:
     """Read the prices, make the folds, and claim the folder; a killed run of the same experiment in `out` is resumed.
 
-    `workers` processes carry out the jobs, as many as there are processors when None, none but this one when 0.
+    `workers` processes carry out the jobs, as many as there are processors when None, none but this one when 0; they
+    are started by the `engine`.
     A `trial` is entered into the trial ledger when it is finished; an audit is none.
     Nothing is written before the input is found sound. Raises CallerError when it is not.
     """
     started = time.perf_counter()
+    check_engine(engine)
     plan = make_plan(experiment)
     repeatable = pinned(experiment.universe, plan.histories.values())
     experiment = experiment.model_copy(update={"universe": repeatable})
@@ -93,7 +96,20 @@ def open_run(
     inputs = Inputs(experiment, plan.panels, plan.folds, plan.sessions, folder)
     seconds = time.perf_counter() - started
     ledger = ledger_path() if trial else None
-    return Run(inputs, plan.tickers, plan.histories, workers=workers, command=command, seconds=seconds, ledger=ledger)
+    try:
+        return Run(
+            inputs,
+            plan.tickers,
+            plan.histories,
+            workers=workers,
+            engine=engine,
+            command=command,
+            seconds=seconds,
+            ledger=ledger,
+        )
+    except BaseException:
+        folder.release()
+        raise
 
 
 class Run:
@@ -106,6 +122,7 @@ class Run:
         histories: Mapping[str, PriceHistory],
         *,
         workers: int | None,
+        engine: Engine,
         command: str,
         seconds: float,
         ledger: Path | None,
@@ -124,7 +141,8 @@ class Run:
         self._attention: dict[str, Floats] = {}  # by ticker; its own net's in place of a pooled one's
         jobs = sum(len(stage) for stage in self.stages)
         self.workers = 1 if workers == 0 else max(1, min(workers or os.cpu_count() or 1, jobs))
-        self._pool = InlinePool(inputs) if workers == 0 else WorkerPool(inputs, self.workers)
+        self.engine = engine
+        self._pool = make_pool(engine, inputs, 0 if workers == 0 else self.workers)
 
     def __enter__(self) -> Run:
         return self
@@ -288,7 +306,12 @@ class Run:
     def _provenance(self) -> dict[str, Any]:
         timings = {"load": round(self._loading, 3)} | self._seconds
         return provenance(
-            self.experiment, self._histories, command=self._command, workers=self.workers, timings=timings
+            self.experiment,
+            self._histories,
+            command=self._command,
+            engine=self.engine,
+            workers=self.workers,
+            timings=timings,
         )
 
     def _beside_previous(self, study: Study) -> Study:
@@ -313,12 +336,13 @@ def backtest(
     out: Path | None = None,
     *,
     workers: int | None = None,
+    engine: Engine = "local",
     flow: str = "backtest",
     command: str = "",
     on_result: Callable[[JobResult], None] | None = None,
 ) -> tuple[Path, Study]:
     """Run a whole backtest in a plain loop; returns its folder and the study."""
-    with open_run(experiment, out, workers=workers, flow=flow, command=command) as run:
+    with open_run(experiment, out, workers=workers, engine=engine, flow=flow, command=command) as run:
         for stage in run.stages:
             for result in run.execute_all(stage):
                 if on_result is not None:

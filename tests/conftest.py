@@ -6,6 +6,7 @@ The settings stand before the imports because Prefect reads them when it is impo
 import os
 import shutil
 import tempfile
+from pathlib import Path
 
 os.environ["PREFECT_HOME"] = tempfile.mkdtemp(prefix="s2squant-prefect-")
 os.environ["PREFECT_RESULTS_LOCAL_STORAGE_PATH"] = f"{os.environ['PREFECT_HOME']}/results"
@@ -16,6 +17,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["S2SQUANT_TRIALS"] = f"{os.environ['PREFECT_HOME']}/trials.sqlite"
 os.environ.pop("PREFECT_API_URL", None)
 
+import pytest
 import torch
 
 torch.set_num_threads(1)
@@ -24,3 +26,22 @@ torch.set_num_threads(1)
 def pytest_unconfigure() -> None:
     """Leave no temporary home behind."""
     shutil.rmtree(os.environ["PREFECT_HOME"], ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres_server():
+    """A PostgreSQL of the session's own; skips, with the reason, where none can be started."""
+    from tests import postgres  # a second that other sessions need not spend
+
+    with postgres.running() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def ledger_place(request: pytest.FixtureRequest, tmp_path: Path):
+    """The URL of a new, empty ledger, in either database."""
+    from s2squant.ledger_database import make_sqlite_url
+
+    if request.param == "sqlite":
+        return make_sqlite_url(tmp_path / "ledger.sqlite")
+    return request.getfixturevalue("postgres_server").url()

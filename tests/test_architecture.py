@@ -14,13 +14,19 @@ ROOT = Path(__file__).parents[1]
 LONGEST = 400
 
 GROUND = {"findings", "errors", "config", "network_specs", "baseline_specs", "records", "exhibits", "evidence"}
+GROUND |= {"nightly_specs", "night_records"}
 FORECASTING = {"forecasters", "baselines", "neural", "anchor", "blend"}
 JUDGING = {"scores", "losses", "diebold_mariano", "comparisons", "wording", "significance"}
 JUDGING |= {"readings", "conformal", "step_groups", "calibrated_null", "calibration", "sharpness", "exceedances"}
 JUDGING |= {"scorecard", "max_t", "giacomini_white", "clark_west", "fluctuation", "direction", "shrinkage"}
-JUDGING |= {"multiplicity", "further_tests", "paths", "assessment"}
+JUDGING |= {"multiplicity", "further_tests", "paths", "assessment", "monitor", "track_record"}
+JUDGING |= {"revisions", "live_outcomes", "live_calibration"}
 RIM = {"store", "ledger", "plan", "work", "pool", "manifest", "archive", "changes", "study", "screen"}
 RIM |= {"cli", "commands", "experiments", "trials", "trading", "audit", "leaks", "plugins", "options"}
+RIM |= {"ledger_tables", "migrations", "nightly", "night_work", "night_plan", "night_state", "night_end", "night_view", "model_store", "replay", "retention"}
+RIM |= {"night_issue", "night_scoring"}
+RIM |= {"ledger_database", "ledger_entries", "operation", "prefect_api", "nightly_file"}
+RIM |= {"errand", "handover", "engines", "dask_pool", "ray_pool"}
 TRADING = {"strategy", "performance", "overfitting"}
 ARROWS: dict[str, set[str]] = {
     "findings": set(),
@@ -28,6 +34,8 @@ ARROWS: dict[str, set[str]] = {
     "network_specs": set(),
     "baseline_specs": {"network_specs"},
     "config": {"errors", "network_specs", "baseline_specs"},
+    "nightly_specs": {"config", "network_specs"},
+    "night_records": {"nightly_specs", "records"},
     "exhibits": set(),
     "evidence": set(),
     "records": {"errors", "config", "exhibits", "findings", "evidence"},
@@ -48,12 +56,17 @@ HOLDERS = {
     "yfinance": "s2squant.prices.yahoo",
     "plotly": "s2squant.report",
     "jinja2": "s2squant.report",
+    "dask": "s2squant.dask_pool",
+    "distributed": "s2squant.dask_pool",
+    "ray": "s2squant.ray_pool",
 }
 """Who alone imports a package."""
 FILES = {"pathlib", "os", "shutil", "tempfile", "glob", "fcntl", "sqlite3"}
-TOUCH_FILES = {"atomic", "store", "ledger", "trials", "options", "cli", "commands", "prices"}
+TOUCH_FILES = {"atomic", "store", "ledger", "trials", "options", "cli", "commands", "prices", "model_store"}
+TOUCH_FILES |= {"prefect_api", "nightly_file", "retention", "migrations", "ledger_database"}
 HANDLE_PATHS = {"study": {"pathlib", "os"}, "screen": {"pathlib"}, "pool": {"os"}, "archive": {"pathlib"}}
-HANDLE_PATHS |= {"trading": {"pathlib"}, "experiments": {"pathlib", "os"}}
+HANDLE_PATHS |= {"trading": {"pathlib"}, "experiments": {"pathlib", "os"}, "operation": {"pathlib"}}
+HANDLE_PATHS |= {"errand": {"pathlib"}, "handover": {"pathlib"}, "dask_pool": {"os"}, "ray_pool": {"os", "tempfile"}}
 """They hand paths on, count cores and watch processes, but open nothing."""
 IMPORT_LATE = {"s2squant.cli", "s2squant.prices"}
 

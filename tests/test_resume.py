@@ -14,7 +14,7 @@ from s2squant.config import make_experiment
 from s2squant.pool import WorkerPool
 from s2squant.store import RunFolder
 from s2squant.study import backtest, open_run
-from s2squant.work import Job
+from s2squant.work import Job, perform
 
 from .runs import (
     BASELINES,
@@ -148,7 +148,7 @@ def test_a_killed_worker_takes_one_job_with_it_and_no_other(prices, tmp_path):
     with open_run(light(prices), tmp_path / "run", workers=0) as run:
         folder = Killer(tmp_path / "run", once=("ticker:AAA",), always=("ticker:BBB",))
         inputs = type(run.inputs)(**{**run.inputs.__dict__, "folder": folder})
-        run._pool = WorkerPool(inputs, 2)
+        run._pool = WorkerPool(inputs, 2, perform)
         run.workers = 2
         results = {r.key: r for r in run.execute_all(run.stages[0])}
         assert (results["ticker:AAA"].status, results["ticker:CCC"].status) == ("done", "done")
@@ -165,7 +165,7 @@ def test_a_killed_worker_takes_one_job_with_it_and_no_other(prices, tmp_path):
 
 def test_a_closed_pool_starts_nothing(prices, tmp_path):
     with open_run(light(prices), tmp_path / "run", workers=0) as run:
-        pool = WorkerPool(run.inputs, 1)
+        pool = WorkerPool(run.inputs, 1, perform)
         pool.close(cancel=True)
         assert pool.perform(Job("ticker", "XNYS", ticker="AAA")) == "the run was ended"
         assert not done_marks(tmp_path / "run")

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from s2squant import study as line
+from s2squant import engines
 from s2squant.config import make_experiment
 from s2squant.errors import ConfigError, S2squantError
 from s2squant.pool import InlinePool
@@ -226,7 +226,7 @@ def failing(monkeypatch):
             def perform(self, job):
                 return "ValueError: planted" if job.key in keys else super().perform(job)
 
-        monkeypatch.setattr(line, "InlinePool", Failing)
+        monkeypatch.setattr(engines, "InlinePool", Failing)
 
     return of
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 import difflib
 import re
 import warnings
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from functools import lru_cache
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
@@ -22,6 +23,9 @@ from s2squant.records import Dates, frozen_array
 
 SETTLED = timedelta(minutes=30)
 """After a session's close, until its bar counts as final."""
+
+PUBLISHED, FRANKFURT = time(16), ZoneInfo("Europe/Berlin")
+"""When and where the euro's reference rates come out."""
 
 _SUFFIX_TABLE = """
     .L XLON    .IR XDUB   .PA XPAR   .AS XAMS   .BR XBRU   .LS XLIS   .MI XMIL   .MC XMAD   .DE XETR   .F XFRA
@@ -144,11 +148,22 @@ def is_settled(calendar: str, session: Any, now: datetime) -> bool:
     day: np.datetime64 = np.datetime64(session, "D")
     if np.datetime64(now.astimezone(UTC).date(), "D") - day > np.timedelta64(3, "D"):
         return True  # whatever the exchange
-    close = datetime.combine(day.astype(object), datetime.min.time(), UTC) + timedelta(days=1)
-    exchange = _exchange(calendar)
-    if exchange is not None and np.any(exchange_sessions(calendar) == day):
-        close = exchange.session_close(pd.Timestamp(day)).to_pydatetime()
-    return now.astimezone(UTC) >= close + SETTLED
+    return now.astimezone(UTC) >= closes_at(calendar, day) + SETTLED
+
+
+def closes_at(calendar: str, session: Any) -> datetime:
+    """When a session ends (UTC): at the exchange's close, half days included; ECB at 16:00 in Frankfurt, when the rates
+    are out; elsewhere with its day.
+    """
+    day: np.datetime64 = np.datetime64(session, "D")
+    midnight = datetime.combine(day.astype(object), time(), UTC) + timedelta(days=1)
+    if calendar == "ECB":
+        return datetime.combine(day.astype(object), PUBLISHED, FRANKFURT).astimezone(UTC)
+    exchange = find_exchange(calendar)
+    if exchange is None or not np.any(exchange_sessions(calendar) == day):
+        return midnight
+    close: datetime = exchange.session_close(pd.Timestamp(day)).to_pydatetime()
+    return close.astimezone(UTC)
 
 
 def target_closings(first: np.datetime64, last: np.datetime64) -> Dates:
@@ -162,13 +177,13 @@ def target_closings(first: np.datetime64, last: np.datetime64) -> Dates:
 @lru_cache(maxsize=64)
 def exchange_sessions(calendar: str) -> Dates:
     """Every known session of an exchange, from 1990 where its calendar reaches back so far; empty for unknown codes."""
-    exchange = _exchange(calendar)
+    exchange = find_exchange(calendar)
     days = [] if exchange is None else exchange.sessions.to_numpy().astype("datetime64[D]")
     return frozen_array(days, "datetime64[D]")
 
 
 @lru_cache(maxsize=64)
-def _exchange(calendar: str) -> Any:
+def find_exchange(calendar: str) -> Any:
     """The exchange_calendars object, or None where the library has none of that code."""
     import exchange_calendars  # a second to import, and many runs never need it
 

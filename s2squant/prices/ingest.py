@@ -69,16 +69,18 @@ class Handed:
         return Answer(About(ticker, interval, self.name, history.calendar), bars, history.notes)
 
 
-def open_refresher(request: FetchRequest) -> tuple[Refresher, tuple[str, ...]]:
-    """What updates the store, and the tickers to update.
+def open_refresher(
+    request: FetchRequest, *, clock: Callable[[], datetime] | None = None
+) -> tuple[Refresher, tuple[str, ...]]:
+    """What updates the store, and the tickers to update; `clock` says what time it is, the system's where it is None.
 
     Raises SourceError, before anything is asked for, where source, tickers, interval or start cannot be.
     """
-    source = Yahoo(request.spec) if request.source == "yfinance" else Handed(open_source(request.source))
+    source = Yahoo(request.spec, clock=clock) if request.source == "yfinance" else Handed(open_source(request.source))
     tickers = request.tickers or source.default_universe()
     source.check(tickers)
     source.check_span(request.interval, request.start)
-    return Refresher(PriceStore(request.store), source, request.spec), tuple(dict.fromkeys(tickers))
+    return Refresher(PriceStore(request.store), source, request.spec, clock=clock), tuple(dict.fromkeys(tickers))
 
 
 def side_by_side(request: FetchRequest, on_done: Callable[[Update], None]) -> None:

@@ -1,0 +1,100 @@
+"""Runs whose process is gone: Prefect goes on calling them Running when both the run and its keeper were killed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import (
+    DeploymentFilter,
+    DeploymentFilterTags,
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+    FlowRunFilterTags,
+)
+from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas.sorting import FlowRunSort
+from prefect.states import Crashed
+
+from s2squant.prefect_api import TAG
+
+UNFINISHED = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
+TAKEN_UP = timedelta(hours=24)
+"""A run that died is begun again where its slot is no older than this."""
+
+
+def reap(older_than: timedelta, *, now: datetime | None = None) -> tuple[str, ...]:
+    """Mark our runs that began so long ago and still count as running as Crashed; their names."""
+    limit = (now or datetime.now(UTC)) - older_than
+    with get_client(sync_client=True) as client:
+        old = [run for run in _unfinished(client) if (began := _since(run)) is not None and began < limit]
+        for run in old:
+            _bury(client, run, f"still counted as running after {older_than}; its process is taken for dead")
+    return tuple(run.name for run in old)
+
+
+def take_up(names: Sequence[str], *, now: datetime | None = None) -> tuple[str, ...]:
+    """Begin nightlies again that died with the machine or with `serve`; the names of the new runs.
+
+    For the one that serves, before it serves: whatever of these deployments (FLOW/NAME) still counts as running has
+    no process any more. The new run is about the same slot, so it goes on in the folder of the one that died.
+    """
+    moment = now or datetime.now(UTC)
+    begun: list[str] = []
+    with get_client(sync_client=True) as client:
+        for name in names:
+            flow, _, deployment = name.partition("/")
+            latest = _latest(client, deployment)
+            if latest is None or latest.deployment_id is None or latest.work_pool_name:
+                continue
+            dead = latest.state_type in UNFINISHED
+            if dead:
+                _bury(client, latest, "the process that ran it is gone; the next run takes it up")
+            slot = _slot(latest)
+            if flow == "forecast" and (dead or latest.state_type == StateType.CRASHED) and moment - slot < TAKEN_UP:
+                parameters = {**latest.parameters, "asof": slot.isoformat()}
+                run = client.create_flow_run_from_deployment(latest.deployment_id, parameters=parameters)
+                begun.append(run.name)
+    return tuple(begun)
+
+
+def _unfinished(client: SyncPrefectClient) -> list[FlowRun]:
+    states = FlowRunFilterState(type=FlowRunFilterStateType(any_=UNFINISHED))
+    return client.read_flow_runs(
+        flow_run_filter=FlowRunFilter(state=states, tags=FlowRunFilterTags(all_=[TAG])), limit=200
+    )
+
+
+def _latest(client: SyncPrefectClient, deployment: str) -> FlowRun | None:
+    """The newest run of a deployment of ours that has begun or should have."""
+    begun = FlowRunFilterState(type=FlowRunFilterStateType(not_any_=[StateType.SCHEDULED]))
+    named: Any = {"name": {"any_": [deployment]}}
+    found = client.read_flow_runs(
+        deployment_filter=DeploymentFilter(tags=DeploymentFilterTags(all_=[TAG]), **named),
+        flow_run_filter=FlowRunFilter(state=begun),
+        sort=FlowRunSort.EXPECTED_START_TIME_DESC,
+        limit=1,
+    )
+    return found[0] if found else None
+
+
+def _slot(run: FlowRun) -> datetime:
+    """What the run is about: the slot of the run it took up, else its own."""
+    told = run.parameters.get("asof")
+    if isinstance(told, str):
+        moment = datetime.fromisoformat(told)
+        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    slot = run.expected_start_time or run.created
+    assert slot is not None
+    return slot
+
+
+def _since(run: FlowRun) -> datetime | None:
+    return run.start_time or (run.state.timestamp if run.state else None)
+
+
+def _bury(client: SyncPrefectClient, run: FlowRun, why: str) -> None:
+    client.set_flow_run_state(run.id, Crashed(message=why), force=True)

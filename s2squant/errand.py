@@ -1,0 +1,97 @@
+"""What a worker process does for a run: load the run's inputs once, then job after job, each tried and never raised.
+
+A job is handed to other processes by reference: the run's folder, and functions that a module holds by name. No array
+travels, so a worker on another machine needs the run's folder on storage that it shares, and the same package.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar
+
+I = TypeVar("I")  # noqa: E741 (the inputs that all jobs of a run share)
+J = TypeVar("J")
+J_contra = TypeVar("J_contra", contravariant=True)
+
+ATTEMPTS = 2
+"""How often a job is tried whose process was killed under it."""
+KILLED = "its process was killed twice (out of memory?)"
+ENDED = "the run was ended"
+
+
+class Pool(Protocol[J_contra]):
+    """Who carries out the jobs of a run, in this process or in others."""
+
+    def perform(self, job: J_contra) -> str:
+        """Carry out a job and wait; returns why it failed, or an empty text. Safe from several threads."""
+        ...
+
+    def close(self, *, cancel: bool = False) -> None:
+        """End, after the jobs under way or at once; no job is carried out any more."""
+        ...
+
+
+@dataclass(frozen=True)
+class Errand(Generic[I, J]):
+    """Where the inputs of a run lie, how they are read, and what is done with them for each job."""
+
+    folder: Path
+    """The run's folder, absolute."""
+    version: str
+    """Names the content of the inputs; `load` refuses another."""
+    load: Callable[[Path, str], I]
+    perform: Callable[[I, J], None]
+
+
+_one_at_a_time = threading.Lock()
+_held: list[tuple[Path, str, Any]] = []
+"""The inputs this process has loaded last."""
+
+
+def carry_out(errand: Errand[I, J], job: J) -> str:
+    """Carry out a job in a worker process; returns why it failed, or an empty text.
+
+    One at a time: seeds are global to a process, and a worker of a cluster may have several threads.
+    """
+    with _one_at_a_time:
+        one_thread()
+        try:
+            inputs = _loaded(errand)
+        except Exception as error:
+            return reason_of(error)
+        return attempt(errand.perform, inputs, job)
+
+
+def attempt(perform: Callable[[I, J], None], inputs: I, job: J) -> str:
+    """Carry out a job in this process; a ticker's failure is a result: it is named in the report and the run goes on."""
+    try:
+        perform(inputs, job)
+    except Exception as error:
+        return reason_of(error)
+    return ""
+
+
+def reason_of(error: Exception) -> str:
+    """An error as one line of a report."""
+    return f"{type(error).__name__}: {error}".replace("\n", " ")[:300]
+
+
+def one_thread() -> None:
+    """Hold torch and the linear algebra of numpy and scipy to one thread: sums in several come out differently."""
+    import threadpoolctl
+    import torch
+
+    torch.set_num_threads(1)
+    threadpoolctl.threadpool_limits(1)
+
+
+def _loaded(errand: Errand[I, J]) -> I:
+    key = (errand.folder, errand.version)
+    if not _held or _held[0][:2] != key:
+        _held.clear()  # before the next is read, so that memory holds one
+        _held.append((*key, errand.load(*key)))
+    inputs: I = _held[0][2]
+    return inputs

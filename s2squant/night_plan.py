@@ -1,0 +1,212 @@
+"""What a night has to do: which sessions are due, what was missed, and whose fresh bars are there.
+
+Decided once a run and kept in its folder, so that a killed run goes on with the same prices and the same decisions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from s2squant.config import Fetching
+from s2squant.errors import PriceError
+from s2squant.ledger import GapKind, Ledger
+from s2squant.night_records import MarketNight, TickerNight
+from s2squant.nightly_specs import Nightly
+from s2squant.prices.calendars import guess_calendar, next_sessions
+from s2squant.prices.ingest import FetchRequest, open_refresher
+from s2squant.prices.price_store import PriceStore
+from s2squant.prices.refresh import Refresher
+from s2squant.prices.sessions import deadline, due_session, sessions_after
+from s2squant.prices.stored import as_history
+from s2squant.prices.universe import load_ticker
+from s2squant.records import PriceHistory
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A forecast that there will not be."""
+
+    ticker: str
+    market: str
+    cutoff: date
+    kind: GapKind
+    reason: str
+
+
+@dataclass(frozen=True)
+class Agenda:
+    """What is due, before any price is fetched."""
+
+    tickers: tuple[str, ...]
+    markets: Mapping[str, MarketNight]
+    market_of: Mapping[str, str]
+    """By the store, or guessed from the ticker."""
+    open_tickers: tuple[str, ...]
+    """Those that have no live forecast from the due session of their market yet, and still may."""
+    missed: tuple[Missing, ...]
+
+    @property
+    def skipped(self) -> str:
+        """Why there is nothing to do; empty where there is."""
+        if self.open_tickers:
+            return ""
+        return "; ".join(dict.fromkeys(night.skipped for night in self.markets.values())) or "no ticker is due"
+
+
+@dataclass(frozen=True)
+class Prices:
+    """The bars of a night: by ticker, cut at the due session, and why the others have none."""
+
+    histories: Mapping[str, PriceHistory]
+    """Of every ticker that can be read, stale ones too."""
+    tickers: Mapping[str, TickerNight]
+
+
+def agenda(spec: Nightly, tickers: Sequence[str], ledger: Ledger, *, scheduled: datetime, now: datetime) -> Agenda:
+    """Compare the sessions due at the scheduled time with what the ledger holds."""
+    store = PriceStore(Path(spec.experiment.universe.store))
+    market_of = {ticker: _market_of(spec, store, ticker) for ticker in tickers}
+    live, gaps = ledger.live_cutoffs(spec.name), ledger.gaps(spec.name)
+    lost = {(ticker, day) for ticker, day in zip(gaps["ticker"], gaps["cutoff"], strict=True)}
+    markets: dict[str, MarketNight] = {}
+    todo: list[str] = []
+    missed: list[Missing] = []
+    for market in sorted(set(market_of.values())):
+        members = [ticker for ticker in tickers if market_of[ticker] == market]
+        due, until = due_session(market, scheduled), deadline(market, due_session(market, scheduled))
+        day = due.astype(object)
+        told = {d for t, d in (*live, *lost) if market_of.get(t) == market and d < day}
+        between = sessions_after(market, np.datetime64(max(told), "D"), due) if told else []
+        for session in between:
+            reason = f"no run forecast from {session} before its deadline"
+            missed += [Missing(ticker, market, session.astype(object), "missed", reason) for ticker in members]
+        waiting = [t for t in members if (t, day) not in live and not ((t, day) in lost and now >= until)]
+        markets[market] = MarketNight(
+            market=market,
+            session=str(due),
+            next_session=str(next_sessions(market, due, 1)[0]),
+            deadline=until,
+            skipped="" if waiting else _nothing(market, due, scheduled, until),
+            missed=tuple(str(session) for session in between),
+        )
+        if now >= until:
+            reason = f"the run came at {now:%Y-%m-%d %H:%M} UTC, after the deadline {until:%Y-%m-%d %H:%M} UTC"
+            missed += [Missing(ticker, market, day, "late", reason) for ticker in waiting]
+        todo += waiting
+    return Agenda(tuple(tickers), markets, market_of, tuple(todo), tuple(missed))
+
+
+def _nothing(market: str, due: np.datetime64, scheduled: datetime, until: datetime) -> str:
+    today = np.datetime64(scheduled.astimezone(until.tzinfo or UTC).date(), "D")
+    closed = next_sessions(market, due, 1)[0] > today > due
+    return f"{market}: {f'closed on {today}; ' if closed else ''}everything from {due} is in the ledger already"
+
+
+def _market_of(spec: Nightly, store: PriceStore, ticker: str) -> str:
+    universe = spec.experiment.universe
+    if ticker in universe.calendars:
+        return universe.calendars[ticker]
+    try:
+        kept = store.find(ticker)
+    except PriceError:
+        kept = None
+    return kept.about.calendar if kept else guess_calendar(ticker, np.array([], "datetime64[D]"))
+
+
+def open_prices(spec: Nightly, fetching: Fetching, clock: Any) -> tuple[Refresher, tuple[str, ...]]:
+    """What brings the store up to date, and the tickers of the nightly; raises SourceError for a source that is none."""
+    universe = spec.experiment.universe
+    request = FetchRequest(tickers=universe.tickers, store=Path(universe.store), source=universe.source, spec=fetching)
+    return open_refresher(request, clock=clock)
+
+
+def acquaint(refresher: Refresher, tickers: Sequence[str]) -> None:
+    """Fetch what is not stored at all yet: only then is a ticker's calendar known for sure."""
+    for ticker in tickers:
+        try:
+            known = refresher.store.find(ticker) is not None
+        except PriceError:
+            known = True  # damaged: it is refused by name later
+        if not known:
+            refresher.update(ticker)
+
+
+def ingest(refresher: Refresher, tickers: Sequence[str], *, now: datetime) -> dict[str, Any]:
+    """Bring the store up to date; says which version of each ticker this night reads, and what is wrong."""
+    versions: dict[str, str] = {}
+    refused: dict[str, str] = {}
+    notes: dict[str, str] = {}
+    revised: dict[str, str] = {}
+    for update in refresher.update_all(tickers):
+        ticker, reason = update.ticker, update.error.reason if update.error else ""
+        if update.kept is None:
+            refused[ticker] = reason
+            continue
+        versions[ticker] = update.kept.version.fetched_at
+        if reason:
+            notes[ticker] = reason
+        told = [f"{c.reason}: {c.what}" for c in update.changes if c.reason in ("vendor revision", "late session")]
+        if told:
+            revised[ticker] = "; ".join(told)
+    at = now.astimezone(UTC).isoformat()
+    return {"at": at, "versions": versions, "refused": refused, "notes": notes, "revised": revised}
+
+
+def read_prices(spec: Nightly, tickers: Sequence[str], plan: Mapping[str, Any], agenda: Agenda) -> Prices:
+    """The bars that the plan names, up to the due session; and what is wrong with those that cannot be forecast."""
+    source = Pinned(PriceStore(Path(spec.experiment.universe.store)), plan["versions"])
+    now, walk = datetime.fromisoformat(plan["at"]), spec.experiment.walk
+    histories: dict[str, PriceHistory] = {}
+    nights: dict[str, TickerNight] = {}
+    for ticker in tickers:
+        night = TickerNight(ticker, agenda.market_of[ticker], "ok", prices_at=plan["versions"].get(ticker, ""))
+        try:
+            if ticker not in plan["versions"]:
+                raise PriceError(ticker, plan["refused"].get(ticker, "not fetched"))
+            whole = load_ticker(source, ticker, spec.experiment.universe, now)
+            market = agenda.markets.get(whole.calendar)
+            if market is None:
+                raise PriceError(ticker, f"its calendar turned out to be {whole.calendar}; run again")
+            history = whole.between(None, market.session)
+        except PriceError as error:
+            nights[ticker] = replace(night, status="failed", reason=error.reason)
+            continue
+        histories[ticker] = whole
+        night = replace(night, session=str(history.dates[-1]))
+        if str(history.dates[-1]) != market.session:
+            why = plan["notes"].get(ticker, "")
+            reason = f"its last bar is of {history.dates[-1]}, {market.session} is due" + (f" ({why})" if why else "")
+            nights[ticker] = replace(night, status="stale", reason=reason)
+        elif len(history) < walk.min_train:
+            reason = f"too short: {len(history)} bars, {walk.min_train} are needed"
+            nights[ticker] = replace(night, status="failed", reason=reason)
+        else:
+            nights[ticker] = night
+    return Prices(histories, nights)
+
+
+class Pinned:
+    """A price store at the versions that a night reads."""
+
+    def __init__(self, store: PriceStore, versions: Mapping[str, str]) -> None:
+        self.name = f"store:{store.folder}"
+        self._store, self._versions = store, dict(versions)
+
+    def tickers(self) -> tuple[str, ...]:
+        return tuple(self._versions)
+
+    def default_universe(self) -> tuple[str, ...]:
+        return self.tickers()
+
+    def check(self, tickers: Sequence[str]) -> None:
+        """Nothing is refused: what is missing is found when it is read."""
+
+    def history(self, ticker: str) -> PriceHistory:
+        moment = datetime.fromisoformat(self._versions[ticker])
+        return as_history(self._store.read(ticker, as_of=moment))

@@ -1,0 +1,67 @@
+"""What became of forecasts whose day has come: on the price basis they were issued on.
+
+The outcome is the log return from the issued close to the target session's close, dividends and splits in between
+added back: log(adjusted close of the target / (issued close x adjustment of the cutoff's bar)). Prices are as traded in
+the store, so that a later split or dividend changes both alike, and a later correction of the cutoff's close changes
+nothing. A ticker that did not trade on the target session is valued at its last close before it, once a later bar
+shows that the session is over for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from s2squant.readings import read_off
+from s2squant.records import QUANTILE_COLUMNS, Floats, PriceHistory
+from s2squant.scores import quantile_crps
+
+
+def outcomes(unscored: pd.DataFrame, histories: Mapping[str, PriceHistory]) -> list[dict[str, Any]]:
+    """Outcomes of Ledger.unscored() rows, as Ledger.score() takes them; rows that cannot be scored yet are left out."""
+    found: list[dict[str, Any]] = []
+    for ticker, rows in unscored.groupby("ticker", sort=False):
+        history = histories.get(str(ticker))
+        if history is not None:
+            found += _of_ticker(rows, history)
+    return found
+
+
+def _of_ticker(rows: pd.DataFrame, history: PriceHistory) -> list[dict[str, Any]]:
+    cutoff, target = (rows[name].to_numpy().astype("datetime64[D]") for name in ("cutoff", "ds"))
+    at = np.searchsorted(history.dates, cutoff)
+    upto = np.searchsorted(history.dates, target, side="right") - 1
+    at_known = history.dates[np.minimum(at, len(history) - 1)] == cutoff
+    traded = history.dates[np.maximum(upto, 0)] == target
+    over = target < history.dates[-1]
+    usable = at_known & (upto >= at) & (traded | over)
+    if not usable.any():
+        return []
+    kept, at, upto = rows[usable], at[usable], upto[usable]
+    basis = kept["close"].to_numpy(np.float64) * adjustment(history)[at]
+    y = np.log(history.adj_close[upto] / basis)
+    quantiles = kept[list(QUANTILE_COLUMNS)].to_numpy(np.float64)
+    crps = quantile_crps(y, quantiles)
+    pit = read_off(y, list(quantiles.T)).pit
+    facts = {"prices_sha256": history.sha256, "prices_at": history.fetched_at}
+    closes = history.adj_close[upto] / adjustment(history)[at]
+    return [
+        {"forecast_id": int(k), "y": float(a), "crps": float(b), "pit": float(c), "close": float(d), **facts}
+        for k, a, b, c, d in zip(kept["id"], y, crps, pit, closes, strict=True)
+    ]
+
+
+def raw_close(history: PriceHistory) -> Floats:
+    """The close as traded, (T,); the adjusted one where the source has no other."""
+    raw = history.bars.get("close")
+    if raw is None:
+        return history.adj_close
+    return np.where(np.isfinite(raw) & (raw > 0), raw, history.adj_close)
+
+
+def adjustment(history: PriceHistory) -> Floats:
+    """Adjusted close over raw close, (T,): what later splits and dividends make of a bar."""
+    return history.adj_close / raw_close(history)
