@@ -65,32 +65,37 @@ def standing() -> tuple[Deployed, ...]:
     return (
         of_nightly(_example("nightly-us", US), "Ten US stocks and funds, 90 minutes after New York closes."),
         of_nightly(_example("nightly-de", GERMANY), "Example of another exchange: six German stocks, Xetra's clock."),
-        *about_them(US + GERMANY),
+        *about_them(_example("nightly-us", US), _example("nightly-de", GERMANY)),
     )
 
 
 def of_nightly(nightly: Nightly, description: str = "") -> Deployed:
     """A nightly's own deployment, with one schedule for each market of its tickers."""
-    parameters = {"nightly": nightly.model_dump(mode="json", exclude_unset=True) | {"name": nightly.name}}
+    parameters = {"nightly": _given(nightly)}
     told = description or f"Forecasts of the nightly {nightly.name}."
     return Deployed("flows.forecast.forecast", nightly.name, told, parameters, schedules_of(nightly))
 
 
-def about_them(tickers: Iterable[str]) -> tuple[Deployed, ...]:
-    """What goes with nightlies: prices once a week anew as far as revised, upkeep, and backtests by hand."""
-    return (
+def about_them(*nightlies: Nightly) -> tuple[Deployed, ...]:
+    """What goes with nightlies: prices once a week as far as missing or revised, upkeep, and backtests by hand."""
+    universes = [spec.experiment.universe for spec in nightlies]
+    tickers = dict.fromkeys(ticker for u in universes if u.source == "yfinance" for ticker in u.tickers)
+    prices = (
         Deployed(
             "flows.ingest.ingest",
             "prices",
-            "Every bar that is missing, and what the source revised, on Saturday when it is quiet.",
+            "Bars that are missing and those the source revised; on Saturdays, when no market is open.",
             {"tickers": list(tickers)},
             (Schedule("0 8 * * 6", "America/New_York"),),
         ),
+    )
+    return (
+        *(prices if tickers else ()),
         Deployed(
             "flows.maintain.maintain",
             "weekly",
             "Old runs, weights and price versions go; runs that died are marked. Ledger rows are never removed.",
-            {},
+            {"nightlies": [_given(nightly) for nightly in nightlies]},
             (Schedule("0 8 * * 0", "America/New_York"),),
         ),
         Deployed("flows.backtest.backtest", "adhoc", "A backtest by hand; the embedded sample unless told otherwise."),
@@ -159,6 +164,11 @@ def as_yaml(deployments: Iterable[Deployed]) -> str:
     text = io.StringIO()
     writer.dump(document(deployments), text)
     return HEADER + text.getvalue()
+
+
+def _given(nightly: Nightly) -> dict[str, Any]:
+    """A nightly as a parameter: what was set, not every default."""
+    return nightly.model_dump(mode="json", exclude_unset=True) | {"name": nightly.name}
 
 
 def _example(name: str, tickers: tuple[str, ...]) -> Nightly:

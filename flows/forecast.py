@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -30,25 +33,20 @@ from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
 from flows.night_artifacts import alert, publish_night, where_is
-from flows.runners import waiting_threads
+from flows.runners import let_the_screen_speak, start_server, waiting_threads
 from flows.tasks import conclude, execute
+from s2squant import cli
+from s2squant.commands.forecast import NightRequest
+from s2squant.config import Fetching
 from s2squant.errors import S2squantError
 from s2squant.night_records import Night
+from s2squant.night_screen import NightWatcher
+from s2squant.night_state import Clock
 from s2squant.nightly import NightRun, open_night
 from s2squant.nightly_specs import Nightly
 from s2squant.study import JobResult
 
 DEFAULTS = Nightly()
-
-
-class NightWatcher(Protocol):
-    """Told how a night goes on: first `opened`, then `finished` once a job, then `written`."""
-
-    def opened(self, run: NightRun) -> None: ...
-
-    def finished(self, result: JobResult) -> None: ...
-
-    def written(self, folder: Path, night: Night) -> None: ...
 
 
 class Logged:
@@ -79,6 +77,10 @@ class Hand:
     """What a run by hand brings along that no parameter can."""
 
     watcher: NightWatcher
+    command: str
+    clock: Clock | None = None
+    """What time it is, where not the system's."""
+    fetching: Fetching | None = None
 
 
 _hand: ContextVar[Hand | None] = ContextVar("hand", default=None)
@@ -102,7 +104,7 @@ def _scheduled(asof: datetime | None) -> datetime:
 def forecast(
     nightly: Nightly = DEFAULTS,
     asof: datetime | None = None,
-    workers: Annotated[int, Field(ge=1)] | None = None,
+    workers: Annotated[int, Field(ge=0)] | None = None,
     out: str | None = None,
 ) -> State[dict[str, Any]]:
     """Take the newest bars, adapt or retrain, issue forecasts into the ledger, score the matured ones, report.
@@ -110,13 +112,20 @@ def forecast(
     Args:
         nightly: Everything that decides the numbers; what is left out has its default.
         asof: The moment the run is about, where not the one it was scheduled for; without a zone UTC.
-        workers: Processes that train, one a core if left out.
+        workers: Processes that train, one a core if left out; 0: none but the run's own.
         out: The run's folder, reports/NIGHTLY/RUN_ID if left out; a killed run's folder goes on.
     """
-    hand = _hand.get() or Hand(Logged())
+    hand = _hand.get() or Hand(Logged(), "s2squant forecast nightly.json")
     try:
         with open_night(
-            nightly, scheduled=_scheduled(asof), workers=workers, out=Path(out) if out else None, flow="forecast"
+            nightly,
+            scheduled=_scheduled(asof),
+            workers=workers,
+            out=Path(out) if out else None,
+            flow="forecast",
+            command=hand.command,
+            clock=hand.clock,
+            fetching=hand.fetching,
         ) as run:
             hand.watcher.opened(run)
             for stage in filter(None, run.stages):
@@ -125,10 +134,36 @@ def forecast(
             night = conclude(run.finish)
     except S2squantError as error:
         return Failed(message=str(error), data=error)
-    publish_night(run.folder, night)
-    alert(run.folder, night)
+    try:
+        publish_night(run.folder, night)
+        alert(run.folder, night)
+    except Exception:  # the night stands in the ledger and its report: a server that is away takes nothing back
+        get_run_logger().exception("the server did not take the artifacts of %s", night.run_id)
     hand.watcher.written(run.folder, night)
     return final_state(run.folder, night)
+
+
+@contextmanager
+def simulated(clock: Clock, fetching: Fetching | None = None) -> Iterator[None]:
+    """Within it, flows of this process go by that clock: for simulations and benchmarks."""
+    token = _hand.set(Hand(Silent(), "simulated", clock, fetching))
+    try:
+        yield
+    finally:
+        _hand.reset(token)
+
+
+class Silent:
+    """A watcher that says nothing."""
+
+    def opened(self, run: NightRun) -> None:
+        """Nothing."""
+
+    def finished(self, result: JobResult) -> None:
+        """Nothing."""
+
+    def written(self, folder: Path, night: Night) -> None:
+        """Nothing."""
 
 
 def final_state(folder: Path, night: Night) -> State[dict[str, Any]]:
@@ -146,3 +181,42 @@ def final_state(folder: Path, night: Night) -> State[dict[str, Any]]:
             return Completed(name="Late", message=message, data=data)
         case "failed":
             return Failed(message=message, data=S2squantError(night.message))
+
+
+def under_prefect(request: NightRequest, watcher: NightWatcher) -> None:
+    """The command line's NightRunner: the flow in this process, watched; raises what the flow raised."""
+    let_the_screen_speak()
+    start_server()
+    chosen = forecast.with_options(task_runner=waiting_threads(request.workers))
+    told = _Told(watcher)
+    token = _hand.set(Hand(told, request.command))
+    try:
+        out = str(request.out) if request.out else None
+        state = chosen(request.nightly, request.scheduled, request.workers, out, return_state=True)
+    finally:
+        _hand.reset(token)
+    if not told.written_once:  # a night without any forecast is Failed too, but the watcher has it
+        state.result()
+
+
+class _Told:
+    """A watcher that remembers whether the night came to its end."""
+
+    def __init__(self, watcher: NightWatcher) -> None:
+        self._watcher = watcher
+        self.written_once = False
+
+    def opened(self, run: NightRun) -> None:
+        self._watcher.opened(run)
+
+    def finished(self, result: JobResult) -> None:
+        self._watcher.finished(result)
+
+    def written(self, folder: Path, night: Night) -> None:
+        self.written_once = True
+        self._watcher.written(folder, night)
+
+
+if __name__ == "__main__":
+    del __file__  # a spawned worker imports the main module again where it has a file, and needs nothing of this one
+    sys.exit(cli.forecast_main(nights=under_prefect, program="python flows/forecast.py"))

@@ -24,8 +24,12 @@ def publish_night(folder: Path, night: Night) -> None:
     create_table_artifact(key=f"{name}-tickers", table=rows_of(night), description=night.run_id)
     if night.status == "skipped":  # nothing was written
         return
-    uri = report.absolute().as_uri()
-    create_link_artifact(key=f"{name}-report", link=uri, link_text=f"report of {night.run_id}", description=night.message)
+    create_link_artifact(
+        key=f"{name}-report",
+        link=report.absolute().as_uri(),
+        link_text=f"report of {night.run_id}",
+        description=night.message,
+    )
 
 
 def alert(folder: Path, night: Night) -> None:
@@ -73,7 +77,7 @@ def rows_of(night: Night) -> list[dict[str, Any]]:
 
 
 def _next_band(night: Night, ticker: TickerNight) -> Iterator[tuple[str, float | None]]:
-    names = {"low": "q0.1", "median": "q0.5", "high": "q0.9"}
+    names = {"low": "q0.100", "median": "q0.500", "high": "q0.900"}
     today = night.today
     if len(today):
         recommended = night.spec.experiment.verdict.recommended

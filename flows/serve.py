@@ -41,8 +41,7 @@ def chosen(nightlies: Sequence[Path]) -> tuple[Deployed, ...]:
     names = [spec.name for spec in specs]
     if len(set(names)) < len(names):
         raise ConfigError(f"two nightlies have one name ({', '.join(names)}); each has its own record: rename one")
-    tickers = dict.fromkeys(ticker for spec in specs for ticker in spec.experiment.universe.tickers)
-    return (*map(of_nightly, specs), *about_them(tickers))
+    return (*map(of_nightly, specs), *about_them(*specs))
 
 
 @contextmanager

@@ -17,8 +17,10 @@ from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed
 
 from s2squant.night_records import Night
+from s2squant.nightly_specs import Nightly, Retention
 from s2squant.prices.refresh import Update
 from s2squant.records import Study
+from s2squant.retention import Upkeep, maintain
 from s2squant.screen import dropped, summary
 from s2squant.study import JobResult
 
@@ -51,6 +53,12 @@ def finish(work: Callable[[], Study]) -> Study:
 def conclude(work: Callable[[], Night]) -> Night:
     """Gate, issue, score, recalibrate and report of a night."""
     return work()
+
+
+@task(task_run_name="upkeep-{spec.name}", cache_policy=NO_CACHE, persist_result=False)
+def keep_up(spec: Nightly, retention: Retention, dry_run: bool) -> Upkeep:
+    """What was kept too long goes."""
+    return maintain(spec, retention, dry_run=dry_run)
 
 
 def publish(folder: Path, study: Study) -> None:

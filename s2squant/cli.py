@@ -23,6 +23,8 @@ from s2squant import __version__
 from s2squant.commands.audit import audit
 from s2squant.commands.fetch import fetch
 from s2squant.commands.forecast import NightRunner, forecast
+from s2squant.commands.ledger import app as ledger
+from s2squant.commands.maintain import maintain
 from s2squant.commands.prices import app as prices
 from s2squant.commands.replay import replay
 from s2squant.commands.report import report
@@ -174,7 +176,9 @@ app.command()(forecast)
 app.command()(replay)
 app.command()(up)
 app.command()(status)
+app.command()(maintain)
 app.add_typer(prices, name="prices")
+app.add_typer(ledger, name="ledger")
 
 
 def _interrupted(folder: Path | None) -> int:

@@ -6,7 +6,6 @@ import logging
 import os
 import signal
 import threading
-from concurrent.futures import CancelledError
 from contextlib import suppress
 from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING, Any, Generic
@@ -48,7 +47,7 @@ class DaskPool(Generic[I, J]):
 
         self._errand = errand
         self._closed = False
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
         self._under_way: set[Any] = set()
         self._cluster: LocalCluster | None = None
         address = os.environ.get(ADDRESS, "")
@@ -83,24 +82,22 @@ class DaskPool(Generic[I, J]):
             reason: str = future.result()
         except KilledWorker:
             return LOST
-        except (CancelledError, OSError) as error:
+        except Exception as error:  # Dask's own, and whatever its end leaves behind
             return ENDED if self._closed else f"the Dask cluster was lost: {reason_of(error)}"
         finally:
             with self._lock:
                 self._under_way.discard(future)
+                self._lock.notify_all()
         return reason
 
     def close(self, *, cancel: bool = False) -> None:
         """End the workers, after the jobs under way or at once; no job is carried out any more."""
         with self._lock:
             closed, self._closed = self._closed, True
-            under_way = list(self._under_way)
-        if closed:
-            return
-        if not cancel and under_way:
-            from distributed import wait
-
-            wait(under_way)
+            if closed:
+                return
+            if not cancel:
+                self._lock.wait_for(lambda: not self._under_way)
         self._client.close(timeout=5)
         if self._cluster is not None:
             for nanny in self._cluster.workers.values():  # seconds faster than asking them to go
@@ -118,7 +115,7 @@ def _counted(errand: Errand[I, J], job: J, ticket: str) -> str:
 def _start(workers: int, security: Any) -> LocalCluster:
     from distributed import LocalCluster
 
-    return LocalCluster(  # type: ignore[no-untyped-call]
+    return LocalCluster(
         n_workers=workers,
         threads_per_worker=1,
         processes=True,

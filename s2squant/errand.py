@@ -66,7 +66,7 @@ def carry_out(errand: Errand[I, J], job: J) -> str:
 
 
 def attempt(perform: Callable[[I, J], None], inputs: I, job: J) -> str:
-    """Carry out a job in this process; a ticker's failure is a result: it is named in the report and the run goes on."""
+    """Carry out a job in this process; a failure is a result: it is named in the report, and the run goes on."""
     try:
         perform(inputs, job)
     except Exception as error:

@@ -10,9 +10,10 @@ record. A forecast that should have been made and was not is a gap, and a row to
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from datetime import date, datetime
+from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from s2squant.errors import one_line
 from s2squant.ledger_database import LEDGER as LEDGER
 from s2squant.ledger_database import PLACE as PLACE
 from s2squant.ledger_database import WAIT_SECONDS as WAIT_SECONDS
-from s2squant.ledger_database import Database, hold, insert
+from s2squant.ledger_database import Database, hold, insert, raw
 from s2squant.ledger_database import ledger_url as ledger_url
 from s2squant.ledger_entries import GapKind as GapKind
 from s2squant.ledger_entries import Issue as Issue
@@ -34,6 +35,8 @@ from s2squant.ledger_entries import RunEntry as RunEntry
 from s2squant.ledger_entries import content_of, forecast_rows, key_of
 from s2squant.ledger_tables import EVENTS, FORECASTS, GAPS, MODELS, OUTCOMES, RUNS
 from s2squant.migrations import upgrade
+
+QUOTED = re.compile(r'"([^"\\]+)"')
 
 
 class Ledger:
@@ -228,11 +231,11 @@ class Ledger:
         Columns: model, unique_id, market, cutoff, ds, step, reissue, issued_at, version, close, factor, prices_sha256,
         prices_at, run_id, mean, y, crps, pit, scored_at, q0.025 .. q0.975. `since` is the first cutoff.
         """
+        wanted = [*FORECASTS.c, *(OUTCOMES.c[name] for name in ("y", "crps", "pit", "scored_at"))]
         query = (
-            select(FORECASTS, *(OUTCOMES.c[name] for name in ("y", "crps", "pit", "scored_at")))
-            .outerjoin(OUTCOMES, OUTCOMES.c.forecast_id == FORECASTS.c.id)
+            select(*(raw(column) for column in wanted))
+            .select_from(FORECASTS.outerjoin(OUTCOMES, OUTCOMES.c.forecast_id == FORECASTS.c.id))
             .where(FORECASTS.c.nightly == nightly)
-            .order_by(FORECASTS.c.model, FORECASTS.c.ticker, FORECASTS.c.cutoff, FORECASTS.c.step, FORECASTS.c.reissue)
         )
         if live:
             query = query.where(FORECASTS.c.reissue == 0)
@@ -242,14 +245,12 @@ class Ledger:
             query = query.where(FORECASTS.c.cutoff >= since)
         if run_id is not None:
             query = query.where(FORECASTS.c.run_id == run_id)
-        table = self._database.table(query).rename(columns={"ticker": "unique_id"})
+        table = self._database.table(query, days=("cutoff", "ds"), moments=("issued_at", "scored_at"))
+        table = table.rename(columns={"ticker": "unique_id"})
         for name in ("y", "crps", "pit"):
             table[name] = table[name].astype(np.float64)
-        for name in ("cutoff", "ds"):
-            table[name] = table[name].to_numpy().astype("datetime64[s]")
-        for name in ("issued_at", "scored_at"):
-            table[name] = pd.to_datetime(table[name], utc=True)
-        return table
+        order = ["model", "unique_id", "cutoff", "step", "reissue"]
+        return table.sort_values(order, kind="stable", ignore_index=True)
 
     def live_cutoffs(self, nightly: str) -> dict[tuple[str, date], str]:
         """(ticker, cutoff) of every live forecast, and the run that issued it."""
@@ -303,8 +304,12 @@ class Ledger:
         """
         if since is None:
             return frozenset(row["version"] for row in self._database.rows(select(MODELS.c.version).distinct()))
-        newest = select(func.max(MODELS.c.id)).group_by(MODELS.c.nightly, MODELS.c.kind, MODELS.c.key)
-        models = select(MODELS.c.version, MODELS.c.parent).where((MODELS.c.session >= since) | MODELS.c.id.in_(newest))
+        order = func.row_number().over(
+            partition_by=(MODELS.c.nightly, MODELS.c.kind, MODELS.c.key),
+            order_by=(MODELS.c.session.desc(), MODELS.c.id.desc()),
+        )
+        ranked = select(MODELS.c.version, MODELS.c.parent, MODELS.c.session, order.label("place")).subquery()
+        models = select(ranked.c.version, ranked.c.parent).where((ranked.c.session >= since) | (ranked.c.place == 1))
         used = select(FORECASTS.c.version).where(FORECASTS.c.cutoff >= since).distinct()
         rows = [*self._database.rows(models), *self._database.rows(used)]
         return frozenset(value for row in rows for value in row.values())
@@ -337,3 +342,8 @@ class Ledger:
         if nightly is not None:
             query = query.where(EVENTS.c.nightly == nightly)
         return pd.DataFrame(self._database.rows(query), columns=EVENTS.c.keys()).drop(columns="id")
+
+    def mentioned(self, since: date) -> frozenset[str]:
+        """Every text in the facts of the runs that began since: versions of prices and models among them."""
+        query = select(RUNS.c.facts).where(RUNS.c.started_at >= datetime.combine(since, time.min, UTC))
+        return frozenset(text for row in self._database.rows(query) for text in QUOTED.findall(row["facts"]))

@@ -32,7 +32,9 @@ class ModelStore:
         """Keep a model; returns its version, the sha256 of its contents."""
         version = version_of(state)
         path = self.path(version)
-        if not path.exists():
+        if path.exists():
+            path.touch()  # upkeep spares what was written lately
+        else:
             save_state(path, state)
         return version
 

@@ -244,4 +244,6 @@ def _ordinal(value: float) -> str:
 
 
 def _short(value: float) -> str:
+    if value > 1e6:
+        return "over a million"
     return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"

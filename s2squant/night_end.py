@@ -147,7 +147,7 @@ def note_events(state: NightState) -> None:
 
 
 def verdict(tickers: Sequence[TickerNight], asked: Sequence[str]) -> tuple[NightStatus, str]:
-    """How a night ended, in a word and a line."""
+    """How a night ended, in a word and a line; tickers not `asked` for had their forecasts from an earlier run."""
     due = [night for night in tickers if night.ticker in asked]
     good = [night for night in due if night.status == "ok"]
     lost = [night for night in due if night.status != "ok"]
@@ -156,6 +156,6 @@ def verdict(tickers: Sequence[TickerNight], asked: Sequence[str]) -> tuple[Night
     message = f"{len(good)} of {len(due)} tickers forecast" + (f"; {named}{more}" if lost else "")
     if not lost:
         return "done", message
-    if good:
+    if good or len(due) < len(tickers):
         return "partial", message
     return ("late" if all(night.status == "late" for night in lost) else "failed"), message

@@ -87,12 +87,14 @@ def agenda(spec: Nightly, tickers: Sequence[str], ledger: Ledger, *, scheduled: 
             reason = f"no run forecast from {session} before its deadline"
             missed += [Missing(ticker, market, session.astype(object), "missed", reason) for ticker in members]
         waiting = [t for t in members if (t, day) not in live and not ((t, day) in lost and now >= until)]
+        if len(waiting) < len(members) and _closed(market, due, scheduled):
+            waiting = []  # whoever is missing was missing on the session's own evening
         markets[market] = MarketNight(
             market=market,
             session=str(due),
             next_session=str(next_sessions(market, due, 1)[0]),
             deadline=until,
-            skipped="" if waiting else _nothing(market, due, scheduled, until),
+            skipped="" if waiting else _nothing(market, due, scheduled),
             missed=tuple(str(session) for session in between),
         )
         if now >= until:
@@ -102,10 +104,18 @@ def agenda(spec: Nightly, tickers: Sequence[str], ledger: Ledger, *, scheduled: 
     return Agenda(tuple(tickers), markets, market_of, tuple(todo), tuple(missed))
 
 
-def _nothing(market: str, due: np.datetime64, scheduled: datetime, until: datetime) -> str:
-    today = np.datetime64(scheduled.astimezone(until.tzinfo or UTC).date(), "D")
-    closed = next_sessions(market, due, 1)[0] > today > due
-    return f"{market}: {f'closed on {today}; ' if closed else ''}everything from {due} is in the ledger already"
+def _nothing(market: str, due: np.datetime64, scheduled: datetime) -> str:
+    closed = f"closed on {_day(scheduled)}; " if _closed(market, due, scheduled) else ""
+    return f"{market}: {closed}everything from {due} is in the ledger already"
+
+
+def _closed(market: str, due: np.datetime64, scheduled: datetime) -> bool:
+    """Whether the scheduled day lies between two sessions: a holiday, or a weekend."""
+    return bool(next_sessions(market, due, 1)[0] > _day(scheduled) > due)
+
+
+def _day(scheduled: datetime) -> np.datetime64:
+    return np.datetime64(scheduled.astimezone(UTC).date(), "D")
 
 
 def _market_of(spec: Nightly, store: PriceStore, ticker: str) -> str:

@@ -111,7 +111,8 @@ class TrackRecord:
     - `hits`: unique_id, cutoff, ds, step, price, median, low, high (80 % interval, in prices on the basis at issue),
       inside, pit; the newest outcomes first
     - `cumulative`: model, cutoff, difference (reference CRPS - model CRPS, mean over steps and tickers), cumulative
-    - `by_ticker`: unique_id, skill, coverage_80, sessions (last `window` sessions), issued, due, share
+    - `by_ticker`: unique_id, skill, coverage_80 (NaN before 10 sessions), sessions (of the last `window`), issued, due,
+      share
     - `revisions`: unique_id ("all" pooled), revisions, size (root mean square, % log return), autocorrelation, low,
       high (of the pool)
     - `schedule`: cutoff, issued, due, share, kinds (of gaps, in words); one row a cutoff date
@@ -137,7 +138,7 @@ class TrackRecord:
     """The record in one sentence; says so when there is too little of it."""
     word: Literal["better", "no evidence", "worse"]
     coverage_now: float
-    """Share inside the 80 % interval, last `window` sessions; NaN without any."""
+    """Share inside the 80 % interval, last `window` sessions; NaN before 10 are scored."""
     band: Band | None = None
     live_mean: float = float("nan")
     """Live mean gain per complete cutoff, comparable with the band."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from math import exp
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -101,14 +102,10 @@ def tonight(night: Night) -> Table:
     table.add_column("from", no_wrap=True)
     for name in ("close", "step", "5 %", "median", "95 %"):
         table.add_column(name, justify="right", no_wrap=True)
-    import numpy as np
-
     rows = night.today[night.today["model"] == night.track.model]
     last = rows["step"].max() if len(rows) else 0
-    for row in rows[rows["step"].isin([1, last])].itertuples():
-        named = row._asdict()
-        at = dict(zip(rows.columns, list(named.values())[1:], strict=True))
-        prices = [at["close"] * float(np.exp(at[level])) for level in ("q0.050", "q0.500", "q0.950")]
+    for at in rows[rows["step"].isin([1, last])].to_dict("records"):
+        prices = [at["close"] * exp(at[level]) for level in ("q0.050", "q0.500", "q0.950")]
         day = str(at["cutoff"])[:10]
         table.add_row(at["unique_id"], day, f"{at['close']:,.4g}", str(at["step"]), *(f"{p:,.4g}" for p in prices))
     return table

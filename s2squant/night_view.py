@@ -15,6 +15,7 @@ import pandas as pd
 from s2squant.archive import load_study
 from s2squant.conformal import SUFFIX
 from s2squant.ledger import Ledger
+from s2squant.live_outcomes import complete_cutoffs, outcomes_of
 from s2squant.manifest import provenance
 from s2squant.monitor import watch
 from s2squant.night_end import IssuedNight, Made
@@ -148,8 +149,10 @@ def _band(spec: Nightly, record: pd.DataFrame) -> Band | None:
         return None
     verdict = spec.experiment.verdict
     study = load_study(Path(spec.backtest), models=(), without=("forecasts",))
-    scored = record[(record["model"] == verdict.recommended) & record["y"].notna()]
-    return band_of(study, int(scored["cutoff"].nunique()), verdict.recommended, verdict.reference)
+    complete = complete_cutoffs(
+        outcomes_of(record, verdict.recommended, verdict.reference), spec.experiment.walk.horizon
+    )
+    return band_of(study, complete, verdict.recommended, verdict.reference)
 
 
 def _plain(value: Any) -> Any:

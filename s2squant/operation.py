@@ -23,7 +23,8 @@ from s2squant.prices.sessions import due_session
 SESSIONS = 30
 """How far back gaps are counted."""
 HUNG = timedelta(hours=6)
-SHOWN_RUNS = 10
+SHOWN_RUNS = 50
+BROKEN = ("Failed", "Crashed", "TimedOut")
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,14 @@ def standing(now: datetime) -> Standing:
         if named:
             troubles.append(says)
     troubles += [f"{d.name} is paused" for d in deployments if d.paused]
+    newest: dict[str, FlowRun] = {}
+    for run in runs:
+        newest.setdefault(run.deployment, run)
+    troubles += [
+        f"{name}: the last run is {run.state}: {run.message}"
+        for name, run in newest.items()
+        if name and run.state in BROKEN
+    ]
     troubles += [
         f"{d.name} has no next run" for d in deployments if d.schedules and not d.paused and d.next_run is None
     ]

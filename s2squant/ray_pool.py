@@ -30,6 +30,8 @@ CALM = {
 """Ray reads these from the environment when it is imported, and hands them on to its processes."""
 ALONE = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 """Unless it is 0, Ray takes the machine's address on its network in place of 127.0.0.1, and listens everywhere."""
+GRACE = 10
+"""Seconds for cancelled jobs to end."""
 STORE = 80 * 2**20
 """Bytes of shared memory for objects, about the least that Ray takes: only names travel."""
 
@@ -43,7 +45,7 @@ class RayPool(Generic[I, J]):
     def __init__(self, errand: Errand[I, J], workers: int) -> None:
         self._errand = errand
         self._closed = False
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
         self._under_way: set[Any] = set()
         self._folder: TemporaryDirectory[str] | None = None
         address = os.environ.get(ADDRESS, "")
@@ -70,11 +72,12 @@ class RayPool(Generic[I, J]):
             reason: str = ray.get(future)
         except ray.exceptions.WorkerCrashedError:
             return ENDED if self._closed else KILLED
-        except (ray.exceptions.RayError, OSError, ValueError, ConnectionError) as error:
+        except Exception as error:  # Ray's own, and whatever its end leaves behind
             return ENDED if self._closed else f"the Ray cluster was lost: {reason_of(error)}"
         finally:
             with self._lock:
                 self._under_way.discard(future)
+                self._lock.notify_all()
         return reason
 
     def close(self, *, cancel: bool = False) -> None:
@@ -89,8 +92,8 @@ class RayPool(Generic[I, J]):
         if cancel:
             for future in under_way:
                 ray.cancel(future, force=True)
-        elif under_way:
-            ray.wait(under_way, num_returns=len(under_way))
+        with self._lock:  # whoever waits for a job must have its answer before Ray is gone
+            self._lock.wait_for(lambda: not self._under_way, GRACE if cancel else None)
         with _undisturbed():
             ray.shutdown()
         if self._folder is not None:

@@ -66,7 +66,7 @@ def track(
     rolling = rolling_coverage(scored, spec.window, alike)
     cumulative = _cumulative(live, [m for m in (model, recommended, "anchor") if m in have], reference, schedule)
     head = _headline(skill, model)
-    now = rolling[rolling["interval"] == 80]["coverage"].iloc[-1] if len(rolling) else _recent(scored, spec.window)
+    now = rolling[rolling["interval"] == 80]["coverage"].iloc[-1] if len(rolling) else np.nan
     mean = float(cumulative.loc[cumulative["model"] == model, "difference"].mean()) if len(cumulative) else np.nan
     revised, moved = revisions(own)
     inside = None if band is None or band.reason or not np.isfinite(mean) else bool(band.low <= mean <= band.high)
@@ -157,11 +157,6 @@ def _schedule(own: pd.DataFrame, gaps: pd.DataFrame) -> pd.DataFrame:
             "kinds": [kinds.get(d, "") for d in dates],
         }
     )
-
-
-def _recent(s: Outcomes, window: int) -> float:
-    recent = s.session_U >= len(s.sessions) - window
-    return float(s.inside(80)[recent].mean()) if recent.any() else np.nan
 
 
 def _skill(live: pd.DataFrame, model: str, reference: str) -> list[dict[str, Any]]:
@@ -269,6 +264,7 @@ def _by_ticker(s: Outcomes, own: pd.DataFrame, gaps: pd.DataFrame, window: int) 
         {"skill": relative_skill(loss, base), "coverage_80": covered, "sessions": days.to_numpy(int)},
         index=list(s.tickers),
     )
+    figures.loc[figures["sessions"] < FEW, ["skill", "coverage_80"]] = np.nan
     names = sorted({*issued.index, *missing.index})
     table = figures.reindex(names)
     table["sessions"] = table["sessions"].fillna(0).astype(int)
@@ -323,7 +319,7 @@ def _sentence(
     return text + (
         f"CRPS skill of {label(model.removesuffix(SUFFIX))} against {label(reference)} {which}: "
         f"{100 * head['effect']:+.2f} % [{100 * head['low']:+.2f}, {100 * head['high']:+.2f}] "
-        f"({head['n']} cutoffs, n_eff {head['n_eff']:.0f}): {word}."
+        f"({head['n']} cutoffs, effectively {head['n_eff']:.0f}): {word}."
     )
 
 

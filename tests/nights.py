@@ -217,7 +217,7 @@ def make_runs(days: np.ndarray, missed: str, late: str) -> pd.DataFrame:
 def make_events(days: np.ndarray, names: list[str]) -> pd.DataFrame:
     """A retraining, a late run and a vendor revision."""
     rows = [
-        (days[-40], "retrained", "", "20 sessions since the last full fit"),
+        (days[-min(40, len(days))], "retrained", "", "20 sessions since the last full fit"),
         (days[-LATE], "late", "", "started after the next open"),
         (days[-9], "revised", names[0], "the vendor changed 2 bars of 2026-11-02 and 2026-11-03 after issue"),
     ]

@@ -23,8 +23,8 @@ JUDGING |= {"multiplicity", "further_tests", "paths", "assessment", "monitor", "
 JUDGING |= {"revisions", "live_outcomes", "live_calibration"}
 RIM = {"store", "ledger", "plan", "work", "pool", "manifest", "archive", "changes", "study", "screen"}
 RIM |= {"cli", "commands", "experiments", "trials", "trading", "audit", "leaks", "plugins", "options"}
-RIM |= {"ledger_tables", "migrations", "nightly", "night_work", "night_plan", "night_state", "night_end", "night_view", "model_store", "replay", "retention"}
-RIM |= {"night_issue", "night_scoring"}
+RIM |= {"ledger_tables", "migrations", "nightly", "night_work", "night_plan", "night_state", "night_end", "night_view"}
+RIM |= {"night_issue", "night_scoring", "night_screen", "model_store", "replay", "retention"}
 RIM |= {"ledger_database", "ledger_entries", "operation", "prefect_api", "nightly_file"}
 RIM |= {"errand", "handover", "engines", "dask_pool", "ray_pool"}
 TRADING = {"strategy", "performance", "overfitting"}
@@ -67,6 +67,8 @@ TOUCH_FILES |= {"prefect_api", "nightly_file", "retention", "migrations", "ledge
 HANDLE_PATHS = {"study": {"pathlib", "os"}, "screen": {"pathlib"}, "pool": {"os"}, "archive": {"pathlib"}}
 HANDLE_PATHS |= {"trading": {"pathlib"}, "experiments": {"pathlib", "os"}, "operation": {"pathlib"}}
 HANDLE_PATHS |= {"errand": {"pathlib"}, "handover": {"pathlib"}, "dask_pool": {"os"}, "ray_pool": {"os", "tempfile"}}
+HANDLE_PATHS |= {"nightly": {"pathlib", "os"}, "replay": {"pathlib"}, "night_screen": {"pathlib"}}
+HANDLE_PATHS |= dict.fromkeys(("night_plan", "night_work", "night_view"), {"pathlib"})
 """They hand paths on, count cores and watch processes, but open nothing."""
 IMPORT_LATE = {"s2squant.cli", "s2squant.prices"}
 

@@ -27,7 +27,7 @@ from s2squant.ray_pool import RayPool
 from s2squant.study import backtest, open_run
 
 from .errands import Chore, errand, perform
-from .runs import BASELINES, COMMAND, TINY, environment, every_day, options, stock_days, write_prices
+from .runs import COMMAND, TINY, environment, every_day, options, stock_days, write_prices
 
 RAY = pytest.param("ray", marks=pytest.mark.slow)
 MODELS = {"models": ["historical_simulation", "random_walk", "anchor", "seq2seq_per_ticker", "seq2seq_pooled", "blend"]}
@@ -81,7 +81,7 @@ def all_gone(found, seconds=30):
 @pytest.mark.slow  # test_resume.py holds the local workers to the same, with a run's own jobs
 @pytest.mark.parametrize("pool", ["local", "dask", "ray"], indirect=True)
 def test_a_killed_worker_loses_one_attempt_of_one_job(pool, tmp_path, capfd):
-    """Killed once: tried again. Killed each time: that job alone fails. One thread each, inputs loaded once a process."""
+    """Killed once: tried again. Each time: that job alone fails. One thread each, inputs loaded once a process."""
     chores = [Chore("once", kills=1), Chore("always", kills=9), Chore("bad", error="no\nsuch"), Chore("fine")]
     with ThreadPoolExecutor(2) as threads:
         reasons = dict(zip((c.name for c in chores), threads.map(pool.perform, chores), strict=True))
@@ -105,7 +105,7 @@ def test_nothing_listens_or_speaks_beyond_loopback_and_all_ends_at_once(pool, tm
     assert pool.perform(Chore("once", kills=1)) == ""
     assert len(attempts(tmp_path, "once")) == 2
     results = []
-    thread = threading.Thread(target=lambda: results.append(pool.perform(Chore("long", seconds=120))))
+    thread = threading.Thread(daemon=True, target=lambda: results.append(pool.perform(Chore("long", seconds=120))))
     thread.start()
     deadline = time.monotonic() + 60
     while not (tmp_path / "long").exists():
@@ -151,7 +151,7 @@ def test_workers_end_with_a_killed_run(engine, tmp_path):
     run.kill()
     run.communicate()
     assert len(workers) >= 2
-    assert all_gone(workers)
+    assert all_gone(workers, {"dask": 30, "ray": 150}[engine])  # Ray's agents look a minute for their server
 
 
 # --- one's own cluster -----------------------------------------------------------------------------------------------
@@ -252,7 +252,7 @@ def test_a_worker_refuses_inputs_that_are_not_the_run_s(planned, tmp_path, monke
         return carry_out(type(found)(**(found.__dict__ | changes)), job)
 
     unseen = reason(folder=tmp_path / "elsewhere")
-    assert unseen.endswith("a worker finds no work/inputs.json; all workers need the run's folder on storage they share")
+    assert unseen.endswith("finds no work/inputs.json; all workers need the run's folder on storage they share")
     assert "not the inputs of this run" in reason(version="another")
     with monkeypatch.context() as patch:
         patch.setattr(handover, "versions", lambda: {"torch": "0.1"})
@@ -285,16 +285,16 @@ def carried_out(wanted, out, **how):
         return parts(out)
 
 
-def test_two_workers_of_dask_leave_the_bytes_of_a_plain_loop(prices, tmp_path):
+def test_a_worker_of_dask_leaves_the_bytes_of_a_plain_loop(prices, tmp_path):
     wanted = experiment(prices)
     alone = carried_out(wanted, tmp_path / "alone", workers=0)
     assert len(alone) == 2 * 6 + 2 * (1 + 1 + 3)
-    assert carried_out(wanted, tmp_path / "dask", workers=2, engine="dask") == alone
+    assert carried_out(wanted, tmp_path / "dask", workers=1, engine="dask") == alone
 
 
 @pytest.mark.slow
 def test_forecasts_are_bit_identical_under_every_engine_and_number_of_workers(prices, tmp_path):
-    wanted = experiment(prices, forecasters=TINY["forecasters"] | {"models": [*BASELINES, *MODELS["models"][2:]]})
+    wanted = experiment(prices, forecasters=TINY["forecasters"] | {"models": [*MODELS["models"], "garch_t"]})
     written = {}
     for engine, workers in (("local", 0), ("local", 1), ("local", 2), ("dask", 1), ("dask", 2), ("ray", 1), ("ray", 2)):
         out = tmp_path / f"{engine}{workers}"

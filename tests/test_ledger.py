@@ -20,6 +20,7 @@ from s2squant import ledger_database
 from s2squant.errors import ConfigError, LedgerError
 from s2squant.ledger import Ledger, RunEntry, ledger_url
 from s2squant.ledger_database import make_sqlite_url
+from s2squant.ledger_tables import META
 from s2squant.records import QUANTILE_COLUMNS
 from tests.ledgers import AT, CUTOFF, NIGHTLY, a_run, an_issue, an_outcome
 from tests.postgres import GUARDED, PASSWORD
@@ -39,7 +40,7 @@ ODD = [
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def ledger(request, tmp_path, templates):
-    """A ledger with one run; a copy of one that was migrated, as that takes a while."""
+    """A ledger with one run, of a database that was migrated before, as that takes a while."""
     if request.param == "sqlite":
         path = tmp_path / "ledger.sqlite"
         if not (template := templates / "ledger.sqlite").exists():
@@ -47,8 +48,7 @@ def ledger(request, tmp_path, templates):
         shutil.copy(template, path)
         url = make_sqlite_url(path)
     else:
-        server = request.getfixturevalue("postgres_server")
-        url = server.url(prepare=Ledger)
+        url = request.getfixturevalue("postgres_server").emptied(Ledger, META.tables)
     opened = Ledger(url)
     opened.start_run(a_run())
     return opened

@@ -16,6 +16,8 @@ from rich.table import Table
 if TYPE_CHECKING:  # the ledger brings SQLAlchemy and pandas, which a help text can do without
     from s2squant.operation import Standing
 
+RUNS, WIDTH = 10, 90
+"""Rows of the last runs, and characters of a message."""
 TROUBLED = 3
 """Exit status where something is stale, missing or failed."""
 
@@ -45,7 +47,7 @@ def _show(found: Standing) -> None:
         rows = [(d.name, _moment(d.next_run) or ("paused" if d.paused else "on demand")) for d in found.deployments]
         console.print(_table(("deployment", "next run"), rows))
     if found.runs:
-        shown = [(run.name, run.state, _moment(run.started), run.message) for run in found.runs]
+        shown = [(run.name, run.state, _moment(run.started), _short(run.message)) for run in found.runs[:RUNS]]
         console.print(_table(("last runs", "state", "started", "message"), shown))
     for market in found.markets:
         behind = ", ".join(f"{ticker} ({day or 'none'})" for ticker, day in list(market.behind.items())[:10])
@@ -65,18 +67,25 @@ def _show(found: Standing) -> None:
         if run.folder:
             console.print(f"  report: {run.folder}/index.html")
     for trouble in found.troubles:
-        console.print(f"TROUBLE {trouble}")
+        console.print(f"TROUBLE {_short(trouble)}")
     if not found.troubles:
         console.print("all is well")
 
 
 def _table(names: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True, padding=(0, 1))
-    for name in names:
-        table.add_column(name, no_wrap=name != "message")
+    for number, name in enumerate(names):
+        needed = max(len(row[number]) for row in rows)
+        table.add_column(name, no_wrap=True, min_width=None if name == "message" else needed)
     for row in rows:
         table.add_row(*row)
     return table
+
+
+def _short(text: str) -> str:
+    """One line of a message."""
+    line = " ".join(text.split())
+    return line if len(line) <= WIDTH else line[: WIDTH - 3] + "..."
 
 
 def _moment(moment: datetime | None) -> str:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 
-from s2squant.prices.calendars import find_exchange
+from s2squant.prices.calendars import FRANKFURT, PUBLISHED, find_exchange
 
 AFTER_CLOSE = timedelta(minutes=90)
 """From the regular close to the nightly: the bar is final half an hour after the close, and Yahoo is often late."""
+
+ANY_DAY = date(2000, 1, 1)
 
 
 @dataclass(frozen=True)
@@ -22,16 +24,18 @@ class Schedule:
 def after_close(calendar: str, wait: timedelta = AFTER_CLOSE) -> Schedule:
     """The schedule that runs `wait` after each regular session of a calendar; holidays and half days are not in it.
 
-    Calendars that are kept here (24/7, 24/5, ECB) and codes nobody knows end their day at midnight UTC.
+    24/7, 24/5 and codes nobody knows end their day at midnight UTC; ECB when the rates are published.
     """
     exchange = find_exchange(calendar)
-    if exchange is None:
-        mask, zone, close = "1111111" if calendar == "24/7" else "1111100", "UTC", time(0)
-        at = datetime.combine(date(2000, 1, 2), close) + wait
-    else:
+    ends_next_day = False
+    if exchange is not None:
         mask, zone, close = str(exchange.weekmask), str(exchange.tz), exchange.close_times[-1][1]
-        at = datetime.combine(date(2000, 1, 1), close) + wait
-    later = (at.date() - date(2000, 1, 1)).days
+    elif calendar == "ECB":
+        mask, zone, close = "1111100", str(FRANKFURT), PUBLISHED
+    else:
+        mask, zone, close, ends_next_day = "1111111" if calendar == "24/7" else "1111100", "UTC", time(0), True
+    at = datetime.combine(ANY_DAY, close) + wait
+    later = (at.date() - ANY_DAY).days + ends_next_day
     days = sorted({(day + later) % 7 + 1 for day, open_ in enumerate(mask) if open_ == "1"})  # cron: Monday is 1
     return Schedule(f"{at.minute} {at.hour} * * {_days(days)}", zone)
 

@@ -5,8 +5,8 @@ manifest.json     the ticker, its source, and every version: fetched-at, sha256,
 bars.N.parquet    all rows of all versions up to N: a row stood from version `since` until `until` (0: it stands)
 lock              held by the process that writes
 
-The manifest is written last and names its parquet file, so a killed writer leaves the version before. Rows are never
-taken out: a changed row is closed (`until`) and its successor added, so every earlier version can be read again.
+The manifest is written last and names its parquet file, so a killed writer leaves the version before. A changed row is
+closed (`until`) and its successor added, so every earlier version can be read again until it is dropped on purpose.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from __future__ import annotations
 import fcntl
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
@@ -24,12 +24,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from s2squant.atomic import safe_name, write_atomic
 from s2squant.errors import BadPricesError, PriceError, SourceError
-from s2squant.prices.bars import COLUMNS, GIVEN, About, Bars, columns_of, day_of
+from s2squant.prices.bars import GIVEN, About, Bars, columns_of, day_of
 from s2squant.prices.revisions import Change
+from s2squant.prices.rows import Rows, first_rows, next_rows
 
 FORMAT = 1
 INTERVAL = re.compile(r"[1-9][0-9]{0,2}[mhd]")
@@ -49,23 +49,6 @@ class Version:
     last: str
     added: int
     changes: tuple[Change, ...]
-
-
-@dataclass(frozen=True)
-class Rows:
-    """All rows of all versions: each stood from version `since` until `until`, or stands where that is 0."""
-
-    at: NDArray[Any]
-    columns: dict[str, NDArray[Any]]
-    since: NDArray[Any]
-    until: NDArray[Any]
-
-    def as_of(self, version: int) -> Bars:
-        """The bars of a version."""
-        stood = (self.since <= version) & ((self.until == 0) | (self.until > version))
-        if stood.all():
-            return Bars(self.at, self.columns)
-        return Bars(self.at[stood], {name: values[stood] for name, values in self.columns.items()})
 
 
 @dataclass(frozen=True)
@@ -157,12 +140,12 @@ class PriceStore:
         ticker, interval = about.ticker, about.interval
         manifest = self._manifest(ticker, interval)
         entries = [] if manifest is None else manifest["versions"]
-        number = len(entries) + 1
+        number = 1 + (entries[-1]["version"] if entries else 0)
         moment = at.astimezone(UTC)
         if entries:
             before = datetime.fromisoformat(entries[-1]["fetched_at"])
             moment = max(moment, before + _TICK)
-        rows = _first(bars) if after is None else _next(after.rows, after.bars, bars, number)
+        rows = first_rows(bars) if after is None else next_rows(after.rows, after.bars, bars, number)
         version = Version(
             version=number,
             fetched_at=moment.isoformat(timespec="microseconds"),
@@ -176,10 +159,11 @@ class PriceStore:
         name = f"bars.{number}.parquet"
         place = self._place(ticker, interval)
         write_atomic(place / name, lambda path: _write_rows(path, rows))
-        self._write_manifest(about, name, [*entries, asdict(version)], checked_at=version.fetched_at, start=start)
-        for old in place.glob("bars.*.parquet"):
-            if old.name != name:
-                old.unlink(missing_ok=True)
+        dropped = [] if manifest is None else manifest.get("dropped", [])
+        self._write_manifest(
+            about, name, [*entries, asdict(version)], checked_at=version.fetched_at, start=start, dropped=dropped
+        )
+        _unlink_others(place, name)
         return Kept(about, bars, version, version.fetched_at, start, rows)
 
     def checked(self, about: About, *, at: datetime) -> None:
@@ -192,7 +176,42 @@ class PriceStore:
             manifest["versions"],
             checked_at=at.astimezone(UTC).isoformat(timespec="microseconds"),
             start=manifest["start"],
+            dropped=manifest.get("dropped", []),
         )
+
+    def drop(self, ticker: str, numbers: Collection[int], interval: str = "1d") -> int:
+        """Forget versions, and the bars that stood in no other; returns the bytes that this frees.
+
+        The latest version and those not named stay readable; reading as of a moment of a dropped one raises PriceError.
+        The caller holds the lock. Raises PriceError as `read` does; then nothing is dropped.
+        """
+        manifest = self._manifest(ticker, interval)
+        if manifest is None:
+            raise self._absent(ticker, interval)
+        entries = manifest["versions"]
+        assert entries[-1]["version"] not in numbers, "the version that stands is not dropped"
+        stays = [entry for entry in entries if entry["version"] not in numbers]
+        if len(stays) == len(entries):
+            return 0
+        rows = self._rows(ticker, interval, manifest).of_versions([entry["version"] for entry in stays])
+        for entry in (stays[0], stays[-1]):
+            if rows.as_of(entry["version"]).sha256 != entry["sha256"]:
+                raise self._damaged(ticker, interval, f"the bars of version {entry['version']} were changed")
+        place, number = self._place(ticker, interval), stays[-1]["version"]
+        before = _size(place)
+        name = next(n for n in (f"bars.{number}-{i}.parquet" for i in (1, 2)) if n != manifest["file"])
+        write_atomic(place / name, lambda path: _write_rows(path, rows))
+        gone = {entry["fetched_at"] for entry in entries} - {entry["fetched_at"] for entry in stays}
+        self._write_manifest(
+            About(**manifest["about"]),
+            name,
+            stays,
+            checked_at=manifest["checked_at"],
+            start=manifest["start"],
+            dropped=_dropped({*gone, *manifest.get("dropped", [])}, stays),
+        )
+        _unlink_others(place, name)
+        return max(0, before - _size(place))
 
     def _place(self, ticker: str, interval: str) -> Path:
         return self._under(interval) / safe_name(ticker)
@@ -214,7 +233,14 @@ class PriceStore:
         return manifest
 
     def _write_manifest(
-        self, about: About, name: str, entries: list[dict[str, Any]], *, checked_at: str, start: str
+        self,
+        about: About,
+        name: str,
+        entries: list[dict[str, Any]],
+        *,
+        checked_at: str,
+        start: str,
+        dropped: list[str],
     ) -> None:
         manifest = {
             "format": FORMAT,
@@ -223,6 +249,7 @@ class PriceStore:
             "checked_at": checked_at,
             "file": name,
             "versions": entries,
+            "dropped": dropped,
         }
         text = json.dumps(manifest, indent=1) + "\n"
         path = self._place(about.ticker, about.interval) / "manifest.json"
@@ -247,6 +274,11 @@ class PriceStore:
         entry = entries[-1]
         if as_of is not None:
             stood = [e for e in entries if datetime.fromisoformat(e["fetched_at"]) <= as_of]
+            last = stood[-1]["fetched_at"] if stood else ""
+            if any(d > last and datetime.fromisoformat(d) <= as_of for d in manifest.get("dropped", [])):
+                raise PriceError(
+                    ticker, f"its bars as of {as_of.isoformat()} were dropped by `s2squant maintain`; they are gone"
+                )
             if not stood:
                 raise PriceError(
                     ticker,
@@ -282,31 +314,25 @@ def _version(entry: dict[str, Any]) -> Version:
     return Version(**{**entry, "changes": tuple(Change(**change) for change in entry["changes"])})
 
 
-def _first(bars: Bars) -> Rows:
-    count = len(bars)
-    return Rows(bars.at, dict(bars.columns), np.ones(count, np.int32), np.zeros(count, np.int32))
+def _dropped(fetched_at: Collection[str], stays: Sequence[dict[str, Any]]) -> list[str]:
+    """Where, after each version that stays, the dropped ones begin; the times are text of one form and zone."""
+    marks, found = {entry["fetched_at"] for entry in stays}, []
+    before_dropped = False
+    for moment in sorted({*fetched_at, *marks}):
+        if moment not in marks and not before_dropped:
+            found.append(moment)
+        before_dropped = moment not in marks
+    return found
 
 
-def _next(rows: Rows, before: Bars, bars: Bars, number: int) -> Rows:
-    """Close the rows that the new bars replace, add their successors and what is new; `before` are those that stand."""
-    place = np.minimum(np.searchsorted(before.at, bars.at), len(before) - 1)
-    unchanged = before.at[place] == bars.at
-    for name in COLUMNS:
-        old, new = before.columns[name][place], bars.columns[name]
-        unchanged &= (old == new) | (np.isnan(old) & np.isnan(new))
-    stays = np.zeros(len(before), bool)
-    stays[place[unchanged]] = True
-    until = rows.until.copy()
-    until[np.flatnonzero(rows.until == 0)[~stays]] = number
-    fresh = bars.where(~unchanged)
-    at = np.concatenate([rows.at, fresh.at])
-    since = np.concatenate([rows.since, np.full(len(fresh), number, np.int32)])
-    until = np.concatenate([until, np.zeros(len(fresh), np.int32)])
-    columns = {name: np.concatenate([rows.columns[name], fresh.columns[name]]) for name in COLUMNS}
-    if (np.diff(at).astype(np.int64) > 0).all():
-        return Rows(at, columns, since, until)
-    order = np.lexsort((since, at))
-    return Rows(at[order], {name: values[order] for name, values in columns.items()}, since[order], until[order])
+def _size(place: Path) -> int:
+    return sum(path.stat().st_size for path in place.iterdir() if path.is_file())
+
+
+def _unlink_others(place: Path, name: str) -> None:
+    for old in place.glob("bars.*.parquet"):
+        if old.name != name:
+            old.unlink(missing_ok=True)
 
 
 def _text(path: Path, text: str) -> None:

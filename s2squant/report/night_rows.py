@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from s2squant.night_records import Night, TickerNight
-from s2squant.records import LEVELS, QUANTILE_COLUMNS, PriceHistory
+from s2squant.records import LEVELS, QUANTILE_COLUMNS, Floats, PriceHistory
 from s2squant.report.contents import by, rows
 from s2squant.report.formats import THIN, known, number, percent
 
@@ -19,6 +19,8 @@ WIDE, NARROW = 1.5, 0.6
 """Width against its norm that is worth a look."""
 MOVED = 1.0
 """Half-widths of last night's 80 % band that the median of the same date may move unremarked."""
+LONGEST_BREAK = pd.Timedelta(days=14)
+"""Longest time between two sessions."""
 EXTREME = 0.025
 """PIT this close to 0 or 1 is a surprise."""
 
@@ -88,9 +90,10 @@ def tonight(night: Night) -> Tonight:
     raw = night.track.recommended
     have = set(table["model"].unique()) if len(table) else set()
     model = night.track.model if night.track.model in have else raw
+    table = table[_COLUMNS] if len(table) else table
     shown = by(table[table["model"] == model], "unique_id") if len(table) else {}
     under = by(table[table["model"] == raw], "unique_id") if model != raw and len(table) else {}
-    past = by(night.record[night.record["model"] == model], "unique_id") if len(night.record) else {}
+    past = by(_recent(night.record, model, table["cutoff"].min()), "unique_id") if len(table) else {}
     figures = {str(r["unique_id"]): r for r in rows(night.track.by_ticker)}
     horizon = int(table["step"].max()) if len(table) else 0
     steps = tuple(s for s in dict.fromkeys((1, 5, horizon)) if 0 < s <= horizon)
@@ -105,10 +108,14 @@ def tonight(night: Night) -> Tonight:
             before[status.ticker] = old["cutoff"].iloc[0]
         drawn[status.ticker] = part if old is None else pd.concat([old, part], ignore_index=True)
         history = night.histories.get(status.ticker)
-        made.append(
-            _row(status, part, under.get(status.ticker), old, history, figures.get(status.ticker, {}), steps)
-        )
+        made.append(_row(status, part, under.get(status.ticker), old, history, figures.get(status.ticker, {}), steps))
     return Tonight(model, raw, tuple(made), steps, before, drawn)
+
+
+def _recent(record: pd.DataFrame, model: str, cutoff: pd.Timestamp) -> pd.DataFrame:
+    """The rows of `model` that may hold last night's forecast."""
+    recent = (record["cutoff"] >= cutoff - LONGEST_BREAK) & (record["cutoff"] < cutoff)
+    return record.loc[recent & (record["model"] == model), _COLUMNS]
 
 
 def _last_night(past: pd.DataFrame | None, cutoff: pd.Timestamp) -> pd.DataFrame | None:
@@ -129,14 +136,18 @@ def _row(
     steps: tuple[int, ...],
 ) -> TonightRow:
     part = part.sort_values("step").set_index("step")
-    raw = under.set_index("step") if under is not None else None
+    raw = under.set_index("step").reindex(part.index) if under is not None else None
     close = float(part["close"].iloc[0])
-    ahead = []
-    for step in steps:
-        at = part.loc[step]
-        low, high = (float(close * np.exp(raw.loc[step, q])) if raw is not None else np.nan for q in _ENDS)
-        prices = [float(close * np.exp(at[q])) for q in ("q0.500", *_ENDS)]
-        ahead.append(Ahead(step, str(at["ds"])[:10], *prices, low, high))
+    columns = ["q0.500", *_ENDS]
+    prices_HQ = close * np.exp(part[columns].to_numpy(float))
+    below_HQ = np.full((len(part), 2), np.nan) if raw is None else close * np.exp(raw[_ENDS].to_numpy(float))
+    days = part["ds"].astype(str).str[:10].to_dict()
+    places = {int(step): k for k, step in enumerate(part.index)}
+    ahead = tuple(
+        Ahead(step, days[step], *map(float, prices_HQ[places[step]]), *map(float, below_HQ[places[step]]))
+        for step in steps
+        if step in places
+    )
     last = part.iloc[-1][list(QUANTILE_COLUMNS)].to_numpy(float)
     change, moved, pit = _since(part, old)
     width = _width(part, history)
@@ -150,8 +161,8 @@ def _row(
         ticker=status.ticker,
         market=status.market,
         close=close,
-        ahead=tuple(ahead),
-        p_up=float(1.0 - np.interp(0.0, last, LEVELS)),
+        ahead=ahead,
+        p_up=_rises(last),
         width=width,
         change=change,
         moved=moved,
@@ -163,7 +174,14 @@ def _row(
     )
 
 
-_ENDS = ("q0.050", "q0.950")
+_ENDS = ["q0.050", "q0.950"]
+_COLUMNS = ["model", "unique_id", "cutoff", "ds", "step", "close", "y", "pit", *QUANTILE_COLUMNS]
+
+
+def _rises(quantiles: Floats) -> float:
+    """Probability above zero; half of what lies on zero itself, where recalibration has drawn quantiles together."""
+    below, above = np.interp(0.0, quantiles, LEVELS), np.interp(0.0, -quantiles[::-1], LEVELS)
+    return float(0.5 * (1.0 - below + above))
 
 
 def _since(part: pd.DataFrame, old: pd.DataFrame | None) -> tuple[float, float, float]:

@@ -1,0 +1,158 @@
+"""Engines side by side on random walks: python benchmarks/engines.py --tickers 10 100 --workers 1 2
+
+Each cell is one backtest in a process of its own, as a user runs it without Prefect, a small net a ticker and its
+baselines over a short walk. Wall and CPU seconds are of the run and all it started, from the first import to the
+manifest; memory is the largest sum over all its processes (proportional set size, so that shared pages count once).
+The cells of one size run one after the other, so that their ratios are of one machine in one state. Linux only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import psutil
+
+from s2squant.config import Engine
+from s2squant.prices.calendars import exchange_sessions
+
+ROOT = Path(__file__).parents[1]
+BARS = 480
+LIGHT: dict[str, object] = {
+    "walk.horizon": 5,
+    "walk.cutoffs": 4,
+    "walk.every": 20,
+    "walk.refit_every": 80,
+    "walk.min_train": 300,
+    "forecasters.models": ["historical_simulation", "random_walk", "anchor", "seq2seq_per_ticker"],
+    "forecasters.historical_simulation.paths": 128,
+    "forecasters.anchor.steps": 5,
+    "forecasters.anchor.warmup": 60,
+    "forecasters.seq2seq.encoder.hidden": 8,
+    "forecasters.seq2seq.decoder.width": 8,
+    "forecasters.seq2seq.training.chunk": 60,
+    "forecasters.seq2seq.training.warm": 20,
+    "forecasters.seq2seq.training.positions": 4,
+    "forecasters.seq2seq.per_ticker.steps": 40,
+    "forecasters.seq2seq.per_ticker.batch": 8,
+    "verdict.recommended": "seq2seq_per_ticker",
+}
+"""A small walk: what an engine costs shows the better, the less a ticker takes."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run, measured from outside."""
+
+    engine: Engine
+    workers: int
+    tickers: int
+    wall: float
+    cpu: float
+    peak: float
+    """GB"""
+    jobs: float
+    """Wall seconds of the stages alone: without the start, the scores and the report."""
+
+
+def write_walks(folder: Path, count: int) -> None:
+    """Parquet files of random walks of about 1 % a day on the sessions of New York."""
+    known = exchange_sessions("XNYS")
+    days = known[known >= np.datetime64("2015-01-01")][:BARS]
+    for number in range(count):
+        rng = np.random.default_rng(number)
+        close = 100 * np.exp(np.cumsum(0.01 * rng.standard_t(5, len(days))))
+        pd.DataFrame({"Date": days, "Close": close}).to_parquet(folder / f"T{number:05d}.parquet", index=False)
+
+
+def carry_out(source: str, out: Path, engine: Engine, workers: int) -> None:
+    """In the measured process: the backtest, and what it used, as one line of JSON."""
+    from s2squant.options import build_experiment
+    from s2squant.study import open_run
+
+    settings = [f"{key}={json.dumps(value)}" for key, value in LIGHT.items()]
+    wanted = build_experiment(None, [f"universe.source={source}", *settings])
+    with open_run(wanted, out, workers=workers, engine=engine, trial=False) as run:
+        began = time.perf_counter()
+        failed = [r for stage in run.stages for r in run.execute_all(stage) if r.status != "done"]
+        jobs = time.perf_counter() - began
+        study = run.finish()
+    print(json.dumps({"jobs": jobs, "failed": len(failed), "status": study.status}))
+
+
+def measured(source: str, out: Path, engine: Engine, workers: int, tickers: int) -> Cell:
+    """Start a run and watch it and all its processes until it ends; raises RuntimeError when it does not end well."""
+    argv = [sys.executable, __file__, "--carry-out", source, str(out), engine, str(workers)]
+    began, peak = time.perf_counter(), 0.0
+    used: dict[int, float] = {}
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}) as run:
+        top = psutil.Process(run.pid)
+        while run.poll() is None:
+            held = 0
+            try:
+                processes = [top, *top.children(recursive=True)]
+            except psutil.NoSuchProcess:
+                break
+            for process in processes:
+                try:
+                    clock = process.cpu_times()
+                    used[process.pid] = clock.user + clock.system
+                    held += process.memory_full_info().pss
+                except (psutil.Error, OSError):
+                    continue
+            peak = max(peak, held / 1e9)
+            time.sleep(0.2)
+        wall = time.perf_counter() - began
+        said = run.stdout.read() if run.stdout else ""
+    if run.returncode or json.loads(said)["status"] != "done":
+        raise RuntimeError(f"{engine}, {workers} workers, {tickers} tickers: exit status {run.returncode}; {said}")
+    return Cell(engine, workers, tickers, wall, sum(used.values()), peak, json.loads(said)["jobs"])
+
+
+def row(cell: Cell, base: Cell) -> str:
+    """A line of the table; ratios to one local worker of the same size."""
+    figures = f"{cell.wall:.0f} | {cell.jobs:.0f} | {cell.cpu:.0f} | {cell.peak:.2f} | {cell.wall / cell.tickers:.2f}"
+    ratios = f"{cell.wall / base.wall:.2f} | {cell.cpu / base.cpu:.2f} | {cell.peak / base.peak:.2f}"
+    return f"| {cell.tickers} | {cell.engine} | {cell.workers} | {figures} | {ratios} |"
+
+
+def main() -> None:
+    """Print the table as markdown."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tickers", type=int, nargs="+", default=[10, 100, 1000])
+    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--engines", nargs="+", default=["local", "dask", "ray"], choices=["local", "dask", "ray"])
+    parser.add_argument("--carry-out", nargs=4, metavar=("SOURCE", "OUT", "ENGINE", "WORKERS"), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.carry_out:
+        source, out, engine, workers = options.carry_out
+        carry_out(source, Path(out), engine, int(workers))
+        return
+    print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} before the first run\n")
+    print("| tickers | engine | workers | wall s | of it jobs | CPU s | peak GB | s/ticker | wall | CPU | memory |")
+    print("|---" * 11 + "|", flush=True)
+    for count in options.tickers:
+        with tempfile.TemporaryDirectory() as folder:
+            prices = Path(folder, "prices")
+            prices.mkdir()
+            write_walks(prices, count)
+            base = None
+            for engine in options.engines:
+                for workers in options.workers:
+                    out = Path(folder, f"{engine}{workers}")
+                    cell = measured(f"parquet:{prices}", out, engine, workers, count)
+                    base = base or cell
+                    print(row(cell, base), flush=True)
+
+
+if __name__ == "__main__":
+    main()

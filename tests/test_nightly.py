@@ -1,0 +1,283 @@
+"""The nightly line on a local Yahoo and a clock that is set: what is issued, kept, missed, scored, and replayed."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from s2squant.errors import CallerError, RunError
+from s2squant.ledger import Ledger
+from s2squant.model_store import ModelStore
+from s2squant.night_records import Night
+from s2squant.nightly import forecast, open_night
+from s2squant.nightly_specs import Nightly
+from s2squant.prices.price_store import PriceStore
+from s2squant.prices.stored import as_history
+from s2squant.records import QUANTILE_COLUMNS
+from s2squant.replay import replay
+from s2squant.scores import quantile_crps
+from tests.local_yahoo import LocalYahoo
+from tests.nightly_sim import HASTY, Clock, at_close, tiny
+
+TICKERS = ("AAA", "BBB", "SPLITC")
+
+
+@dataclass
+class Desk:
+    """A nightly with its folders, its Yahoo and its ledger."""
+
+    root: Path
+    yahoo: LocalYahoo
+    spec: Nightly
+
+    @property
+    def ledger(self) -> Ledger:
+        return Ledger()
+
+    def night(self, day: str, *, hours: float = 1.5, scheduled: datetime | None = None) -> Night:
+        """The night of a day, run so many hours after the close."""
+        self.yahoo.fixed_today = day
+        when = scheduled or at_close(day)
+        return forecast(self.spec, scheduled=when, clock=Clock(at_close(day, hours)), workers=0, fetching=HASTY)
+
+    def live(self) -> pd.DataFrame:
+        return self.ledger.record(self.spec.name)
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
+    with LocalYahoo(today="2025-11-19", years=4) as yahoo:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setenv("S2SQUANT_YAHOO_URL", yahoo.url)
+        monkeypatch.setenv("S2SQUANT_LEDGER", f"sqlite:///{tmp_path / 'ledger.sqlite'}")
+        yield Desk(tmp_path, yahoo, tiny(tmp_path, *TICKERS))
+
+
+def test_a_night_trains_the_next_adapts_and_a_holiday_is_skipped(desk: Desk) -> None:
+    first, second = desk.night("2025-11-25"), desk.night("2025-11-26")
+    assert [n.status for n in (first, second)] == ["done", "done"]
+    assert {t.how for t in first.tickers} == {"trained"}
+    assert {(t.how, t.trained) for t in second.tickers} == {("adapted", "2025-11-25")}
+    holiday = desk.night("2025-11-27")
+    assert holiday.status == "skipped"
+    assert "closed on 2025-11-27" in holiday.message
+    rows = desk.live()
+    models = {*desk.spec.experiment.forecasters.models, "blend+aci"}
+    assert len(rows) == 2 * len(TICKERS) * 5 * len(models)
+    assert set(rows["model"]) == models
+    assert not rows.duplicated(["model", "unique_id", "cutoff", "step"]).any()
+    assert second.scored == len(TICKERS) * len(models)
+    half_day = desk.night("2025-11-28", hours=-1.5)  # closed at 13:00; scheduled for 17:30, but run at 14:30
+    assert half_day.status == "done"
+    runs = [run.status for run in desk.ledger.runs(desk.spec.name)]
+    assert runs == ["done", "skipped", "done", "done"]
+    for night in (first, second, half_day):
+        folder = desk.root / "reports" / "tiny" / night.run_id
+        assert json.loads((folder / "manifest.json").read_text())["status"] == "done"
+        assert "<html" in (folder / "index.html").read_text()
+        assert not (folder / "work").exists()
+    again = desk.night("2025-11-28", hours=3)
+    assert again.status == "skipped"
+    assert len(desk.live()) == len(rows) + len(rows) // 2
+
+
+def test_outcomes_are_scored_on_the_price_basis_at_issue(desk: Desk) -> None:
+    days = ["2025-11-19", "2025-11-20", "2025-11-21"]
+    for day in days[:2]:
+        desk.night(day)
+    issued = desk.live()
+    stock = desk.yahoo.stock("AAA")
+    close_then = float(np.float32(stock.close[stock.days == np.datetime64("2025-11-19")][0]))
+    stock.close = np.where(stock.days == np.datetime64("2025-11-19"), stock.close * 1.02, stock.close)  # a correction
+    stock.splits[np.datetime64("2025-11-21")] = 2.0
+    stock.close = np.where(stock.days >= np.datetime64("2025-11-21"), stock.close / 2, stock.close)
+    stock.dividends[np.datetime64("2025-11-21")] = 0.5
+    assert desk.night(days[2]).status == "done"
+    rows = desk.live()
+    known = rows[(rows["unique_id"] == "AAA") & rows["y"].notna() & (rows["model"] == "blend")]
+    told = {(str(r.cutoff)[:10], r.step): r.y for r in known.itertuples()}
+    at = {str(day): float(np.float32(c)) for day, c in zip(stock.days, stock.close, strict=True) if str(day) in days}
+    one = math.log(at["2025-11-20"] / close_then)
+    assert told["2025-11-19", 1] == pytest.approx(one, abs=1e-6), "scored before the correction, and it stands"
+    last, before = at["2025-11-21"], at["2025-11-20"]
+    factor = (1 - 0.5 * 2 / before) / 2  # of every bar before the split of two for one and the dividend of its day
+    assert told["2025-11-20", 1] == pytest.approx(math.log(last / (before * factor)), abs=1e-6)
+    assert told["2025-11-19", 2] == pytest.approx(math.log(last / (close_then * factor)), abs=1e-6), "as issued"
+    quantiles = known[list(QUANTILE_COLUMNS)].to_numpy(np.float64)
+    assert known["crps"].to_numpy() == pytest.approx(quantile_crps(known["y"].to_numpy(), quantiles))
+    was = issued.set_index(["model", "unique_id", "cutoff", "step"])[list(QUANTILE_COLUMNS)]
+    now = rows.set_index(["model", "unique_id", "cutoff", "step"]).loc[was.index, list(QUANTILE_COLUMNS)]
+    assert (was.to_numpy() == now.to_numpy()).all(), "nothing issued is rewritten"
+    events = desk.ledger.events(desk.spec.name)
+    assert "revised" in set(events.loc[events["ticker"] == "AAA", "kind"])
+
+
+def test_a_late_run_issues_nothing_and_says_so(desk: Desk) -> None:
+    desk.night("2025-11-18")
+    desk.yahoo.fixed_today = "2025-11-20"
+    late = forecast(
+        desk.spec,
+        scheduled=at_close("2025-11-19"),
+        clock=Clock(at_close("2025-11-20", -6)),  # ten in the morning of the next session
+        workers=0,
+        fetching=HASTY,
+    )
+    assert (late.status, late.issued) == ("late", 0)
+    assert set(desk.live()["cutoff"].astype(str).str[:10]) == {"2025-11-18"}
+    gaps = desk.ledger.gaps(desk.spec.name)
+    assert {(g.ticker, str(g.cutoff), g.kind) for g in gaps.itertuples()} == {
+        (t, "2025-11-19", "late") for t in TICKERS
+    }
+    folder = desk.root / "reports" / "tiny" / late.run_id
+    assert "2025-11-19" in (folder / "index.html").read_text()
+    after = desk.night("2025-11-24")
+    assert after.status == "done"
+    kinds = {(str(g.cutoff), g.kind) for g in desk.ledger.gaps(desk.spec.name).itertuples()}
+    assert kinds == {("2025-11-19", "late"), ("2025-11-20", "missed"), ("2025-11-21", "missed")}
+    assert after.scored > 0, "what was issued before is scored in full all the same"
+
+
+def test_a_bad_ticker_is_named_and_the_others_go_on(desk: Desk) -> None:
+    desk.spec = tiny(desk.root, "AAA", "MISSINGX", "BROKENY")
+    night = desk.night("2025-11-19")
+    assert night.status == "partial"
+    assert {t.ticker: t.status for t in night.tickers} == {"AAA": "ok", "MISSINGX": "failed", "BROKENY": "failed"}
+    assert "MISSINGX" in night.message
+    assert set(desk.ledger.gaps(desk.spec.name)["ticker"]) == {"MISSINGX", "BROKENY"}
+    page = (desk.root / "reports" / "tiny" / night.run_id / "index.html").read_text()
+    assert "MISSINGX" in page
+    desk.spec = tiny(desk.root, "MISSINGX", "BROKENY", name="worse")
+    nothing = desk.night("2025-11-19")
+    assert (nothing.status, nothing.issued) == ("failed", 0)
+
+
+def test_a_stale_ticker_is_a_gap_until_its_bar_arrives(desk: Desk) -> None:
+    desk.night("2025-11-18")
+    stock = desk.yahoo.stock("BBB")
+    stock.hidden.add(np.datetime64("2025-11-19"))
+    first = desk.night("2025-11-19")
+    assert first.status == "partial"
+    assert {t.ticker for t in first.lost} == {"BBB"}
+    assert "2025-11-18" in first.lost[0].reason
+    stock.hidden.clear()
+    second = desk.night("2025-11-19", hours=4)
+    assert second.status == "done"
+    assert second.run_id == first.run_id + "-2"
+    live = desk.live()
+    assert set(live.loc[live["cutoff"] == pd.Timestamp("2025-11-19"), "unique_id"]) == set(TICKERS)
+    assert not live.duplicated(["model", "unique_id", "cutoff", "step"]).any()
+
+
+class _Killed(BaseException):
+    """Stands for a process that ends there."""
+
+
+def test_a_killed_night_goes_on_where_it_stopped(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk.night("2025-11-18")
+    desk.yahoo.fixed_today = "2025-11-19"
+    when, given = at_close("2025-11-19"), {"workers": 0, "fetching": HASTY}
+    with pytest.raises(_Killed), open_night(desk.spec, scheduled=when, clock=Clock(when), **given) as run:  # noqa: PT012
+        done = [run.execute(job).key for job in (*run.stages[0], run.stages[1][0])]
+        raise _Killed
+    with pytest.raises(_Killed), open_night(desk.spec, scheduled=when, clock=Clock(when), **given) as run:  # noqa: PT012
+        results = {result.key: result.status for stage in run.stages for result in run.execute_all(stage)}
+        assert {key: results[key] for key in done} == dict.fromkeys(done, "kept")
+        issue, count = Ledger.issue, []
+
+        def dies(*arguments: object, **named: object) -> str:
+            count.append(1)
+            if len(count) == 2:
+                raise _Killed
+            return issue(*arguments, **named)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(Ledger, "issue", dies)
+        run.finish()
+    monkeypatch.undo()
+    monkeypatch.chdir(desk.root)
+    monkeypatch.setenv("S2SQUANT_YAHOO_URL", desk.yahoo.url)
+    monkeypatch.setenv("S2SQUANT_LEDGER", f"sqlite:///{desk.root / 'ledger.sqlite'}")
+    asked = dict(desk.yahoo.asked)
+    night = forecast(desk.spec, scheduled=when, clock=Clock(when + timedelta(hours=1)), **given)
+    assert night.status == "done"
+    assert dict(desk.yahoo.asked) == asked, "prices are those of the first attempt"
+    everything = desk.ledger.record(desk.spec.name, live=False)
+    assert (everything["reissue"] == 0).all()
+    assert not everything.duplicated(["model", "unique_id", "cutoff", "step"]).any()
+    assert len(desk.ledger.gaps(desk.spec.name)) == 0
+    assert replay(night.run_id, desk.ledger).identical
+
+
+def test_any_night_is_recomputed_bit_by_bit_later(desk: Desk) -> None:
+    nights = [desk.night(day) for day in ("2025-11-18", "2025-11-19", "2025-11-20")]
+    stock = desk.yahoo.stock("AAA")
+    stock.close = np.where(stock.days == np.datetime64("2025-11-17"), stock.close * 1.01, stock.close)
+    desk.night("2025-11-21")  # outcomes of the nights before, revised bars, further weights
+    for night in nights:
+        found = replay(night.run_id, desk.ledger)
+        assert found.identical, (found.different, found.problems)
+        assert found.rows == night.issued
+    with pytest.raises(RunError, match="no run 'other'"):
+        replay("other", desk.ledger)
+    weights = ModelStore(Path(desk.spec.models))
+    facts = json.loads(desk.ledger.run(nights[2].run_id).facts)  # type: ignore[union-attr]
+    weights.path(facts["models"]["ticker:AAA"]["version"]).unlink()
+    found = replay(nights[2].run_id, desk.ledger)
+    assert not found.identical
+    assert any("AAA" in problem for problem in found.problems)
+
+
+def test_what_comes_later_changes_no_forecast(desk: Desk, tmp_path: Path) -> None:
+    """The same night seen from its evening and with the future already in the store."""
+    on_time = desk.night("2025-11-19")
+    desk.spec = tiny(tmp_path / "later", *TICKERS)
+    desk.yahoo.fixed_today = "2025-11-26"
+    other = replace_name(desk.spec, "other")
+    later = forecast(
+        other,
+        scheduled=at_close("2025-11-19"),
+        clock=Clock(at_close("2025-11-19", 2)),
+        workers=0,
+        fetching=HASTY,
+    )
+    assert (on_time.status, later.status) == ("done", "done")
+    columns = ["model", "unique_id", "step", *QUANTILE_COLUMNS]
+    pd.testing.assert_frame_equal(
+        on_time.today[columns].reset_index(drop=True), later.today[columns].reset_index(drop=True)
+    )
+
+
+def replace_name(spec: Nightly, name: str) -> Nightly:
+    return spec.model_copy(update={"name": name})
+
+
+def test_models_are_fitted_anew_when_it_is_time(desk: Desk) -> None:
+    spec = desk.spec
+    desk.spec = spec.model_copy(update={"retraining": spec.retraining.model_copy(update={"every": 2})})
+    hows = [desk.night(day).tickers[0].how for day in ("2025-11-18", "2025-11-19", "2025-11-20", "2025-11-21")]
+    assert hows == ["trained", "adapted", "trained", "adapted"]
+    events = desk.ledger.events(desk.spec.name)
+    assert [(str(e.session), e.kind) for e in events.itertuples()] == [("2025-11-20", "retrained")]
+
+
+def test_a_time_without_a_zone_is_refused(desk: Desk) -> None:
+    with pytest.raises(CallerError, match="no time zone"):
+        open_night(desk.spec, scheduled=datetime(2025, 11, 19, 17, 30))
+
+
+def test_stored_versions_are_what_a_night_read(desk: Desk) -> None:
+    night = desk.night("2025-11-19")
+    store = PriceStore(Path(desk.spec.experiment.universe.store))
+    for ticker in night.tickers:
+        kept = as_history(store.read(ticker.ticker, as_of=datetime.fromisoformat(ticker.prices_at)))
+        issued = night.today[night.today["unique_id"] == ticker.ticker]
+        assert set(issued["prices_sha256"]) == {kept.between(None, date(2025, 11, 19)).sha256}
+        assert set(issued["close"]) == {kept.bars["close"][-1]}
+    assert replace(night.tickers[0]).status == "ok"
