@@ -23,7 +23,8 @@ import numpy as np
 import pandas as pd
 
 from s2squant.config import make_experiment
-from s2squant.nightly import Night, forecast
+from s2squant.night_records import Night
+from s2squant.nightly import forecast
 from s2squant.nightly_specs import ISSUED, Nightly
 from s2squant.prices.calendars import sessions_between
 

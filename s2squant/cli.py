@@ -30,6 +30,7 @@ from s2squant.commands.replay import replay
 from s2squant.commands.report import report
 from s2squant.commands.reproduce import reproduce
 from s2squant.commands.status import status
+from s2squant.commands.tune import tune
 from s2squant.commands.up import up
 from s2squant.config import Engine, Experiment
 from s2squant.errors import CallerError, LedgerError
@@ -174,6 +175,7 @@ app.command()(audit)
 app.command()(fetch)
 app.command()(forecast)
 app.command()(replay)
+app.command()(tune)
 app.command()(up)
 app.command()(status)
 app.command()(maintain)

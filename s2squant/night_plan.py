@@ -82,7 +82,7 @@ def agenda(spec: Nightly, tickers: Sequence[str], ledger: Ledger, *, scheduled: 
         due, until = due_session(market, scheduled), deadline(market, due_session(market, scheduled))
         day = due.astype(object)
         told = {d for t, d in (*live, *lost) if market_of.get(t) == market and d < day}
-        between = sessions_after(market, np.datetime64(max(told), "D"), due) if told else []
+        between = list(sessions_after(market, np.datetime64(max(told), "D"), due)) if told else []
         for session in between:
             reason = f"no run forecast from {session} before its deadline"
             missed += [Missing(ticker, market, session.astype(object), "missed", reason) for ticker in members]
@@ -130,7 +130,7 @@ def _market_of(spec: Nightly, store: PriceStore, ticker: str) -> str:
 
 
 def open_prices(spec: Nightly, fetching: Fetching, clock: Any) -> tuple[Refresher, tuple[str, ...]]:
-    """What brings the store up to date, and the tickers of the nightly; raises SourceError for a source that is none."""
+    """What brings the store up to date, and the nightly's tickers; raises SourceError for a source that is none."""
     universe = spec.experiment.universe
     request = FetchRequest(tickers=universe.tickers, store=Path(universe.store), source=universe.source, spec=fetching)
     return open_refresher(request, clock=clock)

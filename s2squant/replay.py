@@ -129,9 +129,9 @@ def _record(ledger: Ledger, spec: Nightly, entry: RunEntry, tonight: pd.DataFram
     record = ledger.record(spec.name, models=list(spec.experiment.forecasters.models), since=since)
     first = tonight.groupby("unique_id")["cutoff"].first()
     cutoff = record["unique_id"].map(first)
-    return record[
-        (record["cutoff"] < cutoff).to_numpy() | (cutoff.isna() & (record["cutoff"] < first.max())).to_numpy()
-    ]
+    before = (record["cutoff"] < cutoff) | (cutoff.isna() & (record["cutoff"] < first.max()))
+    earlier: pd.DataFrame = record[before.to_numpy(bool)]
+    return earlier
 
 
 def _compared(run_id: str, issued: pd.DataFrame, again: pd.DataFrame, problems: list[str]) -> Replay:

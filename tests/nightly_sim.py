@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from s2squant.config import Experiment, Fetching, Forecasters, Universe, Walk, make_experiment
+from s2squant.config import Fetching, make_experiment
 from s2squant.nightly_specs import Monitoring, Nightly, Retraining
 from s2squant.prices.calendars import sessions_between
 

@@ -27,6 +27,7 @@ RIM |= {"ledger_tables", "migrations", "nightly", "night_work", "night_plan", "n
 RIM |= {"night_issue", "night_scoring", "night_screen", "model_store", "replay", "retention"}
 RIM |= {"ledger_database", "ledger_entries", "operation", "prefect_api", "nightly_file"}
 RIM |= {"errand", "handover", "engines", "dask_pool", "ray_pool"}
+RIM |= {"tuning", "tuning_space", "tuning_split", "tuning_work", "tuning_records", "tuning_page", "tuning_end"}
 TRADING = {"strategy", "performance", "overfitting"}
 ARROWS: dict[str, set[str]] = {
     "findings": set(),
@@ -36,6 +37,7 @@ ARROWS: dict[str, set[str]] = {
     "config": {"errors", "network_specs", "baseline_specs"},
     "nightly_specs": {"config", "network_specs"},
     "night_records": {"nightly_specs", "records"},
+    "tuning_specs": {"network_specs"},
     "exhibits": set(),
     "evidence": set(),
     "records": {"errors", "config", "exhibits", "findings", "evidence"},
@@ -59,16 +61,19 @@ HOLDERS = {
     "dask": "s2squant.dask_pool",
     "distributed": "s2squant.dask_pool",
     "ray": "s2squant.ray_pool",
+    "optuna": "s2squant.tuning",
 }
 """Who alone imports a package."""
 FILES = {"pathlib", "os", "shutil", "tempfile", "glob", "fcntl", "sqlite3"}
 TOUCH_FILES = {"atomic", "store", "ledger", "trials", "options", "cli", "commands", "prices", "model_store"}
 TOUCH_FILES |= {"prefect_api", "nightly_file", "retention", "migrations", "ledger_database"}
+TOUCH_FILES |= {"tuning_work"}
 HANDLE_PATHS = {"study": {"pathlib", "os"}, "screen": {"pathlib"}, "pool": {"os"}, "archive": {"pathlib"}}
 HANDLE_PATHS |= {"trading": {"pathlib"}, "experiments": {"pathlib", "os"}, "operation": {"pathlib"}}
 HANDLE_PATHS |= {"errand": {"pathlib"}, "handover": {"pathlib"}, "dask_pool": {"os"}, "ray_pool": {"os", "tempfile"}}
+HANDLE_PATHS |= {"tuning": {"pathlib", "os"}}
 HANDLE_PATHS |= {"nightly": {"pathlib", "os"}, "replay": {"pathlib"}, "night_screen": {"pathlib"}}
-HANDLE_PATHS |= dict.fromkeys(("night_plan", "night_work", "night_view"), {"pathlib"})
+HANDLE_PATHS |= {"night_plan": {"pathlib"}, "night_work": {"pathlib"}, "night_view": {"pathlib"}}
 """They hand paths on, count cores and watch processes, but open nothing."""
 IMPORT_LATE = {"s2squant.cli", "s2squant.prices"}
 

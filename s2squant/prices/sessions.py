@@ -48,7 +48,8 @@ def deadline(calendar: str, session: np.datetime64) -> datetime:
     if exchange is None or not np.any(exchange_sessions(calendar) == following):
         return after
     opens = exchange.session_open(pd.Timestamp(following)).to_pydatetime().astimezone(UTC)
-    return max(opens, after)
+    latest: datetime = max(opens, after)
+    return latest
 
 
 def sessions_after(calendar: str, last: np.datetime64, due: np.datetime64) -> Dates:

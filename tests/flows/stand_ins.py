@@ -53,6 +53,8 @@ class StandIn:
         out: Path | None = None,
         flow: str = "forecast",
         command: str = "",
+        clock: object = None,
+        fetching: object = None,
     ) -> StandIn:
         self.opened.append(Opened(spec, scheduled, workers, out))
         if isinstance(self._night, Exception):

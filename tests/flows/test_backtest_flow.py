@@ -7,6 +7,9 @@ import pandas as pd
 import pytest
 from prefect import State
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType
+from prefect.client.schemas.objects import StateType
+from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import ParameterTypeError
 
 from flows.backtest import backtest, under_prefect
@@ -69,7 +72,8 @@ def test_a_ticker_that_drops_out_is_named_and_exits_3(
     dropped = said["tickers"]["skipped"] | said["tickers"]["failed"]
     assert list(dropped) == ["FB"]
     with get_client(sync_client=True) as client:
-        newest = client.read_flow_runs(limit=1, sort="START_TIME_DESC")[0]
+        ended = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.COMPLETED])))
+        newest = client.read_flow_runs(flow_run_filter=ended, limit=1, sort=FlowRunSort.START_TIME_DESC)[0]
     assert newest.state is not None
     assert newest.state.name == "PartiallyFailed"
     assert newest.state.is_completed()

@@ -81,7 +81,7 @@ def test_the_nightly_that_is_deployed_is_the_nightly_that_was_asked_for() -> Non
         {"nightly": {"retraining": {"every": 0}}},
         {"nightly": {"experiment": {"walk": {"horizon": 0}}}},
         {"nightly": {"name": "Not Plain"}},
-        {"workers": 0},
+        {"workers": -1},
         {"asof": "yesterday"},
     ],
 )

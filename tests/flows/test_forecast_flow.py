@@ -150,7 +150,7 @@ def test_deployed_parameters_are_refused_before_a_run_exists(server: None) -> No
         {"nightly": {"retraining": {"every": 0}}},
         {"nightly": {"nmae": "x"}},
         {"nightly": {"experiment": {"walk": {"horizon": "far"}}}},
-        {"workers": 0},
+        {"workers": -1},
     )
     with get_client(sync_client=True) as client:
         for wrong in refused:

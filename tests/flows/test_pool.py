@@ -10,7 +10,7 @@ from prefect.client.orchestration import get_client
 
 from flows import deployments
 from flows.deployments import standing
-from tests.flows.stand_ins import asked, wait_until
+from tests.flows.stand_ins import asked
 
 ROOT = Path(deployments.__file__).parents[1]
 
@@ -54,10 +54,10 @@ def test_the_file_is_deployed_and_a_worker_runs_in_the_folder_it_was_deployed_fr
             assert str(found.pull_steps).count(str(tmp_path)) == 1, "runs work in the folder that was deployed from"
     prefect("deployment", "run", "maintain/weekly", "--param", 'nightlies=[{"name": "none"}]')
     prefect("worker", "start", "--pool", deployments.POOL, "--type", "process", "--run-once", "--limit", "1")
-    (run,) = asked(
-        "/flow_runs/filter",
-        {"flow_runs": {"work_pool_name": None}, "deployments": {"name": {"any_": ["weekly"]}},
-         "sort": "START_TIME_DESC", "limit": 1},
-    )  # fmt: skip
-    state = wait_until(lambda: run["state_name"])
-    assert state == "Completed", run["state"]
+    where = {
+        "deployments": {"name": {"any_": ["weekly"]}},
+        "flow_runs": {"state": {"type": {"not_any_": ["SCHEDULED"]}}},
+    }
+    (run,) = asked("/flow_runs/filter", where)
+    assert run["state_name"] == "Completed", run["state"]
+    assert (run["parameters"]["nightlies"], run["work_pool_name"]) == ([{"name": "none"}], deployments.POOL)
