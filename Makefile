@@ -9,10 +9,12 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DELETE_ON_ERROR:
-.PHONY: help backtest test slow check format clean
+.PHONY: help setup backtest test slow check format clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
+
+setup: $(READY)  ## make .venv with s2squant in it; every target below does so by itself
 
 backtest: $(READY)  ## run the backtest under Prefect and write its report; "Error 3" means some tickers have no result
 	$(BIN)/python flows/backtest.py $(ARGS)

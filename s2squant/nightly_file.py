@@ -30,22 +30,9 @@ def read_nightly(path: Path | None, settings: Sequence[str] = ()) -> Nightly:
 
 
 def make_nightly(data: Mapping[str, Any], *, where: str = "nightly") -> Nightly:
-    """Validate a dictionary into a Nightly; raises ConfigError with one line and the nearest key.
-
-    Where the experiment is given in part, its source and its models are still a nightly's, not a backtest's.
-    """
-    given, usual = dict(data), Nightly().experiment
-    experiment = given.get("experiment")
-    if isinstance(experiment, Mapping):
-        parts: dict[str, Any] = {"name": given.get("name", usual.name), "universe": {}, "forecasters": {}}
-        parts |= experiment
-        if isinstance(parts["universe"], Mapping):
-            parts["universe"] = {"source": usual.universe.source} | dict(parts["universe"])
-        if isinstance(parts["forecasters"], Mapping):
-            parts["forecasters"] = {"models": usual.forecasters.models} | dict(parts["forecasters"])
-        given["experiment"] = parts
+    """Validate a dictionary into a Nightly; raises ConfigError with one line and the nearest key."""
     try:
-        return Nightly.model_validate(given)
+        return Nightly.model_validate(dict(data))
     except ValidationError as error:
         raise ConfigError(f"{where}: {_one_line(error)}") from None
 

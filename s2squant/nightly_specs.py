@@ -6,6 +6,8 @@ Where the ledger is comes from the environment (S2SQUANT_LEDGER), as its address
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 from pydantic import Field, field_validator, model_validator
 
@@ -62,6 +64,19 @@ class Nightly(Part):
     monitoring: Monitoring = Monitoring()
     models: str = Field("data/models", description="folder of the weights, by content hash")
     backtest: str = Field("", description="folder of the backtest that the live record is held against; empty: none")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _usual(cls, given: Any) -> Any:
+        """Where the experiment is given in part, its source and its models are still a nightly's, not a backtest's."""
+        if not isinstance(given, Mapping) or not isinstance(given.get("experiment"), Mapping):
+            return given
+        told = dict(given["experiment"])
+        told.setdefault("name", given.get("name", "nightly"))
+        for part, key, usual in (("universe", "source", "yfinance"), ("forecasters", "models", ISSUED)):
+            if isinstance(told.get(part, {}), Mapping):
+                told[part] = {key: usual} | dict(told.get(part, {}))
+        return {**given, "experiment": told}
 
     @field_validator("name")
     @classmethod

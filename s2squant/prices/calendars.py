@@ -184,19 +184,19 @@ def exchange_sessions(calendar: str) -> Dates:
 
 @lru_cache(maxsize=64)
 def find_exchange(calendar: str) -> Any:
-    """The exchange_calendars object, or None where the library has none of that code."""
+    """The exchange_calendars object, or None where the library has none of that code, or none that can be made."""
     import exchange_calendars  # a second to import, and many runs never need it
 
     if calendar in OWN or calendar not in exchange_calendars.get_calendar_names():
         return None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # the library's own, about pandas 3.1
-        for start in ("1990-01-01", "2000-01-01"):
+        for start in ("1990-01-01", "2000-01-01", None, "2026-01-05"):
             try:
                 return exchange_calendars.get_calendar(calendar, start=start)
-            except ValueError:  # its holidays are not recorded that far back
+            except ValueError:  # its holidays are not recorded that far back; XTAE traded on Sundays until 2026
                 continue
-        return exchange_calendars.get_calendar(calendar)
+    return None
 
 
 def _weekdays(after: np.datetime64, count: int, closed: Dates | None = None) -> Dates:
