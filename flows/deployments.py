@@ -77,7 +77,7 @@ def of_nightly(nightly: Nightly, description: str = "") -> Deployed:
 
 
 def about_them(*nightlies: Nightly) -> tuple[Deployed, ...]:
-    """What goes with nightlies: prices once a week as far as missing or revised, upkeep, and backtests by hand."""
+    """What goes with nightlies: prices once a week as far as missing or revised, upkeep, and work by hand."""
     universes = [spec.experiment.universe for spec in nightlies]
     tickers = dict.fromkeys(ticker for u in universes if u.source == "yfinance" for ticker in u.tickers)
     prices = (
@@ -99,6 +99,11 @@ def about_them(*nightlies: Nightly) -> tuple[Deployed, ...]:
             (Schedule("0 8 * * 0", "America/New_York"),),
         ),
         Deployed("flows.backtest.backtest", "adhoc", "A backtest by hand; the embedded sample unless told otherwise."),
+        Deployed(
+            "flows.tune.tune",
+            "adhoc",
+            "A search for better settings by hand, judged on cutoffs it never saw; one with the same settings goes on.",
+        ),
     )
 
 

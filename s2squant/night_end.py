@@ -13,12 +13,13 @@ import pandas as pd
 
 from s2squant.conformal import SUFFIX
 from s2squant.ledger import GapKind
-from s2squant.night_issue import compose, issues_of
+from s2squant.night_issue import by_ticker, compose, issues_of
 from s2squant.night_plan import Missing
 from s2squant.night_records import NightStatus, TickerNight
 from s2squant.night_scoring import raw_close
 from s2squant.night_state import NightState
 from s2squant.night_work import NightJob
+from s2squant.records import QUANTILE_COLUMNS
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def collect(
         parts.append(table)
         facts[job.key] = told
     if not parts:
-        return Made(pd.DataFrame({"unique_id": []}), facts, reasons)
+        return Made(pd.DataFrame(), facts, reasons)
     table = pd.concat(parts, ignore_index=True)
     done = [f"ticker:{ticker}" in facts for ticker in table["unique_id"]]
     return Made(table[np.array(done, bool)].reset_index(drop=True), facts, reasons)
@@ -64,7 +65,7 @@ def collect(
 def issue(state: NightState, made: Made) -> IssuedNight:
     """Issue every complete ticker that is still in time; whatever else is due becomes a gap."""
     nights = dict(state.prices.tickers)
-    composed = _composed(state, made.table)
+    composed = by_ticker(_composed(state, made.table))
     live, issued, reissued = state.ledger.live_cutoffs(state.spec.name), 0, 0
     for key, told in made.facts.items():
         _add_model(state, key, told)
@@ -74,11 +75,11 @@ def issue(state: NightState, made: Made) -> IssuedNight:
     for ticker in state.plan["open"]:
         night = _checked(state, nights[ticker], made, set(live))
         if night.status == "ok":
-            rows = composed[composed["unique_id"] == ticker]
-            issues = issues_of(rows, state.history(ticker), night.market, _versions(state, made, night))
+            issues = issues_of(composed[ticker], state.history(ticker), night.market, _versions(state, made, night))
             outcome = state.ledger.issue(state.spec.name, state.entry.run_id, issues, at=state.clock())
-            issued += len(rows) if outcome == "issued" else 0
-            reissued += len(rows) if outcome == "reissued" else 0
+            rows = sum(len(one.sessions) for one in issues)
+            issued += rows if outcome == "issued" else 0
+            reissued += rows if outcome == "reissued" else 0
         else:
             kind: GapKind = night.status if night.status in ("stale", "late") else "failed"
             state.miss(Missing(ticker, night.market, state.due(night.market), kind, night.reason))
@@ -103,7 +104,7 @@ def _checked(state: NightState, night: TickerNight, made: Made, live: set[tuple[
 def _composed(state: NightState, table: pd.DataFrame) -> pd.DataFrame:
     """What is issued tonight; a run that goes on composes it from what was known the first time."""
     if table.empty:
-        return table
+        return pd.DataFrame(columns=["unique_id", "model", "step", "ds", "mean", *QUANTILE_COLUMNS])
     experiment = state.spec.experiment
     record = state.record(experiment.forecasters.models)
     tonight = set(zip(table["unique_id"], table["cutoff"], strict=True))

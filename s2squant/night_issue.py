@@ -6,8 +6,10 @@ of the blend as it was issued.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -18,7 +20,7 @@ from s2squant.conformal import SUFFIX, adapted
 from s2squant.frames import KEYS
 from s2squant.ledger import Issue
 from s2squant.night_scoring import adjustment, raw_close
-from s2squant.records import QUANTILE_COLUMNS, PriceHistory
+from s2squant.records import QUANTILE_COLUMNS, Floats, PriceHistory
 
 COLUMNS = ["model", *KEYS, "ds", "y", "crps", "mean", *QUANTILE_COLUMNS]
 
@@ -73,26 +75,49 @@ def _of_tonight(rows: pd.DataFrame, now: pd.DataFrame) -> pd.DataFrame:
     return rows[pd.MultiIndex.from_frame(rows[["unique_id", "cutoff"]]).isin(units)]
 
 
-def issues_of(table: pd.DataFrame, history: PriceHistory, market: str, versions: Mapping[str, str]) -> list[Issue]:
-    """One ticker's rows of `compose` as the ledger takes them; `versions` by model."""
-    made = []
+@dataclass(frozen=True)
+class Spoken:
+    """What one model says of one ticker: sessions (H,), quantiles (H, Q) and means (H,)."""
+
+    model: str
+    sessions: list[date]
+    quantiles_HQ: Floats
+    mean_H: Floats
+
+
+def by_ticker(table: pd.DataFrame) -> dict[str, list[Spoken]]:
+    """The rows of `compose`, taken apart by ticker and model, steps in order."""
+    table = table.sort_values(["unique_id", "model", "step"], ignore_index=True)
+    days = table["ds"].to_numpy().astype("datetime64[D]").astype(object)
+    quantiles, mean = table[list(QUANTILE_COLUMNS)].to_numpy(np.float32), table["mean"].to_numpy(np.float32)
+    tickers, models = table["unique_id"].to_numpy(), table["model"].to_numpy()
+    new = np.flatnonzero((tickers[1:] != tickers[:-1]) | (models[1:] != models[:-1])) + 1
+    found: dict[str, list[Spoken]] = {}
+    for start, end in pairwise([0, *new, len(table)] if len(table) else []):
+        said = Spoken(str(models[start]), list(days[start:end]), quantiles[start:end], mean[start:end])
+        found.setdefault(str(tickers[start]), []).append(said)
+    return found
+
+
+def issues_of(said: Sequence[Spoken], history: PriceHistory, market: str, versions: Mapping[str, str]) -> list[Issue]:
+    """One ticker's forecasts as the ledger takes them, from the last bar of `history`; `versions` by model."""
     at = len(history) - 1
-    for model, rows in table.groupby("model", sort=True):
-        rows = rows.sort_values("step")
-        made.append(
-            Issue(
-                ticker=history.ticker,
-                market=market,
-                cutoff=history.dates[at].astype(object),
-                model=str(model),
-                version=versions[str(model)],
-                sessions=[day.astype(object) for day in rows["ds"].to_numpy().astype("datetime64[D]")],
-                quantiles_HQ=rows[list(QUANTILE_COLUMNS)].to_numpy(np.float32),
-                mean_H=rows["mean"].to_numpy(np.float32),
-                close=float(raw_close(history)[at]),
-                factor=float(adjustment(history)[at]),
-                prices_sha256=history.sha256,
-                prices_at=history.fetched_at,
-            )
+    close, factor = float(raw_close(history)[at]), float(adjustment(history)[at])
+    sha256, cutoff = history.sha256, history.dates[at].astype(object)
+    return [
+        Issue(
+            ticker=history.ticker,
+            market=market,
+            cutoff=cutoff,
+            model=one.model,
+            version=versions[one.model],
+            sessions=one.sessions,
+            quantiles_HQ=one.quantiles_HQ,
+            mean_H=one.mean_H,
+            close=close,
+            factor=factor,
+            prices_sha256=sha256,
+            prices_at=history.fetched_at,
         )
-    return made
+        for one in said
+    ]

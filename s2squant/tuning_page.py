@@ -78,7 +78,10 @@ def _history(tuned: Tuned, reference: str) -> Section:
         )
     best = np.maximum.accumulate([100 * t.skill for t in scored])
     gain = max(t.skill for t in scored) - tuned.default_skill
-    said = f"On the cutoffs it was chosen on, the best trial gains {100 * gain:.2f} points of skill on the experiment as it was."
+    said = (
+        f"On the cutoffs that it was chosen on, the best trial gains {100 * gain:.2f} points of skill on the "
+        "experiment as it was."
+    )
     if gain <= 0:
         said = "No trial did better in the search than the experiment as it was."
     return Section(

@@ -13,12 +13,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from s2squant.cli import main
 from s2squant.errors import CallerError, RunError
 from s2squant.ledger import Ledger
 from s2squant.model_store import ModelStore
 from s2squant.night_records import Night
 from s2squant.nightly import forecast, open_night
 from s2squant.nightly_specs import Nightly
+from s2squant.pool import InlinePool
 from s2squant.prices.price_store import PriceStore
 from s2squant.prices.stored import as_history
 from s2squant.records import QUANTILE_COLUMNS
@@ -281,3 +283,33 @@ def test_stored_versions_are_what_a_night_read(desk: Desk) -> None:
         assert set(issued["prices_sha256"]) == {kept.between(None, date(2025, 11, 19)).sha256}
         assert set(issued["close"]) == {kept.bars["close"][-1]}
     assert replace(night.tickers[0]).status == "ok"
+
+
+def test_the_command_names_a_bad_ticker_and_says_so_by_its_exit_status(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    day = "2025-11-19"
+    desk.yahoo.fixed_today = day
+    monkeypatch.setattr("s2squant.nightly._now", Clock(at_close(day)))
+    monkeypatch.setattr("s2squant.nightly.WorkerPool", lambda inputs, _, perform: InlinePool(inputs, perform))
+    when = at_close(day).isoformat()
+
+    def run(name: str, *tickers: str) -> tuple[int, str]:
+        spec = tiny(desk.root, *tickers, name=name)
+        (desk.root / f"{name}.json").write_text(spec.model_dump_json())
+        status = main(["forecast", f"{name}.json", "--at", when, "--workers", "1"])
+        return status, capsys.readouterr().out
+
+    status, said = run("five", "AAA", "BBB", "CCC", "DDD", "MISSINGX")
+    assert status == 3
+    assert "4 of 5 tickers forecast; MISSINGX failed" in said
+    report = desk.root / said.rsplit("report: ", 1)[1].strip()
+    assert "MISSINGX" in report.read_text()
+    status, said = run("none", "MISSINGX", "MISSINGY")
+    assert status == 1
+    assert "0 of 2 tickers forecast" in said
+    page = (desk.root / said.rsplit("report: ", 1)[1].strip()).read_text()
+    assert "FRESH" not in page
+    assert main(["forecast", "five.json", "--at", when]) == 3, "MISSINGX is asked for again until the deadline"
+    assert main(["forecast", "five.json", "--at", "2025-11-19T17:30"]) == 2
+    assert "no time zone" in capsys.readouterr().err

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from s2squant.baselines.bars import by_ticker, check_state, log_returns, tickers_of
-from s2squant.baselines.sampling import ticker_seed
+from s2squant.baselines.sampling import KEPT, ticker_seed
 from s2squant.baselines.student import fit_student_t, student_shocks
-from s2squant.baselines.variance import SEED_BARS, Dynamics, filtered, scale_of, simulated_quantiles
+from s2squant.baselines.variance import SEED_BARS, Dynamics, filtered, scale_of, simulated_paths, simulated_quantiles
 from s2squant.config import EwmaTSpec
 from s2squant.records import LEVELS, Floats, Forecast, Ints, Panel, State, frozen_array
 
@@ -63,6 +63,7 @@ class FittedEwmaT:
     def predict(self, panel: Panel, rows: Ints) -> Forecast:
         """Quantiles sigma_t x table, the table simulated once a ticker; the mean is zero."""
         quantiles_NHQ = np.empty((len(rows), self.horizon, len(LEVELS)))
+        paths_NSH = np.empty((len(rows), min(KEPT, self.spec.paths), self.horizon), np.float32)
         for origins in by_ticker(panel, rows, self.tickers, NAME):
             unit, nu, scale = self.learnt[origins.number]
             seed = ticker_seed(self.seed, origins.ticker, NAME)
@@ -70,7 +71,8 @@ class FittedEwmaT:
             table_HQ = simulated_quantiles(np.ones(1), dynamics(self.spec), shocks_SH)[0]
             sigma_N = unit * np.sqrt(filtered(origins.returns / unit, dynamics(self.spec))[origins.bars])
             quantiles_NHQ[origins.where] = sigma_N[:, None, None] * table_HQ
-        return Forecast(NAME, rows, quantiles_NHQ, np.zeros(quantiles_NHQ.shape[:2]))
+            paths_NSH[origins.where] = sigma_N[:, None, None] * simulated_paths(np.ones(1), dynamics(self.spec), shocks_SH)
+        return Forecast(NAME, rows, quantiles_NHQ, np.zeros(quantiles_NHQ.shape[:2]), paths_NSH)
 
     def state(self) -> State:
         meta = {"name": NAME, "tickers": list(self.tickers), "horizon": self.horizon, "seed": self.seed}

@@ -12,8 +12,8 @@ import numpy as np
 
 from s2squant.baselines.bars import by_ticker, check_state, log_returns, tickers_of
 from s2squant.baselines.garch import estimate
-from s2squant.baselines.sampling import ticker_seed, uniforms
-from s2squant.baselines.variance import SEED_BARS, Dynamics, filtered, simulated_quantiles
+from s2squant.baselines.sampling import KEPT, ticker_seed, uniforms
+from s2squant.baselines.variance import SEED_BARS, Dynamics, filtered, simulated_paths, simulated_quantiles
 from s2squant.config import GarchTSpec
 from s2squant.records import LEVELS, Floats, Forecast, Ints, Panel, State, frozen_array
 
@@ -76,6 +76,7 @@ class FittedGjrFhs:
         """Simulated quantiles from the variance filtered up to each origin, moved by the drift."""
         quantiles_NHQ = np.empty((len(rows), self.horizon, len(LEVELS)))
         mean_NH = np.zeros((len(rows), self.horizon))
+        paths_NSH = np.empty((len(rows), min(KEPT, self.spec.paths), self.horizon), np.float32)
         for origins in by_ticker(panel, rows, self.tickers, NAME):
             unit, mean, *coefficients = self.learnt[origins.number]
             dynamics = Dynamics(*coefficients)
@@ -85,7 +86,8 @@ class FittedGjrFhs:
             drift_H = mean * np.arange(1, self.horizon + 1)
             moved_NHQ = simulated_quantiles(variance_N, dynamics, shocks_SH) + drift_H[:, None]
             quantiles_NHQ[origins.where], mean_NH[origins.where] = unit * moved_NHQ, unit * drift_H
-        return Forecast(NAME, rows, quantiles_NHQ, mean_NH)
+            paths_NSH[origins.where] = unit * (simulated_paths(variance_N, dynamics, shocks_SH) + drift_H)
+        return Forecast(NAME, rows, quantiles_NHQ, mean_NH, paths_NSH)
 
     def state(self) -> State:
         meta = {

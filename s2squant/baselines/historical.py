@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from s2squant.baselines.bars import by_ticker, check_state, tickers_of, trailing_index
-from s2squant.baselines.sampling import CHUNK, sample_quantiles, ticker_seed, uniforms
+from s2squant.baselines.sampling import CHUNK, KEPT, sample_quantiles, ticker_seed, uniforms
 from s2squant.config import HistoricalSpec
 from s2squant.records import LEVELS, Floats, Forecast, Ints, Panel, State
 
@@ -70,12 +70,14 @@ def resampled(panel: Panel, rows: Ints, draws: Mapping[str, Ints], *, window: in
     """Forecast sums of the centred trailing window's returns at each ticker's drawn places (H, S)."""
     horizon = len(next(iter(draws.values())))
     quantiles_NHQ = np.empty((len(rows), horizon, len(LEVELS)))
+    paths_NSH = np.empty((len(rows), min(KEPT, next(iter(draws.values())).shape[1]), horizon), np.float32)
     for origins in by_ticker(panel, rows, tuple(draws), name):
         for first in range(0, len(origins.bars), CHUNK):
             chunk = slice(first, first + CHUNK)
             window_NW = centred_window(origins.returns, origins.bars[chunk], window)
             quantiles_NHQ[origins.where[chunk]] = resampled_quantiles(window_NW, draws[origins.ticker])
-    return Forecast(name, rows, quantiles_NHQ, np.zeros(quantiles_NHQ.shape[:2]))
+            paths_NSH[origins.where[chunk]] = resampled_paths(window_NW, draws[origins.ticker])
+    return Forecast(name, rows, quantiles_NHQ, np.zeros(quantiles_NHQ.shape[:2]), paths_NSH)
 
 
 def centred_window(returns_T: Floats, bars_N: Ints, window: int) -> Floats:
@@ -96,3 +98,8 @@ def resampled_quantiles(window_NW: Floats, draws_HS: Ints) -> Floats:
         sums_NS += source_NW.take(draws_S, axis=1)
         quantiles_NHQ[:, step] = sample_quantiles(sums_NS.copy())
     return quantiles_NHQ
+
+
+def resampled_paths(window_NW: Floats, draws_HS: Ints) -> Floats:
+    """The first KEPT paths (N, S, H) of those cumulative sums."""
+    return np.asarray(np.cumsum(window_NW.astype(np.float32)[:, draws_HS[:, :KEPT].T], axis=2))

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.signal import lfilter
 
-from s2squant.baselines.sampling import CHUNK, sample_quantiles
+from s2squant.baselines.sampling import CHUNK, KEPT, sample_quantiles
 from s2squant.records import LEVELS, Floats
 
 SEED_BARS = 60
@@ -95,3 +95,12 @@ def simulated_quantiles(variance_N: Floats, dynamics: Dynamics, shocks_SH: Float
     ]
     quantiles_NHQ = np.concatenate(parts) if parts else np.empty((0, shocks_SH.shape[1], len(LEVELS)))
     return quantiles_NHQ if dynamics.gamma else (quantiles_NHQ - quantiles_NHQ[..., ::-1]) / 2
+
+
+def simulated_paths(variance_N: Floats, dynamics: Dynamics, shocks_SH: Floats) -> Floats:
+    """The first KEPT paths (N, S, H) of the cumulative return, in the ticker's scale; single precision."""
+    shape = (len(variance_N), min(KEPT, len(shocks_SH)), shocks_SH.shape[1])
+    paths_NSH = np.empty(shape, np.float32)
+    for step, sums_NS in enumerate(simulated_sums(variance_N, dynamics, shocks_SH[:KEPT])):
+        paths_NSH[..., step] = sums_NS
+    return paths_NSH

@@ -117,7 +117,7 @@ def test_up_schedules_stays_on_this_machine_restarts_what_dies_and_stops_cleanly
         wait_until(lambda: "asked for a run" in said.read_text() or process.poll() is not None, 240)
         assert process.poll() is None, said.read_text()
         known = {deployed.name: deployed for deployed in api.deployments()}
-        assert set(known) == {"forecast/offline", "maintain/weekly", "backtest/adhoc"}
+        assert set(known) == {"forecast/offline", "maintain/weekly", "backtest/adhoc", "tune/adhoc"}
         assert known["forecast/offline"].next_run is not None
         assert (tmp_path / "data/prefect" / NOTED).read_text().strip() == api.url
 
