@@ -15,13 +15,14 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from s2squant import diebold_mariano as dm
 from s2squant.config import VerdictSpec
 from s2squant.losses import Losses, group_mean, relative_skill
 from s2squant.records import Floats, Ints, Verdict
 
-Family = Literal["all", "market", "step", "ticker"]
+Family = Literal["all", "market", "step", "ticker", "group"]
 VERDICT_COLUMNS: tuple[str, ...] = tuple(f.name for f in fields(Verdict))
 
 
@@ -48,11 +49,7 @@ def pools(losses: Losses, *, every: int, horizon: int, markets: Mapping[str, str
     market_U = market_M[losses.ticker_U]
 
     def pool(family: Family, name: str, units: Ints, ahead: int, step: str = "all") -> Pool:
-        dates, date_of = np.unique(losses.cutoff_U[units], return_inverse=True)
-        lead = max(1, ceil(ahead / every))
-        overlap = _overlap([np.unique(date_of[market_U[units] == m]) for m in np.unique(market_U[units])], lead)
-        n_eff = len(dates) * min(1.0, every / ahead) * lead / overlap
-        return Pool(family, name, step, units, date_of, len(dates), overlap, n_eff)
+        return pool_of(losses, units, family=family, name=name, ahead=ahead, every=every, market_U=market_U, step=step)
 
     made = [pool("all", "all", everything, horizon)]
     made += [pool("market", m, np.flatnonzero(market_U == m), horizon) for m in dict.fromkeys(market_M.tolist())]
@@ -62,6 +59,28 @@ def pools(losses: Losses, *, every: int, horizon: int, markets: Mapping[str, str
         if bounds[m] < bounds[m + 1]:
             made.append(pool("ticker", ticker, everything[bounds[m] : bounds[m + 1]], horizon))
     return made
+
+
+def pool_of(
+    losses: Losses,
+    units: Ints,
+    *,
+    family: Family,
+    name: str,
+    ahead: int,
+    every: int,
+    market_U: NDArray[np.str_],
+    step: str = "all",
+) -> Pool:
+    """The pool of some units, whose labels reach `ahead` bars; `market_U` names the market of every unit of `losses`.
+
+    Dates that the pool lacks are closed up, so that its overlap errs on the wide side.
+    """
+    dates, date_of = np.unique(losses.cutoff_U[units], return_inverse=True)
+    lead = max(1, ceil(ahead / every))
+    overlap = _overlap([np.unique(date_of[market_U[units] == m]) for m in np.unique(market_U[units])], lead)
+    n_eff = len(dates) * min(1.0, every / ahead) * lead / overlap
+    return Pool(family, name, step, units, date_of, len(dates), overlap, n_eff)
 
 
 def compare(losses: Losses, made: Sequence[Pool], pairs: Iterable[tuple[str, str]], spec: VerdictSpec) -> pd.DataFrame:

@@ -21,6 +21,7 @@ from s2squant.fluctuation import fluctuation
 from s2squant.giacomini_white import detectable_distance, giacomini_white
 from s2squant.losses import Losses, group_mean
 from s2squant.max_t import any_better, confidence_set
+from s2squant.pairs import relative_losses
 from s2squant.readings import Readings
 from s2squant.records import Floats
 
@@ -256,11 +257,7 @@ def _superior(case: _Case, pool: Pool) -> dict[str, object]:
 def _set_rows(case: _Case, pool: Pool) -> pd.DataFrame:
     """Membership of every model, from losses relative to the reference's mean loss of the ticker."""
     losses = case.losses
-    scale = group_mean(losses.of(case.spec.reference)[pool.units], losses.ticker_U[pool.units], len(losses.tickers))
-    scale = scale[losses.ticker_U[pool.units]]
-    table = losses.crps_UK[pool.units] / np.where(scale > 0, scale, np.nan)[:, None]
-    by_date = np.stack([_by_date(np.nan_to_num(column), pool) for column in table.T], axis=1)
-    found = confidence_set(by_date, pool.overlap)
+    found = confidence_set(relative_losses(losses, pool, case.spec.reference), pool.overlap)
     names = np.array(losses.models, object)
     twin = found.twin_of != np.arange(len(names))
     return pd.DataFrame(

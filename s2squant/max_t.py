@@ -32,6 +32,20 @@ class ConfidenceSet:
 
 
 @dataclass(frozen=True)
+class Pairwise:
+    """Every difference of K models, row minus column."""
+
+    t: Floats
+    """(K, K) EWC t of the mean loss of the row less that of the column."""
+    p_adjusted: Floats
+    """(K, K) chance that the largest |t| of all pairs is as large, were all models equal."""
+    critical: float
+    """What the largest |t| must pass at 5 %."""
+    reason: str
+    """Why there is none; empty when there is one."""
+
+
+@dataclass(frozen=True)
 class AnyBetter:
     """Whether any rival beats the reference."""
 
@@ -66,6 +80,27 @@ def confidence_set(losses_TK: Floats, overlap: int) -> ConfidenceSet:
         running = max(running, _p(float(among.max()), largest))
         p[worst], inside[worst] = running, False
     return ConfidenceSet(p[np.searchsorted(single, twin_of)], twin_of, "")
+
+
+def pairwise(losses_TK: Floats, overlap: int) -> Pairwise:
+    """Compare every model with every other, with p-values that hold for all pairs together (single-step max-|t|).
+
+    Losses by date and model. A pair without any difference has t 0 and p 1.
+    """
+    models = losses_TK.shape[1]
+    reason = _unfit(losses_TK, overlap)
+    if reason:
+        return Pairwise(np.full((models, models), np.nan), np.ones((models, models)), np.nan, reason)
+    single = np.flatnonzero(_twins(losses_TK) == np.arange(models))
+    t, drawn = _pairwise(losses_TK[:, single], overlap)
+    where = np.searchsorted(single, _twins(losses_TK))
+    t = t[np.ix_(where, where)]
+    if len(single) < 2:
+        return Pairwise(t, np.ones((models, models)), np.nan, "")
+    largest = np.sort(drawn.max(axis=(1, 2)))
+    reached = len(largest) - np.searchsorted(largest, np.abs(t), "left")
+    p = np.where(t == 0, 1.0, (reached + 1.0) / (len(largest) + 1.0))
+    return Pairwise(t, np.asarray(p), float(np.quantile(largest, 0.95)), "")
 
 
 def any_better(gains_TK: Floats, overlap: int) -> AnyBetter:

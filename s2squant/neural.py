@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from s2squant.anchor import POOLED, Anchor, FittedAnchor, restore_anchor, stable_seed
+from s2squant.baselines.sampling import PATHS_KEPT
 from s2squant.config import AnchorSpec
 from s2squant.errors import CheckpointError
 from s2squant.features import has_ranges, network_inputs
@@ -83,6 +84,7 @@ class FittedSeq2Seq:
         data = prepared.at(rows) if prepared else prepare(self.anchor, self.spec, panel, rows, ranges=self.ranges)
         quantiles = np.empty((len(rows), self.anchor.horizon, len(LEVELS)))
         attention: list[tuple[Ints, Floats]] = []
+        paths: list[tuple[Ints, Floats]] = []
         for m in np.unique(panel.ticker_of[rows]):
             mine = np.flatnonzero(panel.ticker_of[rows] == m)
             outlooks = self._outlooks(panel, data, rows, mine)
@@ -91,7 +93,12 @@ class FittedSeq2Seq:
             weights = [np.asarray(outlook.weights_NHW) for outlook in outlooks if outlook.weights_NHW is not None]
             if weights:
                 attention.append((mine, np.mean(weights, axis=0)))
-        return Forecast(self.name, rows, quantiles, quantiles.mean(axis=2), attention_NHL=_gathered(attention))
+            drawn = [o.paths_NSH[:, : PATHS_KEPT // len(outlooks)] for o in outlooks if o.paths_NSH is not None]
+            if drawn:
+                scaled = np.concatenate([np.asarray(x) for x in drawn], axis=1)
+                paths.append((mine, (scaled * data.unit_R[rows[mine]][:, None, None]).astype(np.float32)))
+        mean = quantiles.mean(axis=2)
+        return Forecast(self.name, rows, quantiles, mean, _gathered(paths), _gathered(attention))
 
     def simulate(self, panel: Panel, rows: Ints) -> Floats:
         """Sample paths (N, S, H) of the cumulative return from `rows`, those of all seeds side by side.

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
-from s2squant.records import Floats
+import numpy as np
+import pandas as pd
+
+from s2squant.records import Floats, Forecast, Panel
+
+COLUMNS = ["model", "unique_id", "cutoff", "energy", "paths"]
 
 
 def energy_score(paths_NSH: Floats, y_NH: Floats, scale_H: Floats | None = None) -> Floats:
@@ -33,3 +39,42 @@ def _mean_distance(paths_SH: Floats) -> float:
     np.fill_diagonal(distance, 0.0)
     draws = len(paths_SH)
     return float(distance.sum() / (draws * (draws - 1)))
+
+
+def path_scores(panel: Panel, fit_date: np.datetime64, forecast: Forecast) -> Iterator[dict[str, Any]]:
+    """Energy scores of a forecast's origins whose whole path is known, a plain record a ticker; none without paths.
+
+    Step h of the cumulative return is divided by the root of h times the root mean square one-bar return of the
+    ticker up to `fit_date`: every step weighs alike, and all models of a fold are scaled alike.
+    """
+    if forecast.paths_NSH is None:
+        return
+    horizon = forecast.mean_NH.shape[1]
+    y_NH = panel.targets(forecast.rows, horizon)
+    whole_N = np.isfinite(y_NH).all(axis=1)
+    owner_N = panel.ticker_of[forecast.rows]
+    for m in np.unique(owner_N[whole_N]):
+        ticker = panel.tickers[m]
+        at = np.flatnonzero(whole_N & (owner_N == m))
+        rows = panel.rows_of(ticker)
+        past = panel.log_price[rows[panel.dates[rows] <= fit_date]]
+        bar = np.sqrt(np.square(np.diff(past)).mean())
+        scores = energy_score(
+            forecast.paths_NSH[at].astype(np.float64), y_NH[at], bar * np.sqrt(np.arange(1, horizon + 1))
+        )
+        yield {
+            "model": forecast.forecaster,
+            "unique_id": ticker,
+            "cutoff": [str(day) for day in panel.dates[forecast.rows[at]]],
+            "energy": [float(f"{score:.7g}") for score in scores],
+            "paths": forecast.paths_NSH.shape[1],
+        }
+
+
+def scores_table(records: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """The records of `path_scores` as one table: model, unique_id, cutoff, energy, paths."""
+    if not records:
+        return pd.DataFrame(columns=COLUMNS)
+    parts = [pd.DataFrame(dict(record)) for record in records]
+    table = pd.concat(parts, ignore_index=True)[COLUMNS]
+    return table.assign(cutoff=pd.to_datetime(table["cutoff"]).astype("datetime64[s]"))

@@ -35,6 +35,7 @@ from s2squant.conformal import SUFFIX, adapted
 from s2squant.engines import check_engine, make_pool
 from s2squant.errors import CallerError, S2squantError
 from s2squant.manifest import manifest, provenance
+from s2squant.paths import scores_table
 from s2squant.plan import make_plan
 from s2squant.prices.stored import pinned
 from s2squant.records import QUANTILE_COLUMNS, Floats, Fold, PriceHistory, Study, TickerReport
@@ -139,6 +140,7 @@ class Run:
         self._failed_markets: dict[str, str] = {}
         self._seconds: dict[str, float] = {}
         self._attention: dict[str, Floats] = {}  # by ticker; its own net's in place of a pooled one's
+        self._energy: list[Mapping[str, Any]] = []  # scores of whole paths, by model, ticker and fold
         jobs = sum(len(stage) for stage in self.stages)
         self.workers = 1 if workers == 0 else max(1, min(workers or os.cpu_count() or 1, jobs))
         self.engine = engine
@@ -213,6 +215,7 @@ class Run:
             kinds=kinds,
             markets=markets,
             histories=self._histories,
+            energies=scores_table(self._energy),
         )
         tickers, created_at = self._reports(), self._started.strftime("%Y-%m-%dT%H:%M:%SZ")
         traded = trade(
@@ -277,6 +280,7 @@ class Run:
                 continue
             part, curve, facts = self.inputs.folder.read_part(job.key)
             self._attention |= {ticker: np.array(weights) for ticker, weights in facts.get("attention", {}).items()}
+            self._energy += [record for record in facts.get("energy", []) if record["unique_id"] not in bad]
             forecasts.append(part[~part["unique_id"].isin(bad)] if bad and len(part) else part)
             training.append(curve)
             self._seconds[job.key] = facts["seconds"]

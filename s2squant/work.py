@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -20,6 +20,7 @@ from s2squant.config import BASELINES, Experiment, Forecasters, ModelName
 from s2squant.forecasters import make
 from s2squant.frames import to_frame
 from s2squant.neural import FittedSeq2Seq, restore_seq2seq
+from s2squant.paths import path_scores
 from s2squant.records import Dates, Fitted, Fold, Forecast, Ints, Panel
 from s2squant.store import RunFolder, load_state, save_state
 from s2squant.windows import last_rows, of_tickers, test_rows, train_rows
@@ -96,12 +97,13 @@ def perform(inputs: Inputs, job: Job) -> None:
     forecasts: list[pd.DataFrame] = []
     training: list[pd.DataFrame] = []
     attention: dict[str, list[list[float]]] = {}
+    energy: list[dict[str, Any]] = []
     for fold in inputs.folds[job.market]:
         if job.kind == "pooled" and fold.number != job.fold:
             continue
         made: dict[str, Forecast] = {}
+        panel = inputs.panels[job.market]
         for fitted, rows in _fits(inputs, job, fold):
-            panel = inputs.panels[job.market]
             if isinstance(fitted, FittedField):
                 forecast = average([made[member.name] for member in fitted.members])
             else:
@@ -109,6 +111,7 @@ def perform(inputs: Inputs, job: Job) -> None:
             made[fitted.name] = forecast
             forecasts.append(to_frame(panel, forecast, inputs.sessions))
             attention |= newest_attention(panel, forecast)
+            energy += path_scores(panel, fold.fit_date, forecast)
             if isinstance(fitted, FittedSeq2Seq):
                 training.append(curves(fitted, job.market, fold.number))
     empty = pd.DataFrame(columns=TRAINING_COLUMNS)
@@ -116,7 +119,7 @@ def perform(inputs: Inputs, job: Job) -> None:
         job.key,
         pd.concat(forecasts, ignore_index=True) if forecasts else pd.DataFrame(),
         pd.concat(training, ignore_index=True) if training else empty,
-        {"seconds": round(time.perf_counter() - started, 3), "attention": attention},
+        {"seconds": round(time.perf_counter() - started, 3), "attention": attention, "energy": energy},
     )
 
 

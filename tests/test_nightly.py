@@ -17,9 +17,10 @@ from s2squant.cli import main
 from s2squant.errors import CallerError, RunError
 from s2squant.ledger import Ledger
 from s2squant.model_store import ModelStore
-from s2squant.night_records import Night
+from s2squant.monitor import watch
+from s2squant.night_records import Monitor, Night
 from s2squant.nightly import forecast, open_night
-from s2squant.nightly_specs import Nightly
+from s2squant.nightly_specs import Monitoring, Nightly
 from s2squant.pool import InlinePool
 from s2squant.prices.price_store import PriceStore
 from s2squant.prices.stored import as_history
@@ -313,3 +314,24 @@ def test_the_command_names_a_bad_ticker_and_says_so_by_its_exit_status(
     assert main(["forecast", "five.json", "--at", when]) == 3, "MISSINGX is asked for again until the deadline"
     assert main(["forecast", "five.json", "--at", "2025-11-19T17:30"]) == 2
     assert "no time zone" in capsys.readouterr().err
+
+
+def test_drift_has_everything_fitted_anew_and_the_monitor_start_again(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[date | None] = []
+
+    def drifting(record: pd.DataFrame, spec: Monitoring, *, model: str, since: date | None) -> Monitor:
+        asked.append(since)
+        told = watch(record, spec, model=model, since=since)
+        return replace(told, alarmed=since is None and len(record) > 0, sentence="it drifts")
+
+    monkeypatch.setattr("s2squant.night_view.watch", drifting)
+    hows = [desk.night(day).tickers[0].how for day in ("2025-11-18", "2025-11-19", "2025-11-20")]
+    assert hows == ["trained", "trained", "adapted"]
+    events = desk.ledger.events(desk.spec.name)
+    assert [(str(e.session), e.kind) for e in events.itertuples()] == [("2025-11-19", "drift")]
+    assert asked[-1] == date(2025, 11, 19)
+    calm = desk.spec.retraining.model_copy(update={"on_drift": False})
+    desk.spec = desk.spec.model_copy(update={"retraining": calm, "name": "calm"})
+    assert [desk.night(day).tickers[0].how for day in ("2025-11-21", "2025-11-24")] == ["trained", "adapted"]

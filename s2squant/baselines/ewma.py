@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from s2squant.baselines.bars import by_ticker, check_state, log_returns, tickers_of
-from s2squant.baselines.sampling import KEPT, ticker_seed
+from s2squant.baselines.sampling import PATHS_KEPT, ticker_seed
 from s2squant.baselines.student import fit_student_t, student_shocks
 from s2squant.baselines.variance import SEED_BARS, Dynamics, filtered, scale_of, simulated_paths, simulated_quantiles
 from s2squant.config import EwmaTSpec
@@ -63,7 +63,7 @@ class FittedEwmaT:
     def predict(self, panel: Panel, rows: Ints) -> Forecast:
         """Quantiles sigma_t x table, the table simulated once a ticker; the mean is zero."""
         quantiles_NHQ = np.empty((len(rows), self.horizon, len(LEVELS)))
-        paths_NSH = np.empty((len(rows), min(KEPT, self.spec.paths), self.horizon), np.float32)
+        paths_NSH = np.empty((len(rows), PATHS_KEPT, self.horizon), np.float32)
         for origins in by_ticker(panel, rows, self.tickers, NAME):
             unit, nu, scale = self.learnt[origins.number]
             seed = ticker_seed(self.seed, origins.ticker, NAME)

@@ -12,7 +12,7 @@ import numpy as np
 
 from s2squant.baselines.bars import by_ticker, check_state, log_returns, tickers_of
 from s2squant.baselines.garch import estimate
-from s2squant.baselines.sampling import KEPT, ticker_seed, uniforms
+from s2squant.baselines.sampling import PATHS_KEPT, ticker_seed, uniforms
 from s2squant.baselines.variance import SEED_BARS, Dynamics, filtered, simulated_paths, simulated_quantiles
 from s2squant.config import GarchTSpec
 from s2squant.records import LEVELS, Floats, Forecast, Ints, Panel, State, frozen_array
@@ -76,7 +76,7 @@ class FittedGjrFhs:
         """Simulated quantiles from the variance filtered up to each origin, moved by the drift."""
         quantiles_NHQ = np.empty((len(rows), self.horizon, len(LEVELS)))
         mean_NH = np.zeros((len(rows), self.horizon))
-        paths_NSH = np.empty((len(rows), min(KEPT, self.spec.paths), self.horizon), np.float32)
+        paths_NSH = np.empty((len(rows), PATHS_KEPT, self.horizon), np.float32)
         for origins in by_ticker(panel, rows, self.tickers, NAME):
             unit, mean, *coefficients = self.learnt[origins.number]
             dynamics = Dynamics(*coefficients)

@@ -15,7 +15,7 @@ import numpy as np
 from arch import arch_model
 
 from s2squant.baselines.bars import by_ticker, check_state, log_returns, tickers_of
-from s2squant.baselines.sampling import KEPT, ticker_seed
+from s2squant.baselines.sampling import PATHS_KEPT, ticker_seed
 from s2squant.baselines.student import fit_student_t, student_shocks
 from s2squant.baselines.variance import SEED_BARS, Dynamics, filtered, scale_of, simulated_paths, simulated_quantiles
 from s2squant.config import GarchTSpec
@@ -85,7 +85,7 @@ class FittedGarchT:
         """Simulated quantiles from the variance filtered up to each origin, moved by the drift."""
         quantiles_NHQ = np.empty((len(rows), self.horizon, len(LEVELS)))
         mean_NH = np.zeros((len(rows), self.horizon))
-        paths_NSH = np.empty((len(rows), min(KEPT, self.spec.paths), self.horizon), np.float32)
+        paths_NSH = np.empty((len(rows), PATHS_KEPT, self.horizon), np.float32)
         for origins in by_ticker(panel, rows, self.tickers, self.name):
             unit, mean, nu, *coefficients = self.learnt[origins.number]
             dynamics = Dynamics(*coefficients)

@@ -22,7 +22,7 @@ from s2squant.baseline_specs import HarSpec
 from s2squant.baselines.bars import by_ticker, check_state, log_returns, tickers_of
 from s2squant.baselines.drift import trailing_mean
 from s2squant.baselines.ranges import has_ranges, volatility
-from s2squant.baselines.sampling import CHUNK, sample_quantiles, ticker_seed, uniforms
+from s2squant.baselines.sampling import CHUNK, PATHS_KEPT, sample_quantiles, ticker_seed, uniforms
 from s2squant.baselines.variance import scale_of
 from s2squant.records import LEVELS, Floats, Forecast, Ints, Panel, PriceHistory, State, frozen_array
 
@@ -100,6 +100,7 @@ class FittedHar:
         """Simulated quantiles from the volatilities known at each origin, moved by the drift."""
         quantiles_NHQ = np.empty((len(rows), self.horizon, len(LEVELS)))
         mean_NH = np.zeros((len(rows), self.horizon))
+        paths_NSH = np.empty((len(rows), PATHS_KEPT, self.horizon), np.float32)
         for origins in by_ticker(panel, rows, self.tickers, NAME):
             unit, mean, ranges, *weights = self.learnt[origins.number]
             coefficients = Coefficients(*weights)
@@ -115,10 +116,14 @@ class FittedHar:
                 past_NL = past_month(volatility_T, origins.bars[chunk])
                 known_N = np.minimum(origins.bars[chunk], MONTH)
                 sums = simulated_sums(first_N[chunk], past_NL, known_N, coefficients, shocks_HS2)
-                moved_NHQ = np.stack([sample_quantiles(x.copy()) for x in sums], axis=1) + drift_H[:, None]
-                quantiles_NHQ[origins.where[chunk]] = unit * moved_NHQ
+                quantiles, kept = [], []
+                for sums_NS in sums:
+                    kept.append(sums_NS[:, :PATHS_KEPT].copy())
+                    quantiles.append(sample_quantiles(sums_NS.copy()))
+                quantiles_NHQ[origins.where[chunk]] = unit * (np.stack(quantiles, axis=1) + drift_H[:, None])
+                paths_NSH[origins.where[chunk]] = unit * (np.stack(kept, axis=2) + drift_H)
             mean_NH[origins.where] = unit * drift_H
-        return Forecast(NAME, rows, quantiles_NHQ, mean_NH)
+        return Forecast(NAME, rows, quantiles_NHQ, mean_NH, paths_NSH)
 
     def state(self) -> State:
         meta = {"name": NAME, "tickers": list(self.tickers), "horizon": self.horizon, "seed": self.seed}

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from s2squant.baselines.bars import by_ticker, check_state, tickers_of, trailing_index
-from s2squant.baselines.sampling import CHUNK, KEPT, sample_quantiles, ticker_seed, uniforms
+from s2squant.baselines.sampling import CHUNK, PATHS_KEPT, sample_quantiles, ticker_seed, uniforms
 from s2squant.config import HistoricalSpec
 from s2squant.records import LEVELS, Floats, Forecast, Ints, Panel, State
 
@@ -70,7 +70,7 @@ def resampled(panel: Panel, rows: Ints, draws: Mapping[str, Ints], *, window: in
     """Forecast sums of the centred trailing window's returns at each ticker's drawn places (H, S)."""
     horizon = len(next(iter(draws.values())))
     quantiles_NHQ = np.empty((len(rows), horizon, len(LEVELS)))
-    paths_NSH = np.empty((len(rows), min(KEPT, next(iter(draws.values())).shape[1]), horizon), np.float32)
+    paths_NSH = np.empty((len(rows), min(PATHS_KEPT, next(iter(draws.values())).shape[1]), horizon), np.float32)
     for origins in by_ticker(panel, rows, tuple(draws), name):
         for first in range(0, len(origins.bars), CHUNK):
             chunk = slice(first, first + CHUNK)
@@ -101,5 +101,5 @@ def resampled_quantiles(window_NW: Floats, draws_HS: Ints) -> Floats:
 
 
 def resampled_paths(window_NW: Floats, draws_HS: Ints) -> Floats:
-    """The first KEPT paths (N, S, H) of those cumulative sums."""
-    return np.asarray(np.cumsum(window_NW.astype(np.float32)[:, draws_HS[:, :KEPT].T], axis=2))
+    """The first PATHS_KEPT paths (N, S, H) of those cumulative sums."""
+    return np.asarray(np.cumsum(window_NW.astype(np.float32)[:, draws_HS[:, :PATHS_KEPT].T], axis=2))

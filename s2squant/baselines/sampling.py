@@ -16,7 +16,7 @@ from s2squant.records import LEVELS, Floats
 
 CHUNK = 32
 """Origins simulated together: their paths stay in the cache. It changes no result."""
-KEPT = 128
+PATHS_KEPT = 128
 """Sample paths of an origin that a forecast hands on, for scores of whole paths; quantiles come from all of them."""
 
 

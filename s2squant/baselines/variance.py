@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.signal import lfilter
 
-from s2squant.baselines.sampling import CHUNK, KEPT, sample_quantiles
+from s2squant.baselines.sampling import CHUNK, PATHS_KEPT, sample_quantiles
 from s2squant.records import LEVELS, Floats
 
 SEED_BARS = 60
@@ -98,9 +98,9 @@ def simulated_quantiles(variance_N: Floats, dynamics: Dynamics, shocks_SH: Float
 
 
 def simulated_paths(variance_N: Floats, dynamics: Dynamics, shocks_SH: Floats) -> Floats:
-    """The first KEPT paths (N, S, H) of the cumulative return, in the ticker's scale; single precision."""
-    shape = (len(variance_N), min(KEPT, len(shocks_SH)), shocks_SH.shape[1])
+    """The first PATHS_KEPT paths (N, S, H) of the cumulative return, in the ticker's scale; single precision."""
+    shape = (len(variance_N), min(PATHS_KEPT, len(shocks_SH)), shocks_SH.shape[1])
     paths_NSH = np.empty(shape, np.float32)
-    for step, sums_NS in enumerate(simulated_sums(variance_N, dynamics, shocks_SH[:KEPT])):
+    for step, sums_NS in enumerate(simulated_sums(variance_N, dynamics, shocks_SH[:PATHS_KEPT])):
         paths_NSH[..., step] = sums_NS
     return paths_NSH
