@@ -9,10 +9,15 @@ import pandas as pd
 from s2squant.calibration import calibrate
 from s2squant.comparisons import pools
 from s2squant.config import VerdictSpec
+from s2squant.cross_section import cross_section
+from s2squant.energy import energy_table
 from s2squant.evidence import Evidence
 from s2squant.exceedances import exceedances
 from s2squant.further_tests import further_tests
+from s2squant.groups import groups
 from s2squant.losses import Losses
+from s2squant.misses import misses
+from s2squant.pairs import pairs
 from s2squant.readings import read
 from s2squant.records import PriceHistory
 from s2squant.scorecard import scorecard, shrunken
@@ -30,17 +35,18 @@ def assess(
     kinds: Mapping[str, str],
     markets: Mapping[str, str],
     histories: Mapping[str, PriceHistory],
+    energies: pd.DataFrame,
 ) -> Evidence:
     """The evidence on the units of `losses`, scored from `forecasts`; arguments as `judge` takes them.
 
-    `verdicts` are its rows: the same pairs are tested again.
+    `verdicts` are its rows: the same pairs are tested again. `energies` is the table of paths.scores_table.
     """
     readings = read(forecasts, losses)
     made = pools(losses, every=every, horizon=horizon, markets=markets)
     calibration = calibrate(losses, readings, made, every=every, reference=spec.reference)
     widths = sharpness(losses, readings, spec.reference)
-    pairs = dict.fromkeys(zip(verdicts["challenger"].tolist(), verdicts["benchmark"].tolist(), strict=True))
-    further = further_tests(losses, readings, made, pairs, spec, kinds)
+    tested = dict.fromkeys(zip(verdicts["challenger"].tolist(), verdicts["benchmark"].tolist(), strict=True))
+    further = further_tests(losses, readings, made, tested, spec, kinds)
     return Evidence(
         scorecard=scorecard(losses, readings, reference=spec.reference, histories=histories, widths=widths),
         coverage=calibration.coverage,
@@ -53,4 +59,9 @@ def assess(
         confidence_set=further.confidence_set,
         fluctuation=further.fluctuation,
         shrinkage=shrunken(verdicts, made, spec.reference),
+        pairs=pairs(losses, made[0], spec),
+        energy=energy_table(energies, losses, made[0], spec),
+        misses=misses(forecasts, losses, readings, spec.recommended, markets=markets, histories=histories),
+        groups=groups(losses, spec, every=every, horizon=horizon, markets=markets, histories=histories),
+        cross_section=cross_section(losses, readings, spec, every=every, markets=markets),
     )

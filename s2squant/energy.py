@@ -27,8 +27,10 @@ def energy_table(energies: pd.DataFrame, losses: Losses, pool: Pool, spec: Verdi
     table = energies[energies["model"].isin(losses.models) & energies["unique_id"].isin(losses.tickers)]
     wide = table.pivot_table(index=["unique_id", "cutoff"], columns="model", values="energy", observed=True)
     whole = wide.dropna()
+    crps = _by_origin(losses, whole.index.to_frame(index=False))
+    common = np.isfinite(crps).all(axis=1)
+    whole, crps = whole.loc[common], crps[common]
     origins = whole.index.to_frame(index=False)
-    crps = _by_origin(losses, origins)
     paths = table.groupby("model", observed=True)["paths"].max()
     rows = []
     for k, model in enumerate(losses.models):

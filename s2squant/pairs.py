@@ -1,4 +1,4 @@
-"""Every model against every other: one table of Diebold-Mariano tests, adjusted so that no pair can be picked from it."""
+"""Every model against every other: Diebold-Mariano tests, adjusted so that no pair can be picked from the table."""
 
 from __future__ import annotations
 

@@ -21,6 +21,7 @@ JUDGING |= {"readings", "conformal", "step_groups", "calibrated_null", "calibrat
 JUDGING |= {"scorecard", "max_t", "giacomini_white", "clark_west", "fluctuation", "direction", "shrinkage"}
 JUDGING |= {"multiplicity", "further_tests", "paths", "assessment", "monitor", "track_record"}
 JUDGING |= {"revisions", "live_outcomes", "live_calibration"}
+JUDGING |= {"pairs", "energy", "misses", "groups", "cross_section"}
 RIM = {"store", "ledger", "plan", "work", "pool", "manifest", "archive", "changes", "study", "screen"}
 RIM |= {"cli", "commands", "experiments", "trials", "trading", "audit", "leaks", "plugins", "options"}
 RIM |= {"ledger_tables", "migrations", "nightly", "night_work", "night_plan", "night_state", "night_end", "night_view"}

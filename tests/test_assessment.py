@@ -38,6 +38,7 @@ def evidence_of(table, *, markets=None, spec=SPEC, histories=None):
         kinds=kinds,
         markets=markets,
         histories=histories or {},
+        energies=energies if energies is not None else scores_table([]),
     )
     return judged, found
 

@@ -106,8 +106,8 @@ def stand_in(monkeypatch):
 
 def test_a_planted_optimum_is_found(prices, place, stand_in):
     space = {LR: "log:1e-5:1", CELL: "choice:lstm,gru"}
-    tried = run(prices, place, trials=18, space=space, startup=6)
-    assert len(tried) == 18
+    tried = run(prices, place, trials=24, space=space, startup=6)
+    assert len(tried) == 24
     assert tried[0].is_default
     assert tried[0].values == {LR: 2e-3, CELL: "lstm"}
     best = max((one for one in tried if one.ending == "done"), key=lambda one: one.skill)

@@ -71,7 +71,9 @@ class FittedEwmaT:
             table_HQ = simulated_quantiles(np.ones(1), dynamics(self.spec), shocks_SH)[0]
             sigma_N = unit * np.sqrt(filtered(origins.returns / unit, dynamics(self.spec))[origins.bars])
             quantiles_NHQ[origins.where] = sigma_N[:, None, None] * table_HQ
-            paths_NSH[origins.where] = sigma_N[:, None, None] * simulated_paths(np.ones(1), dynamics(self.spec), shocks_SH)
+            paths_NSH[origins.where] = sigma_N[:, None, None] * simulated_paths(
+                np.ones(1), dynamics(self.spec), shocks_SH
+            )
         return Forecast(NAME, rows, quantiles_NHQ, np.zeros(quantiles_NHQ.shape[:2]), paths_NSH)
 
     def state(self) -> State:
