@@ -47,6 +47,11 @@ LIGHT: dict[str, object] = {
     "verdict.recommended": "seq2seq_per_ticker",
 }
 """A small walk: what an engine costs shows the better, the less a ticker takes."""
+JOBS_ONLY: dict[str, object] = {
+    "forecasters.models": ["historical_simulation", "random_walk", "anchor"],
+    "verdict.recommended": "anchor",
+}
+"""With --jobs-only there are no networks either: next to nothing to do, so that a thousand tickers can be measured."""
 
 
 @dataclass(frozen=True)
@@ -74,24 +79,25 @@ def write_walks(folder: Path, count: int) -> None:
         pd.DataFrame({"Date": days, "Close": close}).to_parquet(folder / f"T{number:05d}.parquet", index=False)
 
 
-def carry_out(source: str, out: Path, engine: Engine, workers: int) -> None:
-    """In the measured process: the backtest, and what it used, as one line of JSON."""
+def carry_out(source: str, out: Path, engine: Engine, workers: int, part: str) -> None:
+    """In the measured process: the backtest, or its jobs without networks and report, as one line of JSON."""
     from s2squant.options import build_experiment
     from s2squant.study import open_run
 
-    settings = [f"{key}={json.dumps(value)}" for key, value in LIGHT.items()]
+    changes = LIGHT if part == "whole" else LIGHT | JOBS_ONLY
+    settings = [f"{key}={json.dumps(value)}" for key, value in changes.items()]
     wanted = build_experiment(None, [f"universe.source={source}", *settings])
     with open_run(wanted, out, workers=workers, engine=engine, trial=False) as run:
         began = time.perf_counter()
         failed = [r for stage in run.stages for r in run.execute_all(stage) if r.status != "done"]
         jobs = time.perf_counter() - began
-        study = run.finish()
-    print(json.dumps({"jobs": jobs, "failed": len(failed), "status": study.status}))
+        status = run.finish().status if part == "whole" else "partial" if failed else "done"
+    print(json.dumps({"jobs": jobs, "failed": len(failed), "status": status}))
 
 
-def measured(source: str, out: Path, engine: Engine, workers: int, tickers: int) -> Cell:
+def measured(source: str, out: Path, engine: Engine, workers: int, tickers: int, part: str) -> Cell:
     """Start a run and watch it and all its processes until it ends; raises RuntimeError when it does not end well."""
-    argv = [sys.executable, __file__, "--carry-out", source, str(out), engine, str(workers)]
+    argv = [sys.executable, __file__, "--carry-out", source, str(out), engine, str(workers), part]
     began, peak = time.perf_counter(), 0.0
     used: dict[int, float] = {}
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}) as run:
@@ -131,12 +137,14 @@ def main() -> None:
     parser.add_argument("--tickers", type=int, nargs="+", default=[10, 100, 1000])
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--engines", nargs="+", default=["local", "dask", "ray"], choices=["local", "dask", "ray"])
-    parser.add_argument("--carry-out", nargs=4, metavar=("SOURCE", "OUT", "ENGINE", "WORKERS"), help=argparse.SUPPRESS)
+    parser.add_argument("--jobs-only", action="store_true", help="no networks, no scores, no report")
+    parser.add_argument("--carry-out", nargs=5, metavar="X", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.carry_out:
-        source, out, engine, workers = options.carry_out
-        carry_out(source, Path(out), engine, int(workers))
+        source, out, engine, workers, part = options.carry_out
+        carry_out(source, Path(out), engine, int(workers), part)
         return
+    part = "jobs" if options.jobs_only else "whole"
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} before the first run\n")
     print("| tickers | engine | workers | wall s | of it jobs | CPU s | peak GB | s/ticker | wall | CPU | memory |")
     print("|---" * 11 + "|", flush=True)
@@ -149,7 +157,7 @@ def main() -> None:
             for engine in options.engines:
                 for workers in options.workers:
                     out = Path(folder, f"{engine}{workers}")
-                    cell = measured(f"parquet:{prices}", out, engine, workers, count)
+                    cell = measured(f"parquet:{prices}", out, engine, workers, count, part)
                     base = base or cell
                     print(row(cell, base), flush=True)
 

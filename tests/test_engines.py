@@ -64,9 +64,19 @@ def attempts(folder, name):
     return [line.split() for line in (folder / name).read_text().splitlines()]
 
 
+OTHERS: set[int] = set()
+"""Processes that other tests of this process have started, a database among them."""
+
+
+@pytest.fixture(autouse=True)
+def others():
+    OTHERS.clear()
+    OTHERS.update(process.pid for process in psutil.Process().children(recursive=True))
+
+
 def below(process=None):
     """The processes below one that do some work: not what the interpreter starts to tidy up after itself."""
-    found = (process or psutil.Process()).children(recursive=True)
+    found = [p for p in (process or psutil.Process()).children(recursive=True) if p.pid not in OTHERS]
     return [p for p in found if p.status() != psutil.STATUS_ZOMBIE and "resource_tracker" not in " ".join(p.cmdline())]
 
 
