@@ -79,6 +79,7 @@ class RunFolder:
             path = REPORTS / flow / (name if number == 1 else f"{name}-{number}")
             if not (path / "manifest.json").exists():
                 return cls(path)
+            shutil.rmtree(path / "work", ignore_errors=True)  # it was killed between its last two steps
             number += 1
 
     @classmethod

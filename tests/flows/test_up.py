@@ -116,8 +116,9 @@ def test_up_schedules_stays_on_this_machine_restarts_what_dies_and_stops_cleanly
         said = tmp_path / "up.log"
         wait_until(lambda: "asked for a run" in said.read_text() or process.poll() is not None, 240)
         assert process.poll() is None, said.read_text()
+        wanted = {"forecast/offline", "maintain/weekly", "backtest/adhoc", "tune/adhoc"}
+        wait_until(lambda: {deployed.name for deployed in api.deployments()} == wanted, 60)  # served one after another
         known = {deployed.name: deployed for deployed in api.deployments()}
-        assert set(known) == {"forecast/offline", "maintain/weekly", "backtest/adhoc", "tune/adhoc"}
         assert known["forecast/offline"].next_run is not None
         assert (tmp_path / "data/prefect" / NOTED).read_text().strip() == api.url
 
