@@ -8,7 +8,7 @@ import pandas as pd
 from s2squant import diebold_mariano as dm
 from s2squant.comparisons import Pool
 from s2squant.config import VerdictSpec
-from s2squant.losses import Losses, group_mean, relative_skill
+from s2squant.losses import Losses, group_mean
 from s2squant.records import Floats
 
 COLUMNS = [
@@ -28,8 +28,8 @@ def energy_table(energies: pd.DataFrame, losses: Losses, pool: Pool, spec: Verdi
     wide = table.pivot_table(index=["unique_id", "cutoff"], columns="model", values="energy", observed=True)
     whole = wide.dropna()
     crps = _by_origin(losses, whole.index.to_frame(index=False))
-    common = np.isfinite(crps).all(axis=1)
-    whole, crps = whole.loc[common], crps[common]
+    common = np.flatnonzero(np.isfinite(crps).all(axis=1))
+    whole, crps = whole.iloc[common], crps[common]
     origins = whole.index.to_frame(index=False)
     paths = table.groupby("model", observed=True)["paths"].max()
     rows = []
@@ -42,7 +42,7 @@ def energy_table(energies: pd.DataFrame, losses: Losses, pool: Pool, spec: Verdi
         if spec.reference in whole.columns:
             base = losses.models.index(spec.reference)
             row |= _against(whole[model].to_numpy(float), whole[spec.reference].to_numpy(float), origins, pool, spec)
-            row["crps_skill"] = _skill(crps[:, k], crps[:, base], pd.factorize(origins["unique_id"])[0])[0]
+            row["crps_skill"] = _against(crps[:, k], crps[:, base], origins, pool, spec)["skill"]
         rows.append(row)
     return pd.DataFrame(rows, columns=COLUMNS)
 
@@ -50,7 +50,7 @@ def energy_table(energies: pd.DataFrame, losses: Losses, pool: Pool, spec: Verdi
 def _against(score: Floats, base: Floats, origins: pd.DataFrame, pool: Pool, spec: VerdictSpec) -> dict[str, object]:
     ticker = pd.factorize(origins["unique_id"])[0]
     date, dates = pd.factorize(origins["cutoff"], sort=True)
-    _, scale = _skill(score, base, ticker)
+    scale = group_mean(base, ticker, int(ticker.max()) + 1)
     series = group_mean((base - score) / scale[ticker], date, len(dates))
     n_eff = pool.n_eff * len(dates) / max(pool.dates, 1)
     found = dm.examine(series, pool.overlap)
@@ -63,13 +63,6 @@ def _against(score: Floats, base: Floats, origins: pd.DataFrame, pool: Pool, spe
     smallest = float(dm.detectable_factor(nu, spec.alpha)) * found.se
     made |= {"low": found.mean - half, "high": found.mean + half, "p": float(dm.p_value(t, nu))}
     return made | {"smallest_detectable": smallest}
-
-
-def _skill(score: Floats, base: Floats, ticker: np.ndarray) -> tuple[float, Floats]:
-    """Mean skill over tickers, and the benchmark's mean score of each."""
-    size = int(ticker.max()) + 1
-    scale = group_mean(base, ticker, size)
-    return float(np.nanmean(relative_skill(group_mean(score, ticker, size), scale))), scale
 
 
 def _by_origin(losses: Losses, origins: pd.DataFrame) -> Floats:

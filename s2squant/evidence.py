@@ -41,13 +41,13 @@ class Evidence:
       loss), statistic, p, p_adjusted (largest |t| of all pairs), n, n_eff, smallest_detectable (after adjustment),
       finding, reason
     - `energy`: model, paths (0: quantiles only), energy (score, standard deviations), skill (by date, against the
-      reference), low, high, crps_skill (of the same origins, step by step), p, n (cutoffs), n_eff,
+      reference), low, high, crps_skill (the same of the CRPS, step by step), p, n (cutoffs), n_eff,
       smallest_detectable, reason
     - `misses`: scope ("all" or a ticker), unique_id, cutoff, step, ds, price (at the cutoff), realised, low, high (of
       the 95 % interval, prices), moved (simple return), miss (standard deviations of the forecast), pit, others (mean
-      return of the market's other tickers on those days); the recommended model
+      return of the market's other tickers on those days; all are of the recommended model)
     - `groups`: basis, group, tickers, skill, low, high, p, p_adjusted (Benjamini and Hochberg over all groups), n
-      (cutoffs), n_eff, smallest_detectable, finding, reason; the recommended model
+      (cutoffs), n_eff, smallest_detectable, finding, reason (of the recommended model)
     - `cross_section`: market, model, step, tickers (a date), ic (mean rank correlation of median and outcome), low,
       high, icir (mean over standard deviation by date), p, p_adjusted, parts (5 or 10), spread (%, outcome of the
       highest part less the lowest), spread_p, n (dates), n_eff, smallest_detectable, finding, reason

@@ -58,7 +58,8 @@ def misses(
 def _apart(units: Ints, miss: Floats, losses: Losses, ends: Dates) -> Ints:
     """The largest misses of one ticker, none of whose days (after the cutoff, to the end) belong to a larger one."""
     start, end, size = losses.cutoffs[losses.cutoff_U[units]], ends[units], np.abs(miss[units])
-    live, kept = np.ones(len(units), bool), []
+    live = np.ones(len(units), bool)
+    kept: list[int] = []
     while live.any() and len(kept) < MOST:
         worst = int(np.argmax(np.where(live, size, -1.0)))
         kept.append(units[worst])

@@ -11,7 +11,7 @@ from s2squant.assessment import assess
 from s2squant.config import ConformalSpec, VerdictSpec
 from s2squant.conformal import adapted
 from s2squant.evidence import Evidence
-from s2squant.paths import energy_score
+from s2squant.paths import energy_score, scores_table
 from s2squant.scores import score
 from s2squant.significance import judge
 
@@ -23,7 +23,7 @@ SPEC = VerdictSpec()
 KINDS = {"historical_simulation": "reference", "gjr_t": "baseline", "anchor": "anchor", "blend": "blend"}
 
 
-def evidence_of(table, *, markets=None, spec=SPEC, histories=None):
+def evidence_of(table, *, markets=None, spec=SPEC, histories=None, energies=None):
     losses = score(table)
     kinds = {m: KINDS.get(m, "conformal") for m in losses.models}
     markets = markets or dict.fromkeys(losses.tickers, "XNYS")
@@ -55,7 +55,10 @@ def case():
     table = table_of(walks(3, cutoffs=120), models, every=EVERY)
     table = pd.concat([table, adapted(table, "blend", ConformalSpec())], ignore_index=True)
     past = {f"T{m}": history(0.01 * np.random.default_rng(m).standard_normal(9000), f"T{m}") for m in range(3)}
-    return evidence_of(table, markets={"T0": "A", "T1": "A", "T2": "B"}, histories=past)
+    origins = table[(table["step"] == H) & table["model"].isin(["historical_simulation", "blend"])]
+    drawn = origins[["model", "unique_id", "cutoff"]].assign(energy=1.0, paths=64)
+    drawn["energy"] -= 0.1 * (drawn["model"] == "blend")
+    return evidence_of(table, markets={"T0": "A", "T1": "A", "T2": "B"}, histories=past, energies=drawn)
 
 
 def test_columns_are_those_that_are_documented(case):

@@ -161,6 +161,22 @@ def test_verdicts_and_equity_have_their_columns(run):
     np.testing.assert_allclose(equity["net"], equity["gross"] - equity["cost"], atol=1e-12)
 
 
+def test_whole_paths_are_scored_and_models_without_any_are_named(run):
+    _, study = run
+    found = study.energy.set_index("model")
+    simulated = {"historical_simulation", "ewma_t", "garch_t", "gjr_t"}
+    assert set(found.index) == set(study.leaderboard["model"])
+    assert set(found.index[found["paths"] == 128]) == simulated
+    assert set(found["reason"][found["paths"] == 0]) == {"quantiles only"}
+    known = study.forecasts[study.forecasts["model"] == "garch_t"].groupby(["unique_id", "cutoff"], observed=True)["y"]
+    whole = known.apply(lambda y: y.notna().all())
+    dates = whole[whole].index.get_level_values("cutoff").nunique()
+    assert found.loc["garch_t", "n"] == dates
+    assert 0.5 < found.loc["garch_t", "energy"] < 5, "in standard deviations"
+    assert set(study.misses["scope"]) == {"all", *study.histories}
+    assert (study.misses["price"] > 0).all()
+
+
 def test_the_manifest_is_written_last_and_names_every_ticker(run, prices):
     folder, study = run
     found = manifest(folder)

@@ -20,7 +20,7 @@ POOL = "all"
 """The name under which tables hold all tickers together."""
 
 SPLIT: tuple[str, ...] = ("by_ticker", "by_ticker_step", "over_time", "equity", "training", "forecasts", "performance")
-SPLIT += ("calibration_tests", "exceedances", "sharpness")
+SPLIT += ("calibration_tests", "exceedances", "sharpness", "misses")
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def arrange(study: Study) -> Contents:
         kinds={str(r["model"]): str(r["kind"]) for r in board},
         finished=finished,
         slugs=slugs(t.ticker for t in finished),
-        split={name: by(table, "unique_id") for name, table in tables.items()},
+        split={name: by(table, "scope" if name == "misses" else "unique_id") for name, table in tables.items()},
     )
 
 

@@ -1,4 +1,4 @@
-"""Fan charts: the only place where cumulative log returns become prices, P[t+h] = P[t] exp(quantile)."""
+"""Fan charts: the only drawings where cumulative log returns become prices, P[t+h] = P[t] exp(quantile)."""
 
 from __future__ import annotations
 

@@ -28,8 +28,13 @@ def heatmap(
     y_title: str = "",
     form: str = ".3g",
     hover: str = "",
+    texts: Sequence[Sequence[str]] = (),
+    written: bool = True,
 ) -> Chart:
-    """`values` (rows, columns) as colours, first row on top; figures are written in the cells where there are few."""
+    """`values` (rows, columns) as colours, first row on top; figures are `written` in the cells where there are few.
+
+    `texts` says more of each cell when it is pointed at, as %{text} in `hover`.
+    """
     held = np.asarray(values, dtype=float)
     if not np.isfinite(held).any():
         return absent(id, title, "no value of it is known.")
@@ -47,7 +52,9 @@ def heatmap(
     }
     if np.nanmin(held) < 0 < np.nanmax(held):
         trace |= {"colorscale": TWO_SIGNS, "zmid": 0}
-    if held.size <= MOST_WRITTEN and held.shape[1] <= 16:
+    if texts:
+        trace |= {"text": [[plain(text) for text in row] for row in texts]}
+    if written and held.size <= MOST_WRITTEN and held.shape[1] <= 16:
         trace |= {"texttemplate": f"%{{z:{form}}}", "textfont": {"size": 11}}
     layout = {
         "hovermode": "closest",

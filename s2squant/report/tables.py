@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from s2squant.report.formats import MINUS, THIN, UNKNOWN, day, known, number, percent, pvalue, skill
+from s2squant.report.formats import MINUS, THIN, UNKNOWN, day, known, number, percent, price, pvalue, skill
 from s2squant.report.styles import WORDS, label
 
 MOST_ROWS = 200
@@ -21,8 +21,8 @@ MOST_ROWS = 200
 class Column:
     """One column: the frame's name for it, its heading, how values are written, and what it means.
 
-    `form` is one of text, wide (a sentence), model, word, outcome, day, flag, skill, percent, p, or a Python format
-    such as ".3f"; "" lets numbers have four significant digits.
+    `form` is one of text, wide (a sentence), model, word, outcome, day, flag, skill, percent, p, price, or a Python
+    format such as ".3f"; "" lets numbers have four significant digits.
     """
 
     name: str
@@ -101,6 +101,11 @@ def grid(
     )
 
 
+def without_blanks(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with empty reasons as missing, so that a column of none is left out."""
+    return table.assign(reason=table["reason"].where(table["reason"].astype(str) != "", None))
+
+
 def cell(value: Any, form: str = "", *, best: bool = False) -> Cell:
     """One value as a page shows it."""
     if value is None or value is pd.NA or value is pd.NaT or (isinstance(value, float) and value != value):
@@ -133,6 +138,8 @@ def _number(value: float, form: str) -> str:
             return percent(value)
         case "p":
             return pvalue(value)
+        case "price":
+            return price(value)
         case "":
             return (number(value, 0) if value == int(value) else f"{value:.4g}").replace("-", MINUS)
         case "d" | ",d":

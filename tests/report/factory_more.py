@@ -188,6 +188,52 @@ def evidence(study: Study, rng: np.random.Generator, names: list[str]) -> dict[s
         for m in models
         for t in names
     ]
-    made = {"scorecard": card, "coverage": held, "reliability": reliable, "pit": pit, "calibration_tests": tested}
+    against = [
+        {"model": a, "against": b, "effect": 0.004 * (j - i), "statistic": 1.5, "p": 0.03, "n": 24, "n_eff": 12.0}
+        | {"p_adjusted": 0.04 if i == 0 else 0.3, "finding": "no evidence" if i else "differ", "reason": ""}
+        | {"smallest_detectable": 0.02}
+        for i, a in enumerate(models)
+        for j, b in enumerate(models[i + 1 :], start=i + 1)
+    ]
+    drawn = [
+        {"model": m, "paths": 128 * even, "energy": 1.6 if even else np.nan, "skill": 0.01 * k if even else np.nan}
+        | {"low": -0.01, "high": 0.03, "crps_skill": 0.008, "p": 0.2, "n": 24, "n_eff": 12.0}
+        | {"smallest_detectable": 0.03, "reason": "" if even else "quantiles only"}
+        for k, m in enumerate(models)
+        for even in (k % 2 == 0,)
+    ]
+    missed_most = [
+        {"scope": s, "unique_id": t, "cutoff": cutoffs[k % len(cutoffs)], "step": 1 + k, "ds": cutoffs[0]}
+        | {"price": 1234.5, "realised": 1100.0, "low": 1150.0, "high": 1310.0, "moved": -0.109, "miss": -6.2 + k}
+        | {"pit": 0.0004, "others": -0.02}
+        for s, t in [("all", names[0]), *((t, t) for t in names)]
+        for k in range(4)
+    ]
+    grouped = [
+        {"basis": b, "group": g, "tickers": 2, "skill": s, "low": s - 0.02, "high": s + 0.02, "p": 0.2}
+        | {"p_adjusted": 0.4, "n": 24, "n_eff": 12.0, "smallest_detectable": 0.03, "finding": "no evidence"}
+        | {"reason": ""}
+        for b, g, s in (("market", "XNYS", 0.01), ("market", "XLON", 0.004), ("regime at the cutoff", "high", -0.02))
+    ]
+    grouped.append(
+        dict.fromkeys(grouped[0], np.nan)
+        | {"basis": "dollar volume", "group": "", "tickers": 0, "n": 0, "p": 1.0, "finding": "not tested"}
+        | {"reason": "no market has 6 tickers with a known volume"}
+    )
+    ranked = [
+        {"market": "XNYS", "model": m, "step": h, "tickers": 24, "ic": 0.02, "low": -0.01, "high": 0.05, "icir": 0.1}
+        | {"p": 0.2, "p_adjusted": 0.6, "parts": 5, "spread": 0.12, "spread_p": 0.3, "n": 24, "n_eff": 12.0}
+        | {"smallest_detectable": 0.05, "finding": "no evidence", "reason": ""}
+        for m in models
+        for h in (1, 5, 20)
+    ]
+    more = {"pairs": against, "energy": drawn, "misses": missed_most, "groups": grouped, "cross_section": ranked}
+    made = more | {
+        "scorecard": card,
+        "coverage": held,
+        "reliability": reliable,
+        "pit": pit,
+        "calibration_tests": tested,
+    }
     made |= {"exceedances": missed, "sharpness": width, "tests": other, "confidence_set": chosen}
     return {name: pd.DataFrame(rows) for name, rows in (made | {"fluctuation": moving, "shrinkage": luck}).items()}

@@ -1,5 +1,6 @@
 """A study written and read back gives the same pages, byte for byte; a folder that is not ours is refused in a line."""
 
+import json
 from dataclasses import fields, replace
 
 import numpy as np
@@ -135,6 +136,20 @@ def test_pages_do_not_go_among_foreign_files(folder, tmp_path, capsys):
     (tmp_path / "letter.txt").write_text("Dear")
     assert "no report" in refused([folder, "--out", tmp_path], capsys)
     assert [p.name for p in tmp_path.iterdir()] == ["letter.txt"]
+
+
+def test_a_run_from_before_some_tables_opens_without_them(copied):
+    kept = json.loads((copied / "study.json").read_text())
+    for name in ("pairs", "energy", "misses", "groups", "cross_section"):
+        del kept["tables"][name]
+        (copied / "tables" / f"{name}.parquet").unlink()
+    (copied / "study.json").write_text(json.dumps(kept))
+    study = load_study(copied)
+    assert study.pairs.empty
+    assert not study.scorecard.empty
+    text = dict(render(study))["index.html"].decode()
+    assert 'id="scorecard"' in text
+    assert 'id="pairs"' not in text
 
 
 def test_an_older_run(copied, capsys):

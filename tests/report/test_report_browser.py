@@ -54,7 +54,7 @@ def folder(report, tmp_path_factory):
 def opened(browser, url, profile) -> tuple[str, list[str]]:
     """The page's elements after its scripts ran, and what its console said."""
     flags = [flag.replace("\t", " ") for flag in FLAGS.split(" ")]
-    command = [browser, *flags, "--window-size=1280,9000", f"--user-data-dir={profile}", url]
+    command = [browser, *flags, "--window-size=1280,16000", f"--user-data-dir={profile}", url]
     done = subprocess.run(command, capture_output=True, text=True, timeout=180, check=True)
     return done.stdout, [line for line in done.stderr.splitlines() if "CONSOLE" in line]
 
@@ -63,7 +63,7 @@ def asked(browser, folder, page, steps, profile, width=1100) -> tuple[dict, list
     """What `steps`, run over a page in a frame of this width, put into `said`; and what the console said."""
     frame = folder / "frame.html"
     frame.write_text(
-        f'<!doctype html><iframe id="f" src="{page}" style="width:{width}px;height:12000px;border:0"></iframe>'
+        f'<!doctype html><iframe id="f" src="{page}" style="width:{width}px;height:16000px;border:0"></iframe>'
         '<p id="w"></p><script>onload = () => setTimeout(async () => {'
         'const page = document.getElementById("f").contentDocument, view = page.defaultView, said = {};'
         "const all = (what) => Array.from(page.querySelectorAll(what));"
