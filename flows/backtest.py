@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import sys
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -25,11 +24,10 @@ if __name__ == "__main__":
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "WARNING")
 
 from prefect import State, flow, get_run_logger, unmapped
-from prefect.client.orchestration import get_client
-from prefect.futures import PrefectFuture, as_completed
+from prefect.futures import as_completed
 from prefect.states import Completed, Failed
-from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
+from flows.runners import let_the_screen_speak, start_server, waiting_threads
 from flows.tasks import execute, finish, publish
 from s2squant import cli
 from s2squant.config import Engine, Experiment
@@ -72,12 +70,7 @@ class Hand:
 _hand: ContextVar[Hand | None] = ContextVar("hand", default=None)
 
 
-def _waiting_threads(workers: int | None) -> TaskRunner[PrefectFuture[Any]]:
-    runner: Any = ThreadPoolTaskRunner(max_workers=workers or os.cpu_count() or 1)
-    return cast("TaskRunner[PrefectFuture[Any]]", runner)
-
-
-@flow(task_runner=_waiting_threads(None), persist_result=False)
+@flow(task_runner=waiting_threads(None), persist_result=False)
 def backtest(
     experiment: Experiment = DEFAULTS,
     out: str | None = None,
@@ -117,29 +110,15 @@ def backtest(
 
 def under_prefect(request: cli.Request, watcher: Watcher) -> None:
     """The command line's Runner: the flow in this process, watched; raises what the flow raised."""
-    if not logging.getLogger("prefect").isEnabledFor(logging.INFO):  # then the screen alone speaks
-        for name in ("prefect.flow_runs", "prefect.task_runs"):
-            logging.getLogger(name).setLevel(logging.CRITICAL)
-    _start_server()
-    chosen = backtest.with_options(task_runner=_waiting_threads(request.workers))
+    let_the_screen_speak()
+    start_server()
+    chosen = backtest.with_options(task_runner=waiting_threads(request.workers))
     token = _hand.set(Hand(watcher, request.command))
     try:
         out = str(request.out) if request.out else None
         chosen(request.experiment, out, request.workers, request.engine, return_state=True).result()
     finally:
         _hand.reset(token)
-
-
-def _start_server() -> None:
-    """Start Prefect's temporary server, where one is needed, deaf to Ctrl-C: it has to record the interruption."""
-    if sys.platform == "win32":
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        with get_client(sync_client=True):
-            pass
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 if __name__ == "__main__":

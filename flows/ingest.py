@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -25,10 +25,10 @@ if __name__ == "__main__":
 
 from prefect import State, flow, get_run_logger, unmapped
 from prefect.artifacts import create_table_artifact
-from prefect.futures import PrefectFuture, as_completed
+from prefect.futures import as_completed
 from prefect.states import Completed, Failed
-from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
+from flows.runners import waiting_threads
 from flows.tasks import fetch
 from s2squant import cli
 from s2squant.commands.fetch import outcome
@@ -42,12 +42,7 @@ STORE = str(Universe().store)
 _hand: ContextVar[Callable[[Update], None] | None] = ContextVar("hand", default=None)
 
 
-def _waiting_threads(together: int) -> TaskRunner[PrefectFuture[Any]]:
-    runner: Any = ThreadPoolTaskRunner(max_workers=together)
-    return cast("TaskRunner[PrefectFuture[Any]]", runner)
-
-
-@flow(task_runner=_waiting_threads(DEFAULTS.together), persist_result=False)
+@flow(task_runner=waiting_threads(DEFAULTS.together), persist_result=False)
 def ingest(
     tickers: list[str] | None = None,
     source: str = "yfinance",
@@ -107,7 +102,7 @@ def ingest(
 
 def under_prefect(request: FetchRequest, on_done: Callable[[Update], None]) -> None:
     """The command line's FetchRunner: the flow in this process; raises what the flow raised."""
-    chosen = ingest.with_options(task_runner=_waiting_threads(request.spec.together))
+    chosen = ingest.with_options(task_runner=waiting_threads(request.spec.together))
     token = _hand.set(on_done)
     try:
         chosen(

@@ -353,14 +353,15 @@ def make_experiment(data: Mapping[str, Any], *, where: str = "experiment") -> Ex
     try:
         return Experiment.model_validate(dict(data))
     except ValidationError as error:
-        raise ConfigError(f"{where}: {_one_line(error)}") from None
+        raise ConfigError(f"{where}: {in_one_line(error, Experiment)}") from None
 
 
-def _one_line(error: ValidationError) -> str:
+def in_one_line(error: ValidationError, model: type[BaseModel]) -> str:
+    """The first thing wrong with settings of a model, with the nearest key where one is unknown."""
     first = error.errors()[0]
     path = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        known = _fields_at(first["loc"][:-1])
+        known = _fields_at(model, first["loc"][:-1])
         near = difflib.get_close_matches(str(first["loc"][-1]), known, n=1, cutoff=0.4)
         hint = f"did you mean '{near[0]}'?" if near else f"known keys here: {', '.join(known)}"
         return f"unknown key '{path}'; {hint}"
@@ -370,8 +371,7 @@ def _one_line(error: ValidationError) -> str:
     return f"{path + ': ' if path else ''}{message}{given}" + (f"; and {more} more" if more else "")
 
 
-def _fields_at(location: Sequence[int | str]) -> list[str]:
-    model: type[BaseModel] = Experiment
+def _fields_at(model: type[BaseModel], location: Sequence[int | str]) -> list[str]:
     for part in location:
         field = model.model_fields.get(str(part))
         if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)):

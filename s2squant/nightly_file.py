@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
-from s2squant.config import override, read_experiment
+from s2squant.config import in_one_line, override, read_experiment
 from s2squant.errors import ConfigError
 from s2squant.nightly_specs import Nightly
 
@@ -34,25 +33,4 @@ def make_nightly(data: Mapping[str, Any], *, where: str = "nightly") -> Nightly:
     try:
         return Nightly.model_validate(dict(data))
     except ValidationError as error:
-        raise ConfigError(f"{where}: {_one_line(error)}") from None
-
-
-def _one_line(error: ValidationError) -> str:
-    first = error.errors()[0]
-    place = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(str(first["loc"][-1]), _known(first["loc"][:-1]), n=1, cutoff=0.4)
-        return f"unknown key '{place}'" + (f"; did you mean '{near[0]}'?" if near else "")
-    more = error.error_count() - 1
-    told = first["msg"].removeprefix("Value error, ")
-    return f"{place + ': ' if place else ''}{told}" + (f"; and {more} more" if more else "")
-
-
-def _known(location: Sequence[int | str]) -> list[str]:
-    model: type[BaseModel] = Nightly
-    for part in location:
-        field = model.model_fields.get(str(part))
-        if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)):
-            break
-        model = field.annotation
-    return list(model.model_fields)
+        raise ConfigError(f"{where}: {in_one_line(error, Nightly)}") from None
