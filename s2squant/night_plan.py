@@ -22,7 +22,7 @@ from s2squant.prices.calendars import guess_calendar, next_sessions
 from s2squant.prices.ingest import FetchRequest, open_refresher
 from s2squant.prices.price_store import PriceStore
 from s2squant.prices.refresh import Refresher
-from s2squant.prices.sessions import deadline, due_session, sessions_after
+from s2squant.prices.sessions import deadline, due_session, local_day, sessions_after
 from s2squant.prices.stored import as_history
 from s2squant.prices.universe import load_ticker
 from s2squant.records import PriceHistory
@@ -105,17 +105,13 @@ def agenda(spec: Nightly, tickers: Sequence[str], ledger: Ledger, *, scheduled: 
 
 
 def _nothing(market: str, due: np.datetime64, scheduled: datetime) -> str:
-    closed = f"closed on {_day(scheduled)}; " if _closed(market, due, scheduled) else ""
+    closed = f"closed on {local_day(market, scheduled)}; " if _closed(market, due, scheduled) else ""
     return f"{market}: {closed}everything from {due} is in the ledger already"
 
 
 def _closed(market: str, due: np.datetime64, scheduled: datetime) -> bool:
     """Whether the scheduled day lies between two sessions: a holiday, or a weekend."""
-    return bool(next_sessions(market, due, 1)[0] > _day(scheduled) > due)
-
-
-def _day(scheduled: datetime) -> np.datetime64:
-    return np.datetime64(scheduled.astimezone(UTC).date(), "D")
+    return bool(next_sessions(market, due, 1)[0] > local_day(market, scheduled) > due)
 
 
 def _market_of(spec: Nightly, store: PriceStore, ticker: str) -> str:

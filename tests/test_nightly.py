@@ -171,7 +171,7 @@ def test_a_stale_ticker_is_a_gap_until_its_bar_arrives(desk: Desk) -> None:
     assert {t.ticker for t in first.lost} == {"BBB"}
     assert "2025-11-18" in first.lost[0].reason
     stock.hidden.clear()
-    second = desk.night("2025-11-19", hours=4)
+    second = desk.night("2025-11-19", hours=4, scheduled=at_close("2025-11-19", 4))  # UTC has another date by then
     assert second.status == "done"
     assert second.run_id == first.run_id + "-2"
     live = desk.live()

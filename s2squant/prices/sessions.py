@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from s2squant.prices.calendars import (
+    FRANKFURT,
     closes_at,
     exchange_sessions,
     find_exchange,
@@ -50,6 +51,13 @@ def deadline(calendar: str, session: np.datetime64) -> datetime:
     opens = exchange.session_open(pd.Timestamp(following)).to_pydatetime().astimezone(UTC)
     latest: datetime = max(opens, after)
     return latest
+
+
+def local_day(calendar: str, at: datetime) -> np.datetime64:
+    """The date of an instant on the exchange's own clock; UTC's where it has none."""
+    exchange = find_exchange(calendar)
+    zone = FRANKFURT if calendar == "ECB" else UTC if exchange is None else exchange.tz
+    return np.datetime64(at.astimezone(zone).date(), "D")
 
 
 def sessions_after(calendar: str, last: np.datetime64, due: np.datetime64) -> Dates:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from s2squant.prices.sessions import deadline, due_session, sessions_after
+from s2squant.prices.sessions import deadline, due_session, local_day, sessions_after
 
 
 def at(text: str) -> datetime:
@@ -42,3 +42,10 @@ def test_sessions_in_between() -> None:
     found = sessions_after("XNYS", np.datetime64("2026-11-20"), np.datetime64("2026-12-01"))
     assert [str(day) for day in found] == ["2026-11-23", "2026-11-24", "2026-11-25", "2026-11-27", "2026-11-30"]
     assert len(sessions_after("XNYS", np.datetime64("2026-11-20"), np.datetime64("2026-11-23"))) == 0
+
+
+def test_the_day_is_the_exchange_s_own() -> None:
+    late = at("2026-11-21T01:00+00:00")  # Friday evening in New York, Saturday morning in Tokyo and London
+    others = ("XTKS", "ECB", "24/7", "NOPE")
+    assert str(local_day("XNYS", late)) == "2026-11-20"
+    assert {str(local_day(code, late)) for code in others} == {"2026-11-21"}
