@@ -23,7 +23,7 @@ test: $(READY)  ## the fast tests
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 slow: $(READY)  ## the tests that take minutes
-	$(BIN)/python -m pytest -m slow -n $(WORKERS) --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -m slow -n $(WORKERS) --dist worksteal $(ARGS)
 
 check: $(READY)  ## style, format and types
 	$(BIN)/ruff check .

@@ -9,6 +9,7 @@ from s2squant.cli import main
 from s2squant.config import make_experiment
 from s2squant.experiments.members import members, merged
 from s2squant.forecasters import make, restore
+from s2squant.pool import InlinePool
 from s2squant.records import LEVELS, State
 from s2squant.study import backtest
 
@@ -135,6 +136,7 @@ SMALL = {
 @pytest.mark.parametrize("member", members(), ids=lambda member: member.name)
 def test_every_member_of_the_zoo_runs_through_the_command_on_real_prices(member, tmp_path, monkeypatch):
     monkeypatch.setenv("S2SQUANT_TRIALS", "")
+    monkeypatch.setattr("s2squant.engines.WorkerPool", lambda inputs, _, perform: InlinePool(inputs, perform))
     wanted = merged(QUICK, {"forecasters": {"seq2seq": merged(SMALL, member.changes)}})
     out = tmp_path / "run"
     command = ["backtest", "--tickers", "AAPL,EURUSD", "--out", str(out), "--workers", "1", "--quiet"]
