@@ -109,6 +109,7 @@ def test_a_killed_worker_loses_one_attempt_of_one_job(pool, tmp_path, capfd):
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pool", ["dask", RAY], indirect=True)
 def test_nothing_listens_or_speaks_beyond_loopback_and_all_ends_at_once(pool, tmp_path, capfd):
     """One worker has been killed before, and another is at work."""
@@ -295,6 +296,7 @@ def carried_out(wanted, out, **how):
         return parts(out)
 
 
+@pytest.mark.slow  # the next one holds all engines to it
 def test_a_worker_of_dask_leaves_the_bytes_of_a_plain_loop(prices, tmp_path):
     wanted = experiment(prices)
     alone = carried_out(wanted, tmp_path / "alone", workers=0)

@@ -261,6 +261,7 @@ def replace_name(spec: Nightly, name: str) -> Nightly:
     return spec.model_copy(update={"name": name})
 
 
+@pytest.mark.slow
 def test_models_are_fitted_anew_when_it_is_time(desk: Desk) -> None:
     spec = desk.spec
     desk.spec = spec.model_copy(update={"retraining": spec.retraining.model_copy(update={"every": 2})})
@@ -292,6 +293,7 @@ def test_the_command_names_a_bad_ticker_and_says_so_by_its_exit_status(
     day = "2025-11-19"
     desk.yahoo.fixed_today = day
     monkeypatch.setattr("s2squant.nightly._now", Clock(at_close(day)))
+    monkeypatch.setattr("s2squant.nightly.Fetching", lambda: HASTY)
     monkeypatch.setattr("s2squant.nightly.WorkerPool", lambda inputs, _, perform: InlinePool(inputs, perform))
     when = at_close(day).isoformat()
 
@@ -316,6 +318,7 @@ def test_the_command_names_a_bad_ticker_and_says_so_by_its_exit_status(
     assert "no time zone" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_drift_has_everything_fitted_anew_and_the_monitor_start_again(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -322,6 +322,7 @@ def test_a_tickers_own_models_do_not_depend_on_the_others(prices, tmp_path):
     pd.testing.assert_frame_equal(alone, among, check_exact=True)
 
 
+@pytest.mark.slow
 def test_the_baselines_beside_pooled_models_do_not_depend_on_the_others_either(prices, tmp_path):
     alone, among = alone_and_among(lambda *t: experiment(prices, *t), tmp_path)
     pd.testing.assert_frame_equal(alone.loc[BASELINES], among.loc[BASELINES], check_exact=True)
