@@ -11,6 +11,7 @@ import pandas as pd
 from s2squant import diebold_mariano as dm
 from s2squant.config import VerdictSpec
 from s2squant.losses import Losses
+from s2squant.multiplicity import with_findings
 from s2squant.readings import Readings
 from s2squant.records import Floats
 
@@ -41,13 +42,7 @@ def cross_section(
         for row in _market_rows(losses, readings, spec, every, market, markets)
     ]
     table = pd.DataFrame(rows, columns=COLUMNS)
-    tested = table["reason"] == ""
-    table["p_adjusted"] = 1.0
-    table.loc[tested, "p_adjusted"] = dm.benjamini_hochberg(table.loc[tested, "p"].to_numpy(float))
-    clear = tested & (table["p"] < spec.alpha) & (table["p_adjusted"] <= spec.fdr)
-    word = np.where(table["ic"].to_numpy(float) > 0, "ranks them", "ranks them the wrong way")
-    table["finding"] = np.where(tested, np.where(clear, word, "no evidence"), "not tested")
-    return table
+    return with_findings(table, spec, effect="ic", words=("ranks them", "ranks them the wrong way"))
 
 
 def _market_rows(

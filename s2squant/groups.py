@@ -15,6 +15,7 @@ from s2squant import diebold_mariano as dm
 from s2squant.comparisons import pool_of, relative_series
 from s2squant.config import VerdictSpec
 from s2squant.losses import Losses
+from s2squant.multiplicity import with_findings
 from s2squant.records import Floats, PriceHistory
 
 COLUMNS = [
@@ -69,13 +70,7 @@ def groups(
             )  # fmt: skip
             rows.append(dict(zip(COLUMNS, values, strict=True)))
     table = pd.DataFrame(rows, columns=COLUMNS)
-    tested = table["reason"] == ""
-    table["p_adjusted"] = 1.0
-    table.loc[tested, "p_adjusted"] = dm.benjamini_hochberg(table.loc[tested, "p"].to_numpy(float))
-    clear = tested & (table["p"] < spec.alpha) & (table["p_adjusted"] <= spec.fdr)
-    word = np.where(table["skill"].to_numpy(float) > 0, "better", "worse")
-    table["finding"] = np.where(tested, np.where(clear, word, "no evidence"), "not tested")
-    return table
+    return with_findings(table, spec, effect="skill", words=("better", "worse"))
 
 
 def kind_of_asset(ticker: str, calendar: str) -> str:

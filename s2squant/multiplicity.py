@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 from scipy.stats import false_discovery_control
 
+from s2squant.config import VerdictSpec
 from s2squant.records import Floats
 
 
@@ -16,3 +18,17 @@ def benjamini_hochberg(p: Floats) -> Floats:
 def benjamini_yekutieli(p: Floats) -> Floats:
     """The same under any dependence (Benjamini and Yekutieli 2001): larger by the sum of 1 / i."""
     return np.asarray(false_discovery_control(np.nan_to_num(p, nan=1.0), method="by")) if len(p) else p
+
+
+def with_findings(table: pd.DataFrame, spec: VerdictSpec, *, effect: str, words: tuple[str, str]) -> pd.DataFrame:
+    """A table of tests with `p_adjusted` over all its rows, and `finding`: a word for the sign of the column `effect`.
+
+    A word takes p below `spec.alpha` and the adjusted one within `spec.fdr`; a row with a reason was not tested.
+    """
+    tested = table["reason"] == ""
+    table["p_adjusted"] = 1.0
+    table.loc[tested, "p_adjusted"] = benjamini_hochberg(table.loc[tested, "p"].to_numpy(float))
+    clear = tested & (table["p"] < spec.alpha) & (table["p_adjusted"] <= spec.fdr)
+    word = np.where(table[effect].to_numpy(float) > 0, *words)
+    table["finding"] = np.where(tested, np.where(clear, word, "no evidence"), "not tested")
+    return table

@@ -32,7 +32,6 @@ class Monitoring(Part):
 
     window: int = Field(60, ge=10, description="sessions of rolling coverage and of the PIT shown")
     alpha: float = Field(0.01, gt=0, lt=0.5, description="chance that a calibrated model ever alarms (Ville)")
-    stale_after: int = Field(1, ge=1, description="sessions a ticker's last bar may lie behind before it is stale")
 
 
 class Retention(Part):

@@ -230,9 +230,9 @@ def test_weights_that_nothing_needs_go(ledger):
     enter(ledger, "e", 600, key="YYY")  # old, but a young forecast was made with it
     enter(ledger, "f", 590, key="YYY")
     enter(ledger, "0", 700, key="YYY", nightly="other")  # the newest of another nightly
-    enter(ledger, "1", 800, key="XXX")  # its run's facts name it
+    enter(ledger, "1", 800, key="GONE")  # its run's facts name it
     enter(ledger, "1", 799, key="WWW")
-    enter(ledger, "2", 700, key="XXX")
+    enter(ledger, "2", 700, key="GONE")
     issue = an_issue(cutoff=days_ago(100).date())
     ledger.issue("nightly", "run-1", [issue.__class__(**{**issue.__dict__, "version": "e" * 64})], at=NOW)
     ledger.end_run("run-1", "done", "", at=NOW, facts=json.dumps({"models": {"x": {"version": "1" * 64}}}))
