@@ -3,7 +3,6 @@
 import html
 import json
 import re
-import shutil
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -11,6 +10,7 @@ from datetime import UTC, datetime
 import numpy as np
 import pandas as pd
 import pytest
+from browsers import browsing, opened
 from test_report_pages import Page
 
 from s2squant.night_records import MarketNight
@@ -234,32 +234,18 @@ def test_fifty_tickers_make_a_small_page_quickly():
 
 
 @pytest.mark.browser
-@pytest.mark.slow
 @pytest.mark.parametrize(("width", "theme"), [(1280, "light"), (390, "dark")])
 def test_the_page_draws_and_fits_a_phone(night, tmp_path, width, theme):
-    from test_report_browser import NAMES, asked, opened
-
-    browser = next((path for name in NAMES if (path := shutil.which(name))), None)
-    if browser is None:
-        pytest.skip("no Chromium on this machine")
     for path, content in dict(render_night(night)).items():
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_bytes(content)
-    dom, said = opened(browser, f"{(tmp_path / 'index.html').as_uri()}?theme={theme}", tmp_path / "profile")
-    assert not said
-    closed = re.sub(r"<details(?! open).*?</details>", "", dom, flags=re.DOTALL)
-    wanted = len(re.findall('class="chart', closed))
-    assert wanted >= 6
-    assert len(re.findall("data-drawn", closed)) == wanted
-    steps = """
-        const e = page.documentElement;
-        all("details").forEach((d) => { d.open = true; });
-        await pause(500);
-        said.width = [e.clientWidth, e.scrollWidth];
-    """
-    found, complaints = asked(browser, tmp_path, "index.html", steps, tmp_path / "other", width=width)
-    assert found["width"][0] >= found["width"][1]
-    assert not complaints
+    with browsing() as browser, opened(browser, tmp_path / "index.html", f"?theme={theme}", width=width) as sight:
+        sight.wait_for_charts()
+        assert sight.page.locator(".chart[data-drawn]").count() >= 6
+        sight.page.evaluate('document.querySelectorAll("details").forEach((d) => { d.open = true; })')
+        sight.wait_for_charts()
+        assert sight.page.evaluate("document.documentElement.scrollWidth") <= width
+        assert not sight.said
 
 
 def test_the_made_up_idle_nights_render():
