@@ -1,10 +1,37 @@
-"""The evidence of a run beyond its verdict, as tables with documented columns; ground that Study stands on."""
+"""A verdict, and the evidence of a run beyond it, as tables with documented columns; ground that Study stands on."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 import pandas as pd
+
+Word = Literal["better", "no evidence", "worse"]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One test of a challenger against a benchmark; effects are relative CRPS skill (0.01 = 1 %), positive = better."""
+
+    pool: str
+    """"all", a market, or a ticker."""
+    metric: str
+    step: str
+    """"all" or a step number."""
+    benchmark: str
+    challenger: str
+    test: str
+    effect: float
+    low: float
+    high: float
+    statistic: float
+    p: float
+    p_adjusted: float
+    n: int
+    n_eff: float
+    smallest_detectable: float
+    word: Word
 
 
 @dataclass(frozen=True, kw_only=True)

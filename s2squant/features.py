@@ -10,11 +10,12 @@ Shape legend: R rows of the panel, K members of the bank, F inputs of the networ
 from __future__ import annotations
 
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from scipy.signal import lfilter
 
-from s2squant.records import Floats, Ints, Panel
+from s2squant.records import OHLCV, Dates, Floats, Ints, Panel
 
 SQUARE = (0.4, 0.2, 0.1, 0.06, 0.03, 0.015, 0.007, 0.003)
 ABSOLUTE = (0.1, 0.06, 0.03, 0.015)
@@ -31,6 +32,17 @@ VARIANCE_FLOOR = 1e-3
 
 
 @dataclass(frozen=True)
+class Market:
+    """What all tickers of a market did on each of its dates, in scaled returns."""
+
+    days_D: Dates
+    mean_D: Floats
+    """Equal-weight mean of the scaled returns."""
+    dispersion_D: Floats
+    """Cross-sectional mean of their squares."""
+
+
+@dataclass(frozen=True)
 class Returns:
     """Daily returns in units of each ticker's early standard deviation, and the market's."""
 
@@ -38,14 +50,51 @@ class Returns:
     """Early standard deviation of each ticker, log return a bar."""
     scaled_R: Floats
     market_D: Floats
-    """Equal-weight mean of the scaled returns on each date of the market."""
+    """Of the whole market, as is `dispersion_D`: see `Market`."""
     dispersion_D: Floats
-    """Cross-sectional mean of their squares."""
     date_of_R: Ints
+    """The market's date of each row."""
+
+
+MARKETS: WeakKeyDictionary[Panel, dict[tuple[np.datetime64 | None, int], Market]] = WeakKeyDictionary()
+"""What was worked out of a whole panel, for as long as it lives: every ticker asks for it in every fold."""
+
+
+def _market_around(whole: Panel, told_until: np.datetime64 | None, warmup: int) -> Market:
+    known, key = MARKETS.setdefault(whole, {}), (told_until, warmup)
+    if key not in known:
+        then = whole if told_until is None else whole.until(told_until)
+        known[key] = _market(then, _scaled(then, warmup)[1])
+    return known[key]
 
 
 def scaled_returns(panel: Panel, warmup: int) -> Returns:
-    """Scale the returns of every ticker by one causal constant and average them by date."""
+    """Scale the returns of every ticker by one causal constant and place them in their market."""
+    unit, scaled = _scaled(panel, warmup)
+    market = _market_around(panel.whole, panel.told_until, warmup) if panel.whole else _market(panel, scaled)
+    return Returns(
+        unit_M=unit,
+        scaled_R=scaled,
+        market_D=market.mean_D,
+        dispersion_D=market.dispersion_D,
+        date_of_R=np.searchsorted(market.days_D, panel.dates),
+    )
+
+
+def _market(panel: Panel, scaled_R: Floats) -> Market:
+    days, date_of = np.unique(panel.dates, return_inverse=True)
+    has = np.ones(len(scaled_R))
+    has[panel.starts[:-1]] = 0.0
+    count = np.maximum(np.bincount(date_of, has, len(days)), 1.0)
+    return Market(
+        days_D=days,
+        mean_D=np.bincount(date_of, scaled_R * has, len(days)) / count,
+        dispersion_D=np.bincount(date_of, scaled_R**2 * has, len(days)) / count,
+    )
+
+
+def _scaled(panel: Panel, warmup: int) -> tuple[Floats, Floats]:
+    """Early standard deviations (M,) and returns in units of them (R,)."""
     raw = np.diff(panel.log_price, prepend=panel.log_price[:1])
     firsts = panel.starts[:-1]
     raw[firsts] = 0.0
@@ -55,18 +104,7 @@ def scaled_returns(panel: Panel, warmup: int) -> Returns:
         unit[m] = np.sqrt(np.mean(early**2)) if len(early) else 0.0
         if unit[m] < 1e-8:  # never moved while young: take the least a price can show
             unit[m] = 1e-6
-    scaled = raw / unit[panel.ticker_of]
-    days, date_of = np.unique(panel.dates, return_inverse=True)
-    has = np.ones(len(raw))
-    has[firsts] = 0.0
-    count = np.maximum(np.bincount(date_of, has, len(days)), 1.0)
-    return Returns(
-        unit_M=unit,
-        scaled_R=scaled,
-        market_D=np.bincount(date_of, scaled * has, len(days)) / count,
-        dispersion_D=np.bincount(date_of, scaled**2 * has, len(days)) / count,
-        date_of_R=date_of,
-    )
+    return unit, raw / unit[panel.ticker_of]
 
 
 def ewma(values: Floats, alpha: float) -> Floats:
@@ -120,8 +158,9 @@ def _signed_log(values: Floats) -> Floats:
 
 
 def has_ranges(panel: Panel) -> bool:
-    """Whether every ticker has open, high, low, close and volume."""
-    return all({"open", "high", "low", "close", "volume"} <= set(h.bars) for h in panel.histories)
+    """Whether every ticker of the panel's market has open, high, low, close and volume."""
+    market, day = panel.whole or panel, panel.told_until
+    return all(set(OHLCV) <= set(h.bars) for h in market.histories if day is None or h.dates[1] <= day)
 
 
 def network_inputs(

@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from s2squant.config import Experiment
 from s2squant.errors import PriceError
 from s2squant.evidence import Evidence as Evidence
+from s2squant.evidence import Verdict as Verdict
+from s2squant.evidence import Word as Word
 from s2squant.exhibits import ExperimentPage as ExperimentPage
 from s2squant.exhibits import Heatmap as Heatmap
 from s2squant.exhibits import Lines as Lines
@@ -134,7 +136,7 @@ class PriceHistory:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Panel:
     """The histories of one market (tickers that share a calendar), each on its own bars, laid end to end.
 
@@ -143,6 +145,10 @@ class Panel:
     """
 
     histories: tuple[PriceHistory, ...]
+    whole: Panel | None = field(default=None, repr=False)
+    """The panel of the whole market, where this one holds only some of its tickers: it tells what the market did."""
+    told_until: np.datetime64 | None = None
+    """The last day of `whole` that counts; None for all of it."""
     starts: Ints = field(init=False)
     dates: Dates = field(init=False)
     log_price: Floats = field(init=False)
@@ -205,7 +211,14 @@ class Panel:
         kept = tuple(h.between(None, day) for h in self.histories if (h.dates <= day).sum() >= 2)
         if not kept:
             raise ValueError(f"no ticker of {self.market} has two bars by {day}")
-        return Panel(kept)
+        if self.whole is None:
+            return Panel(kept)
+        return Panel(kept, self.whole, day if self.told_until is None else min(day, self.told_until))
+
+    def only(self, *tickers: str) -> Panel:
+        """The panel of some of the tickers, which are still seen among all of them; nothing of the others is copied."""
+        kept = tuple(self.histories[self.tickers.index(ticker)] for ticker in tickers)
+        return Panel(kept, self.whole or self, self.told_until)
 
 
 @dataclass(frozen=True)
@@ -304,33 +317,6 @@ class TickerReport:
     notes: tuple[str, ...] = ()
     """One line for each finding, and what else is to be known."""
     findings: tuple[Finding, ...] = ()
-
-
-Word = Literal["better", "no evidence", "worse"]
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """One test of a challenger against a benchmark; effects are relative CRPS skill (0.01 = 1 %), positive = better."""
-
-    pool: str
-    """"all", a market, or a ticker."""
-    metric: str
-    step: str
-    """"all" or a step number."""
-    benchmark: str
-    challenger: str
-    test: str
-    effect: float
-    low: float
-    high: float
-    statistic: float
-    p: float
-    p_adjusted: float
-    n: int
-    n_eff: float
-    smallest_detectable: float
-    word: Word
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from s2squant.neural import FittedSeq2Seq, restore_seq2seq
 from s2squant.paths import path_scores
 from s2squant.records import Dates, Fitted, Fold, Forecast, Ints, Panel
 from s2squant.store import RunFolder, load_state, save_state
-from s2squant.windows import last_rows, of_tickers, test_rows, train_rows
+from s2squant.windows import last_rows, test_rows, train_rows
 
 TRAINING_COLUMNS = ["model", "unique_id", "market", "fold", "seed", "step", "loss"]
 CURVE_POINTS = 60
@@ -98,12 +98,14 @@ def perform(inputs: Inputs, job: Job) -> None:
     training: list[pd.DataFrame] = []
     attention: dict[str, list[list[float]]] = {}
     energy: list[dict[str, Any]] = []
+    panel = inputs.panels[job.market]
+    if job.ticker:
+        panel = panel.only(job.ticker)
     for fold in inputs.folds[job.market]:
         if job.kind == "pooled" and fold.number != job.fold:
             continue
         made: dict[str, Forecast] = {}
-        panel = inputs.panels[job.market]
-        for fitted, rows in _fits(inputs, job, fold):
+        for fitted, rows in _fits(inputs, job, panel, fold):
             if isinstance(fitted, FittedField):
                 forecast = average([made[member.name] for member in fitted.members])
             else:
@@ -123,18 +125,14 @@ def perform(inputs: Inputs, job: Job) -> None:
     )
 
 
-def _fits(inputs: Inputs, job: Job, fold: Fold) -> Iterator[tuple[Fitted, Ints]]:
-    """Fit what a job fits in one fold, on a panel that ends at the fit date, and name the rows it is to forecast."""
+def _fits(inputs: Inputs, job: Job, panel: Panel, fold: Fold) -> Iterator[tuple[Fitted, Ints]]:
+    """Fit what a job fits in one fold, on its panel up to the fit date, and name the rows it is to forecast."""
     settings, seed = inputs.experiment.forecasters, inputs.experiment.seed
-    panel = inputs.panels[job.market]
+    targets = forecast_rows(panel, inputs.folds[job.market], fold)
+    if len(targets) == 0:  # delisted, or halted all along: nothing to forecast, perhaps nothing to learn from
+        return
     past = panel.until(fold.fit_date)
     rows = train_rows(past, fold, warmup=settings.anchor.warmup)
-    targets = forecast_rows(panel, inputs.folds[job.market], fold)
-    if job.ticker:
-        targets = of_tickers(panel, targets, [job.ticker])
-        if len(targets) == 0:  # delisted, or halted all along: nothing to forecast, perhaps nothing to learn from
-            return
-        rows = of_tickers(past, rows, [job.ticker])
     store = inputs.folder.model
     names: Sequence[ModelName]
     match job.kind:

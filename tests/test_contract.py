@@ -8,7 +8,7 @@ from safetensors.numpy import load, save
 
 from s2squant.config import Forecasters, make_experiment
 from s2squant.forecasters import make, restore
-from s2squant.records import LEVELS, State
+from s2squant.records import LEVELS, Panel, State
 from s2squant.windows import of_tickers
 
 from .synthetic import garch_panel
@@ -149,6 +149,24 @@ def test_one_ticker_alone_is_the_same_among_others(name, panel):
     single = fit(name, alone, using=own)
     expected = single.predict(alone, np.array([450, 699])).quantiles_NHQ
     assert (together.predict(panel, np.array([700 + 450, 700 + 699])).quantiles_NHQ == expected).all()
+
+
+def test_a_ticker_cut_out_of_its_market_is_seen_among_the_others(name, panel):
+    """B alone, with the market's own view, gives the bits it gives in the midst of the whole panel."""
+    day = panel.histories[0].dates[600]
+    past, cut = panel.until(day), panel.only("B")
+    short = cut.until(day)
+    assert (len(short.dates), short.tickers) == (601, ("B",))
+    own = of_tickers(past, training_rows(past), ["B"])
+    pooled = fit("seq2seq_pooled", past) if name == "seq2seq_adapted" else None
+    maker = make(name, settings(), pooled=pooled)
+    whole = maker.fit(past, own, horizon=H, seed=SEED).predict(panel, np.array([700 + 610, 700 + 699]))
+    alone = maker.fit(short, training_rows(short), horizon=H, seed=SEED).predict(cut, np.array([610, 699]))
+    assert (alone.quantiles_NHQ == whole.quantiles_NHQ).all()
+    if name == "anchor":
+        lonely = Panel(cut.histories)
+        other = maker.fit(lonely.until(day), training_rows(short), horizon=H, seed=SEED)
+        assert (other.predict(lonely, np.array([610, 699])).quantiles_NHQ != alone.quantiles_NHQ).any()
 
 
 def test_an_unknown_ticker_is_refused_by_name(name, panel):

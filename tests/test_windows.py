@@ -200,6 +200,20 @@ def test_the_remedy_for_too_little_room_is_exact():
     assert len(train_rows(panel, fold, warmup=270)) == 26
 
 
+def test_a_panel_cut_out_of_another_keeps_to_the_days_it_was_cut_to():
+    panel = Panel((listed("A"), listed("B", slice(100, None)), listed("C", slice(398, None))))
+    cut = panel.only("B")
+    assert cut.tickers == ("B",)
+    assert cut.whole is panel
+    assert cut.only("B").whole is panel
+    early, late = DAYS[300], DAYS[350]
+    for short in (cut.until(late).until(early), cut.until(early).until(late), panel.only("B").until(early)):
+        assert (short.dates[-1], short.told_until) == (early, early)
+    assert len(cut.dates) == 320
+    with pytest.raises(ValueError, match="no ticker"):
+        panel.only("C").until(early)
+
+
 def test_the_fold_table_has_a_line_a_fold():
     folds = make_folds(Panel((listed(),)), walk())
     lines = fold_table(folds).splitlines()
