@@ -17,7 +17,7 @@ from s2squant.further_tests import further_tests
 from s2squant.groups import groups
 from s2squant.losses import Losses
 from s2squant.misses import misses
-from s2squant.pairs import pairs
+from s2squant.pairs import pairs_by_step
 from s2squant.readings import read
 from s2squant.records import PriceHistory
 from s2squant.scorecard import scorecard, shrunken
@@ -59,7 +59,7 @@ def assess(
         confidence_set=further.confidence_set,
         fluctuation=further.fluctuation,
         shrinkage=shrunken(verdicts, made, spec.reference),
-        pairs=pairs(losses, made[0], spec),
+        pairs=pairs_by_step(losses, made, spec),
         energy=energy_table(energies, losses, made[0], spec),
         misses=misses(forecasts, losses, readings, spec.recommended, markets=markets, histories=histories),
         groups=groups(losses, spec, every=every, horizon=horizon, markets=markets, histories=histories),

@@ -7,6 +7,7 @@ from math import ceil
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from s2squant import diebold_mariano as dm
 from s2squant.config import VerdictSpec
@@ -23,7 +24,7 @@ MIDDLE = 5
 """The step looked at beside the first and the last."""
 COLUMNS = [
     "market", "model", "step", "tickers", "ic", "low", "high", "icir", "p", "p_adjusted", "parts", "spread",
-    "spread_p", "n", "n_eff", "smallest_detectable", "finding", "reason",
+    "spread_p", "turnover", "n", "n_eff", "smallest_detectable", "finding", "reason",
 ]  # fmt: skip
 
 
@@ -78,6 +79,7 @@ def _market_rows(
             found, gap = dm.examine(ic[known], lead), dm.examine(spread[known], lead)
             nu = np.array(float(found.nu))
             row |= {"ic": found.mean, "spread": gap.mean, "n": found.n, "reason": found.reason}
+            row["turnover"] = turnover_of(median[known], parts)
             row["n_eff"] = found.n * min(1.0, every / step)
             row["icir"] = found.mean / float(ic[known].std(ddof=1)) if known.sum() > 1 else np.nan
             if not found.reason:
@@ -100,11 +102,28 @@ def rank_correlation(forecast_TM: Floats, y_TM: Floats) -> Floats:
 
 def spread_of(forecast_TM: Floats, y_TM: Floats, parts: int) -> Floats:
     """Mean outcome of the highest forecasts' part less that of the lowest's, by date (T,)."""
+    top, bottom = _outer(forecast_TM, parts)
+    gap = np.where(top, y_TM, 0.0).sum(axis=1) - np.where(bottom, y_TM, 0.0).sum(axis=1)
+    return np.asarray(gap / top.sum(axis=1))
+
+
+def turnover_of(forecast_TM: Floats, parts: int) -> float:
+    """Share of the highest and lowest part that was not in it at the date before, mean over dates; NaN for one date.
+
+    1 - 1 / parts is what ranks drawn anew at every date would show.
+    """
+    top, bottom = _outer(forecast_TM, parts)
+    new = (top[1:] & ~top[:-1]).sum(axis=1) + (bottom[1:] & ~bottom[:-1]).sum(axis=1)
+    held = top[1:].sum(axis=1) + bottom[1:].sum(axis=1)
+    return float((new / held).mean()) if len(new) else float("nan")
+
+
+def _outer(forecast_TM: Floats, parts: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Who is in the highest part of each date, and who in the lowest, (T, M) each."""
     rank = pd.DataFrame(forecast_TM).rank(axis=1, method="first").to_numpy(float)
-    count = np.isfinite(y_TM).sum(axis=1, keepdims=True)
+    count = np.isfinite(forecast_TM).sum(axis=1, keepdims=True)
     many = np.floor(count / parts)
-    top, bottom = rank > count - many, rank <= many
-    return np.asarray((np.where(top, y_TM, 0.0).sum(axis=1) - np.where(bottom, y_TM, 0.0).sum(axis=1)) / many[:, 0])
+    return rank > count - many, rank <= many
 
 
 def _wide(values: Floats, date: np.ndarray, ticker: np.ndarray, ranked: np.ndarray, width: int) -> Floats:

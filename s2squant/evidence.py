@@ -64,9 +64,9 @@ class Evidence:
       window), band (largest |effect| that chance allows at 5 %)
     - `shrinkage`: model, unique_id, skill, se, shrunken, low, high, weight (of the ticker's own data), prior_spread, p,
       q_bh, q_by, n, n_eff, smallest_detectable
-    - `pairs`: model, against (every pair once, `model` lost less), effect (how much less, share of the reference's mean
-      loss), statistic, p, p_adjusted (largest |t| of all pairs), n, n_eff, smallest_detectable (after adjustment),
-      finding, reason
+    - `pairs`: step ("all" or a number), model, against (every pair of a step once, `model` lost less), effect (how much
+      less, share of the reference's mean loss), statistic, p, p_adjusted (largest |t| of all pairs of the step), n,
+      n_eff, smallest_detectable (after adjustment), finding, reason
     - `energy`: model, paths (0: quantiles only), energy (score, standard deviations), skill (by date, against the
       reference), low, high, crps_skill (the same of the CRPS, step by step), p, n (cutoffs), n_eff,
       smallest_detectable, reason
@@ -77,7 +77,8 @@ class Evidence:
       (cutoffs), n_eff, smallest_detectable, finding, reason (of the recommended model)
     - `cross_section`: market, model, step, tickers (a date), ic (mean rank correlation of median and outcome), low,
       high, icir (mean over standard deviation by date), p, p_adjusted, parts (5 or 10), spread (%, outcome of the
-      highest part less the lowest), spread_p, n (dates), n_eff, smallest_detectable, finding, reason
+      highest part less the lowest), spread_p, turnover (share of those parts that is new at a cutoff), n (dates),
+      n_eff, smallest_detectable, finding, reason
     """
 
     scorecard: pd.DataFrame = field(default_factory=pd.DataFrame)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import combinations
 
 import numpy as np
@@ -15,9 +16,17 @@ from s2squant.max_t import pairwise
 from s2squant.records import Floats
 
 COLUMNS = [
-    "model", "against", "effect", "statistic", "p", "p_adjusted", "n", "n_eff", "smallest_detectable", "finding",
-    "reason",
+    "step", "model", "against", "effect", "statistic", "p", "p_adjusted", "n", "n_eff", "smallest_detectable",
+    "finding", "reason",
 ]  # fmt: skip
+
+
+def pairs_by_step(losses: Losses, made: Sequence[Pool], spec: VerdictSpec) -> pd.DataFrame:
+    """`pairs` over all steps, at the first, at the fifth and at the last, of the pools that a run has."""
+    steps = losses.step_U
+    wanted = {"all", *(str(step) for step in (steps.min(), 5, steps.max()))} if len(losses) else {"all"}
+    mine = [pool for pool in made if pool.family in ("all", "step") and pool.step in wanted]
+    return pd.concat([pairs(losses, pool, spec) for pool in mine], ignore_index=True)
 
 
 def pairs(losses: Losses, pool: Pool, spec: VerdictSpec) -> pd.DataFrame:
@@ -41,7 +50,7 @@ def pairs(losses: Losses, pool: Pool, spec: VerdictSpec) -> pd.DataFrame:
         se = effect / t if t else 0.0
         word = "differ" if adjusted <= spec.alpha else "no evidence"
         values = (
-            losses.models[better], losses.models[worse], effect, t, p, adjusted, n, pool.n_eff,
+            pool.step, losses.models[better], losses.models[worse], effect, t, p, adjusted, n, pool.n_eff,
             (found.critical + more) * se, "not tested" if found.reason else word, found.reason,
         )  # fmt: skip
         rows.append(dict(zip(COLUMNS, values, strict=True)))

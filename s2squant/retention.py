@@ -1,7 +1,7 @@
 """Upkeep: what was kept long enough goes, and runs that died are said to be dead. Rows of the ledger are never removed.
 
-Everything is listed before anything is removed, and each part (dead runs, folders of runs, weights, versions of
-prices) goes its own way: a failure in one is told and stops no other. A folder is first moved aside in one step and
+Everything is listed before anything is removed, and each part (dead runs, folders of runs, searches, weights, versions
+of prices) goes its own way: a failure in one is told and stops no other. A folder is first moved aside in one step and
 then emptied, a version of prices goes with its manifest, and weights are single files: a kill leaves nothing torn.
 """
 
@@ -12,7 +12,7 @@ import json
 import re
 import shutil
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -24,15 +24,15 @@ from s2squant.ledger import Ledger
 from s2squant.nightly_specs import Nightly, Retention
 from s2squant.prices.compaction import Spent, drop_spent, spent_versions
 from s2squant.prices.price_store import PriceStore
-from s2squant.store import REPORTS
+from s2squant.store import REPORTS, STUDIES
 
 TRASH = ".trash"
-"""Below the reports: what was moved aside to be removed."""
+"""Below the reports and the searches: what was moved aside to be removed."""
 WEIGHTS = re.compile(r"[0-9a-f]{64}\.safetensors")
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT.*")
 
-Part = Literal["dead", "runs", "models", "prices"]
-PARTS: tuple[Part, ...] = ("dead", "runs", "models", "prices")
+Part = Literal["dead", "runs", "studies", "models", "prices"]
+PARTS: tuple[Part, ...] = ("dead", "runs", "studies", "models", "prices")
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,7 @@ class _Site:
     keep: Retention
     now: datetime
     reports: Path
+    studies: Path
 
     def before(self, days: float) -> datetime:
         return self.now - timedelta(days=days)
@@ -104,15 +105,17 @@ def maintain(
     now: datetime | None = None,
     dry_run: bool = False,
     reports: Path = REPORTS,
+    studies: Path = STUDIES,
     on_listed: Callable[[tuple[Item, ...]], None] | None = None,
 ) -> Upkeep:
     """List everything that may go, tell `on_listed`, and remove it unless it is a `dry_run`.
 
-    Looks at reports/<nightly> and reports/backtest, the nightly's weights and price store, and its runs in the ledger.
+    Looks at the folders of reports/<nightly>, reports/backtest and reports/tune, at searches left alone in data/tuning,
+    at the nightly's weights and price store, and at its runs in the ledger.
     Raises ConfigError where the ledger's place is none; what cannot be read or removed is in `failures`.
     """
     moment = (now or datetime.now(UTC)).astimezone(UTC)
-    site, failures = _Site(spec, retention or Retention(), moment, reports), _Failures()
+    site, failures = _Site(spec, retention or Retention(), moment, reports, studies), _Failures()
     ledger: Ledger | None = None
     with failures.of("dead runs, weights and prices are left alone"):
         ledger = Ledger()
@@ -129,14 +132,17 @@ def maintain(
                 freed = _remove(item, site, ledger)
                 if freed is not None:
                     removed.append(Item(item.part, item.name, item.why, freed))
-        with failures.of("runs"):
-            _empty_trash(site.reports)
+        for root in (site.reports, site.studies):
+            with failures.of("runs"):
+                _empty_trash(root)
     return Upkeep(tuple(listed), tuple(removed), tuple(failures.told), dry_run)
 
 
 def _list(part: Part, site: _Site, ledger: Ledger | None) -> list[Item]:
     if part == "runs":
         return list(_old_runs(site))
+    if part == "studies":
+        return list(_old_studies(site))
     if ledger is None:
         return []
     match part:
@@ -155,7 +161,9 @@ def _remove(item: Item, site: _Site, ledger: Ledger | None) -> int | None:
             assert ledger is not None, "it was listed by the ledger"
             return 0 if ledger.reap(item.name, item.why, at=site.now) else None
         case "runs":
-            return _remove_folder(Path(item.name), site)
+            return _remove_folder(Path(item.name), site, site.reports)
+        case "studies":
+            return _remove_folder(Path(item.name), site, site.studies, beside=_trials(Path(item.name)))
         case "models":
             return _unlink(Path(item.name), item.size)
         case "prices":
@@ -177,7 +185,7 @@ def _dead_runs(site: _Site, ledger: Ledger) -> Iterator[Item]:
 
 def _old_runs(site: _Site) -> Iterator[Item]:
     held = Path(site.spec.backtest).resolve() if site.spec.backtest else None
-    for flow in (site.spec.name, "backtest"):
+    for flow in (site.spec.name, "backtest", "tune"):
         folder = site.reports / flow
         if folder.is_symlink() or not folder.is_dir():
             continue
@@ -243,11 +251,14 @@ def _locked(path: Path) -> Iterator[bool]:
             yield True
 
 
-def _remove_folder(path: Path, site: _Site) -> int | None:
+def _remove_folder(path: Path, site: _Site, root: Path, beside: Sequence[Path] = ()) -> int | None:
+    """Files `beside` it go first: a kill in between leaves the folder, by which the next upkeep finds the rest."""
     with _locked(path) as free:
         if not free or not _why_old(path, site):  # taken up again since it was listed
             return None
-        size, aside = _size(path), site.reports / TRASH / f"{path.name}-{uuid.uuid4().hex[:8]}"
+        size, aside = _size(path, *beside), root / TRASH / f"{path.name}-{uuid.uuid4().hex[:8]}"
+        for one in beside:
+            one.unlink(missing_ok=True)
         aside.parent.mkdir(exist_ok=True)
         path.rename(aside)
     with suppress(FileNotFoundError):  # another upkeep may be at it too
@@ -255,12 +266,31 @@ def _remove_folder(path: Path, site: _Site) -> int | None:
     return size
 
 
-def _empty_trash(reports: Path) -> None:
+def _empty_trash(root: Path) -> None:
     """Remove what a killed upkeep had moved aside."""
-    trash = reports / TRASH
+    trash = root / TRASH
     if trash.is_dir() and not trash.is_symlink():
         with suppress(FileNotFoundError):
             shutil.rmtree(trash)
+
+
+# -- searches ----------------------------------------------------------------------------------------------------------
+
+
+def _old_studies(site: _Site) -> Iterator[Item]:
+    """Searches on which nobody went on; what their trials found stays in reports/tune and in the trial ledger."""
+    if site.studies.is_symlink() or not site.studies.is_dir():
+        return
+    for path in sorted(site.studies.iterdir()):
+        if path.name != TRASH and (why := _why_old(path, site)) and not _is_locked(path):
+            yield Item("studies", str(path), why.removeprefix("never finished; "), _size(path, *_trials(path)))
+
+
+def _trials(path: Path) -> list[Path]:
+    """The database of a search's trials, with what SQLite puts beside it."""
+    return [
+        p for end in ("", "-wal", "-shm", "-journal") if (p := path.with_name(f"{path.name}.sqlite{end}")).is_file()
+    ]
 
 
 # -- weights -----------------------------------------------------------------------------------------------------------
@@ -319,5 +349,6 @@ def _moments(texts: frozenset[str]) -> Iterator[datetime]:
                 yield moment
 
 
-def _size(path: Path) -> int:
-    return sum(p.lstat().st_size for p in path.rglob("*") if p.is_file() and not p.is_symlink())
+def _size(*paths: Path) -> int:
+    inside = [p for path in paths for p in (path, *path.rglob("*"))]
+    return sum(p.lstat().st_size for p in inside if p.is_file() and not p.is_symlink())

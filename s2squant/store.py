@@ -29,6 +29,8 @@ from s2squant.errors import CheckpointError, RunError
 from s2squant.records import State
 
 REPORTS = Path("reports")
+STUDIES = Path("data/tuning")
+"""A search under way: a folder of parts, and beside it the database of its trials."""
 
 
 def save_state(path: Path, state: State) -> None:

@@ -33,7 +33,7 @@ from s2squant.errors import ConfigError, RunError
 from s2squant.manifest import provenance
 from s2squant.plan import Plan, make_plan
 from s2squant.prices.stored import pinned
-from s2squant.store import RunFolder
+from s2squant.store import STUDIES, RunFolder
 from s2squant.trials import Trial, Trials, ledger_path, record
 from s2squant.tuning_end import compare_held_out, write
 from s2squant.tuning_records import Tried, Tuned, sentence_of
@@ -42,7 +42,6 @@ from s2squant.tuning_specs import Ending, Range, Span, Tuning, Value
 from s2squant.tuning_split import Split, split
 from s2squant.tuning_work import Bench, TrialError, complete, earned, measure, reference_rows
 
-STUDIES = Path("data/tuning")
 UNPRUNED = 4
 """Complete trials before the median of them is a measure."""
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from s2squant.config import VerdictSpec
-from s2squant.cross_section import COLUMNS, cross_section, rank_correlation, spread_of
+from s2squant.cross_section import COLUMNS, cross_section, rank_correlation, spread_of, turnover_of
 from s2squant.readings import read
 
 from .forecast_tables import known_scale, scored, table_of, walks
@@ -46,6 +46,8 @@ def test_a_planted_ranking_is_found_and_noise_is_not(found):
         assert good["n"] == 90
         assert good["n_eff"] == 90 * min(1, EVERY / step)
         assert good["tickers"] == TICKERS
+        assert noise["turnover"] == pytest.approx(0.8, abs=0.05), "ranks drawn anew: 1 - 1 / 5"
+        assert good["turnover"] < 0.85
         assert good["parts"] == 5
     flat = found.loc["historical_simulation"]
     assert set(flat["reason"]) == {"its medians do not differ between tickers"}
@@ -72,6 +74,21 @@ def test_the_correlation_is_spearmans():
         known = np.isfinite(y[t])
         assert ours[t] == pytest.approx(stats.spearmanr(forecast[t, known], y[t, known]).statistic)
     assert np.isnan(rank_correlation(np.ones((1, 30)), y[:1])).all()
+
+
+def test_turnover_is_the_share_of_the_outer_parts_that_is_new():
+    still = np.tile(np.arange(40.0), (6, 1))
+    assert turnover_of(still, 5) == 0
+    assert turnover_of(still[:1] * 1.0, 5) != turnover_of(still[:1], 5), "one date has none: not a number"
+    swapped = np.where(np.arange(6)[:, None] % 2, still, -still)
+    assert turnover_of(swapped, 5) == 1
+    half = still.copy()
+    half[1::2, 32:36] = 20.5  # four of the eight highest fall back at every other date
+    assert turnover_of(half, 5) == pytest.approx(4 / 16)
+    assert turnover_of(np.random.default_rng(0).standard_normal((400, 40)), 5) == pytest.approx(0.8, abs=0.02)
+    halted = still.copy()
+    halted[3, 39] = np.nan
+    assert 0 < turnover_of(halted, 5) < 0.2
 
 
 def test_the_spread_is_of_the_outer_parts():

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from s2squant import diebold_mariano as dm
-from s2squant.comparisons import compare, pools
+from s2squant.comparisons import compare, pools, relative_series
 from s2squant.config import VerdictSpec
 from s2squant.max_t import pairwise
-from s2squant.pairs import pairs
+from s2squant.pairs import COLUMNS, pairs, pairs_by_step
 
 from .forecast_tables import known_scale, scored, table_of, walks
 
@@ -39,6 +39,23 @@ def test_every_pair_stands_once_the_better_model_first(case):
         assert losses.of(better).mean() <= losses.of(worse).mean()
     assert (found["effect"] >= 0).all()
     assert (found["p_adjusted"] >= found["p"]).all()
+
+
+def test_the_first_the_fifth_and_the_last_step_have_tables_of_their_own(case):
+    losses, made, found = case
+    table = pairs_by_step(losses, made, VerdictSpec())
+    assert table.columns.tolist() == COLUMNS
+    assert table.groupby("step", sort=False).size().to_dict() == {"all": 6, "1": 6, "5": 6, str(H): 6}
+    whole = table[table["step"] == "all"].set_index(["model", "against"])
+    assert (whole.loc[found.index, "statistic"] == found["statistic"]).all()
+    first = table[table["step"] == "1"].set_index(["model", "against"]).loc[("blend", "historical_simulation")]
+    step = next(pool for pool in made if pool.family == "step" and pool.step == "1")
+    own, base = (losses.of(model)[step.units] for model in ("blend", "historical_simulation"))
+    _, series = relative_series(own, base, losses.ticker_U[step.units], step)
+    alone = dm.examine(series, 1)
+    assert first["effect"] == pytest.approx(alone.mean, rel=1e-9)
+    assert first["statistic"] == pytest.approx(alone.mean / alone.se, rel=1e-9)
+    assert first["n_eff"] == step.n_eff == 160
 
 
 def test_the_planted_difference_is_found_and_equal_models_do_not_differ(case):

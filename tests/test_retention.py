@@ -152,6 +152,43 @@ def test_links_are_not_followed(ledger, tmp_path):
     assert (outside / "manifest.json").exists()
 
 
+def a_search(name, touched):
+    folder = Path("data/tuning") / name
+    (folder / "work").mkdir(parents=True)
+    for path in (folder / "work" / "identity.json", folder / "work" / "lock", folder.with_name(f"{name}.sqlite")):
+        path.write_text("z" * 700)
+    age(folder, touched)
+    return folder, folder.with_name(f"{name}.sqlite")
+
+
+def test_searches_and_their_results_go_too(ledger):
+    young, old, locked = a_search("young", days_ago(80)), a_search("old", days_ago(91)), a_search("held", days_ago(91))
+    a_folder("finished", days_ago(91), flow="tune")
+    Path("data/tuning/mine.txt").write_text("not a search")
+    with (locked[0] / "work" / "lock").open() as one:
+        fcntl.flock(one, fcntl.LOCK_EX)
+        done = keep_up()
+    assert [(item.part, Path(item.name).name) for item in done.removed] == [("runs", "finished"), ("studies", "old")]
+    assert done.removed[1].why == "last written 2026-08-21"
+    assert done.removed[1].size == 2100
+    assert [path.exists() for path in (*young, *old, *locked)] == [True, True, False, False, True, True]
+    assert sorted(path.name for path in Path("data/tuning").iterdir()) == [
+        "held",
+        "held.sqlite",
+        "mine.txt",
+        "young",
+        "young.sqlite",
+    ]
+
+
+def test_a_search_taken_up_again_keeps_its_trials(ledger):
+    folder, trials = a_search("old", days_ago(91))
+    done = keep_up(on_listed=lambda _: (folder / "work" / "part.json").write_text("{}"))
+    assert names(done.listed) == ["old"]
+    assert done.removed == ()
+    assert trials.exists()
+
+
 def test_a_run_under_way_stays_and_one_given_up_goes(ledger):
     for name, days in (("today", 0.1), ("this-month", 30), ("given-up", 95), ("locked", 95)):
         an_unfinished(name, days_ago(days))
@@ -508,4 +545,4 @@ def test_the_command_says_what_it_could_not_do(site, monkeypatch, capsys):
 
 
 def test_the_parts_are_the_parts():
-    assert set(retention.PARTS) == {"dead", "runs", "models", "prices"}
+    assert set(retention.PARTS) == {"dead", "runs", "studies", "models", "prices"}

@@ -62,7 +62,8 @@ def maintain(
 def summary(done: Upkeep) -> str:
     """One line: how much was found or removed."""
     found = done.listed if done.dry_run else done.removed
-    what = {"dead": "dead run", "runs": "folder of a run", "models": "file of weights", "prices": "ticker's old prices"}
+    what = {"dead": "dead run", "runs": "folder of a run", "studies": "search left alone"}
+    what |= {"models": "file of weights", "prices": "ticker's old prices"}
     counts = [(name, sum(item.part == part for item in found)) for part, name in what.items()]
     told = ", ".join(f"{count} x {name}" for name, count in counts if count) or "nothing"
     size = sum(item.size for item in found)

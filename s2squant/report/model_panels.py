@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 
 from s2squant.report.charts import Chart, Trace
 from s2squant.report.contents import Contents, rows
@@ -46,9 +47,10 @@ PATHS = (
 
 def pairs(c: Contents) -> Panel | None:
     """Every model against every other, adjusted for the number of pairs."""
-    table = c.study.pairs
-    if table.empty:
+    if c.study.pairs.empty:
         return None
+    by_step = _by_step(c)
+    table = by_step.pop("all")
     tested = table[table["finding"].astype(str) != "not tested"]
     differ = tested[tested["finding"].astype(str) == "differ"]
     if tested.empty:
@@ -70,13 +72,33 @@ def pairs(c: Contents) -> Panel | None:
         "Pairs",
         "Is the lead over each model real",
         say,
-        charts=((_matrix(c), caption),),
+        charts=((_matrix(c, table, "pairs", ""), caption),),
+        folded_charts=tuple(_step_chart(c, step, part, caption) for step, part in by_step.items()),
         folded=(("Every pair as a table", shown),),
     )
 
 
-def _matrix(c: Contents) -> Chart:
-    found = rows(c.study.pairs)
+def _by_step(c: Contents) -> dict[str, pd.DataFrame]:
+    """The table of each step, that of all steps first; a run from before the choice has that one only."""
+    table = c.study.pairs
+    if "step" not in table.columns:
+        return {"all": table}
+    named = table["step"].astype(str)
+    steps = sorted((step for step in named.unique() if step != "all"), key=int)
+    return {step: table[named == step].drop(columns="step") for step in ("all", *steps)}
+
+
+def _step_chart(c: Contents, step: str, table: pd.DataFrame, caption: str) -> tuple[str, Chart, str]:
+    tested = table[table["finding"].astype(str) != "not tested"]
+    found = f"{int((tested['finding'].astype(str) == 'differ').sum())} of {count(len(tested), 'pair')} differ"
+    if tested.empty:
+        found = str(table["reason"].iloc[0])
+    chart = _matrix(c, table, f"pairs-{step}", f" at step {step}")
+    return f"At step {step}: {found}", chart, f"{caption} Adjusted for the pairs at this step."
+
+
+def _matrix(c: Contents, table: pd.DataFrame, name: str, when: str) -> Chart:
+    found = rows(table)
     named = {str(r[side]) for r in found for side in ("model", "against")}
     models = [m for m in c.models if m in named] + sorted(named - set(c.models))
     at = {m: k for k, m in enumerate(models)}
@@ -96,8 +118,8 @@ def _matrix(c: Contents) -> Chart:
     places = [str(k + 1) for k in range(len(models))]
     names = [f"{shorten(label(m), 22)} {k}" for m, k in zip(models, places, strict=True)]
     chart = heatmap(
-        "pairs",
-        "Lead of each model (row) over each other (column)",
+        name,
+        f"Lead of each model (row) over each other (column){when}",
         values,
         places,
         names,

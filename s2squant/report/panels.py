@@ -35,6 +35,8 @@ class Panel:
     grids: tuple[Grid | None, ...] = ()
     folded: tuple[tuple[str, Grid | None], ...] = ()
     """Tables behind a summary line."""
+    folded_charts: tuple[tuple[str, Chart, str], ...] = ()
+    """Charts behind a summary line, each with its caption."""
     notes: tuple[str, ...] = ()
 
 

@@ -40,6 +40,7 @@ RANKS = (
     Column("p_adjusted", "p adj.", "p", "Benjamini-Hochberg over all rows"),
     Column("spread", "Spread, %", ".3f", "Outcome of the highest fifth (tenth, from 50 tickers) less the lowest"),
     Column("spread_p", "p of spread", "p"),
+    Column("turnover", "Turnover", ".0%", "Share of those parts that was not in them at the cutoff before"),
     Column("n", "n", ",d", "Dates"),
     Column("n_eff", "n eff.", ",.0f"),
     Column("smallest_detectable", "Detectable", ".4f"),

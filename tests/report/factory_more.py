@@ -189,9 +189,10 @@ def evidence(study: Study, rng: np.random.Generator, names: list[str]) -> dict[s
         for t in names
     ]
     against = [
-        {"model": a, "against": b, "effect": 0.004 * (j - i), "statistic": 1.5, "p": 0.03, "n": 24, "n_eff": 12.0}
+        {"step": s, "model": a, "against": b, "effect": 0.004 * (j - i), "statistic": 1.5, "p": 0.03, "n": 24}
         | {"p_adjusted": 0.04 if i == 0 else 0.3, "finding": "no evidence" if i else "differ", "reason": ""}
-        | {"smallest_detectable": 0.02}
+        | {"smallest_detectable": 0.02, "n_eff": 12.0}
+        for s in ("all", "1", "5", "20")
         for i, a in enumerate(models)
         for j, b in enumerate(models[i + 1 :], start=i + 1)
     ]
@@ -222,7 +223,16 @@ def evidence(study: Study, rng: np.random.Generator, names: list[str]) -> dict[s
     )
     ranked = [
         {"market": "XNYS", "model": m, "step": h, "tickers": 24, "ic": 0.02, "low": -0.01, "high": 0.05, "icir": 0.1}
-        | {"p": 0.2, "p_adjusted": 0.6, "parts": 5, "spread": 0.12, "spread_p": 0.3, "n": 24, "n_eff": 12.0}
+        | {
+            "p": 0.2,
+            "p_adjusted": 0.6,
+            "parts": 5,
+            "spread": 0.12,
+            "spread_p": 0.3,
+            "turnover": 0.4,
+            "n": 24,
+            "n_eff": 12.0,
+        }
         | {"smallest_detectable": 0.05, "finding": "no evidence", "reason": ""}
         for m in models
         for h in (1, 5, 20)

@@ -43,13 +43,27 @@ def test_the_matrix_holds_each_pair_from_both_sides(whole):
     values = np.array(heat["z"], float)
     assert np.isnan(np.diag(values)).all()
     np.testing.assert_allclose(values + values.T, np.where(np.eye(len(values)), np.nan, 0.0))
-    differ = whole.pairs[whole.pairs["finding"] == "differ"]
+    every = whole.pairs[whole.pairs["step"] == "all"]
+    differ = every[every["finding"] == "differ"]
     assert len(stars["x"]) == 2 * len(differ)
-    assert panel.say.startswith(f"{len(differ)} of {len(whole.pairs)} pairs of models differ")
+    assert panel.say.startswith(f"{len(differ)} of {len(every)} pairs of models differ")
+    assert [grid.caption for _, grid in panel.folded] == ["Every pair once, surest difference first"]
+    assert len(panel.folded[0][1].rows) == len(every)
     row = differ.iloc[0]
     at = [c.models.index(row["model"]), c.models.index(row["against"])]
     assert heat["z"][at[0]][at[1]] == row["effect"]
     assert heat["text"][at[1]][at[0]].count("−") == 1
+
+
+def test_the_pairs_are_told_by_step_too(whole):
+    told = model_panels.pairs(arrange(whole)).folded_charts
+    wanted = [f"At step {s}: {len(whole.pairs[whole.pairs['finding'] == 'differ']) // 4}" for s in (1, 5, 20)]
+    assert [summary.partition(" of ")[0] for summary, _, _ in told] == wanted
+    assert len({chart.id for _, chart, _ in told}) == 3
+    assert all("at step" in chart.label for _, chart, _ in told)
+    older = replace(whole, pairs=whole.pairs[whole.pairs["step"] == "all"].drop(columns="step"))
+    panel = model_panels.pairs(arrange(older))
+    assert (panel.folded_charts, panel.say) == ((), model_panels.pairs(arrange(whole)).say)
 
 
 def test_models_without_paths_are_named_not_dropped(whole):
