@@ -136,8 +136,9 @@ def _matrix(c: Contents, table: pd.DataFrame, name: str, when: str) -> Chart:
     stars |= {"x": [heat["x"][j] for _, j in starred], "y": [heat["y"][i] for i, _ in starred]}
     stars |= {"marker": {"symbol": "star", "size": 7, "color": "@ink"}}
     layout = dict(chart.layout or {})
-    layout["xaxis"] = layout["xaxis"] | {"nticks": len(models), "side": "top"}
-    layout["yaxis"] = layout["yaxis"] | {"nticks": len(models)}
+    every = {"tickmode": "linear", "dtick": 1}  # left to itself, plotly names every other model
+    layout["xaxis"] = layout["xaxis"] | every | {"side": "top"}
+    layout["yaxis"] = layout["yaxis"] | every
     return replace(chart, traces=(heat, stars) if starred else (heat,), layout=layout, height=130 + 26 * len(models))
 
 
