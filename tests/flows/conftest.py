@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -29,16 +30,19 @@ def free_port() -> int:
         return port
 
 
-@pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The server's address; without heartbeats a flow ends a second sooner."""
-    home, port = tmp_path_factory.mktemp("prefect"), free_port()
+@contextmanager
+def serving(home: Path, **environment: str) -> Iterator[str]:
+    """A server with its data below `home`, reached by Prefect's client until the block ends; its address.
+
+    Without heartbeats a flow ends a second sooner.
+    """
+    port = free_port()
     url = f"http://127.0.0.1:{port}/api"
-    environment = os.environ | {"PREFECT_HOME": str(home), "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false"}
+    told = os.environ | {"PREFECT_HOME": str(home), "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false", **environment}
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
-    log = Path(home) / "server.log"
+    log = home / "server.log"
     with log.open("wb") as said:
-        process = subprocess.Popen(command, env=environment, stdout=said, stderr=said, start_new_session=True)
+        process = subprocess.Popen(command, env=told, stdout=said, stderr=said, start_new_session=True)
     try:
         end = time.monotonic() + READY_SECONDS
         with PrefectApi(url) as api:
@@ -60,3 +64,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The server's address."""
+    with serving(tmp_path_factory.mktemp("prefect")) as url:
+        yield url
