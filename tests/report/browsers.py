@@ -36,6 +36,10 @@ class Sight:
         """Return once every chart that is to be seen is drawn; a playwright error names the wait that ended in vain."""
         self.page.wait_for_function(f"() => ({UNDRAWN})().length === 0")
 
+    def unfold(self, which: str = "details") -> None:
+        """Open what is folded, all of it or what a CSS selector names."""
+        self.page.evaluate("(what) => document.querySelectorAll(what).forEach((d) => { d.open = true; })", which)
+
 
 @contextmanager
 def browsing() -> Iterator[Browser]:

@@ -242,7 +242,7 @@ def test_the_page_draws_and_fits_a_phone(night, tmp_path, width, theme):
     with browsing() as browser, opened(browser, tmp_path / "index.html", f"?theme={theme}", width=width) as sight:
         sight.wait_for_charts()
         assert sight.page.locator(".chart[data-drawn]").count() >= 6
-        sight.page.evaluate('document.querySelectorAll("details").forEach((d) => { d.open = true; })')
+        sight.unfold()
         sight.wait_for_charts()
         assert sight.page.evaluate("document.documentElement.scrollWidth") <= width
         assert not sight.said

@@ -48,8 +48,10 @@ def folder(tmp_path_factory):
 def test_all_charts_are_drawn_without_complaint(browser, folder, page, place, theme):
     with opened(browser, folder / page, f"?theme={theme}{place}") as sight:
         sight.wait_for_charts()
+        assert sight.page.locator(".chart[data-drawn]").count() >= 4
+        sight.unfold()
+        sight.wait_for_charts()
         drawn = sight.page.locator(".chart[data-drawn]")
-        assert drawn.count() >= 4
         assert sight.page.locator(".chart").count() == drawn.count()
         assert sight.page.locator(f'html[data-theme="{theme}"]').count() == 1
         assert sight.page.locator("img").count() == 0
@@ -81,7 +83,7 @@ def test_scripts_from_elsewhere_are_refused(browser, folder, page, tmp_path):
 @pytest.mark.parametrize("page", ["index.html", HOSTILE_PAGE, pytest.param("experiment/index.html", marks=SLOW)])
 def test_a_phone_needs_no_sideways_scrolling_and_nothing_is_fetched(browser, folder, page):
     with opened(browser, folder / page, width=390) as sight:
-        sight.page.evaluate('document.querySelectorAll("details").forEach((d) => { d.open = true; })')
+        sight.unfold()
         sight.wait_for_charts()
         sight.page.wait_for_function(
             '() => Array.from(document.querySelectorAll("details.data")).every((d) => d.querySelector("tbody tr"))'
@@ -107,7 +109,7 @@ def test_axe_finds_no_violation(browser, folder, page, theme):
     axe = (importlib.resources.files("axe_core_python") / "axe.min.js").read_text()
     shut = "details" if "experiment" in page else "details:not(.data):not(:has(table, pre))"
     with opened(browser, folder / page, f"?theme={theme}", width=1100) as sight:
-        sight.page.evaluate("(what) => document.querySelectorAll(what).forEach((d) => { d.open = true; })", shut)
+        sight.unfold(shut)
         sight.wait_for_charts()
         sight.page.evaluate(axe)
         passed, broken = sight.page.evaluate(
