@@ -8,7 +8,7 @@ from typing import Literal
 
 from s2squant.config import Experiment, Walk
 from s2squant.errors import CallerError
-from s2squant.prices import load_universe
+from s2squant.prices import Loaded, load_universe
 from s2squant.prices.calendars import next_sessions
 from s2squant.records import Dates, Fold, Panel, PriceHistory, TickerReport
 from s2squant.windows import all_cutoffs, bars_needed, check_room, make_folds, session_dates, too_short
@@ -28,15 +28,15 @@ class Plan:
     tickers: tuple[TickerReport, ...]
 
 
-def make_plan(experiment: Experiment) -> Plan:
-    """Read the prices and make the folds; raises CallerError when no ticker can be backtested."""
+def make_plan(experiment: Experiment, loaded: Loaded | None = None) -> Plan:
+    """Make the folds, on prices already `loaded` or read here; raises CallerError when no ticker can be backtested."""
     models, walk = experiment.forecasters, experiment.walk
     check_room(walk, warmup=models.anchor.warmup, origins=origins_needed(models))
-    loaded = load_universe(experiment.universe)
+    loaded = loaded or load_universe(experiment.universe)
     found = loaded.findings
     reports = {t: TickerReport(t, "failed", why, findings=found.get(t, ())) for t, why in loaded.refused.items()}
     panels: dict[str, Panel] = {}
-    for market, members in _by_market(loaded.histories).items():
+    for market, members in by_market(loaded.histories).items():
         kept, refused = plan_market(members, experiment)
         for history in members:
             status: Literal["ok", "skipped"] = "skipped" if history.ticker in refused else "ok"
@@ -112,7 +112,8 @@ def describe(history: PriceHistory, status: Literal["ok", "skipped"], reason: st
     )
 
 
-def _by_market(histories: tuple[PriceHistory, ...]) -> dict[str, tuple[PriceHistory, ...]]:
+def by_market(histories: tuple[PriceHistory, ...]) -> dict[str, tuple[PriceHistory, ...]]:
+    """The histories of each calendar, in the order given."""
     markets: dict[str, list[PriceHistory]] = {}
     for history in histories:
         markets.setdefault(history.calendar, []).append(history)

@@ -123,10 +123,10 @@ class Run:
         histories: Mapping[str, PriceHistory],
         *,
         workers: int | None,
-        engine: Engine,
-        command: str,
-        seconds: float,
-        ledger: Path | None,
+        engine: Engine = "local",
+        command: str = "",
+        seconds: float = 0.0,
+        ledger: Path | None = None,
     ) -> None:
         self.inputs = inputs
         self.experiment = inputs.experiment
@@ -188,13 +188,8 @@ class Run:
         """Blend, score, judge, trade, lay out; write everything, the manifest last."""
         self._pool.close()
         clock = time.perf_counter()
-        forecasts, training = self._collect()
-        experiment, gates = self.experiment, pd.DataFrame(columns=GATE_COLUMNS)
-        markets = {t: m for m, panel in self.inputs.panels.items() for t in panel.tickers}
-        if "blend" in experiment.forecasters.models:
-            losses_N = quantile_crps(forecasts["y"].to_numpy(), forecasts[list(QUANTILE_COLUMNS)].to_numpy(np.float64))
-            rows, gates = blend(forecasts, losses_N, experiment.forecasters.blend, markets)
-            forecasts = pd.concat([forecasts, rows], ignore_index=True)
+        forecasts, gates, training = self._collect_blended()
+        experiment, markets = self.experiment, self._markets()
         if experiment.conformal.enabled:
             rows = adapted(forecasts, experiment.verdict.recommended, experiment.conformal)
             forecasts = pd.concat([forecasts, rows], ignore_index=True)
@@ -268,8 +263,30 @@ class Run:
         self._write(study)
         return study
 
+    def forecasts(self) -> pd.DataFrame:
+        """What the finished jobs and the blend forecast, for a caller who asks for no verdict; ends the jobs."""
+        self._pool.close()
+        return self._collect_blended()[0]
+
+    @property
+    def refused(self) -> dict[str, str]:
+        """Why each ticker without a result has none."""
+        return {r.ticker: r.reason for r in self._reports() if r.status != "ok"}
+
+    def _markets(self) -> dict[str, str]:
+        return {t: m for m, panel in self.inputs.panels.items() for t in panel.tickers}
+
     def _folds(self) -> tuple[Fold, ...]:
         return tuple(f for market in sorted(self.inputs.folds) for f in self.inputs.folds[market])
+
+    def _collect_blended(self) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+        forecasts, training = self._collect()
+        models = self.experiment.forecasters
+        if "blend" not in models.models:
+            return forecasts, pd.DataFrame(columns=GATE_COLUMNS), training
+        losses_N = quantile_crps(forecasts["y"].to_numpy(), forecasts[list(QUANTILE_COLUMNS)].to_numpy(np.float64))
+        rows, gates = blend(forecasts, losses_N, models.blend, self._markets())
+        return pd.concat([forecasts, rows], ignore_index=True), gates, training
 
     def _collect(self) -> tuple[pd.DataFrame, pd.DataFrame]:
         """The parts of all finished jobs, without the tickers that failed."""

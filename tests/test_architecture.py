@@ -27,6 +27,7 @@ RIM |= {"cli", "commands", "experiments", "trials", "trading", "audit", "leaks",
 RIM |= {"ledger_tables", "migrations", "nightly", "night_work", "night_plan", "night_state", "night_end", "night_view"}
 RIM |= {"night_issue", "night_scoring", "night_screen", "model_store", "replay", "retention"}
 RIM |= {"ledger_database", "ledger_entries", "operation", "prefect_api", "nightly_file"}
+RIM |= {"fits", "estimator", "estimator_files"}
 RIM |= {"errand", "handover", "engines", "dask_pool", "ray_pool"}
 RIM |= {"tuning", "tuning_space", "tuning_split", "tuning_work", "tuning_records", "tuning_page", "tuning_end"}
 TRADING = {"strategy", "performance", "overfitting"}
@@ -44,6 +45,7 @@ ARROWS: dict[str, set[str]] = {
     "records": {"errors", "config", "exhibits", "findings", "evidence"},
     "atomic": set(),
     "frames": GROUND,
+    "long_frame": GROUND | {"frames"},
     "nets": {"config", "network_specs"},
     "scenarios": GROUND | {"features", "nets"},
     **dict.fromkeys(("windows", "features", "strategy", "report"), GROUND),
@@ -72,7 +74,7 @@ TOUCH_FILES |= {"tuning_work"}
 HANDLE_PATHS = {"study": {"pathlib", "os"}, "screen": {"pathlib"}, "pool": {"os"}, "archive": {"pathlib"}}
 HANDLE_PATHS |= {"trading": {"pathlib"}, "experiments": {"pathlib", "os"}, "operation": {"pathlib"}}
 HANDLE_PATHS |= {"errand": {"pathlib"}, "handover": {"pathlib"}, "dask_pool": {"os"}, "ray_pool": {"os", "tempfile"}}
-HANDLE_PATHS |= {"tuning": {"pathlib", "os"}}
+HANDLE_PATHS |= {"tuning": {"pathlib", "os"}, "estimator": {"pathlib", "tempfile"}}
 HANDLE_PATHS |= {"nightly": {"pathlib", "os"}, "replay": {"pathlib"}, "night_screen": {"pathlib"}}
 HANDLE_PATHS |= {"night_plan": {"pathlib"}, "night_work": {"pathlib"}, "night_view": {"pathlib"}}
 """They hand paths on, count cores and watch processes, but open nothing."""
