@@ -166,20 +166,20 @@ def features_truncation(inputs: Inputs, places: Sequence[Place], name: str, feat
 
 
 def blend_truncation(inputs: Inputs, places: Sequence[Place], forecasts: pd.DataFrame) -> Check:
-    """Average the members again, their losses after a cutoff replaced by noise: the blend up to it must stay."""
-    spec, changes = inputs.experiment.forecasters.blend, []
+    """Average the members again, the outcomes after a cutoff replaced by noise: the blend up to it must stay."""
+    spec, changes = inputs.experiment.forecasters.blending, []
     for place in places:
         names = place.panel.tickers
         part = forecasts[(forecasts["model"] != "blend") & forecasts["unique_id"].isin(names)].reset_index(drop=True)
         markets = dict.fromkeys(names, place.panel.market)
-        losses = quantile_crps(part["y"].to_numpy(), part[list(QUANTILE_COLUMNS)].to_numpy(np.float64))
         for fold, day in place.days:
-            late = (part["ds"].to_numpy().astype("datetime64[D]") > day) & np.isfinite(losses)
+            y = part["y"].to_numpy(np.float64)
+            late = (part["ds"].to_numpy().astype("datetime64[D]") > day) & np.isfinite(y)
             rng = np.random.default_rng(stable_seed(inputs.experiment.seed, "audit", "blend", str(day)))
-            changed = np.where(late, rng.exponential(np.nanmean(losses), len(losses)), losses)
-            before, after = (_early(blend(part, x, spec, markets)[0], day) for x in (losses, changed))
+            noise = part.assign(y=np.where(late, rng.normal(0.0, 3 * np.nanstd(y), len(y)), y))
+            before, after = (_early(blend(table, quantile_crps, spec, markets)[0], day) for table in (part, noise))
             size = float(np.abs(before - after).max() / np.abs(before).max()) if before.size else 0.0
-            where = f"{fold.market} up to {day}, later losses replaced by noise"
+            where = f"{fold.market} up to {day}, later outcomes replaced by noise"
             changes.append(Change(size, where if size else ""))
     return truncation("blend", changes)
 

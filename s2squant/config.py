@@ -162,9 +162,11 @@ class AnchorSpec(Part):
 
 
 class BlendSpec(Part):
-    """Equal-weight average of quantiles; a member that did not beat the anchor so far is dropped."""
+    """Equal-weight average of the anchor's quantiles and the members'; one that did the average no good is dropped."""
 
-    members: tuple[ModelName, ...] = ("seq2seq_per_ticker", "seq2seq_pooled")
+    members: tuple[ModelName, ...] = Field(
+        (), description="beside the anchor; empty: those of seq2seq_per_ticker, seq2seq_pooled and gjr_t that run"
+    )
     min_cutoffs: int = Field(10, ge=1, description="matured cutoffs before the gate may drop a member")
 
 
@@ -222,6 +224,14 @@ class Forecasters(Part):
         running = tuple(m for m in self.models if m in BASELINES and m != "field")
         return self.field.members or running
 
+    @property
+    def blending(self) -> BlendSpec:
+        """The blend's settings, its members by name."""
+        usual: tuple[ModelName, ...] = ("seq2seq_per_ticker", "seq2seq_pooled", "gjr_t")
+        return self.blend.model_copy(
+            update={"members": self.blend.members or tuple(m for m in usual if m in self.models)}
+        )
+
     @model_validator(mode="after")
     def _taken_up(self) -> Forecasters:
         """Move `extra` into `models`, baselines first and in their own order: one experiment, one way to write it."""
@@ -255,6 +265,8 @@ class Forecasters(Part):
             raise ValueError(f"{needs_anchor[0]} starts from the anchor; add 'anchor' to forecasters.models")
         if "seq2seq_adapted" in self.models and "seq2seq_pooled" not in self.models:
             raise ValueError("seq2seq_adapted tunes the pooled net; add 'seq2seq_pooled' to forecasters.models")
+        if "blend" in self.models and not self.blending.members:
+            raise ValueError("blend averages the anchor with other models, and none runs; add 'seq2seq_pooled'")
         missing = [m for m in self.blend.members if m not in self.models] if "blend" in self.models else []
         if missing:
             raise ValueError(

@@ -32,7 +32,7 @@ from s2squant.store import RunFolder
 from s2squant.study import Run
 from s2squant.work import Inputs
 
-DEFAULT = ("anchor", "seq2seq_per_ticker", "seq2seq_pooled", "blend")
+DEFAULT = ("gjr_t", "anchor", "seq2seq_per_ticker", "seq2seq_pooled", "blend")
 FIELDS = ("unique_id", "ds", "y")
 
 

@@ -19,6 +19,7 @@ from s2squant.forecasters import make
 from s2squant.frames import to_frame
 from s2squant.neural import FittedSeq2Seq
 from s2squant.records import Dates, Fitted, Fold, Forecast, Panel, PriceHistory
+from s2squant.scores import quantile_crps
 from s2squant.windows import last_rows, train_rows
 from s2squant.work import origins_needed
 
@@ -98,7 +99,7 @@ def newest_table(
     table = pd.concat([to_frame(part, forecast, sessions) for part, forecast in newest(panel, fits)], ignore_index=True)
     if "blend" not in experiment.forecasters.models:
         return table
-    nothing_known = np.full(len(table), np.nan)
+    table["y"] = np.nan
     markets = dict.fromkeys(panel.tickers, panel.market)
-    rows, _ = blend(table, nothing_known, experiment.forecasters.blend, markets)
+    rows, _ = blend(table, quantile_crps, experiment.forecasters.blending, markets)
     return pd.concat([table, rows], ignore_index=True)

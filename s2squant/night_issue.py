@@ -21,6 +21,7 @@ from s2squant.frames import KEYS
 from s2squant.ledger import Issue
 from s2squant.night_scoring import adjustment, raw_close
 from s2squant.records import QUANTILE_COLUMNS, Floats, PriceHistory
+from s2squant.scores import quantile_crps
 
 COLUMNS = ["model", *KEYS, "ds", "y", "crps", "mean", *QUANTILE_COLUMNS]
 
@@ -61,12 +62,12 @@ def known_by(record: pd.DataFrame, known: datetime) -> pd.DataFrame:
 
 def _blended(now: pd.DataFrame, past: pd.DataFrame, experiment: Experiment, markets: Mapping[str, str]) -> pd.DataFrame:
     """The blend's rows of tonight; the gate reads the units that every member has forecast."""
-    names = ["anchor", *experiment.forecasters.blend.members]
+    names = ["anchor", *experiment.forecasters.blending.members]
     both = pd.concat([past, now], ignore_index=True)
     both = both[both["model"].isin(names) & both["unique_id"].isin(markets)]
     complete = both.groupby(KEYS)["model"].transform("size") == len(names)
     both = both[complete].reset_index(drop=True)
-    rows, _ = blend(both, both["crps"].to_numpy(np.float64), experiment.forecasters.blend, markets)
+    rows, _ = blend(both, quantile_crps, experiment.forecasters.blending, markets)
     return _of_tonight(rows.assign(crps=np.nan), now)[COLUMNS]
 
 

@@ -45,6 +45,7 @@ class Retention(Part):
 
 ISSUED: tuple[ModelName, ...] = (
     "historical_simulation",
+    "gjr_t",
     "anchor",
     "seq2seq_per_ticker",
     "seq2seq_pooled",

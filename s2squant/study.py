@@ -38,7 +38,7 @@ from s2squant.manifest import manifest, provenance
 from s2squant.paths import scores_table
 from s2squant.plan import make_plan
 from s2squant.prices.stored import pinned
-from s2squant.records import QUANTILE_COLUMNS, Floats, Fold, PriceHistory, Study, TickerReport
+from s2squant.records import Floats, Fold, PriceHistory, Study, TickerReport
 from s2squant.report import render
 from s2squant.scores import quantile_crps, score
 from s2squant.significance import judge
@@ -284,8 +284,7 @@ class Run:
         models = self.experiment.forecasters
         if "blend" not in models.models:
             return forecasts, pd.DataFrame(columns=GATE_COLUMNS), training
-        losses_N = quantile_crps(forecasts["y"].to_numpy(), forecasts[list(QUANTILE_COLUMNS)].to_numpy(np.float64))
-        rows, gates = blend(forecasts, losses_N, models.blend, self._markets())
+        rows, gates = blend(forecasts, quantile_crps, models.blending, self._markets())
         return pd.concat([forecasts, rows], ignore_index=True), gates, training
 
     def _collect(self) -> tuple[pd.DataFrame, pd.DataFrame]:

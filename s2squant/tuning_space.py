@@ -71,7 +71,7 @@ def models_behind(model: ModelName, experiment: Experiment) -> tuple[ModelName, 
         wanted.add(name)
         match name:
             case "blend":
-                open_ += ["anchor", *settings.blend.members]
+                open_ += ["anchor", *settings.blending.members]
             case "field":
                 open_ += settings.field_members
             case "seq2seq_adapted":

@@ -14,7 +14,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from s2squant.blend import blend
@@ -24,7 +23,7 @@ from s2squant.errand import Pool
 from s2squant.errors import ConfigError, S2squantError
 from s2squant.performance import ratios_of
 from s2squant.pool import InlinePool, WorkerPool
-from s2squant.records import QUANTILE_COLUMNS, PriceHistory
+from s2squant.records import PriceHistory
 from s2squant.scores import quantile_crps, score
 from s2squant.store import RunFolder
 from s2squant.strategy import POOL, equity, holdings, legs
@@ -150,9 +149,7 @@ def complete(
     The blend's gate reads matured forecasts alone: rows of later folds change none of the earlier ones.
     """
     if model == "blend":
-        quantiles = forecasts[list(QUANTILE_COLUMNS)].to_numpy(np.float64)
-        losses = quantile_crps(forecasts["y"].to_numpy(np.float64), quantiles)
-        rows, _ = blend(forecasts, losses, experiment.forecasters.blend, markets)
+        rows, _ = blend(forecasts, quantile_crps, experiment.forecasters.blending, markets)
     else:
         rows = forecasts[forecasts["model"] == model]
     return rows.assign(model=name)

@@ -42,7 +42,7 @@ def tiny(folder: Path, *tickers: str, source: str = "yfinance", horizon: int = 5
             "universe": {"source": source, "tickers": tickers, "store": str(folder / "prices"), "start": None},
             "walk": {"horizon": horizon, "min_train": 600},
             "forecasters": {
-                "models": ["historical_simulation", "anchor", "seq2seq_per_ticker", "seq2seq_pooled", "blend"],
+                "models": ["historical_simulation", "gjr_t", "anchor", "seq2seq_per_ticker", "seq2seq_pooled", "blend"],
                 "anchor": {"steps": 20},
                 "historical_simulation": {"paths": 256},
                 "seq2seq": TINY,

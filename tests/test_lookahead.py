@@ -10,6 +10,7 @@ from s2squant.blend import blend
 from s2squant.config import BlendSpec, Walk, make_experiment
 from s2squant.features import bank_members, network_inputs, scaled_returns
 from s2squant.frames import KEYS
+from s2squant.scores import quantile_crps
 from s2squant.study import backtest
 from s2squant.windows import make_folds, train_rows
 
@@ -81,7 +82,7 @@ def test_training_rows_leave_the_purge(panels):
         assert (past.ticker_of[rows] == past.ticker_of[rows + fold.horizon]).all()
 
 
-def test_the_gate_of_the_blend_reads_matured_losses_only():
+def test_the_gate_of_the_blend_reads_matured_outcomes_only():
     cutoffs = pd.date_range("2020-01-01", periods=40, freq="10D")
     frame = pd.DataFrame(
         [
@@ -92,15 +93,18 @@ def test_the_gate_of_the_blend_reads_matured_losses_only():
         ],
         columns=["model", "unique_id", "cutoff", "ds", "step"],
     )
-    frame["y"], frame["mean"] = 0.0, 0.0
+    frame["mean"] = 0.0
     for k in range(1, 40):
-        frame[f"q{k / 40:.3f}"] = float(k)
+        frame[f"q{k / 40:.3f}"] = k + 10.0 * (frame["model"] == "anchor")
     spec = BlendSpec(members=("seq2seq_pooled",), min_cutoffs=3)
-    losses = np.random.default_rng(0).normal(size=len(frame))
+    units = len(frame) // 2
+    y = np.tile(np.random.default_rng(0).normal(20, 10, units), 2)
     at = cutoffs[20]
     later = (frame["ds"] > at).to_numpy()
-    changed = np.where(later, losses + 1000 * (frame["model"] == "anchor"), losses)
-    before, after = (blend(frame, x, spec, {"A": "X"})[1].set_index("cutoff") for x in (losses, changed))
+    before, after = (
+        blend(frame.assign(y=outcome), quantile_crps, spec, {"A": "X"})[1].set_index("cutoff")
+        for outcome in (y, np.where(later, y + 1000, y))
+    )
     assert before.loc[:at].equals(after.loc[:at])
     assert (before.loc[at:, "mean_difference"] != after.loc[at:, "mean_difference"]).any()
 
