@@ -13,6 +13,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from s2squant.errand import keep_freed_memory
 from s2squant.nets.seq2seq import Seq2Seq
 from s2squant.nets.training import Resident, train
 from s2squant.network_specs import DecoderSpec, EncoderSpec, Seq2SeqSpec, TrainingSpec
@@ -98,6 +99,7 @@ def forked_rate(
 def main() -> None:
     """Print the table."""
     torch.set_num_threads(1)
+    keep_freed_memory()  # as in every worker; for both loops
     top = sgemm()
     print(f"sgemm {top:.0f} GFLOP/s, one thread, torch {torch.__version__}")
     print(f"{'hidden':>6}  {'loop':44} {'windows/s':>10} {'x windowed':>10} {'GFLOP/s':>8} {'of sgemm':>8}")

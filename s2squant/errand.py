@@ -6,6 +6,7 @@ travels, so a worker on another machine needs the run's folder on storage that i
 
 from __future__ import annotations
 
+import ctypes
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,6 +21,9 @@ ATTEMPTS = 2
 """How often a job is tried whose process was killed under it."""
 KILLED = "its process was killed twice (out of memory?)"
 ENDED = "the run was ended"
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+"""Names in glibc's malloc.h."""
+KEPT_BYTES = 1 << 30
 
 
 class Pool(Protocol[J_contra]):
@@ -58,6 +62,7 @@ def carry_out(errand: Errand[I, J], job: J) -> str:
     """
     with _one_at_a_time:
         one_thread()
+        keep_freed_memory()
         try:
             inputs = _loaded(errand)
         except Exception as error:
@@ -86,6 +91,20 @@ def one_thread() -> None:
 
     torch.set_num_threads(1)
     threadpoolctl.threadpool_limits(1)
+
+
+def keep_freed_memory() -> None:
+    """Let glibc keep what this process frees, rather than give it back and have the kernel clear it again.
+
+    A training step takes and frees the same large tensors every time; the page faults were up to a third of its time.
+    Where there is no glibc, nothing happens.
+    """
+    try:
+        libc = ctypes.CDLL("libc.so.6")
+        for name in (M_MMAP_THRESHOLD, M_TRIM_THRESHOLD):
+            libc.mallopt(name, KEPT_BYTES)
+    except (OSError, AttributeError):
+        return
 
 
 def _loaded(errand: Errand[I, J]) -> I:

@@ -17,7 +17,7 @@ from multiprocessing import resource_tracker
 from queue import LifoQueue
 from typing import Any, Generic
 
-from s2squant.errand import ATTEMPTS, ENDED, KILLED, I, J, attempt, one_thread
+from s2squant.errand import ATTEMPTS, ENDED, KILLED, I, J, attempt, keep_freed_memory, one_thread
 
 _held: list[tuple[Callable[[Any, Any], None], Any]] = []
 """In a worker: what it does, and with which inputs."""
@@ -118,6 +118,7 @@ def _submit(lane: ProcessPoolExecutor, job: Any) -> Future[str]:
 
 def _start(perform: Callable[[Any, Any], None], inputs: Any, parent: int) -> None:
     one_thread()
+    keep_freed_memory()
     _held[:] = [(perform, inputs)]
     threading.Thread(target=_leave_with, args=(parent,), daemon=True).start()
 

@@ -147,7 +147,7 @@ class _Pinball(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, quantiles: Tensor, y: Tensor, levels_Q: Tensor) -> Tensor:
         over = quantiles - y[..., None]
-        slope = (over > 0).to(over.dtype) - levels_Q
+        slope = (over > 0).to(over.dtype).sub_(levels_Q)
         ctx.save_for_backward(slope)
         return torch.dot(over.flatten(), slope.flatten()) / over.numel()
 
