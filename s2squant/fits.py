@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-import numpy as np
 import pandas as pd
 
 from s2squant.anchor import FittedAnchor
@@ -99,7 +98,6 @@ def newest_table(
     table = pd.concat([to_frame(part, forecast, sessions) for part, forecast in newest(panel, fits)], ignore_index=True)
     if "blend" not in experiment.forecasters.models:
         return table
-    table["y"] = np.nan
     markets = dict.fromkeys(panel.tickers, panel.market)
     rows, _ = blend(table, quantile_crps, experiment.forecasters.blending, markets)
     return pd.concat([table, rows], ignore_index=True)
