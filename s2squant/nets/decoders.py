@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from s2squant.nets.attention import Attention, Keys
 from s2squant.nets.encoders import recurrent
+from s2squant.nets.head_loss import Direct
 from s2squant.nets.memory import Memory
 from s2squant.nets.transformer import Cache, DecoderLayer, sinusoids
 from s2squant.network_specs import Cell, DecoderSpec
@@ -166,8 +167,11 @@ class MlpDecoder(nn.Module):
 
     def run(self, inputs_HNE: Tensor, memory: Memory) -> Decoded:
         """All steps, their inputs known."""
-        steps = self.from_step(inputs_HNE)
-        return Decoded(nn.functional.gelu(self.from_summary(memory.summary_BK) + steps), None)
+        return Decoded(nn.functional.gelu(self.from_summary(memory.summary_BK) + self.from_step(inputs_HNE)), None)
+
+    def direct(self, inputs_H1E: Tensor, memory: Memory) -> Direct:
+        """What the hidden vectors are made of, for a loss that makes them itself."""
+        return Direct(self.from_summary(memory.summary_BK), self.from_step(inputs_H1E)[:, 0])
 
 
 class TransformerState(NamedTuple):

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from s2squant.nets.head_loss import Direct, HeadFixed, HeadWeights, head_loss
 from s2squant.network_specs import HeadSpec
 
 
@@ -94,6 +95,17 @@ class QuantileHead(Corrections):
     def loss(self, quantiles_HNQ: Tensor, y_HN: Tensor) -> Tensor:
         """Mean pinball loss of the standardised cumulative returns."""
         return pinball(y_HN, quantiles_HNQ, self.levels_Q)
+
+    def loss_of_hidden(self, hidden: Tensor | Direct, mask: Tensor | None, y_HN: Tensor) -> Tensor:
+        """The loss of what `forward` says of all steps, and its slopes, in one go; in the precision of the weights."""
+        precise = self.table.dtype
+        hidden = Direct(*(part.to(precise) for part in hidden)) if isinstance(hidden, Direct) else hidden.to(precise)
+        scale_H1 = torch.full_like(self.bounds_H5[:, :1], self.log_scale_bound)
+        fixed = HeadFixed(self.basis_5Q, torch.cat([scale_H1, self.bounds_H5], dim=1), self.levels_Q)
+        inner, outer = self.hidden, self.corrections
+        weights = HeadWeights(inner.weight, inner.bias, outer.weight, outer.bias, self.table)
+        with torch.autocast("cpu", enabled=False):
+            return head_loss(hidden, mask, y_HN, weights, fixed)
 
     def feed(self, quantiles_NQ: Tensor) -> Tensor:
         """What a decoder that reads its previous output is fed (N,): the median, and its gradient."""

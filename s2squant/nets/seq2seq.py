@@ -84,6 +84,11 @@ class Seq2Seq(nn.Module):
         head = self.head
         marginal = isinstance(head, QuantileHead | PointHead)
         truth_HN = targets.y_HN if marginal else targets.x_HN
+        if isinstance(head, QuantileHead) and (inputs_HNE := self._known(memory, truth_HN, feeding)) is not None:
+            mask = head.draw_mask(len(memory.summary_BK))
+            if isinstance(self.decoder, MlpDecoder):
+                return head.loss_of_hidden(self.decoder.direct(inputs_HNE, memory), mask, truth_HN)
+            return head.loss_of_hidden(self.decoder.run(inputs_HNE, memory).hidden_HNK, mask, truth_HN)
         out_HNZ = self.decode(memory, truth_HN, feeding)
         if isinstance(head, QuantileHead | PointHead):
             return head.loss(out_HNZ, truth_HN)
@@ -96,14 +101,21 @@ class Seq2Seq(nn.Module):
     def _decode(self, memory: Memory, truth_HN: Tensor | None, feeding: Feeding | None) -> tuple[Tensor, Tensor | None]:
         """What the head says, and the attention weights (H, N, W) if any."""
         mask = self.head.draw_mask(len(memory.summary_BK))
-        inputs = self.steps_HE[:, None].to(memory.summary_BK.dtype)
-        if self.spec.decoder.previous:
-            if truth_HN is None or feeding is None or feeding.share < 1:
-                return self._unroll(memory, mask, truth_HN, feeding)
-            before_HN = torch.cat([torch.zeros_like(truth_HN[:1]), truth_HN[:-1]])
-            inputs = torch.cat([inputs.expand(-1, truth_HN.shape[1], -1), fed(before_HN)], dim=2)
-        decoded = self.decoder.run(inputs, memory)
+        inputs_HNE = self._known(memory, truth_HN, feeding)
+        if inputs_HNE is None:
+            return self._unroll(memory, mask, truth_HN, feeding)
+        decoded = self.decoder.run(inputs_HNE, memory)
         return torch.as_tensor(self.head(decoded.hidden_HNK, mask)), decoded.weights_HNW
+
+    def _known(self, memory: Memory, truth_HN: Tensor | None, feeding: Feeding | None) -> Tensor | None:
+        """The inputs of all steps (H, 1 or N, E); None where a step may be fed what the head says of the one before."""
+        inputs_H1E = self.steps_HE[:, None].to(memory.summary_BK.dtype)
+        if not self.spec.decoder.previous:
+            return inputs_H1E
+        if truth_HN is None or feeding is None or feeding.share < 1:
+            return None
+        before_HN = torch.cat([torch.zeros_like(truth_HN[:1]), truth_HN[:-1]])
+        return torch.cat([inputs_H1E.expand(-1, truth_HN.shape[1], -1), fed(before_HN)], dim=2)
 
     def _unroll(
         self, memory: Memory, mask: Tensor | None, truth_HN: Tensor | None, feeding: Feeding | None
