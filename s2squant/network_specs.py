@@ -91,7 +91,7 @@ class DecoderSpec(Part):
         "summary", description="the first state: the summary, or the encoder's last states layer by layer"
     )
     attention: AttentionSpec = AttentionSpec()
-    width: int = Field(32, ge=1, description="units of the head's hidden layer")
+    width: int = Field(32, ge=0, description="units of the head's hidden layer; 0: it has none")
     dropout: float = Field(0.1, ge=0, lt=1)
     heads: int = Field(4, ge=1, description="attention heads of a transformer")
 

@@ -20,10 +20,10 @@ ROWS = 16_384
 
 
 class HeadWeights(NamedTuple):
-    """What a quantile head learns."""
+    """What a quantile head learns; without a hidden layer D = K, and its weights are None."""
 
-    hidden_DK: Tensor
-    hidden_D: Tensor
+    hidden_DK: Tensor | None
+    hidden_D: Tensor | None
     corrections_6D: Tensor
     corrections_6: Tensor
     table_HQ: Tensor
@@ -65,7 +65,7 @@ class _HeadLoss(torch.autograd.Function):
         mask_ND: Tensor | None,
         y_HN: Tensor,
         fixed: HeadFixed,
-        *weights: Tensor,
+        *weights: Any,
     ) -> Tensor:
         done = _Pass(hidden, step_HK, mask_ND, y_HN, HeadWeights(*weights), fixed)
         horizon, origins = y_HN.shape
@@ -112,7 +112,7 @@ class _Pass:
         self.loss = y_HN.new_zeros(())
         self.to_hidden = torch.zeros_like(hidden, memory_format=torch.contiguous_format)
         self.to_step_HK = None if step_HK is None else torch.zeros_like(step_HK)
-        self.to_weights = HeadWeights(*(torch.zeros_like(weight) for weight in weights))
+        self.to_weights = HeadWeights._make(None if weight is None else torch.zeros_like(weight) for weight in weights)
 
     def slopes(self) -> HeadWeights:
         """The slopes of the weights, once all blocks are in."""
@@ -136,11 +136,21 @@ class _Pass:
     def _learn(self, part: slice, hidden_RK: Tensor) -> Tensor:
         """Adds the loss of some steps and its slopes in the weights; returns that in their hidden vectors."""
         weights, to = self.weights, self.to_weights
-        shape = (-1, self.y_HN.shape[1], len(weights.hidden_D))
+        if weights.hidden_DK is None or weights.hidden_D is None or to.hidden_DK is None or to.hidden_D is None:
+            return self._correct(part, hidden_RK)
         before_RD = torch.addmm(weights.hidden_D, hidden_RK, weights.hidden_DK.T)
-        units_RD = torch.nn.functional.gelu(before_RD)
+        to_units_RD = self._correct(part, torch.nn.functional.gelu(before_RD))
+        to_before_RD: Tensor = torch.ops.aten.gelu_backward(to_units_RD, before_RD)
+        to.hidden_DK.addmm_(to_before_RD.T, hidden_RK)
+        to.hidden_D.add_(to_before_RD.sum(dim=0))
+        return to_before_RD @ weights.hidden_DK
+
+    def _correct(self, part: slice, units_RD: Tensor) -> Tensor:
+        """The same from the units that the corrections read."""
+        weights, to = self.weights, self.to_weights
+        shape = (-1, self.y_HN.shape[1], units_RD.shape[1])
         if self.mask_ND is not None:
-            units_RD.view(shape).mul_(self.mask_ND)
+            units_RD = (units_RD.view(shape) * self.mask_ND).flatten(0, 1)
         bent_6R = torch.addmm(weights.corrections_6[:, None] * self.inner_61, self.inner_6D, units_RD.T).tanh_()
         to_bent_6R = self._score(part, bent_6R)
         to.corrections_6D.addmm_(to_bent_6R, units_RD)
@@ -148,10 +158,7 @@ class _Pass:
         to_units_RD = to_bent_6R.T @ self.inner_6D
         if self.mask_ND is not None:
             to_units_RD.view(shape).mul_(self.mask_ND)
-        to_before_RD: Tensor = torch.ops.aten.gelu_backward(to_units_RD, before_RD)
-        to.hidden_DK.addmm_(to_before_RD.T, hidden_RK)
-        to.hidden_D.add_(to_before_RD.sum(dim=0))
-        return to_before_RD @ weights.hidden_DK
+        return to_units_RD
 
     def _score(self, part: slice, bent_6R: Tensor) -> Tensor:
         """Adds the loss of a block, given its bent corrections; returns the slope of what they were bent from."""

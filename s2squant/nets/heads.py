@@ -34,13 +34,13 @@ def shape_basis(levels_Q: Tensor) -> Tensor:
 
 
 class Corrections(nn.Module):
-    """A small perceptron whose outputs start at zero: what every head is made of."""
+    """A small perceptron whose outputs start at zero: what every head is made of. Of width 0, a linear map."""
 
     def __init__(self, inputs: int, width: int, dropout: float, outputs: int) -> None:
         super().__init__()
-        self.hidden = nn.Linear(inputs, width)
+        self.hidden = nn.Linear(inputs, width) if width else None
         self.dropout = dropout
-        self.corrections = nn.Linear(width, outputs)
+        self.corrections = nn.Linear(width or inputs, outputs)
         nn.init.zeros_(self.corrections.weight)
         nn.init.zeros_(self.corrections.bias)
 
@@ -48,15 +48,16 @@ class Corrections(nn.Module):
         """One dropout mask an origin, shared by its steps (Gal and Ghahramani 2016); None when nothing is dropped."""
         if not self.training or self.dropout == 0:
             return None
-        kept_ND = self.hidden.weight.new_ones(origins, len(self.hidden.weight))
+        kept_ND = self.corrections.weight.new_ones(origins, self.corrections.in_features)
         return nn.functional.dropout(kept_ND, self.dropout)
 
     def corrected(self, hidden_HND: Tensor, mask: Tensor | None) -> Tensor:
         """The raw corrections (H, N, Z), in the precision of the weights."""
-        hidden_HND = nn.functional.gelu(self.hidden(hidden_HND))
+        if self.hidden is not None:
+            hidden_HND = nn.functional.gelu(self.hidden(hidden_HND))
         if mask is not None:
             hidden_HND = hidden_HND * mask
-        return torch.as_tensor(self.corrections(hidden_HND)).to(self.hidden.weight.dtype)
+        return torch.as_tensor(self.corrections(hidden_HND)).to(self.corrections.weight.dtype)
 
 
 class QuantileHead(Corrections):
@@ -103,7 +104,8 @@ class QuantileHead(Corrections):
         scale_H1 = torch.full_like(self.bounds_H5[:, :1], self.log_scale_bound)
         fixed = HeadFixed(self.basis_5Q, torch.cat([scale_H1, self.bounds_H5], dim=1), self.levels_Q)
         inner, outer = self.hidden, self.corrections
-        weights = HeadWeights(inner.weight, inner.bias, outer.weight, outer.bias, self.table)
+        inside = (None, None) if inner is None else (inner.weight, inner.bias)
+        weights = HeadWeights(inside[0], inside[1], outer.weight, outer.bias, self.table)
         with torch.autocast("cpu", enabled=False):
             return head_loss(hidden, mask, y_HN, weights, fixed)
 

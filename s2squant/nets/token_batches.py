@@ -52,13 +52,29 @@ def make_batch(sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]
 def by_length(lengths_N: Tensor, size: int, draw: torch.Generator) -> list[Tensor]:
     """Rows of each batch of at most `size`: every row once, neighbours in length together, in a random order.
 
-    Rows of one length are shuffled before they are cut into batches, the longest first, so that a batch which is not
-    full holds the shortest; then the batches are shuffled.
+    Rows of one length are shuffled before they are cut into batches, and the one batch that is not full comes where
+    it saves most, so that no batches of these sizes have less padding; then the batches are shuffled.
     """
     shuffled_N = torch.randperm(len(lengths_N), generator=draw)
     sorted_N = shuffled_N[torch.argsort(lengths_N[shuffled_N], descending=True, stable=True)]
-    batches = torch.split(sorted_N, size)
+    full, rest = divmod(len(sorted_N), size)
+    sizes = [size] * full
+    if rest:
+        sizes.insert(_place_of_rest(lengths_N[sorted_N], size), rest)
+    batches = torch.split(sorted_N, sizes)
     return [batches[place] for place in torch.randperm(len(batches), generator=draw).tolist()]
+
+
+def _place_of_rest(falling_N: Tensor, size: int) -> int:
+    """How many full batches come before the rest, so that the longest of the batches add up to least."""
+    full, rest = divmod(len(falling_N), size)
+    before = falling_N[: full * size : size]
+    after = falling_N[rest::size]
+    none = falling_N.new_zeros(1)
+    ahead = torch.cat([none, before.cumsum(0)])
+    behind = torch.cat([after.flip(0).cumsum(0).flip(0), none])
+    places = size * (ahead + behind) + rest * falling_N[::size][: full + 1]
+    return int(places.argmin())
 
 
 def padded_share(lengths_N: Tensor, batches: Sequence[Tensor]) -> float:

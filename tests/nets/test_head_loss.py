@@ -13,10 +13,10 @@ H, N, K, D = 5, 7, 4, 6
 LEVELS_Q = torch.arange(1, 40).double() / 40
 
 
-def head_of(seed: int = 0) -> QuantileHead:
+def head_of(seed: int = 0, width: int = D) -> QuantileHead:
     """A head some way from its start, so that every slope is at work."""
     table = torch.special.ndtri(LEVELS_Q).expand(H, -1)
-    head = QuantileHead(HeadSpec(), K, D, 0.3, table, LEVELS_Q).double()
+    head = QuantileHead(HeadSpec(), K, width, 0.3, table, LEVELS_Q).double()
     draw = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in head.parameters():
@@ -30,23 +30,30 @@ def case(seed: int = 1) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     return hidden, torch.randn(H, N, generator=draw, dtype=torch.float64), torch.rand(N, D, generator=draw).double()
 
 
+def mask_for(head: QuantileHead, mask: torch.Tensor) -> torch.Tensor:
+    return mask[:, : head.corrections.in_features]
+
+
 def in_two(head: QuantileHead, hidden: torch.Tensor, mask: torch.Tensor | None, y: torch.Tensor) -> torch.Tensor:
     """Quantiles first, their loss after, all slopes by autograd."""
     error = y[..., None] - head(hidden, mask)
     return torch.maximum(LEVELS_Q * error, (LEVELS_Q - 1) * error).mean()
 
 
+@pytest.mark.parametrize("width", [D, 0])
 @pytest.mark.parametrize("masked", [True, False])
 @pytest.mark.parametrize("rows", [1, 2 * N, 3 * N + 1, 10_000])
-def test_loss_and_slopes_are_autograds_whatever_the_block(monkeypatch, rows, masked):
+def test_loss_and_slopes_are_autograds_whatever_the_block(monkeypatch, rows, masked, width):
     monkeypatch.setattr(module, "ROWS", rows)
-    head = head_of()
+    head = head_of(width=width)
     hidden, y, mask = case()
-    mask = mask if masked else None
+    mask = mask_for(head, mask) if masked else None
+    before = hidden.detach().clone()
     leaves = [hidden, *head.parameters()]
     wanted = in_two(head, hidden, mask, y)
     got = head.loss_of_hidden(hidden, mask, y)
     assert got.item() == pytest.approx(wanted.item(), rel=1e-12)
+    assert torch.equal(hidden, before), "the decoder's own vectors are read, not written"
     pairs = zip(torch.autograd.grad(3 * got, leaves), torch.autograd.grad(3 * wanted, leaves), strict=True)
     for found, true in pairs:
         assert true.abs().max() > 0
@@ -78,11 +85,13 @@ class _Calls(torch.nn.Module):
         return self.head.loss_of_hidden(hidden, mask, y)
 
 
+@pytest.mark.parametrize("width", [D, 0])
 @pytest.mark.parametrize("rows", [1, 2 * N, 10_000])
-def test_a_direct_decoders_hidden_vectors_may_be_made_on_the_way(monkeypatch, rows):
+def test_a_direct_decoders_hidden_vectors_may_be_made_on_the_way(monkeypatch, rows, width):
     monkeypatch.setattr(module, "ROWS", rows)
-    head = head_of()
+    head = head_of(width=width)
     _, y, mask = case()
+    mask = mask_for(head, mask)
     draw = torch.Generator().manual_seed(5)
     origin = torch.randn(N, K, generator=draw, dtype=torch.float64, requires_grad=True)
     step = torch.randn(H, K, generator=draw, dtype=torch.float64, requires_grad=True)
@@ -95,7 +104,9 @@ def test_a_direct_decoders_hidden_vectors_may_be_made_on_the_way(monkeypatch, ro
         torch.testing.assert_close(found, true, rtol=1e-9, atol=1e-13)
 
 
-@pytest.mark.parametrize("decoder", [{}, {"kind": "mlp"}, {"previous": True}])
+@pytest.mark.parametrize(
+    "decoder", [{}, {"width": 0}, {"kind": "mlp"}, {"kind": "mlp", "width": 0}, {"previous": True}]
+)
 def test_a_nets_loss_is_what_its_quantiles_score(decoder):
     """Both ways through a net: the loss it trains on, and its quantiles scored."""
     spec = Seq2SeqSpec(

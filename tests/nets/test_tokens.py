@@ -202,6 +202,15 @@ def test_buckets_hold_every_row_once_and_neighbours_in_length(lengths: list[int]
     assert padded_share(held, batches) <= padded_share(held, as_they_come) + 1e-12
 
 
+def test_the_batch_that_is_not_full_comes_where_it_saves_most() -> None:
+    """All ways to cut seven rows into batches of three, against the one chosen."""
+    for lengths in ([1, 1, 2, 2, 2, 9, 9], [1, 4, 4, 4, 9, 9, 9], [3, 3, 3, 5, 5, 5, 7]):
+        held = torch.tensor(lengths)
+        chosen = padded_share(held, by_length(held, 3, torch.Generator().manual_seed(0)))
+        every = (torch.split(torch.tensor(rows), 3) for rows in itertools.permutations(range(7)))
+        assert chosen == pytest.approx(min(padded_share(held, batches) for batches in every))
+
+
 def test_buckets_are_shuffled() -> None:
     held = torch.ones(50, dtype=torch.long)
     draw = torch.Generator().manual_seed(0)
