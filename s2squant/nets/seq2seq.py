@@ -22,13 +22,6 @@ ROWS = 8192
 """Paths that step side by side in a forecast."""
 
 
-class Targets(NamedTuple):
-    """What is to be forecast, in anchor units: y the cumulative return, x each step's own, both (H, N)."""
-
-    y_HN: Tensor
-    x_HN: Tensor
-
-
 class Feeding(NamedTuple):
     """What a decoder that reads its previous output is fed in training."""
 
@@ -79,11 +72,12 @@ class Seq2Seq(nn.Module):
         states_NWK = _windows(states_BLK, positions_P, window)
         return Memory(self.encoder.summary(last_NK, states_NWK, None), states_NWK)
 
-    def loss(self, memory: Memory, targets: Targets, feeding: Feeding) -> Tensor:
-        """Mean loss of the head over origins and steps."""
+    def loss(self, memory: Memory, truth_HN: Tensor, feeding: Feeding) -> Tensor:
+        """Mean loss of the head over origins and steps: of the returns that it speaks of, in anchor units.
+
+        Those of a quantile or point head are cumulative, those of the others each step's own.
+        """
         head = self.head
-        marginal = isinstance(head, QuantileHead | PointHead)
-        truth_HN = targets.y_HN if marginal else targets.x_HN
         if isinstance(head, QuantileHead) and (inputs_HNE := self._known(memory, truth_HN, feeding)) is not None:
             mask = head.draw_mask(len(memory.summary_BK))
             if isinstance(self.decoder, MlpDecoder):

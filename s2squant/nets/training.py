@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from s2squant.nets.heads import PointHead, QuantileHead
 from s2squant.nets.memory import Memory
 from s2squant.nets.path_heads import CategoricalHead, step_deviation
-from s2squant.nets.seq2seq import Feeding, Seq2Seq, Targets
+from s2squant.nets.seq2seq import Feeding, Seq2Seq
 from s2squant.network_specs import TrainingSpec
 
 Backward = Callable[[int, torch.Generator], float]
@@ -119,7 +120,7 @@ def train(
 ) -> list[float]:
     """Train in place and leave the averaged weights in the net; returns the loss of every step."""
     if isinstance(net.head, CategoricalHead):
-        net.head.learn_bins(_targets(data, _some(data.chunk_ends, 20_000)).x_HN)
+        net.head.learn_bins(_truth(net, data, _some(data.chunk_ends, 20_000)))
     trainer = Trainer(net, spec, steps=steps, lr=lr, seed=seed, undecayed=net.undecayed())
     trainer.run(lambda step, draw: _step(net, data, spec, batch, truth_share(spec, step, steps), draw))
     return trainer.finish()
@@ -154,11 +155,11 @@ def _step(net: Seq2Seq, data: Resident, spec: TrainingSpec, batch: int, share: f
     back_L = torch.arange(1 - spec.chunk, 1)
     rows_N = (ends_B[:, None] + back_L[positions_P]).flatten()
     past_BLF = data.inputs_RF[ends_B[:, None] + back_L]
-    return backward(net, past_BLF, positions_P, _targets(data, rows_N), Feeding(share, draw), bf16=spec.bf16)
+    return backward(net, past_BLF, positions_P, _truth(net, data, rows_N), Feeding(share, draw), bf16=spec.bf16)
 
 
 def backward(
-    net: Seq2Seq, past_BLF: Tensor, positions_P: Tensor, targets: Targets, feeding: Feeding, *, bf16: bool = False
+    net: Seq2Seq, past_BLF: Tensor, positions_P: Tensor, truth_HN: Tensor, feeding: Feeding, *, bf16: bool = False
 ) -> float:
     """Leave the gradients of the mean loss in the net and return the loss: one encoding, decoded block by block."""
     with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
@@ -167,9 +168,9 @@ def backward(
     leaf = memory.detached()
     for rows in torch.split(torch.arange(origins), net.decoder.block or origins):
         part = leaf if len(rows) == origins else _rows(leaf, int(rows[0]), int(rows[-1]) + 1)
-        here = Targets(*(target[:, rows[0] : rows[-1] + 1] for target in targets))
+        here_HN = truth_HN[:, rows[0] : rows[-1] + 1]
         with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-            loss = net.loss(part, here, feeding) * (len(rows) / origins)
+            loss = net.loss(part, here_HN, feeding) * (len(rows) / origins)
         loss.backward()  # type: ignore[no-untyped-call]
         total += float(loss.detach())
     pairs = [
@@ -189,15 +190,15 @@ def _rows(memory: Memory, first: int, end: int) -> Memory:
     )
 
 
-def _targets(data: Resident, rows_N: Tensor) -> Targets:
-    """Cumulative and single-step returns after `rows_N`, each in the anchor's units of it."""
+def _truth(net: Seq2Seq, data: Resident, rows_N: Tensor) -> Tensor:
+    """The returns after `rows_N` (H, N) that the head speaks of, each in the anchor's units of it."""
     horizon = data.deviation_RH.shape[1]
     ahead_H1 = torch.arange(horizon + 1)[:, None]
     price_HN = data.log_price_R[rows_N + ahead_H1]
     deviation_NH = data.deviation_RH[rows_N]
-    y_HN = (price_HN[1:] - price_HN[0]).float() / deviation_NH.T
-    x_HN = torch.diff(price_HN, dim=0).float() / step_deviation(deviation_NH).T
-    return Targets(y_HN, x_HN)
+    if isinstance(net.head, QuantileHead | PointHead):
+        return (price_HN[1:] - price_HN[0]).float() / deviation_NH.T
+    return torch.diff(price_HN, dim=0).float() / step_deviation(deviation_NH).T
 
 
 def _some(rows: Tensor, most: int) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 from s2squant.nets import head_loss as module
 from s2squant.nets.head_loss import Direct
 from s2squant.nets.heads import QuantileHead
-from s2squant.nets.seq2seq import Feeding, Seq2Seq, Targets
+from s2squant.nets.seq2seq import Feeding, Seq2Seq
 from s2squant.network_specs import DecoderSpec, EncoderSpec, HeadSpec, Seq2SeqSpec
 
 H, N, K, D = 5, 7, 4, 6
@@ -123,7 +123,7 @@ def test_a_nets_loss_is_what_its_quantiles_score(decoder):
     y = torch.randn(H, 6, generator=draw, dtype=torch.float64)
     feeding = Feeding(1.0, draw)
     wanted = net.head.loss(net.decode(memory, y, feeding), y)
-    got = net.loss(memory, Targets(y, y), feeding)
+    got = net.loss(memory, y, feeding)
     assert got.item() == pytest.approx(wanted.item(), rel=1e-12)
     leaves = [w for w in net.parameters() if w.requires_grad]
     found = torch.autograd.grad(got, leaves, retain_graph=True, allow_unused=True)

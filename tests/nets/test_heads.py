@@ -10,7 +10,7 @@ import torch
 
 from s2squant.errors import CheckpointError
 from s2squant.nets.path_heads import CategoricalHead, MixtureHead, StudentHead, step_deviation
-from s2squant.nets.seq2seq import Feeding, Seq2Seq, Targets
+from s2squant.nets.seq2seq import Feeding, Seq2Seq
 from s2squant.nets.training import Resident, Trainer, backward, train, truth_share
 from s2squant.network_specs import DecoderSpec, EncoderSpec, HeadSpec, Seq2SeqSpec, TrainingSpec
 from s2squant.records import State
@@ -228,7 +228,7 @@ def test_a_fit_goes_on_bit_by_bit_from_its_checkpoint(optimiser, tmp_path):
     def go(trainer: Trainer, until: int | None) -> None:
         def step(number: int, draw: torch.Generator) -> float:
             y = torch.randn(H, 8, generator=draw)
-            return backward(trainer.net, past, torch.tensor([20, 49]), Targets(y, y), Feeding(0.0, draw))
+            return backward(trainer.net, past, torch.tensor([20, 49]), y, Feeding(0.0, draw))
 
         trainer.run(step, until)
 

@@ -10,7 +10,7 @@ from s2squant.nets.decoders import RecurrentDecoder, step_inputs
 from s2squant.nets.encoders import RecurrentEncoder
 from s2squant.nets.heads import QuantileHead, pinball, shape_basis
 from s2squant.nets.memory import Memory
-from s2squant.nets.seq2seq import Feeding, Seq2Seq, Targets
+from s2squant.nets.seq2seq import Feeding, Seq2Seq
 from s2squant.nets.training import Resident, backward, one_cycle, train
 from s2squant.network_specs import DecoderSpec, EncoderSpec, HeadSpec, Seq2SeqSpec, TrainingSpec
 
@@ -176,7 +176,7 @@ def test_decoding_in_blocks_leaves_the_gradients_of_the_whole(kind):
     whole = pinball(y, model(past, positions), levels)
     expected = torch.autograd.grad(whole, list(model.parameters()))
     feeding = Feeding(0.0, torch.Generator())
-    found = backward(model, past, positions, Targets(y, y), feeding)
+    found = backward(model, past, positions, y, feeding)
     assert found == pytest.approx(whole.item(), rel=1e-9)
     for parameter, gradient in zip(model.parameters(), expected, strict=True):
         assert torch.allclose(parameter.grad, gradient, atol=1e-9)
