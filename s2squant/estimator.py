@@ -219,7 +219,7 @@ class PriceForecaster(BaseEstimator):  # type: ignore[misc]
         known = {ticker: panel.market for panel in self.panels_ for ticker in panel.tickers}
         histories = {h.ticker: h for h in loaded.histories if known.get(h.ticker) == h.calendar}
         refused = {h.ticker: "the models were not fitted on it" for h in loaded.histories if h.ticker not in histories}
-        _tell(dict(loaded.refused) | refused, everything=not histories)
+        _tell(dict(loaded.refused) | refused, everything=not histories, above=2)  # predict's or simulate's caller
         return [Panel(members) for members in by_market(tuple(histories.values())).values()]
 
     def _sessions(self, panel: Panel) -> dict[str, Dates]:
@@ -235,12 +235,12 @@ def _load(df: pd.DataFrame, experiment: Experiment) -> Loaded:
     return load_from(FrameSource.from_long(df, name="frame"), experiment.universe)
 
 
-def _tell(refused: Mapping[str, str], *, everything: bool = False) -> None:
-    """Warn of tickers that were left out; raise when nothing is left."""
+def _tell(refused: Mapping[str, str], *, everything: bool = False, above: int = 1) -> None:
+    """Warn of tickers that were left out, naming the line `above` calls up; raise when nothing is left."""
     if not refused:
         return
     named = "; ".join(f"{ticker}: {reason}" for ticker, reason in list(refused.items())[:3])
     more = f"; and {len(refused) - 3} more, in refused_" if len(refused) > 3 else ""
     if everything:
         raise SourceError(f"no ticker can be used; {named}{more}")
-    warnings.warn(f"left out: {named}{more}", UserWarning, stacklevel=3)
+    warnings.warn(f"left out: {named}{more}", UserWarning, stacklevel=2 + above)

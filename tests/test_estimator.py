@@ -290,8 +290,9 @@ def test_one_bad_ticker_is_named_and_the_others_go_on(prices, monkeypatch):
         warnings.simplefilter("error")
         without = forecaster(["garch_t", "anchor"]).fit(mine[mine["unique_id"] != "BBB"])
     exactly(wanted.predict(level=[80]), without.predict(level=[80]))
-    with pytest.warns(UserWarning, match="NEW: "):
+    with pytest.warns(UserWarning, match="NEW: ") as told:
         exactly(wanted.predict(df=pd.concat([mine[mine["unique_id"] != "BBB"], short])), without.predict())
+    assert told[0].filename == __file__
     with pytest.raises(SourceError, match="no ticker can be used; NEW: too short"):
         forecaster("anchor").fit(short)
 
