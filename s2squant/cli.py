@@ -6,6 +6,8 @@ fault; 130 interrupted. `python flows/backtest.py` is the same command with anot
 
 from __future__ import annotations
 
+import errno
+import os
 import shlex
 import signal
 import sys
@@ -51,6 +53,9 @@ from s2squant.screen import Mode, Screen, Watcher, complain, exit_status
 
 if TYPE_CHECKING:
     from s2squant.prices.ingest import FetchRunner
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+"""What goes wrong with a disk, not with us."""
 
 
 @dataclass(frozen=True)
@@ -234,6 +239,12 @@ def _run(
         complain(str(error))
         return error.exit_status
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in NO_ROOM:
+            complain(f"cannot be written ({error.strerror}); see to it and run again: what is finished is kept")
+            return 1
+        if isinstance(error, PermissionError) and error.filename is not None:
+            complain(f"{os.fsdecode(error.filename)}: {error.strerror}; see to the permissions of it and its folders")
+            return 2
         traceback.print_exc()
         complain(f"a fault of s2squant, not of what was asked; look at {_place(error)}")
         return 1

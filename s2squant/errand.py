@@ -50,7 +50,8 @@ class Errand(Generic[I, J]):
     perform: Callable[[I, J], None]
 
 
-_one_at_a_time = threading.Lock()
+one_at_a_time = threading.RLock()
+"""Held while models are fitted: a fit seeds torch's global generator, one for the process, and puts it back."""
 _held: list[tuple[Path, str, Any]] = []
 """The inputs this process has loaded last."""
 
@@ -60,7 +61,7 @@ def carry_out(errand: Errand[I, J], job: J) -> str:
 
     One at a time: seeds are global to a process, and a worker of a cluster may have several threads.
     """
-    with _one_at_a_time:
+    with one_at_a_time:
         one_thread()
         keep_freed_memory()
         try:

@@ -71,11 +71,13 @@ def _read(path: Path) -> dict[str, Any]:
     if path.suffix.lower() not in forms:
         raise ConfigError(f"{path}: an experiment is a .toml or .json file; without one the defaults run")
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise ConfigError(
             f"{path} does not exist; `s2squant config > experiment.json` writes one to start from"
         ) from None
+    except PermissionError as error:
+        raise ConfigError(f"{path} cannot be read ({error.strerror}); see to its permissions") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} cannot be read as text: {error}") from None
     return read_experiment(text, form=forms[path.suffix.lower()], where=str(path))

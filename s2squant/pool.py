@@ -17,7 +17,11 @@ from multiprocessing import resource_tracker
 from queue import LifoQueue
 from typing import Any, Generic
 
-from s2squant.errand import ATTEMPTS, ENDED, KILLED, I, J, attempt, keep_freed_memory, one_thread
+from s2squant.errand import ATTEMPTS, ENDED, KILLED, I, J, attempt, keep_freed_memory, one_at_a_time, one_thread
+from s2squant.unguarded import UNGUARDED, leave_if_run_again, refuse_unguarded, unguarded
+
+REAPED = 5.0
+"""Seconds at most until a process that has ended tells how."""
 
 _held: list[tuple[Callable[[Any, Any], None], Any]] = []
 """In a worker: what it does, and with which inputs."""
@@ -34,7 +38,10 @@ class InlinePool(Generic[I, J]):
     def perform(self, job: J) -> str:
         """Carry out a job; returns why it failed, or an empty text."""
         with self._lock:
-            return ENDED if self._closed else attempt(self._perform, self._inputs, job)
+            if self._closed:
+                return ENDED
+            with one_at_a_time:  # other pools of this process seed the same generators
+                return attempt(self._perform, self._inputs, job)
 
     def close(self, *, cancel: bool = False) -> None:  # noqa: ARG002 (a job under way cannot be ended)
         """Wait for the job under way; no other is carried out."""
@@ -43,9 +50,14 @@ class InlinePool(Generic[I, J]):
 
 
 class WorkerPool(Generic[I, J]):
-    """Processes, each in a lane of its own: one that is killed takes one job with it, which is tried once more."""
+    """Processes, each in a lane of its own: one that is killed takes one job with it, which is tried once more.
+
+    Raises ConfigError where a worker would run the caller's script again, which lacks its guard.
+    """
 
     def __init__(self, inputs: I, workers: int, perform: Callable[[I, J], None]) -> None:
+        leave_if_run_again()
+        refuse_unguarded()
         self._inputs, self._perform = inputs, perform
         self._free: LifoQueue[ProcessPoolExecutor | None] = LifoQueue()
         for _ in range(workers):
@@ -65,7 +77,8 @@ class WorkerPool(Generic[I, J]):
                 try:
                     return _submit(lane, job).result()
                 except BrokenProcessPool:
-                    self._drop(lane)
+                    if self._drop(lane):
+                        raise unguarded() from None
                     lane = None
                 except RuntimeError:  # a lane refuses what comes after its end
                     return ENDED
@@ -97,10 +110,16 @@ class WorkerPool(Generic[I, J]):
             self._started.add(lane)
             return lane
 
-    def _drop(self, broken: ProcessPoolExecutor) -> None:
+    def _drop(self, broken: ProcessPoolExecutor) -> bool:
+        """Give a lane up; whether its worker left because it was about to start workers of its own."""
         with self._lock:
             self._started.discard(broken)
+        processes = list((broken._processes or {}).values())
         broken.shutdown(wait=False, cancel_futures=True)
+        until = time.monotonic() + REAPED
+        while time.monotonic() < until and any(process.exitcode is None for process in processes):
+            time.sleep(0.01)
+        return any(process.exitcode == UNGUARDED for process in processes)
 
 
 def _submit(lane: ProcessPoolExecutor, job: Any) -> Future[str]:

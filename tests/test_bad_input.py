@@ -1,6 +1,8 @@
 """Mistakes, through the command itself: exit status 2, one line that says what to do, and nothing left behind."""
 
 import json
+import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -202,6 +204,11 @@ def test_yahoo_is_not_asked_for_what_cannot_be_a_ticker(spelt, here, capfd):
         (["--start", "2030-01-01"], "0 bar(s) between 2030-01-01"),
         (["--start", "2018-01-01", "--end", "2017-01-01"], "is not before"),
         (["--end", "2015-13-01"], "universe.end"),
+        (["--start", "2010"], "universe.start: write it as 2010-01-31 (given '2010')"),
+        (["--start", "20100131"], "universe.start: write it as 2010-01-31 (given '20100131')"),
+        (["--set", "universe.end=2010"], "universe.end: write it as 2010-01-31 (given 2010)"),
+        (["--set", "universe.as_of=20261120"], "universe.as_of: write it as 2010-01-31 (given 20261120)"),
+        (["--set", "universe.calendars.SAP.DE=XETR"], 'is quoted, as in universe.calendars={"SAP.DE" = "XETR"}'),
         (["--set", "forecasters.modles=['anchor']"], "unknown key 'forecasters.modles'; did you mean 'models'?"),
         (["--set", "forecasters.models=['anchr']"], "forecasters.models"),
         (
@@ -312,3 +319,75 @@ def test_parts_from_other_prices_are_refused(here, capfd, monkeypatch):
     good()
     assert "parts of a different run" in refused(capfd, "--seed", "1")
     assert backtest() == 0
+
+
+@pytest.fixture
+def nobody(here, capfd):
+    """As one who may not read everything, which root may; the store here holds a ticker closed to all."""
+    here.chmod(0o777)
+    root = os.geteuid() == 0
+    good("WARM")  # what is imported late may be out of reach then
+    assert cli.main(["prices", "check", "prices"]) == 0
+    assert cli.main(["fetch", "AAPL", "--source", "sample", "--store", "store"]) == 0
+    next(Path("store").rglob("manifest.json")).chmod(0)
+    shutil.rmtree("prices")
+    if root:
+        os.seteuid(65534)
+    capfd.readouterr()
+    yield
+    if root:
+        os.seteuid(0)
+
+
+FORMS = {
+    "csv": ["backtest", "--source", "csv:locked/prices"],
+    "parquet": ["backtest", "--source", "parquet:locked/prices"],
+    "store": ["backtest", "--source", "store:locked/store"],
+    "out": ["backtest", "--source", "csv:prices", "--out", "locked/run", *options(LIGHT)],
+    "experiment": ["backtest", "locked/experiment.toml"],
+    "check": ["prices", "check", "locked/prices"],
+    "show": ["prices", "show", "AAPL", "--source", "csv:locked/prices"],
+    "report": ["report", "locked/run"],
+    "report out": ["report", "run", "--out", "locked/pages"],
+    "audit": ["audit", "locked/run"],
+    "universe": ["fetch", "--universe", "locked/list.txt"],
+    "fetch": ["fetch", "AAPL", "--source", "sample", "--store", "locked/store"],
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_folder_below_one_that_may_not_be_entered_is_one_line(form, here, nobody, capfd):
+    good()
+    locked = Path("locked")
+    for name in ("prices", "store", "run"):
+        (locked / name).mkdir(parents=True)
+    locked.chmod(0)
+    Path("run").mkdir()
+    try:
+        status = cli.main(FORMS[form], runner=inline)
+    finally:
+        locked.chmod(0o700)
+    said, complaint = capfd.readouterr()
+    assert (status, said) == (2, "")
+    assert complaint.count("\n") == 1
+    assert complaint.startswith("error: ")
+    if form != "report out":
+        assert "locked" in complaint
+        assert "ermission" in complaint
+
+
+def test_a_file_that_may_not_be_read_is_told_so(here, nobody, capfd):
+    good("AAPL", 1)
+    good("MSFT", 2)
+    Path("list.txt").write_text("AAPL")
+    Path("e.toml").write_text("seed = 1")
+    for path in (Path("prices", "MSFT.csv"), Path("list.txt"), Path("e.toml")):
+        path.chmod(0)
+    assert cli.main(["prices", "check", "prices"]) == 3
+    assert "MSFT: MSFT.csv cannot be read (Permission denied); see to its permissions" in capfd.readouterr().out
+    assert cli.main(["fetch", "--universe", "list.txt"]) == 2
+    assert "list.txt cannot be read (Permission denied); see to its permissions" in capfd.readouterr().err
+    assert cli.main(["config", "e.toml"]) == 2
+    assert "e.toml cannot be read (Permission denied); see to its permissions" in capfd.readouterr().err
+    assert cli.main(["prices", "check", "store"]) == 3
+    assert "cannot be read (Permission denied); see to the permissions of store/1d/AAPL-" in capfd.readouterr().out

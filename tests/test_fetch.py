@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
-from datetime import datetime
+import signal
+import subprocess
+import time
+from datetime import UTC, datetime
 
 import pandas as pd
 import pytest
 
 from s2squant import cli, study
 from s2squant.config import Universe, make_experiment
+from s2squant.errors import RunError
 from s2squant.prices import load_universe
+from s2squant.prices.bars import Bars
 from s2squant.prices.price_store import PriceStore
 from s2squant.prices.stored import as_history
 from s2squant.prices.yahoo import SERVER
 from tests.local_yahoo import LocalYahoo
-from tests.runs import TINY, check_report, manifest
+from tests.runs import COMMAND, TINY, check_report, environment, manifest
 
 RATE = ["--rate", "1000", "--together", "2"]
 
@@ -111,6 +117,7 @@ def tiny(**universe):
     )
 
 
+@pytest.mark.slow
 def test_a_backtest_on_yfinance_end_to_end(yahoo, tmp_path, capsys):
     """Fetched through the store, and the run says which version of each ticker it saw."""
     store, out, file = tmp_path / "prices", tmp_path / "run", tmp_path / "tiny.json"
@@ -149,3 +156,41 @@ def test_a_run_can_be_repeated_on_the_bars_it_saw(yahoo, tmp_path, capsys):
     now = load_universe(Universe(source=f"store:{store}"))
     assert {h.ticker for h in now.histories} == {"ALPHA", "DIVIDEND"}
     assert now.histories[0].sha256 != before.histories["ALPHA"].sha256
+
+
+def test_an_interruption_does_not_wait_for_a_source_that_asks_to_wait(yahoo, tmp_path):
+    yahoo.retry_after = "200"
+    command = [*COMMAND, "fetch", "LIMITED1", "LIMITED2", "LIMITED3", "--store", str(tmp_path / "s"), *RATE]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment() | {SERVER: yahoo.url})
+    while not yahoo.limited:
+        assert process.poll() is None
+        time.sleep(0.05)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=20)  # seconds, were the machine not busy
+    assert process.returncode == 130
+    assert said.endswith("interrupted; what was stored stays, and the same command goes on\n")
+    for lock in (tmp_path / "s").rglob("lock"):
+        with lock.open() as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_a_killed_run_goes_on_with_the_bars_it_began_with(yahoo, tmp_path, monkeypatch):
+    """The same command with --out resumes, though the store holds other bars by then."""
+    store, out = tmp_path / "prices", tmp_path / "run"
+    asked = tiny(source="yfinance", tickers=["ALPHA", "DIVIDEND"], store=str(store))
+    with monkeypatch.context() as patch:
+        patch.setattr("s2squant.study.Run.finish", lambda self: (_ for _ in ()).throw(RuntimeError("planted")))
+        with pytest.raises(RuntimeError, match="planted"):
+            study.backtest(asked, out, workers=0)
+    begun = PriceStore(store).read("ALPHA")
+    later = Bars(begun.bars.at, {name: values * 1.01 for name, values in begun.bars.columns.items()})
+    with PriceStore(store).locked("ALPHA"):
+        PriceStore(store).write(begun.about, later, after=begun, at=datetime.now(UTC), start="", added=0)
+    with pytest.raises(RunError, match="parts of a different run"):
+        study.backtest(asked.model_copy(update={"seed": 1}), out, workers=0)
+    _, finished = study.backtest(asked, out, workers=0)
+    assert finished.histories["ALPHA"].sha256 == as_history(begun).sha256
+    assert finished.experiment.universe.as_of == max(
+        datetime.fromisoformat(h.fetched_at) for h in finished.histories.values()
+    )

@@ -54,12 +54,17 @@ def show(
     from s2squant.prices import open_source  # pandas: seconds that --help need not wait for
     from s2squant.prices.universe import inspect_ticker
 
-    universe = Universe(start=start.date() if start else None, end=end.date() if end else None)
+    if start and end and start > end:
+        raise SourceError(f"--start {start.date()} is after --end {end.date()}; give the earlier first")
+    day = start.date() if start and start == end else None
+    universe = Universe() if day else Universe(start=start.date() if start else None, end=end.date() if end else None)
     opened = open_source(source, universe) if source else _source_of(ticker)
     opened.check([ticker])
     console = Console(highlight=False, markup=False)
     try:
         history = inspect_ticker(opened, ticker, universe)
+        if day:
+            return _show_day(console, history, str(day))
     except PriceError as error:
         complain(str(error))
         _print_findings(console, {ticker: error.findings}, notes=True)
@@ -69,6 +74,8 @@ def show(
     if rows:
         console.print(last_bars(history, rows))
     _print_findings(console, {ticker: history.findings}, notes=True)
+    for note in history.notes:
+        console.print(f"note    {ticker}: {note}", soft_wrap=True)
     if not history.findings:
         console.print("nothing was repaired, and nothing looks odd")
     return KEPT_OUT if worst(history.findings) == "error" else 0
@@ -122,6 +129,23 @@ def check(
     return KEPT_OUT if bad else 0
 
 
+def _show_day(console: Console, history: PriceHistory, day: str) -> int:
+    """One bar of a history, and the findings that name its day; raises PriceError where there is none."""
+    import numpy as np
+
+    at = int(np.searchsorted(history.dates, np.datetime64(day)))
+    if at == len(history) or str(history.dates[at]) != day:
+        near = " and ".join(str(d) for d in history.dates[max(0, at - 1) : at + 1])
+        raise PriceError(history.ticker, f"no bar on {day}; the nearest are of {near}")
+    found = tuple(f for f in history.findings if day in f.rows)
+    console.print(facts(history))
+    console.print(_bars_of(history, range(at, at + 1)))
+    _print_findings(console, {history.ticker: found}, notes=True)
+    if not found:
+        console.print(f"on {day} nothing was repaired, and nothing looks odd")
+    return KEPT_OUT if worst(found) == "error" else 0
+
+
 def _source_of(ticker: str) -> Source:
     """The price store where it holds the ticker, else the sample."""
     from s2squant.prices import open_source
@@ -139,6 +163,8 @@ def _source_at(folder: Path) -> Source:
         return open_source(f"store:{folder}")
     has_csv = folder.is_dir() and any(path.suffix.lower() == ".csv" for path in folder.iterdir())
     has_parquet = folder.is_dir() and any(path.suffix.lower() == ".parquet" for path in folder.iterdir())
+    if has_csv and has_parquet:
+        print(f"{folder} holds parquet files too, not checked here: --source parquet:{folder}", file=sys.stderr)
     return open_source(f"parquet:{folder}" if has_parquet and not has_csv else f"csv:{folder}")
 
 
@@ -203,11 +229,15 @@ def _tick_price(low: float, _high: float) -> str:
 
 def last_bars(history: PriceHistory, count: int) -> Table:
     """The last bars, as stored."""
+    return _bars_of(history, range(max(0, len(history) - count), len(history)))
+
+
+def _bars_of(history: PriceHistory, rows: range) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True, padding=(0, 1))
     table.add_column("date", no_wrap=True)
     for name in (*history.bars, "adj close"):
         table.add_column(name, justify="right", no_wrap=True)
-    for i in range(max(0, len(history) - count), len(history)):
+    for i in rows:
         bars = [
             f"{values[i]:,.0f}" if name == "volume" else f"{values[i]:,.6g}" for name, values in history.bars.items()
         ]

@@ -1,7 +1,10 @@
 """Station 1: real prices from a source, checked, as one PriceHistory a ticker."""
 
-from s2squant.prices.calendars import guess_calendar, next_sessions
+from s2squant.prices.calendars import next_sessions
 from s2squant.prices.checks import check
+from s2squant.prices.continued import ContinuedSource
+from s2squant.prices.frames import Named
+from s2squant.prices.guess import guess_calendar
 from s2squant.prices.lists import read_universe
 from s2squant.prices.memory import FrameSource
 from s2squant.prices.port import Source
@@ -16,8 +19,10 @@ from s2squant.prices.universe import (
 )
 
 __all__ = [
+    "ContinuedSource",
     "FrameSource",
     "Loaded",
+    "Named",
     "Progress",
     "Source",
     "check",

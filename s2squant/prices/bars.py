@@ -124,7 +124,8 @@ def history_of(bars: Bars, about: About, *, fetched_at: str, notes: tuple[str, .
         calendar=about.calendar,
         fetched_at=fetched_at,
     )
-    return replace(history, notes=(*notes, *history.notes)) if notes else history
+    one = bool(np.array_equal(bars.close, bars.columns[GIVEN]))
+    return replace(history, notes=(*notes, *history.notes), one_price=one)
 
 
 def _dated(text: str, bars: Bars) -> str:

@@ -1,16 +1,15 @@
-"""Trading calendars: which one a ticker follows, and its real sessions to come.
+"""Trading calendars: their real sessions, past and to come, and when each ends.
 
-A calendar is a code: an exchange_calendars code such as XNYS, or one of three kept here:
+A calendar is a code: an exchange_calendars code such as XNYS, one that nobody knows (every weekday), or one kept here:
 24/7 (every day), 24/5 (every weekday), ECB (weekdays without the closing days of the euro's TARGET system).
 """
 
 from __future__ import annotations
 
 import difflib
-import re
 import warnings
 from datetime import UTC, datetime, time, timedelta
-from functools import lru_cache
+from functools import cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -27,35 +26,8 @@ SETTLED = timedelta(minutes=30)
 PUBLISHED, FRANKFURT = time(16), ZoneInfo("Europe/Berlin")
 """When and where the euro's reference rates come out."""
 
-_SUFFIX_TABLE = """
-    .L XLON    .IR XDUB   .PA XPAR   .AS XAMS   .BR XBRU   .LS XLIS   .MI XMIL   .MC XMAD   .DE XETR   .F XFRA
-    .SG XSTU   .HM XHAM   .DU XDUS   .SW XSWX   .VI XWBO   .ST XSTO   .HE XHEL   .CO XCSE   .OL XOSL   .IC XICE
-    .TL XTAL   .RG XRIS   .VS XLIT   .WA XWAR   .PR XPRA   .BD XBUD   .AT ASEX   .IS XIST   .TA XTAE   .SR XSAU
-    .JO XJSE   .TO XTSE   .V XTSX    .MX XMEX   .SA BVMF   .BA XBUE   .SN XSGO   .AX XASX   .NZ XNZE   .T XTKS
-    .HK XHKG   .SS XSHG   .SZ XSHG   .KS XKRX   .KQ XKRX   .TW XTAI   .TWO XTAI  .SI XSES   .BK XBKK   .JK XIDX
-    .KL XKLS   .NS XBOM   .BO XBOM   .PS XPHS   =X 24/5    =F CMES
-"""
-YAHOO_SUFFIXES: dict[str, str] = dict(zip(_SUFFIX_TABLE.split()[::2], _SUFFIX_TABLE.split()[1::2], strict=True))
-"""Yahoo's suffix to the exchange's code (NSE and Shenzhen keep the closing days of BSE and Shanghai)."""
-
-_EXCHANGE_TABLE = """
-    NMS XNYS   NGM XNYS   NCM XNYS   NYQ XNYS   NYS XNYS   ASE XNYS   PCX XNYS   BTS XNYS   PNK XNYS   OQB XNYS
-    OQX XNYS   OEM XNYS   SNP XNYS   DJI XNYS   NIM XNYS   WCB XNYS   CGI XNYS   LSE XLON   IOB XLON   FGI XLON
-    ISE XDUB   PAR XPAR   AMS XAMS   BRU XBRU   LIS XLIS   MIL XMIL   MCE XMAD   GER XETR   FRA XFRA   STU XSTU
-    HAM XHAM   DUS XDUS   EBS XSWX   VIE XWBO   STO XSTO   HEL XHEL   CPH XCSE   OSL XOSL   ICE XICE   TAL XTAL
-    RIS XRIS   LIT XLIT   WSE XWAR   PRA XPRA   BUD XBUD   ATH ASEX   IST XIST   TLV XTAE   SAU XSAU   JNB XJSE
-    TOR XTSE   VAN XTSX   MEX XMEX   SAO BVMF   BUE XBUE   SGO XSGO   ASX XASX   NZE XNZE   JPX XTKS   OSA XTKS
-    HKG XHKG   SHH XSHG   SHZ XSHG   KSC XKRX   KOE XKRX   TAI XTAI   TWO XTAI   SES XSES   SET XBKK   JKT XIDX
-    KLS XKLS   NSI XBOM   BSE XBOM   PHS XPHS   CCC 24/7   CCY 24/5   CME CMES   CBT CMES   NYM CMES   CMX CMES
-    NYB IEPA
-"""
-YAHOO_EXCHANGES: dict[str, str] = dict(zip(_EXCHANGE_TABLE.split()[::2], _EXCHANGE_TABLE.split()[1::2], strict=True))
-"""Yahoo's code of the exchange (`exchangeName` of its answer) to the calendar's."""
-
 OWN = ("24/7", "24/5", "ECB")
 """The calendars kept here."""
-
-_COIN = re.compile(r".-(USD[TC]?|EUR|GBP|JPY|BTC|ETH)$")
 
 
 def check_calendar(code: str) -> str:
@@ -68,34 +40,6 @@ def check_calendar(code: str) -> str:
     near = difflib.get_close_matches(code.upper(), known, n=1)
     hint = f"did you mean {near[0]}?" if near else "codes are those of exchange_calendars, as XNYS, or 24/7, 24/5, ECB"
     raise ConfigError(f"universe.calendars: no calendar is called {code!r}; {hint}")
-
-
-def guess_calendar(ticker: str, dates: Dates, exchange: str = "") -> str:
-    """The calendar a ticker most likely follows: from its Yahoo suffix, Yahoo's exchange code, or else its dates.
-
-    Without a suffix or a code: 24/7 where weekends are frequent; ECB or 24/5 where the dates fit those and not New
-    York; or XNYS.
-    """
-    name = ticker.upper()
-    if _COIN.search(name):
-        return "24/7"
-    for suffix in sorted(YAHOO_SUFFIXES, key=len, reverse=True):
-        if name.endswith(suffix) and name != suffix:
-            return YAHOO_SUFFIXES[suffix]
-    if exchange.upper() in YAHOO_EXCHANGES:
-        return YAHOO_EXCHANGES[exchange.upper()]
-    days: Dates = np.asarray(dates, "datetime64[D]")
-    if len(days) == 0:
-        return "XNYS"
-    weekday = days.astype(np.int64) + 3  # 1970-01-01 was a Thursday
-    if all(np.mean(weekday % 7 == d) > 0.05 for d in (5, 6)):
-        return "24/7"
-    if _foreign("XNYS", days) <= 0.015:
-        return "XNYS"
-    if _foreign("ECB", days) < 0.005:
-        return "ECB"
-    weekdays = np.busday_count(days.min(), days.max() + 1)
-    return "24/5" if len(days) >= 0.995 * weekdays else "XNYS"
 
 
 def next_sessions(calendar: str, after: Any, count: int) -> Dates:
@@ -174,7 +118,7 @@ def target_closings(first: np.datetime64, last: np.datetime64) -> Dates:
     return np.sort(np.concatenate([np.array(fixed, "datetime64[D]"), easters - 2, easters + 1]))
 
 
-@lru_cache(maxsize=64)
+@cache
 def exchange_sessions(calendar: str) -> Dates:
     """Every known session of an exchange, from 1990 where its calendar reaches back so far; empty for unknown codes."""
     exchange = find_exchange(calendar)
@@ -182,7 +126,7 @@ def exchange_sessions(calendar: str) -> Dates:
     return frozen_array(days, "datetime64[D]")
 
 
-@lru_cache(maxsize=64)
+@cache
 def find_exchange(calendar: str) -> Any:
     """The exchange_calendars object, or None where the library has none of that code, or none that can be made."""
     import exchange_calendars  # a second to import, and many runs never need it
@@ -196,6 +140,8 @@ def find_exchange(calendar: str) -> Any:
                 return exchange_calendars.get_calendar(calendar, start=start)
             except ValueError:  # its holidays are not recorded that far back; XTAE traded on Sundays until 2026
                 continue
+            except NotImplementedError:  # ASEX, whose Easter this pandas cannot add to a date
+                return None
     return None
 
 
@@ -203,15 +149,6 @@ def _weekdays(after: np.datetime64, count: int, closed: Dates | None = None) -> 
     holidays = np.array([], "datetime64[D]") if closed is None else closed
     start = np.busday_offset(after, 0, roll="backward", holidays=holidays)
     return np.asarray(np.busday_offset(start, np.arange(1, count + 1), holidays=holidays), "datetime64[D]")
-
-
-def _foreign(calendar: str, days: Dates) -> float:
-    """Share of days that are no session of the calendar."""
-    if calendar == "ECB":
-        return 1 - float(np.is_busday(days, holidays=target_closings(days.min(), days.max())).mean())
-    known = exchange_sessions(calendar)
-    days = days[(days >= known[0]) & (days <= known[-1])]
-    return 1 - float(is_among(days, known).mean()) if len(days) else 0.0
 
 
 def _year(day: np.datetime64) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 import warnings
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -22,14 +23,15 @@ SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 class FolderSource:
     """The files of one folder, listed once when the source is opened.
 
-    A ticker is looked up in that listing and never joined into a path. Raises SourceError for a folder that is missing
-    or holds no file of the form.
+    A ticker is looked up in that listing and never joined into a path. What has a file's name and is none (a folder, a
+    link to nowhere) is listed, and refused when read. Raises SourceError for a folder that is missing or holds no name
+    of the form.
     """
 
     def __init__(self, form: Form, folder: Path) -> None:
         self.name = f"{form}:{folder}"
         self._form = form
-        self._files, self._folders = _listing(self.name, form, folder.expanduser())
+        self._files = _listing(self.name, form, folder.expanduser())
 
     def tickers(self) -> tuple[str, ...]:
         return tuple(self._files)
@@ -39,16 +41,13 @@ class FolderSource:
         return self.tickers()
 
     def check(self, tickers: Sequence[str]) -> None:
-        for ticker in tickers:
-            if ticker in self._folders and ticker not in self._files:
-                raise SourceError(
-                    f"{self.name}: {ticker}.{self._form} is a folder, not a file; put the file in its place"
-                )
         check_listed(self.name, self.tickers(), tickers)
 
     def history(self, ticker: str) -> PriceHistory:
         self.check([ticker])
         path = self._files[ticker]
+        if why := _no_file(path):
+            raise PriceError(ticker, f"{path.name} {why}")
         return from_frame(_read(self._form, path, ticker), ticker, source=self.name, fetched_at=_changed(path))
 
 
@@ -60,8 +59,21 @@ def _changed(path: Path) -> str:
         return ""
 
 
-def _listing(name: str, form: Form, folder: Path) -> tuple[dict[str, Path], frozenset[str]]:
-    """The files of the form by ticker, and the names of folders that look like one."""
+def _no_file(path: Path) -> str:
+    """What a name in a folder is in place of a file; empty for a file, and where nothing is there any more."""
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return f"is a link to {path.readlink()}, which does not exist; mend or remove it" if path.is_symlink() else ""
+    except OSError as error:
+        return f"cannot be read ({error.strerror}); mend or remove it"
+    if stat.S_ISDIR(mode):
+        return "is a folder, not a file; put the file in its place"
+    return "" if stat.S_ISREG(mode) else "is no regular file; put one in its place"
+
+
+def _listing(name: str, form: Form, folder: Path) -> dict[str, Path]:
+    """The files of the form, and what has the name of one, by ticker."""
     if not folder.is_dir():
         raise SourceError(f"{name}: no such folder; name a folder with one TICKER.{form} a ticker")
     try:
@@ -69,12 +81,8 @@ def _listing(name: str, form: Form, folder: Path) -> tuple[dict[str, Path], froz
     except OSError as error:
         raise SourceError(f"{name}: the folder cannot be listed ({error.strerror}); check its permissions") from None
     files: dict[str, Path] = {}
-    folders: set[str] = set()
     for path in inside:
         if path.suffix.lower() != f".{form}" or path.name.startswith("."):
-            continue
-        if not path.is_file():
-            folders.add(path.stem)
             continue
         if not path.stem.isprintable():
             raise SourceError(f"{name}: the file name {path.name!r} holds control characters; rename it")
@@ -90,7 +98,7 @@ def _listing(name: str, form: Form, folder: Path) -> tuple[dict[str, Path], froz
             else f"put one TICKER.{form} a ticker there"
         )
         raise SourceError(f"{name}: the folder holds no .{form} file; {hint}")
-    return files, frozenset(folders)
+    return files
 
 
 def _read(form: Form, path: Path, ticker: str) -> pd.DataFrame:
@@ -102,6 +110,8 @@ def _read(form: Form, path: Path, ticker: str) -> pd.DataFrame:
             frame = pd.read_csv(path, encoding="utf-8-sig", low_memory=False)
     except pd.errors.EmptyDataError:
         raise PriceError(ticker, f"{path.name} is empty; give it a heading and one row a day") from None
+    except PermissionError as error:
+        raise PriceError(ticker, f"{path.name} cannot be read ({error.strerror}); see to its permissions") from None
     except (OSError, ValueError, NotImplementedError, pd.errors.ParserWarning) as error:
         why = " ".join(str(error).split())[:160]
         raise PriceError(ticker, f"{path.name} cannot be read as {form} ({why}); write it again") from None

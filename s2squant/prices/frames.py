@@ -1,11 +1,14 @@
 """One table of prices, as people keep them, into a PriceHistory: found, repaired where certain, refused where not.
 
-Headings are read without regard to case, spaces or underscores: Date (or ds, an index, the first column), Adj Close
-(or Close, or y), and Open, High, Low, Close, Volume where present.
+Headings are read by their letters and digits alone (Adj. Close, adj-close and AdjClose are one): Date (or ds, an index,
+the first column), Adj Close (or Close, or y), and Open, High, Low, Close, Volume where present. A caller who knows
+names dates and prices himself.
 """
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass, replace
 from io import BytesIO
 
 import numpy as np
@@ -15,20 +18,36 @@ import pyarrow.parquet as pq
 
 from s2squant.errors import PriceError
 from s2squant.findings import Finding
-from s2squant.prices.calendars import guess_calendar
 from s2squant.prices.checks.bars import is_future
 from s2squant.prices.checks.marks import mark
+from s2squant.prices.guess import guess_calendar
 from s2squant.prices.shape import impossible
 from s2squant.records import OHLCV, Dates, Floats, PriceHistory
 
-PRICE_NAMES = ("adj close", "adjclose", "adjusted close", "close", "y")
+PRICE_NAMES = ("adjclose", "adjustedclose", "closeadj", "closeadjusted", "close", "y")
 DATE_NAMES = ("date", "ds")
 
 _ISO = r"^\s*(\d{4})([-/]?)(\d{2})\2(\d{2})(?:[T ].*)?$"
 
 
+@dataclass(frozen=True)
+class Named:
+    """The headings that hold a table's dates and its adjusted closes, each the first of them that it has."""
+
+    dates: tuple[str, ...] = DATE_NAMES
+    prices: tuple[str, ...] = PRICE_NAMES
+
+    @property
+    def used(self) -> tuple[str, ...]:
+        return (*self.dates, *self.prices, *OHLCV)
+
+
+ANY = Named()
+"""As people call them."""
+
+
 def from_frame(
-    frame: pd.DataFrame, ticker: str, *, source: str, calendar: str = "", fetched_at: str = ""
+    frame: pd.DataFrame, ticker: str, *, source: str, calendar: str = "", fetched_at: str = "", named: Named = ANY
 ) -> PriceHistory:
     """Read one ticker's table; an empty `calendar` is guessed from ticker and dates.
 
@@ -36,19 +55,38 @@ def from_frame(
     without a price are repaired, impossible values of the other columns set aside, each with a finding; anything
     doubtful raises PriceError with the date or row and the remedy.
     """
+    dates, table, likely = _read(frame, ticker, named)
+    history = from_columns(dates, table, ticker, source=source, calendar=calendar, fetched_at=fetched_at)
+    if likely is None:
+        return history
+    if not likely:
+        return replace(history, notes=("no adjusted close is given; Close is taken for it",))
+    text = f"Close is used, and {likely[:40]!r} is not known as the adjusted close; call it Adj Close if it is"
+    return replace(history, findings=(*history.findings, Finding("unknown heading", "note", 1, (), "kept", text)))
+
+
+def read_columns(frame: pd.DataFrame, ticker: str, named: Named = ANY) -> tuple[Dates, dict[str, Floats]]:
+    """Dates and columns (adj_close, and the bars' where they stand) as the table has them, nothing repaired yet."""
+    dates, table, _ = _read(frame, ticker, named)
+    return dates, table
+
+
+def _read(frame: pd.DataFrame, ticker: str, named: Named) -> tuple[Dates, dict[str, Floats], str | None]:
+    """As `read_columns`; and where Close is taken for the adjusted close, the heading that may be it, "" for none."""
     frame = frame if isinstance(frame.index, pd.RangeIndex) else frame.reset_index(allow_duplicates=True)
     frame = frame.dropna(how="all") if len(frame) and frame.iloc[:, 0].isna().any() else frame
     if frame.empty:
         raise PriceError(ticker, "the table holds no rows; give it one row a day")
-    columns = _columns(frame, ticker)
-    price = next((columns[n] for n in PRICE_NAMES if n in columns), None)
-    if price is None:
+    columns = _columns(frame, ticker, named)
+    chosen = next((n for n in named.prices if n in columns), None)
+    if chosen is None:
         found = ", ".join(str(c) for c in frame.columns[:8])
         raise PriceError(ticker, f"no price column among {found}; name one Adj Close or Close")
-    dates = _dates(frame.iloc[:, _date_column(columns, ticker)], ticker)
-    table = {"adj_close": _numbers(frame.iloc[:, price], dates, "price", ticker)}
+    dates = _dates(frame.iloc[:, _date_column(columns, ticker, named)], ticker)
+    table = {"adj_close": _numbers(frame.iloc[:, columns[chosen]], dates, "price", ticker)}
     table |= {n: _numbers(frame.iloc[:, columns[n]], dates, n, ticker) for n in OHLCV if n in columns}
-    return from_columns(dates, table, ticker, source=source, calendar=calendar, fetched_at=fetched_at)
+    likely = next((str(frame.columns[position]) for name, position in columns.items() if "adj" in name), "")
+    return dates, table, likely if chosen == "close" else None
 
 
 def from_columns(
@@ -81,26 +119,30 @@ def read_parquet(data: bytes) -> pd.DataFrame:
     return frame
 
 
-def _columns(frame: pd.DataFrame, ticker: str) -> dict[str, int]:
+def _columns(frame: pd.DataFrame, ticker: str, named: Named) -> dict[str, int]:
     """Plain heading -> position; raises where two headings that are used say the same."""
     columns: dict[str, int] = {}
     for position, heading in enumerate(frame.columns):
-        name = " ".join(str(heading).lower().replace("_", " ").split())
-        if name in columns and name in (*DATE_NAMES, *PRICE_NAMES, *OHLCV):
-            raise PriceError(ticker, f"two columns are called {name}; keep one")
-        first, again, number = name.rpartition(".")  # pandas reads a second Close as Close.1
-        if again and number == "1" and first in columns and first in (*DATE_NAMES, *PRICE_NAMES, *OHLCV):
-            raise PriceError(ticker, f"two columns are called {first}; keep one")
+        told = re.sub(r"^\s*\d+\.\s", "", str(heading))  # 5. adjusted close
+        name, first = _plain(told), _plain(told.removesuffix(".1"))  # pandas reads a second Close as Close.1
+        twice = next((n for n in (name, first) if n in columns and n in named.used), None)
+        if twice:
+            said = " ".join(told.removesuffix(".1").lower().split())
+            raise PriceError(ticker, f"two columns are called {said}; keep one")
         columns.setdefault(name, position)
     return columns
 
 
-def _date_column(columns: dict[str, int], ticker: str) -> int:
-    for name in DATE_NAMES:
+def _plain(heading: str) -> str:
+    return "".join(sign for sign in heading.lower() if sign.isalnum())
+
+
+def _date_column(columns: dict[str, int], ticker: str, named: Named) -> int:
+    for name in named.dates:
         if name in columns:
             return columns[name]
     first = next(iter(columns))
-    if first in (*PRICE_NAMES, *OHLCV):
+    if first in (*named.prices, *OHLCV):
         raise PriceError(ticker, f"no date column (the first is {first}); name one Date")
     return 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
@@ -58,7 +59,7 @@ class Handed:
             raise SourceError(f"{self.name} has daily bars only; leave --interval out")
 
     def fetch(self, ticker: str, interval: str, start: datetime | None, _known: About | None, /) -> Answer:
-        """Every bar from `start`; the adjusted close is the source's own."""
+        """Every bar from `start`, and what was repaired in reading; the adjusted close is the source's own."""
         history = self._source.history(ticker)
         columns = columns_of({"close": history.adj_close, **history.bars, GIVEN: history.adj_close}, len(history))
         bars = Bars(history.dates.astype("datetime64[s]"), columns)
@@ -66,7 +67,11 @@ class Handed:
             bars = bars.where(bars.at >= np.datetime64(start.replace(tzinfo=None), "s"))
         if len(bars) == 0:
             raise PriceError(ticker, f"no bars from {start:%Y-%m-%d}; it ends on {history.dates[-1]}")
-        return Answer(About(ticker, interval, self.name, history.calendar), bars, history.notes)
+        notes = (*(finding.text for finding in history.findings), *history.notes)
+        return Answer(About(ticker, interval, self.name, history.calendar), bars, notes)
+
+    def stop(self) -> None:
+        """Nothing: it waits for nobody."""
 
 
 def open_refresher(
@@ -86,5 +91,6 @@ def open_refresher(
 def side_by_side(request: FetchRequest, on_done: Callable[[Update], None]) -> None:
     """Carry a request out in threads, as many as may ask the source at once."""
     refresher, tickers = open_refresher(request)
-    for update in refresher.update_all(tickers, request.interval, request.start, anew=request.anew):
-        on_done(update)
+    with closing(refresher.update_all(tickers, request.interval, request.start, anew=request.anew)) as updates:
+        for update in updates:
+            on_done(update)

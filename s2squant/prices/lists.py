@@ -25,6 +25,9 @@ def read_universe(path: Path) -> tuple[str, ...]:
         raise SourceError(f"universe file {path} does not exist; write one ticker a line") from None
     except IsADirectoryError:
         raise SourceError(f"universe file {path} is a folder; name a text or CSV file of tickers") from None
+    except PermissionError as error:
+        why = f"cannot be read ({error.strerror}); see to its permissions"
+        raise SourceError(f"universe file {path} {why}") from None
     except (OSError, UnicodeDecodeError, ValueError) as error:
         raise SourceError(f"universe file {path} cannot be read as text ({_brief(error)}); save it as UTF-8") from None
     rows = _csv_rows(path, text) if path.suffix.lower() == ".csv" else _text_rows(text)

@@ -26,6 +26,10 @@ class ClosedError(Exception):
         self.seconds = seconds
 
 
+class StoppedError(Exception):
+    """Nothing is to be asked any more."""
+
+
 class Gate:
     """Lets requests through: `together` at once, `per_second` apart, none while paused. One for all threads."""
 
@@ -35,10 +39,24 @@ class Gate:
         self._under_way = 0
         self._next = self._quiet_until = 0.0  # time.monotonic()
         self._limits_in_a_row = 0
+        self._stopped = threading.Event()
+
+    def stop(self) -> None:
+        """Let nobody through from now on, and wake all who wait or pause."""
+        self._stopped.set()
+        with self._change:
+            self._change.notify_all()
+
+    def pause(self, seconds: float) -> bool:
+        """Wait so long, or until stopped; whether it was stopped."""
+        return self._stopped.wait(seconds)
 
     @contextmanager
     def turn(self) -> Iterator[None]:
-        """Wait for a turn and hold it; raises ClosedError while the source is to be left alone for too long."""
+        """Wait for a turn and hold it.
+
+        Raises ClosedError while the source is to be left alone for too long, StoppedError once it is stopped.
+        """
         with self._change:
             while (wait := self._wait()) > 0 or self._under_way >= self._spec.together:
                 self._change.wait(wait if wait > 0 else None)
@@ -53,6 +71,8 @@ class Gate:
 
     def _wait(self) -> float:
         """Seconds until the next request may start."""
+        if self._stopped.is_set():
+            raise StoppedError
         now = time.monotonic()
         if self._quiet_until - now > self._spec.longest_pause:
             raise ClosedError(self._quiet_until - now)

@@ -33,6 +33,8 @@ from s2squant.prices.rows import Rows, first_rows, next_rows
 
 FORMAT = 1
 INTERVAL = re.compile(r"[1-9][0-9]{0,2}[mhd]")
+FOLDER = re.compile(r"[A-Za-z0-9._-]{0,40}-[0-9a-f]{10}")
+"""The name of a ticker's folder."""
 
 
 @dataclass(frozen=True)
@@ -72,12 +74,8 @@ class PriceStore:
         self.folder = folder.expanduser()
 
     def tickers(self, interval: str = "1d") -> tuple[str, ...]:
-        """Every ticker stored, in alphabetical order; those with a damaged manifest are left out."""
-        found = []
-        for path in self._under(interval).glob("*/manifest.json"):
-            with suppress(OSError, ValueError, KeyError, TypeError):
-                found.append(str(json.loads(path.read_bytes())["about"]["ticker"]))
-        return tuple(sorted(found))
+        """Every ticker stored, in alphabetical order; one with a damaged manifest too, which `read` then refuses."""
+        return tuple(sorted(_ticker_of(path) for path in self._under(interval).glob("*/manifest.json")))
 
     @contextmanager
     def locked(self, ticker: str, interval: str = "1d") -> Iterator[None]:
@@ -227,7 +225,11 @@ class PriceStore:
             if manifest["format"] != FORMAT or manifest["about"]["ticker"] != ticker or not manifest["versions"]:
                 raise ValueError("not a manifest of this ticker")
         except (FileNotFoundError, NotADirectoryError):
+            if FOLDER.fullmatch(ticker) and (place := self._under(interval) / ticker / "manifest.json").is_file():
+                raise self._damaged(ticker, interval, "its manifest does not say what it is of", place.parent) from None
             return None
+        except PermissionError as error:
+            raise self._locked_away(ticker, error) from None
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise self._damaged(ticker, interval, str(error)) from None
         return manifest
@@ -265,6 +267,8 @@ class PriceStore:
             at = table.column("at").to_numpy().astype("datetime64[s]")
         except FileNotFoundError:
             raise
+        except PermissionError as error:
+            raise self._locked_away(ticker, error) from None
         except (OSError, ValueError, KeyError, pa.ArrowException) as error:
             raise self._damaged(ticker, interval, str(error)) from None
         return Rows(at, columns, since, until)
@@ -300,14 +304,29 @@ class PriceStore:
         what = "" if interval == "1d" else f" at {interval}"
         return PriceError(ticker, f"not in the price store {self.folder}{what}; `s2squant fetch` puts it there")
 
-    def _damaged(self, ticker: str, interval: str, why: str) -> BadPricesError:
-        place = self._place(ticker, interval)
+    def _locked_away(self, ticker: str, error: PermissionError) -> PriceError:
+        why = f"its files in the price store cannot be read ({error.strerror})"
+        return PriceError(ticker, f"{why}; see to the permissions of {error.filename}")
+
+    def _damaged(self, ticker: str, interval: str, why: str, place: Path | None = None) -> BadPricesError:
+        place = place or self._place(ticker, interval)
         return BadPricesError(
             ticker, f"its files in the price store are damaged ({why[:120]}); remove {place} and fetch again"
         )
 
 
 _TICK = timedelta(microseconds=1)
+
+
+def _ticker_of(path: Path) -> str:
+    """The ticker a manifest is of: by itself, else by its folder's name, else that name."""
+    folder = path.parent.name
+    told: list[str] = []
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        told.append(str(json.loads(path.read_bytes())["about"]["ticker"]))
+    readable = folder.rpartition("-")[0]
+    likely = (readable, f"^{readable}", readable.replace("_", "="), readable.replace("_", "&"))
+    return next((name for name in (*told, *likely) if safe_name(name) == folder), folder)
 
 
 def _version(entry: dict[str, Any]) -> Version:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -49,6 +49,10 @@ class Fetcher(Protocol):
         """The settled bars from `start`, or all; raises PriceError."""
         ...
 
+    def stop(self) -> None:
+        """End every wait under way in `fetch`, which then raises PriceError; nothing is asked any more."""
+        ...
+
 
 @dataclass(frozen=True)
 class Update:
@@ -83,10 +87,11 @@ class Refresher:
 
     def update_all(
         self, tickers: Sequence[str], interval: str = "1d", start: date | None = None, *, anew: bool = False
-    ) -> Iterator[Update]:
+    ) -> Generator[Update]:
         """Update every ticker, as many side by side as the source may be asked; each comes as it is done.
 
-        Raises SourceError before anything is asked for a ticker, interval or start that cannot be.
+        Raises SourceError before anything is asked for a ticker, interval or start that cannot be. Left before its end,
+        it stops the source, waits for what is being answered or stored, and asks nothing more.
         """
         self.source.check(tickers)
         self.source.check_span(interval, start)
@@ -95,6 +100,9 @@ class Refresher:
             waiting = [threads.submit(self.update, ticker, interval, start, anew=anew) for ticker in tickers]
             for done in as_completed(waiting):
                 yield done.result()
+        except BaseException:
+            self.source.stop()
+            raise
         finally:
             threads.shutdown(wait=True, cancel_futures=True)
 
@@ -115,6 +123,9 @@ class Refresher:
             except PriceError as error:
                 self._count(isinstance(error, TemporaryPriceError))
                 return Update(ticker, "failed", kept, error=error)
+            except OSError as error:  # a full disk
+                why = PriceError(ticker, f"cannot be stored in {self.store.folder} ({error.strerror or error})")
+                return Update(ticker, "failed", kept, error=why)
             self._count(False)
             return update
 
@@ -153,7 +164,7 @@ class Refresher:
         first = min(_from(start), _from(kept.start)) if kept else _from(start)
         whole = None if first == date.min else datetime.combine(first, datetime.min.time(), UTC)
         about = kept.about if kept else None
-        all_of_it = kept is None or anew or first < _from(kept.start)
+        all_of_it = anew or not self.source.live or kept is None or first < _from(kept.start)
         since = whole if kept is None or all_of_it else _moment(kept.bars, self._spec.overlap)
         answer = self.source.fetch(ticker, interval, since, about)
         now, began = self._clock(), "" if whole is None else str(first)
@@ -163,7 +174,7 @@ class Refresher:
             return Update(ticker, "new", kept, count, notes=answer.notes)
         self._same_currency(kept, answer, anew=anew)
         revision = revise(ticker, kept.bars, answer.bars, accept=anew)
-        if revision.reaches_back:
+        if revision.reaches_back and since != whole:
             answer = self.source.fetch(ticker, interval, whole, about)
             revision = revise(ticker, kept.bars, answer.bars)
         bars = answer.bars if anew and interval == "1d" else revision.bars  # within the day the source forgets
@@ -173,8 +184,11 @@ class Refresher:
         notes = answer.notes
         if answer.bars.at[0] > kept.bars.at[-1]:
             notes += (f"nothing to compare: the source begins on {day_of(answer.bars.at[0])}, after what is stored",)
-        if revision.withheld:
-            notes += (f"{revision.withheld} stored bar(s) that the source no longer gives were kept",)
+        gone = ~np.isin(kept.bars.at, answer.bars.at)
+        if bars is answer.bars and gone.any():
+            notes += (f"{gone.sum()} stored bar(s) that the source no longer gives were dropped",)
+        elif withheld := revision.withheld if self.source.live else int(gone.sum()):  # a span says nothing of before it
+            notes += (f"{withheld} stored bar(s) that the source no longer gives were kept",)
         if bars.sha256 == kept.version.sha256 and began == kept.start:
             self.store.checked(answer.about, at=now)
             return Update(kept.about.ticker, "unchanged", kept, notes=notes)

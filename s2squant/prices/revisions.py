@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from s2squant.errors import BadPricesError
-from s2squant.prices.bars import COLUMNS, Bars, day_of
+from s2squant.prices.bars import COLUMNS, GIVEN, Bars, day_of
 
 Reason = Literal["dividend", "split", "vendor revision", "late session", "earlier history"]
 
@@ -35,6 +35,17 @@ class Change:
     rows: int
     what: str
     """For people: the event, or the columns and days."""
+
+    def rewrites(self, last: str) -> bool:
+        """Whether a return between bars kept until the day `last` may be another one: no event of a newer bar is."""
+        match self.reason:
+            case "split" | "dividend":
+                return self.last < last
+            case "vendor revision":
+                return not {"close", GIVEN}.isdisjoint(self.what.partition(" of ")[0].split(", "))
+            case "late session":
+                return True
+        return False
 
 
 @dataclass(frozen=True)
@@ -84,8 +95,10 @@ def revise(ticker: str, kept: Bars, new: Bars, *, accept: bool = False) -> Revis
     dividends = differs["dividends"] | (fresh_rows & _some(merged["dividends"]))
     revised = [name for name in COLUMNS if differs[name].any() and name not in ("dividends", "splits")]
     changes = [
-        *_events("split", at, merged["splits"], splits, kept),
-        *_events("dividend", at, merged["dividends"], dividends, kept),
+        *_events("split", at, merged["splits"], splits & (at <= last), kept),
+        *_events("split", at, merged["splits"], splits & (at > last), kept),
+        *_events("dividend", at, merged["dividends"], dividends & (at <= last), kept),
+        *_events("dividend", at, merged["dividends"], dividends & (at > last), kept),
         *_rows("vendor revision", at, raw, revised),
         *_rows("late session", at, late, []),
         *_rows("earlier history", at, early, []),
@@ -135,7 +148,10 @@ def _refuse_common_factor(ticker: str, at: NDArray[Any], ratio: NDArray[Any]) ->
 def _events(
     reason: Literal["dividend", "split"], at: NDArray[Any], events: NDArray[Any], new: NDArray[Any], kept: Bars
 ) -> list[Change]:
-    """One change for all events of a kind; they alter the adjusted close of every kept bar before the latest."""
+    """One change for all events of a kind; they alter the adjusted close of every kept bar before the latest.
+
+    Those told late, of bars kept already, are a change of their own.
+    """
     days = np.flatnonzero(new)
     before = kept.at[kept.at < at[days[-1]]] if len(days) else kept.at[:0]
     if len(before) == 0:

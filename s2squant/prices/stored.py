@@ -85,7 +85,7 @@ def pinned(universe: Universe, histories: Iterable[PriceHistory]) -> Universe:
     if universe.as_of is not None or universe.source.partition(":")[0] not in ("yfinance", "store"):
         return universe
     latest = max(datetime.fromisoformat(history.fetched_at) for history in histories)
-    return universe.model_copy(update={"as_of": latest})
+    return universe.model_copy(update={"as_of": latest, "pinned": latest})
 
 
 def as_history(kept: Kept, notes: tuple[str, ...] = ()) -> PriceHistory:

@@ -13,7 +13,7 @@ import os
 import re
 import shutil
 import tempfile
-import time
+import threading
 import warnings
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -36,8 +36,9 @@ from s2squant.errors import (
 )
 from s2squant.prices.adjust import as_traded, split_factor
 from s2squant.prices.bars import About, Answer, Bars, columns_of, day_of
-from s2squant.prices.calendars import guess_calendar, is_settled
-from s2squant.prices.polite import ClosedError, Gate, PoliteRequest, jittered
+from s2squant.prices.calendars import is_settled
+from s2squant.prices.guess import guess_calendar
+from s2squant.prices.polite import ClosedError, Gate, PoliteRequest, StoppedError, jittered
 
 TICKER = re.compile(r"[A-Za-z0-9^][A-Za-z0-9.\-=^&]{0,24}")
 SERVER = "S2SQUANT_YAHOO_URL"
@@ -62,6 +63,8 @@ class Yahoo:
         self._server = server or os.environ.get(SERVER, "")
         if self._server and urlsplit(self._server).scheme not in ("http", "https"):
             raise SourceError(f"{SERVER} is {self._server!r}; write it as http://127.0.0.1:8765")
+        self._gate = Gate(self.spec)
+        self._opening = threading.Lock()
         self._session: Any = None
         self._polite: PoliteRequest | None = None
 
@@ -99,8 +102,13 @@ class Yahoo:
             except RateLimitError:
                 raise
             except TemporaryPriceError:
-                time.sleep(jittered(self.spec.pause, again, self.spec.longest_pause))
+                if self._gate.pause(jittered(self.spec.pause, again, self.spec.longest_pause)):
+                    raise
         return self._once(ticker, interval, start, known)
+
+    def stop(self) -> None:
+        """Ask nothing more: whoever waits for a turn, or before another try, gives up."""
+        self._gate.stop()
 
     def _earliest(self, interval: str) -> datetime:
         return self._clock() - timedelta(days=LOOK_BACK[interval]) + timedelta(hours=1)
@@ -174,6 +182,8 @@ class Yahoo:
             raise RateLimitError(
                 ticker, f"Yahoo limits the rate of requests (HTTP 429); {wait}, or use csv:DIR or parquet:DIR"
             ) from None
+        except StoppedError:
+            raise TemporaryPriceError(ticker, "not asked for to the end: it was stopped") from None
         except (YFTzMissingError, YFPricesMissingError) as error:
             raise _no_prices(ticker, error, polite.seen.statuses, known) from None
         except (OSError, ValueError) as error:  # network, timeouts, an answer that is no JSON
@@ -207,15 +217,19 @@ class Yahoo:
         return [*spans, (first, None)]
 
     def _open(self) -> PoliteRequest:
-        """The session, made when first needed: a browser's likeness where curl_cffi is there, as yfinance does it."""
-        if self._polite is None:
-            from curl_cffi import requests
+        """The session, made once, when first needed: a browser's likeness where curl_cffi is there, as yfinance does it.
 
-            session: Any = requests.Session(impersonate="chrome", trust_env=not self._server)
-            self._polite = PoliteRequest(session.request, Gate(self.spec), self.spec, self._server)
-            session.request = self._polite
-            self._session = session
-        return self._polite
+        yfinance keeps one session for all threads, so a second would hide from a thread what its requests came to.
+        """
+        with self._opening:
+            if self._polite is None:
+                from curl_cffi import requests
+
+                session: Any = requests.Session(impersonate="chrome", trust_env=not self._server)
+                self._polite = PoliteRequest(session.request, self._gate, self.spec, self._server)
+                session.request = self._polite
+                self._session = session
+            return self._polite
 
 
 def _now() -> datetime:

@@ -54,6 +54,21 @@ def test_show_of_a_span_and_of_nothing_odd(capfd):
     assert "nothing was repaired, and nothing looks odd" in said
 
 
+def test_show_of_one_day(capfd):
+    day = ["--start", "2000-09-29", "--end", "2000-09-29"]
+    status, said, complaint = run(capfd, "show", "AAPL", "--source", "sample", *day)
+    assert (status, complaint) == (0, "")
+    (bar,) = [line.split() for line in said.splitlines() if line.strip().startswith("2000-09-29")]
+    assert bar[4] == "25.75"
+    assert "large move" in said
+    first = ["--start", "2000-03-01", "--end", "2000-03-01"]
+    assert "on 2000-03-01 nothing was repaired" in run(capfd, "show", "AAPL", "--source", "sample", *first)[1]
+    sunday = ["--start", "2000-10-01", "--end", "2000-10-01"]
+    status, said, complaint = run(capfd, "show", "AAPL", "--source", "sample", *sunday)
+    assert (status, said) == (3, "")
+    assert complaint == "error: AAPL: no bar on 2000-10-01; the nearest are of 2000-09-29 and 2000-10-02\n"
+
+
 def test_show_of_prices_that_cannot_be_used(capfd):
     write("BAD", [*PRICES[:-1], 0])
     status, said, _ = run(capfd, "show", "BAD", "--source", "csv:prices")
@@ -73,6 +88,10 @@ def test_show_of_prices_that_cannot_be_used(capfd):
         (["show", "AAPL", "--source", "smaple"], "did you mean sample"),
         (["show", "<b>", "--source", "sample"], "has no ticker '<b>'"),
         (["show", "AAPL", "--start", "yesterday"], "--start"),
+        (
+            ["show", "AAPL", "--start", "2012-01-01", "--end", "2010-01-01"],
+            "--start 2012-01-01 is after --end 2010-01-",
+        ),
         (["check", "nowhere"], "no such folder"),
         (["check"], "no price store or an empty one; fill it with s2squant fetch"),
         (["check", "prices", "--source", "sample"], "name DIR or --source, not both"),
@@ -121,3 +140,24 @@ def test_check_of_parquet_and_of_a_store(capfd):
     assert "15 of 15 tickers can be used" in said
     assert "note" not in said.replace("notes", "")
     assert "large move" in run(capfd, "check", str(root), "--notes")[1]
+
+
+def test_check_names_a_stored_ticker_whose_manifest_is_damaged(capfd):
+    for ticker in ("AAPL", "IBM"):
+        assert cli.main(["fetch", ticker, "--source", "sample", "--store", "store", "--quiet"]) == 0
+    place = next(Path("store", "1d").glob("IBM-*"))
+    (place / "manifest.json").write_text("{")
+    capfd.readouterr()
+    status, said, _ = run(capfd, "check", "store")
+    assert status == 3
+    assert "error   IBM: its files in the price store are damaged" in said
+    assert f"remove {place} and fetch again" in said
+    assert "1 of 2 tickers can be used" in said
+
+
+def test_check_of_a_folder_of_both_forms_says_which_it_reads(capfd):
+    write("GOOD")
+    Path("prices", "OTHER.parquet").write_bytes(b"")
+    status, said, complaint = run(capfd, "check", "prices")
+    assert (status, "1 of 1 tickers" in said) == (0, True)
+    assert complaint == "prices holds parquet files too, not checked here: --source parquet:prices\n"

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-import exchange_calendars
 import numpy as np
 import pytest
 
 from s2squant.config import Universe
 from s2squant.errors import ConfigError
-from s2squant.prices import guess_calendar, load_ticker, next_sessions, open_source
-from s2squant.prices.calendars import YAHOO_EXCHANGES, YAHOO_SUFFIXES, is_settled, sessions_between
+from s2squant.prices import load_ticker, next_sessions, open_source
+from s2squant.prices.calendars import is_settled, sessions_between
 
 
 def days(*texts):
@@ -79,42 +78,6 @@ def test_sessions_do_not_depend_on_when_they_are_asked():
     np.testing.assert_array_equal(next_sessions("XLON", np.datetime64("2026-11-20"), 40), one_by_one)
 
 
-@pytest.mark.parametrize(
-    ("ticker", "calendar"),
-    [
-        ("VOD.L", "XLON"),
-        ("SAP.DE", "XETR"),
-        ("7203.T", "XTKS"),
-        ("AIR.PA", "XPAR"),
-        ("2330.TW", "XTAI"),
-        ("6488.TWO", "XTAI"),
-        ("BTC-USD", "24/7"),
-        ("EURUSD=X", "24/5"),
-        ("BRK-B", "XNYS"),
-        ("AAPL", "XNYS"),
-    ],
-)
-def test_guess_by_name(ticker, calendar):
-    assert guess_calendar(ticker, days()) == calendar
-
-
-@pytest.mark.parametrize(
-    ("ticker", "exchange", "calendar"),
-    [
-        ("AAPL", "NMS", "XNYS"),
-        ("^GDAXI", "GER", "XETR"),
-        ("^FTSE", "FGI", "XLON"),
-        ("^N225", "OSA", "XTKS"),
-        ("SOL1", "CCC", "24/7"),
-        ("EURUSD=X", "CCY", "24/5"),
-        ("VOD.L", "NMS", "XLON"),  # the suffix is part of the name, the code is only told
-        ("AAPL", "NEVER HEARD", "XNYS"),
-    ],
-)
-def test_guess_by_the_code_of_the_exchange(ticker, exchange, calendar):
-    assert guess_calendar(ticker, days(), exchange) == calendar
-
-
 def test_a_calendar_named_by_the_user_comes_before_the_guess():
     source = open_source("sample")
     assert load_ticker(source, "IBM", Universe()).calendar == "XNYS"
@@ -143,20 +106,6 @@ def test_the_steps_of_a_forecast_are_sessions_to_come():
     assert not {"2026-11-26", "2026-12-25", "2026-11-21"} & {str(day) for day in steps}
     assert {"2026-11-27", "2026-12-24"} <= {str(day) for day in steps}
     assert str(next_sessions("XTKS", "2026-12-30", 1)[0]) == "2027-01-04"
-
-
-def test_guess_by_dates():
-    everyday = np.arange("2024-01-01", "2024-12-31", dtype="datetime64[D]")
-    assert guess_calendar("COIN", everyday) == "24/7"
-    assert guess_calendar("X", open_source("sample").history("IBM").dates) == "XNYS"
-    assert guess_calendar("X", open_source("sample").history("EURUSD").dates) == "ECB"
-    assert guess_calendar("X", every_weekday("2015-01-01", "2025-01-01")) == "24/5"
-    assert guess_calendar("X", days("2024-01-02", "2024-01-03")) == "XNYS"
-
-
-def test_every_suffix_names_a_calendar_that_exists():
-    known = {*exchange_calendars.get_calendar_names(), "24/5", "24/7"}
-    assert set(YAHOO_SUFFIXES.values()) | set(YAHOO_EXCHANGES.values()) <= known
 
 
 def test_a_bar_is_final_half_an_hour_after_the_close():

@@ -94,7 +94,6 @@ def test_listing_takes_price_files_only(tmp_path):
     spec = write(tmp_path, B=GOOD, A=GOOD)
     (tmp_path / ".hidden.csv").write_text(GOOD)
     (tmp_path / "notes.txt").write_text("x")
-    (tmp_path / "folder.csv").mkdir()
     assert open_source(spec).tickers() == ("A", "B")
     assert [h.ticker for h in load_universe(Universe(source=spec)).histories] == ["A", "B"]
 

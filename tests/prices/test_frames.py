@@ -34,7 +34,8 @@ def test_reads_yahoo_headings():
 
 
 @pytest.mark.parametrize(
-    "heading", ["Adj Close", "adj_close", "ADJ CLOSE", "Adj_Close", "Adjusted Close", "close", "y"]
+    "heading",
+    ["Adj Close", "adj_close", "ADJ CLOSE", "Adj_Close", "Adjusted Close", "close", "y", "Close*", "4. close"],
 )
 def test_price_headings(heading):
     assert read({"ds": DAYS, heading: [1.0, 2.0, 3.0]}).adj_close[2] == 3.0
@@ -44,6 +45,34 @@ def test_adjusted_close_goes_before_close():
     history = read({"Date": DAYS, "Close": [2.0, 4.0, 6.0], "Adj Close": [1.0, 2.0, 3.0]})
     assert history.adj_close[0] == 1.0
     assert history.bars["close"][0] == 2.0
+
+
+@pytest.mark.parametrize(
+    "heading",
+    ["AdjustedClose", "Adj. Close", "adj-close", "Close (adj)", "adjClose", "Adj Close**", "5. adjusted close"],
+)
+def test_an_adjusted_close_is_known_however_it_is_spelt(heading):
+    history = read({"Date": DAYS, "Close": [2.0, 4.0, 6.0], heading: [1.0, 2.0, 3.0]})
+    np.testing.assert_array_equal(history.adj_close, [1.0, 2.0, 3.0])
+    np.testing.assert_array_equal(history.bars["close"], [2.0, 4.0, 6.0])
+    assert (history.findings, history.notes) == ((), ())
+
+
+def test_two_spellings_of_the_adjusted_close_are_one_too_many():
+    with pytest.raises(PriceError, match="two columns are called adj-close; keep one"):
+        read({"Date": DAYS, "Adj Close": [1.0, 2.0, 3.0], "adj-close": [1.0, 2.0, 3.0]})
+
+
+def test_a_close_that_is_used_as_it_is_is_told():
+    history = read({"Date": DAYS, "Close": [2.0, 4.0, 6.0], "Px adj": [1.0, 2.0, 3.0]})
+    np.testing.assert_array_equal(history.adj_close, [2.0, 4.0, 6.0])
+    assert said(history) == [
+        "note unknown heading 1 kept: "
+        "Close is used, and 'Px adj' is not known as the adjusted close; call it Adj Close if it is"
+    ]
+    plain = read({"Date": DAYS, "Close": [2.0, 4.0, 6.0]})
+    assert (plain.findings, plain.notes) == ((), ("no adjusted close is given; Close is taken for it",))
+    assert read({"ds": DAYS, "y": [2.0, 4.0, 6.0]}).notes == ()
 
 
 @pytest.mark.parametrize(

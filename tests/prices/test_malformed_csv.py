@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -137,12 +138,23 @@ def test_a_bar_of_today_is_unfinished(tmp_path):
     assert "unfinished bar" in {f.name for f in history.findings}
 
 
-def test_a_folder_in_the_place_of_a_file(tmp_path):
+def test_what_stands_in_the_place_of_a_file_is_refused_by_name(tmp_path):
     (tmp_path / "A.csv").write_text(table())
     (tmp_path / "B.csv").mkdir()
+    (tmp_path / "C.csv").symlink_to(tmp_path / "gone.csv")
+    (tmp_path / "D.csv").symlink_to(tmp_path / "D.csv")
+    os.mkfifo(tmp_path / "E.csv")
+    (tmp_path / "F.csv").symlink_to(tmp_path / "A.csv")
     with pytest.raises(SourceError, match=r"B\.csv is a folder, not a file"):
         load_universe(Universe(source=f"csv:{tmp_path}", tickers=("B",)))
-    assert [h.ticker for h in load_universe(Universe(source=f"csv:{tmp_path}")).histories] == ["A"]
+    loaded = load_universe(Universe(source=f"csv:{tmp_path}"))
+    assert [h.ticker for h in loaded.histories] == ["A", "F"]
+    assert dict(loaded.refused) == {
+        "B": "B.csv is a folder, not a file; put the file in its place",
+        "C": f"C.csv is a link to {tmp_path / 'gone.csv'}, which does not exist; mend or remove it",
+        "D": "D.csv cannot be read (Too many levels of symbolic links); mend or remove it",
+        "E": "E.csv is no regular file; put one in its place",
+    }
 
 
 def test_a_file_that_goes_away_after_the_listing(tmp_path):

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from s2squant.config import Fetching
-from s2squant.prices.polite import ClosedError, Gate, jittered, seconds_of
+from s2squant.errors import TemporaryPriceError
+from s2squant.prices.polite import ClosedError, Gate, StoppedError, jittered, seconds_of
 
 
 def run(gate, threads, each, work=lambda: None):
@@ -157,3 +158,54 @@ def test_500_tickers_of_which_one_call_in_five_is_refused(desk, retry_after):
     check_polite(desk, tickers, fetch_all(desk, tickers, spec), spec)
     share = len(desk.yahoo.limited) / sum(desk.yahoo.asked.values())
     assert share == pytest.approx(0.2, abs=0.05)
+
+
+def test_whoever_waits_is_sent_away_when_it_is_stopped():
+    gate = Gate(Fetching(together=1, per_second=10_000))
+    gate.limited(250.0)
+    sent_away = []
+
+    def wait():
+        with pytest.raises(StoppedError), gate.turn():
+            pass
+        sent_away.append(gate.pause(250.0))
+
+    pool = [threading.Thread(target=wait) for _ in range(3)]
+    for thread in pool:
+        thread.start()
+    gate.stop()
+    for thread in pool:
+        thread.join(5)
+    assert sent_away == [True] * 3
+
+
+def test_a_pause_before_another_try_ends_when_it_is_stopped(desk):
+    client, ended = desk.client(Fetching(per_second=1000, pause=250.0)), []
+
+    def fetch():
+        with pytest.raises(TemporaryPriceError):
+            client.fetch("BROKEN", "1d", None, None)
+        ended.append(True)
+
+    thread = threading.Thread(target=fetch)
+    thread.start()
+    while not desk.yahoo.asked["BROKEN"]:
+        time.sleep(0.01)
+    client.stop()
+    thread.join(10)
+    assert ended
+
+
+def test_left_half_way_the_rest_is_not_waited_for(desk):
+    desk.refresher().update("GOOD")
+    desk.yahoo.retry_after = "250"
+    updates = desk.refresher(Fetching(together=2, per_second=1000)).update_all(["GOOD", "LIMITED1", "LIMITED2"])
+    assert next(updates).status == "fresh"
+    while not desk.yahoo.limited:
+        time.sleep(0.01)
+    began = time.monotonic()
+    updates.close()
+    assert time.monotonic() - began < 10
+    for ticker in ("LIMITED1", "LIMITED2"):
+        with desk.store.locked(ticker):
+            pass

@@ -10,7 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from s2squant.config import Universe
 from s2squant.errors import BadPricesError, PriceError, SourceError
+from s2squant.prices import load_universe
 from s2squant.prices.bars import COLUMNS, About, Bars, columns_of
 from s2squant.prices.price_store import PriceStore
 from s2squant.prices.stored import StoreSource, as_history
@@ -233,3 +235,18 @@ def test_nothing_is_written_by_reading(tmp_path: Path):
     with pytest.raises(SourceError, match="did you mean AAA"):
         source.history("AAB")
     assert before == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+
+
+@pytest.mark.parametrize("ticker", ["AAA", "^GSPC", "EURUSD=X", "BRK-B", "AT&T", "a b"])
+@pytest.mark.parametrize("broken", [b"", b"{", b"[]", b'{"about": {"ticker": "OTHER"}}'])
+def test_a_damaged_manifest_stays_listed_and_is_refused_by_name(tmp_path, ticker, broken):
+    store = PriceStore(tmp_path)
+    write(store, some(), ticker="GOOD")
+    write(store, some(), ticker=ticker)
+    place = next(p.parent for p in tmp_path.rglob("manifest.json") if "GOOD" not in p.parent.name)
+    (place / "manifest.json").write_bytes(broken)
+    name = place.name if ticker == "a b" else ticker  # what no longer says its name goes by its folder's
+    assert store.tickers() == tuple(sorted(["GOOD", name]))
+    loaded = load_universe(Universe(source=f"store:{tmp_path}", accept=("all",)))
+    assert [h.ticker for h in loaded.histories] == ["GOOD"]
+    assert f"remove {place} and fetch again" in loaded.refused[name]

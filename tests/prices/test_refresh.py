@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from s2squant.errors import BadPricesError, DelistedError, PriceError, SourceError, TemporaryPriceError
+from s2squant.prices import open_source
 from s2squant.prices.ingest import Handed
 from s2squant.prices.refresh import Refresher
 from s2squant.prices.sample import SampleSource
@@ -291,3 +292,44 @@ def test_the_live_source_falls_back_on_the_store_and_says_so(desk, monkeypatch):
     assert history.notes[0].startswith("not updated, read as stored: no proper answer from Yahoo (HTTP 500")
     with pytest.raises(TemporaryPriceError):
         source.history("OTHER")
+
+
+def from_folder(desk, folder, closes, *, anew=False):
+    """Fetch A from a folder that holds these closes, by day."""
+    folder.mkdir(exist_ok=True)
+    rows = "".join(f"{day},{close}\n" for day, close in closes.items())
+    (folder / "A.csv").write_text("Date,Close\n" + rows)
+    return Refresher(desk.store, Handed(open_source(f"csv:{folder}")), QUICK).update("A", anew=anew)
+
+
+def ramp(count):
+    return {str(d): 50.0 + n for n, d in enumerate(np.busday_offset("2023-01-02", np.arange(count), roll="forward"))}
+
+
+def test_a_folder_s_correction_of_an_old_row_is_taken(desk, tmp_path):
+    """A file is whole, so the overlap that spares a live source requests says nothing here."""
+    days = list(closes_by_day := ramp(200))
+    from_folder(desk, tmp_path / "files", closes_by_day)
+    update = from_folder(desk, tmp_path / "files", closes_by_day | {days[3]: 60.5})
+    assert (update.status, update.changed) == ("updated", 1)
+    assert [(c.reason, c.first) for c in update.changes] == [("vendor revision", days[3])]
+    assert desk.store.read("A").bars.close[3] == 60.5
+    assert from_folder(desk, tmp_path / "files", closes_by_day | {days[3]: 60.5}).status == "unchanged"
+
+
+def test_rows_that_a_folder_lost_are_kept_unless_all_is_taken_anew(desk, tmp_path):
+    days = list(closes_by_day := ramp(200))
+    fewer = {day: close for day, close in closes_by_day.items() if day not in (days[0], days[7])}
+    from_folder(desk, tmp_path / "files", closes_by_day)
+    kept = from_folder(desk, tmp_path / "files", fewer)
+    assert (kept.status, len(kept.kept.bars)) == ("unchanged", 200)
+    assert kept.notes[1:] == ("2 stored bar(s) that the source no longer gives were kept",)
+    anew = from_folder(desk, tmp_path / "files", fewer, anew=True)
+    assert (anew.status, len(anew.kept.bars)) == ("updated", 198)
+    assert anew.notes[1:] == ("2 stored bar(s) that the source no longer gives were dropped",)
+
+
+def test_what_was_repaired_in_a_folder_s_file_is_told(desk, tmp_path):
+    days = list(closes_by_day := ramp(200))
+    update = from_folder(desk, tmp_path / "files", closes_by_day | {days[9]: ""})
+    assert f"1 row(s) without a price dropped, the first on {days[9]}" in update.notes

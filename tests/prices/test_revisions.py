@@ -55,6 +55,34 @@ def test_each_reason():
     assert reasons(revise("A", KEPT.where(np.arange(10, 40)), KEPT)) == [("earlier history", 10)]
 
 
+def test_events_told_late_are_told_apart_from_those_of_a_new_bar():
+    longer = bars([*np.linspace(50, 60, 40).tolist(), 60.0], dividends=np.eye(41)[38] * 0.5 + np.eye(41)[40] * 0.2)
+    late, fresh = revise("A", KEPT, longer).changes
+    assert (late.what, late.rows, fresh.what, fresh.rows) == ("0.5 on 1970-02-08", 38, "0.2 on 1970-02-10", 40)
+    last = "1970-02-09"
+    assert (late.rewrites(last), fresh.rewrites(last)) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("new", "rewrites"),
+    [
+        (changed({"close": (19, 61.0)}), True),
+        (changed({"volume": (18, 5.0)}), False),
+        (changed({"volume": (18, 5.0), "close": (17, 61.0)}), True),
+        (changed({"adj_close": (slice(None), 1.0)}), True),
+        (changed({"splits": (19, 2.0)}), True),
+    ],
+)
+def test_what_may_change_an_earlier_return(new, rewrites):
+    assert [change.rewrites("1970-02-09") for change in revise("A", KEPT, new).changes] == [rewrites]
+
+
+def test_a_late_session_may_change_an_earlier_return_and_earlier_history_not():
+    (late,) = revise("A", KEPT.where(np.arange(40) != 35), KEPT).changes
+    (early,) = revise("A", KEPT.where(np.arange(10, 40)), KEPT).changes
+    assert (late.rewrites("1970-02-09"), early.rewrites("1970-02-09")) == (True, False)
+
+
 def test_a_value_that_was_unknown_is_a_revision_and_one_that_is_no_more_too():
     new = changed({"volume": (5, np.nan)})
     revision = revise("A", KEPT, new)

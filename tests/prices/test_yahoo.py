@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
 import pytest
+from curl_cffi import requests
 
 from s2squant.config import Fetching
 from s2squant.errors import (
@@ -227,6 +229,30 @@ def test_the_server_is_chosen_by_the_environment(desk, monkeypatch):
     monkeypatch.setenv(SERVER, "localhost")
     with pytest.raises(SourceError, match=f"{SERVER} is 'localhost'; write it as http://"):
         Yahoo()
+
+
+def test_threads_that_start_together_share_one_session(desk, monkeypatch):
+    """yfinance keeps one session: a second would hide from a thread that its ticker's answer was a 404."""
+    made = requests.Session.__init__
+
+    def slowly(*args, **options):
+        time.sleep(0.05)
+        made(*args, **options)
+
+    monkeypatch.setattr(requests.Session, "__init__", slowly)
+    client, told = desk.client(), []
+
+    def ask(ticker):
+        with pytest.raises(UnknownTickerError, match="knows no such ticker"):
+            client.fetch(ticker, "1d", None, None)
+        told.append(ticker)
+
+    threads = [threading.Thread(target=ask, args=(f"MISSING{at}",)) for at in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(told) == 6
 
 
 def test_a_known_time_zone_saves_a_request(desk):

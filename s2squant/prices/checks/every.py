@@ -17,6 +17,15 @@ from s2squant.prices.checks.jumps import jumps
 from s2squant.prices.checks.spans import future, gaps, sessions, too_short
 from s2squant.records import PriceHistory
 
+NAMES = (
+    *("100x unit jump", "reverting outlier", "recycled ticker", "unadjusted split", "large move"),
+    *("missing session", "extra session", "gap", "date in the future", "short history", "unfinished bar"),
+    *("non-positive price", "implausible price", "OHLC inconsistent", "zero volume", "impossible value"),
+    *("constant series", "placeholder before listing", "placeholder after the end", "stale run", "pegged series"),
+    *("bad adjustment factor", "missing price", "duplicate", "order", "conflicting rows"),
+    *("unknown calendar", "unknown heading"),
+)
+"""Every finding of the checks, and of reading a table."""
 NEVER_ACCEPTED = ("non-positive price", "implausible price", "date in the future", "conflicting rows")
 """Errors that no one can wave through: nothing could be computed from such prices."""
 

@@ -10,10 +10,13 @@ import numpy as np
 from s2squant.findings import Finding, Severity
 from s2squant.prices.calendars import is_among, is_settled, sessions_between
 from s2squant.prices.checks.marks import mark
+from s2squant.prices.guess import ALONE, why_alone
 from s2squant.records import PriceHistory
 
 GAP_DAYS = 10
 FEW = 0.01
+HOLES = 0.02
+"""Share of sessions without a bar from which another calendar is suggested; of bars on closed days it is FEW."""
 YEAR = 250
 """Bars below which a history is called short."""
 AHEAD = timedelta(hours=14)
@@ -21,14 +24,22 @@ AHEAD = timedelta(hours=14)
 
 
 def sessions(history: PriceHistory) -> tuple[Finding, ...]:
-    """Sessions of the calendar without a bar, and bars on days that are none; warnings from one in a hundred on."""
+    """Sessions of the calendar without a bar, and bars on days that are none; warnings from one in a hundred on.
+
+    A calendar that was made for this ticker alone, as none fitted, is a warning.
+    """
+    if history.calendar.startswith(ALONE):
+        why = why_alone(history.ticker, history.dates) or "its exchange is not known"
+        text = f"{why}; forecast in a market of its own: name its calendar in universe.calendars"
+        return mark("unknown calendar", "warning", history.dates[:1], text)
     known = sessions_between(history.calendar, history.dates[0], history.dates[-1])
     if len(known) == 0:
         return ()
     inside = (history.dates >= known[0]) & (history.dates <= known[-1])
     missing = known[~is_among(known, history.dates)]
     extra = history.dates[inside & ~is_among(history.dates, known)]
-    wrong = "; another calendar? name it in universe.calendars" if len(extra) > 5 * FEW * len(known) else ""
+    doubtful = len(extra) > FEW * len(known) or len(missing) > HOLES * len(known)
+    wrong = "; another calendar? name it in universe.calendars" if doubtful else ""
     return (
         *_count("missing session", f"session(s) of {history.calendar} without a bar", missing, len(known), wrong),
         *_count("extra session", f"bar(s) on days that are no session of {history.calendar}", extra, len(known), wrong),
