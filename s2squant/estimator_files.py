@@ -2,6 +2,7 @@
 
 forecaster.json       parameters, markets, what a history holds besides its bars; written last
 prices.parquet        the bars it was fitted on
+keys.parquet          how the caller's frame named tickers and dates
 models/               one safetensors file a model and ticker (or market)
 """
 
@@ -19,11 +20,12 @@ from s2squant.config import Experiment, ModelName, make_experiment
 from s2squant.errors import PriceError, RunError
 from s2squant.fits import Fits
 from s2squant.forecasters import restore
+from s2squant.frame_keys import Keys
 from s2squant.records import Panel
 from s2squant.store import RunFolder, load_state, save_state
 
-FORMAT = 1
-LAST, PRICES = "forecaster.json", "prices.parquet"
+FORMAT = 2
+LAST, PRICES, KEYS = "forecaster.json", "prices.parquet", "keys.parquet"
 
 
 def write_fitted(
@@ -33,6 +35,7 @@ def write_fitted(
     panels: Sequence[Panel],
     fits: Fits,
     refused: Mapping[str, str],
+    keys: Keys,
 ) -> None:
     """Write everything into the folder; raises RunError when something else is there, or it cannot be written."""
     if folder.path.exists() and (not folder.path.is_dir() or any(folder.path.iterdir())):
@@ -53,17 +56,21 @@ def write_fitted(
         text = json.dumps(kept, indent=1) + "\n"
     except TypeError as error:
         raise RunError(f"the settings cannot be written as JSON ({error}); give plain values") from None
+    named = keys.table()
     try:
         for (name, owner), fitted in fits.items():
             save_state(folder.model(name, owner), fitted.state())
         folder.write_table(PRICES, bars_table(histories))
+        folder.write_table(KEYS, named)
         folder.write_text(LAST, text)
     except OSError as error:
         raise RunError(f"{folder.path}: cannot be written ({error.strerror})") from None
 
 
-def read_fitted(folder: RunFolder) -> tuple[dict[str, Any], Experiment, tuple[Panel, ...], Fits, dict[str, str]]:
-    """Parameters, experiment, markets, models and refused tickers of a written estimator.
+def read_fitted(
+    folder: RunFolder,
+) -> tuple[dict[str, Any], Experiment, tuple[Panel, ...], Fits, dict[str, str], Keys]:
+    """Parameters, experiment, markets, models, refused tickers and names of a written estimator.
 
     Raises RunError when the folder holds none or a damaged one, CheckpointError for a damaged model.
     """
@@ -80,9 +87,10 @@ def read_fitted(folder: RunFolder) -> tuple[dict[str, Any], Experiment, tuple[Pa
         panels = tuple(Panel(tuple(histories[ticker] for ticker in tickers)) for tickers in kept["markets"])
         keys = TypeAdapter(list[tuple[ModelName, str]]).validate_python(kept["fits"])
         params, refused = dict(kept["params"]), dict(kept["refused"])
+        named = Keys.from_table(folder.read_table(KEYS))
     except (KeyError, TypeError, ValueError, PriceError) as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:160]
         raise RunError(f"{folder.path}: damaged ({reason}); fit it again") from None
     settings = experiment.forecasters
     fits = {(name, owner): restore(name, settings, load_state(folder.model(name, owner))) for name, owner in keys}
-    return params, experiment, panels, fits, refused
+    return params, experiment, panels, fits, refused, named

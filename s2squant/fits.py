@@ -12,7 +12,7 @@ import pandas as pd
 from s2squant.anchor import FittedAnchor
 from s2squant.baselines.field import FittedField
 from s2squant.blend import blend
-from s2squant.config import Experiment, ModelName
+from s2squant.config import Experiment, Forecasters, ModelName
 from s2squant.errand import reason_of
 from s2squant.forecasters import make
 from s2squant.frames import to_frame
@@ -47,6 +47,26 @@ def fit_market(members: tuple[PriceHistory, ...], experiment: Experiment) -> tup
         fits, failed = _fit_panel(panel, experiment)
         if not failed:
             return panel, fits, refused
+
+
+def bars_looked_at(models: Forecasters) -> int:
+    """Bars below which a forecast of these models rests on less than they are meant to look back on."""
+    windows = {
+        "random_walk": models.random_walk.window,
+        "historical_simulation": models.historical_simulation.window,
+        "block_bootstrap": models.block_bootstrap.window,
+        "drift": max(models.drift.window, models.drift.scale_window),
+        "ets": models.ets.scale_window,
+        "arima": models.arima.scale_window,
+        "theta": models.theta.scale_window,
+    }
+    return 1 + max(models.anchor.warmup, *(bars for name, bars in windows.items() if name in models.models), 0)
+
+
+def reads_market(models: Forecasters) -> bool:
+    """Whether a ticker's forecast depends on what the others of its market did."""
+    networks = any(name.startswith("seq2seq") for name in models.models) and models.seq2seq.market
+    return networks or ("anchor" in models.models and models.anchor.market)
 
 
 def _fit_panel(panel: Panel, experiment: Experiment) -> tuple[Fits, dict[str, str]]:

@@ -226,7 +226,8 @@ class Seq2SeqSpec(Part):
         if self.remembers and encoder.window > training.warm + 1:
             raise ValueError(
                 f"encoder.window = {encoder.window} states do not fit before the first origin of a chunk; "
-                f"raise training.warm to {encoder.window - 1} or lower encoder.window to {training.warm + 1}"
+                f"raise training.warm to {encoder.window - 1}"
+                + (f" or lower encoder.window to {training.warm + 1}" if training.warm else "")
             )
         if training.bf16 and self.steps_itself:
             raise ValueError("training.bf16 is for decoders that run in one call, not step by step; use bf16 = false")
@@ -326,7 +327,16 @@ class LatentSpec(Part):
 
     @model_validator(mode="after")
     def _pressed(self) -> LatentSpec:
-        decoder = self.decoder
+        decoder, training = self.decoder, self.training
+        if training.bf16:
+            raise ValueError(
+                "training.bf16 is for decoders of returns; autoencoders train in single precision, use false"
+            )
+        if training.regime != "free":
+            raise ValueError(
+                f"training.regime = '{training.regime}' is about forecasts; an autoencoder's decoder is fed the "
+                "sequence itself or nothing, use 'free'"
+            )
         if decoder.attention.kind != "none":
             raise ValueError(
                 f"{decoder.attention.kind} attention would read the states around the code; use attention.kind = 'none'"

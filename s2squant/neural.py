@@ -165,7 +165,8 @@ def restore_seq2seq(state: State) -> FittedSeq2Seq:
         for s in range(count):
             prefix = f"net/{k}/{s}/"
             weights = {n.removeprefix(prefix): torch.tensor(v) for n, v in state.arrays.items() if n.startswith(prefix)}
-            net = Seq2Seq(spec, meta["inputs"], torch.zeros(anchor.horizon, len(LEVELS)), LEVELS_Q)
+            with torch.random.fork_rng(devices=[]):  # what it is drawn with first is of no account
+                net = Seq2Seq(spec, meta["inputs"], torch.zeros(anchor.horizon, len(LEVELS)), LEVELS_Q)
             try:
                 net.load_state_dict(weights)
             except RuntimeError as error:

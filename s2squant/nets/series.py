@@ -39,6 +39,8 @@ class SeriesSeq2Seq(nn.Module):
             raise ValueError(
                 f"a series has a point head and squared loss, not {spec.head.kind}; use head.kind = 'point'"
             )
+        if spec.training.bf16:
+            raise ValueError("training.bf16 is for decoders of returns; series train in single precision, use false")
         self.spec, self.first = spec, first
         self.register_buffer("steps_HE", step_inputs(horizon), persistent=False)
         inputs = values if spec.decoder.previous else self.steps_HE.shape[1]

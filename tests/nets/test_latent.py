@@ -151,6 +151,15 @@ def test_what_leads_around_the_code_is_refused(decoder, complaint):
         AutoencoderSpec(encoder=SMALL, decoder=decoder)
 
 
+@pytest.mark.parametrize("kind", [AutoencoderSpec, VariationalSpec])
+@pytest.mark.parametrize(
+    ("training", "complaint"), [({"bf16": True}, "single precision, use false"), ({"regime": "teacher"}, "use 'free'")]
+)
+def test_training_settings_without_effect_are_refused(kind, training, complaint):
+    with pytest.raises(ValidationError, match=complaint):
+        kind(encoder=SMALL, training=training)
+
+
 def test_feedback_without_free_nats_is_refused():
     with pytest.raises(ValidationError, match="raise free_nats"):
         VariationalSpec(free_nats=0.0)

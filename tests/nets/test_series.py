@@ -111,6 +111,18 @@ def test_l2_can_be_kept_to_the_output_layer():
     assert {name for name, p in net.named_parameters() if id(p) not in inner} == {"output.weight", "output.bias"}
 
 
+def test_half_precision_is_refused():
+    with pytest.raises(ValueError, match="series train in single precision, use false"):
+        SeriesSeq2Seq(Seq2SeqSpec(head={"kind": "point"}, training={"bf16": True}), horizon=3)
+
+
+@pytest.mark.parametrize(("warm", "advice"), [(0, r"training\.warm to 39"), (4, r"or lower encoder\.window to 5")])
+def test_no_remedy_is_refused_itself(warm, advice):
+    with pytest.raises(ValueError, match=advice) as told:
+        Seq2SeqSpec(encoder={"reads": "window"}, training={"warm": warm})
+    assert ("lower" in told.value.errors()[0]["msg"]) == bool(warm)
+
+
 def test_other_heads_are_refused():
     with pytest.raises(ValueError, match=r"use head\.kind = 'point'"):
         SeriesSeq2Seq(Seq2SeqSpec(), horizon=H)

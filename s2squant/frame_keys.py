@@ -1,0 +1,91 @@
+"""How a caller's frame names its tickers and dates: text and calendar days inside, the frame's own values outside.
+
+So that what comes back can be merged with what was given.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import tzinfo
+
+import numpy as np
+import pandas as pd
+
+from s2squant.errors import RunError, SourceError
+
+DATES = ("ds", "cutoff")
+DAY = pd.Timestamp("2000-01-03")
+"""Any: it carries the time zone in a file."""
+
+
+@dataclass(frozen=True, eq=False)
+class Keys:
+    """The ids of a frame by their text, in its own type, and the zone of its dates, if any."""
+
+    ids: pd.Series
+    zone: tzinfo | None
+
+    @classmethod
+    def of(cls, df: pd.DataFrame) -> Keys:
+        """Raises SourceError, one line, for ids that are missing, the same as text, or no text at all."""
+        given, days = df["unique_id"], df["ds"]
+        for name, column in (("unique_id", given), ("ds", days)):
+            if column.ndim > 1:
+                raise SourceError(f"two columns are called {name}; keep one")
+        missing = np.flatnonzero(given.isna().to_numpy())
+        if len(missing):
+            where = f"{len(missing)} row(s), the first is row {missing[0] + 1}"
+            raise SourceError(f"unique_id is missing in {where}; name the ticker of each")
+        try:
+            each = given.drop_duplicates()
+            names = [str(one) for one in each]
+            "".join(names).encode()
+        except TypeError:
+            raise SourceError("unique_id holds values that are no names (lists?); give text or numbers") from None
+        except UnicodeEncodeError as error:
+            at = f"{error.object[max(error.start - 20, 0) : error.end]!a}"
+            raise SourceError(f"unique_id holds half a character ({at}), which no file can; rename it") from None
+        ids = pd.Series(each.array, index=pd.Index(names, dtype=object), dtype=given.dtype)
+        if not ids.index.is_unique:
+            text = ids.index[ids.index.duplicated()][0]
+            same = " and ".join(repr(one) for one, name in zip(each.tolist(), ids.index, strict=True) if name == text)
+            raise SourceError(f"unique_id {same} are the same as text; rename one")
+        return cls(ids, days.dtype.tz if isinstance(days.dtype, pd.DatetimeTZDtype) else None)
+
+    def back(self, table: pd.DataFrame) -> pd.DataFrame:
+        """The table with the frame's own ids, its dates at midnight of the frame's zone."""
+        at = self.ids.index.get_indexer(pd.Index(table["unique_id"].tolist(), dtype=object))
+        own = {"unique_id": pd.Series(self.ids.array.take(at), index=table.index, dtype=self.ids.dtype)}
+        if self.zone is not None:
+            summer = np.ones(len(table), bool)  # where midnight comes twice
+            own |= {
+                name: table[name].dt.tz_localize(self.zone, ambiguous=summer, nonexistent="shift_forward")
+                for name in DATES
+                if name in table
+            }
+        return table.assign(**own)
+
+    def table(self) -> pd.DataFrame:
+        """As a table that parquet keeps; raises RunError for ids of mixed or other types."""
+        if self.ids.dtype == object and not all(isinstance(one, str) for one in self.ids):
+            raise RunError("ids of mixed or unusual types cannot be kept; give text, numbers or a categorical")
+        day = DAY if self.zone is None else DAY.tz_localize(self.zone)
+        return pd.DataFrame(
+            {
+                "ticker": self.ids.index.astype(str),
+                "unique_id": self.ids.array,
+                "ds": day,
+                "object": self.ids.dtype == object,
+            }
+        )
+
+    @classmethod
+    def from_table(cls, table: pd.DataFrame) -> Keys:
+        """What `table` wrote."""
+        ids = table["unique_id"].astype(object) if table["object"].any() else table["unique_id"]
+        dtype = table["ds"].dtype
+        index = pd.Index(table["ticker"].tolist(), dtype=object)
+        return cls(
+            pd.Series(ids.array, index=index, dtype=ids.dtype),
+            dtype.tz if isinstance(dtype, pd.DatetimeTZDtype) else None,
+        )
