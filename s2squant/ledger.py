@@ -3,6 +3,9 @@
 SQLite (WAL) in data/ledger.sqlite below the working folder, or the database whose URL S2SQUANT_LEDGER holds
 (postgresql+psycopg://...). Any number of processes may write at once.
 
+An outcome is entered once. Where the source tells a price later that values it otherwise, a correction is entered
+beside it, and the newest is what is read; the record as it was known at an earlier moment can be read again.
+
 A forecast is *live* (`reissue` 0) when it stood before its cutoff's deadline and was the first of its key (nightly,
 ticker, cutoff, step, model). Whatever is issued again for a key is kept under the next `reissue` and never enters the
 record. A forecast that should have been made and was not is a gap, and a row too.
@@ -19,7 +22,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sqlalchemy import Connection, Engine, and_, func, select, update
+from sqlalchemy import Connection, Engine, Table, and_, func, select, update
 from sqlalchemy.engine import URL
 
 from s2squant.errors import one_line
@@ -33,7 +36,8 @@ from s2squant.ledger_entries import Issue as Issue
 from s2squant.ledger_entries import Issued as Issued
 from s2squant.ledger_entries import RunEntry as RunEntry
 from s2squant.ledger_entries import content_of, forecast_rows, key_of
-from s2squant.ledger_tables import EVENTS, FORECASTS, GAPS, MODELS, OUTCOMES, RUNS
+from s2squant.ledger_outcomes import with_outcomes
+from s2squant.ledger_tables import CORRECTIONS, EVENTS, FORECASTS, GAPS, MODELS, OUTCOMES, RUNS
 from s2squant.migrations import upgrade
 
 QUOTED = re.compile(r'"([^"\\]+)"')
@@ -202,18 +206,48 @@ class Ledger:
         return self._database.table(query)
 
     def score(self, outcomes: Sequence[Mapping[str, Any]], run_id: str, *, at: datetime) -> int:
-        """Enter outcomes (forecast_id, y, crps, pit, close, prices_sha256, prices_at); the first of each stands.
+        """Enter outcomes (forecast_id, y, crps, pit, close, prices_sha256, prices_at), the first of each alone.
 
         Returns how many were new. Raises ValueError for a figure that is not finite.
         """
-        rows = [{**row, "run_id": run_id, "scored_at": at} for row in outcomes]
+        return self._enter(OUTCOMES, outcomes, run_id, at)
+
+    def scored(self, nightly: str, ticker: str, since: date, before: str) -> pd.DataFrame:
+        """A ticker's live forecasts for `since` or later whose newest outcome rests on prices fetched before `before`.
+
+        Columns: those of `unscored`, y, correction (the number of what was read, 0 for the outcome as first entered).
+        """
+        joined, told = with_outcomes()
+        query = (
+            select(FORECASTS, told["y"].label("y"), told["correction"].label("correction"))
+            .select_from(joined)
+            .where(
+                FORECASTS.c.nightly == nightly,
+                FORECASTS.c.ticker == ticker,
+                FORECASTS.c.reissue == 0,
+                FORECASTS.c.ds >= since,
+                told["prices_at"] < before,
+            )
+            .order_by(FORECASTS.c.cutoff, FORECASTS.c.step, FORECASTS.c.model)
+        )
+        return self._database.table(query)
+
+    def correct(self, corrections: Sequence[Mapping[str, Any]], run_id: str, *, at: datetime) -> int:
+        """Enter outcomes valued again: as `score` takes them, and `number`, one above what `scored` gave.
+
+        Returns how many were new: another writer may have been first. Raises ValueError as `score` does.
+        """
+        return self._enter(CORRECTIONS, corrections, run_id, at)
+
+    def _enter(self, table: Table, given: Sequence[Mapping[str, Any]], run_id: str, at: datetime) -> int:
+        rows = [{**row, "run_id": run_id, "scored_at": at} for row in given]
         for row in rows:
             if not np.isfinite([row["y"], row["crps"], row["pit"], row["close"]]).all():
                 raise ValueError(f"the outcome of forecast {row['forecast_id']} is not finite: {row}")
         if not rows:
             return 0
         rows.sort(key=lambda row: int(row["forecast_id"]))  # sorted: no two writers wait for one another
-        enter = insert(self.engine, OUTCOMES).on_conflict_do_nothing().returning(OUTCOMES.c.forecast_id)
+        enter = insert(self.engine, table).on_conflict_do_nothing().returning(table.c.forecast_id)
         with self._database.writing() as connection:
             return len(connection.execute(enter, rows).all())
 
@@ -225,18 +259,19 @@ class Ledger:
         since: date | None = None,
         run_id: str | None = None,
         live: bool = True,
+        known_by: datetime | None = None,
     ) -> pd.DataFrame:
-        """Forecasts with their outcomes (NaN where there is none yet), sorted by model, ticker, cutoff and step.
+        """Forecasts with their newest outcomes (NaN where there is none yet), sorted by model, ticker, cutoff, step.
 
         Columns: model, unique_id, market, cutoff, ds, step, reissue, issued_at, version, close, factor, prices_sha256,
-        prices_at, run_id, mean, y, crps, pit, scored_at, q0.025 .. q0.975. `since` is the first cutoff.
+        prices_at, run_id, mean, y, crps, pit, scored_at, correction (how often the outcome was corrected),
+        q0.025 .. q0.975. `since` is the first cutoff. With `known_by` outcomes are those known at that moment, as they
+        were then.
         """
-        wanted = [*FORECASTS.c, *(OUTCOMES.c[name] for name in ("y", "crps", "pit", "scored_at"))]
-        query = (
-            select(*(raw(column) for column in wanted))
-            .select_from(FORECASTS.outerjoin(OUTCOMES, OUTCOMES.c.forecast_id == FORECASTS.c.id))
-            .where(FORECASTS.c.nightly == nightly)
-        )
+        joined, told = with_outcomes(known_by)
+        figures = [told[name].label(name) for name in ("y", "crps", "pit", "scored_at", "correction")]
+        columns = [*(raw(column) for column in FORECASTS.c), *figures]
+        query = select(*columns).select_from(joined).where(FORECASTS.c.nightly == nightly)
         if live:
             query = query.where(FORECASTS.c.reissue == 0)
         if models is not None:
@@ -284,7 +319,8 @@ class Ledger:
     def add_model(self, row: Mapping[str, Any]) -> None:
         """Enter a model, once.
 
-        The row holds nightly, kind (market|ticker), key, session, version, parent, how (trained|adapted), run_id, at.
+        The row holds nightly, kind (market|ticker), key, session, version, parent, how (trained|adapted|kept), run_id,
+        at.
         """
         with self._database.writing() as connection:
             connection.execute(insert(self.engine, MODELS).on_conflict_do_nothing(), [dict(row)])

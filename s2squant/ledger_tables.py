@@ -101,19 +101,38 @@ FORECASTS = Table(
     Index("ix_forecasts_run_id", "run_id"),
 )
 
+
+def _valued() -> tuple[Column[Any], ...]:
+    """The columns of a forecast's value, on which prices, when and by which run."""
+    return (
+        Column("y", Float(53), nullable=False),
+        Column("crps", Float(53), nullable=False),
+        Column("pit", Float(53), nullable=False),
+        Column("close", Float(53), nullable=False),
+        Column("prices_sha256", String, nullable=False),
+        Column("prices_at", String, nullable=False),
+        Column("scored_at", Moment, nullable=False),
+        Column("run_id", String, ForeignKey("runs.run_id"), nullable=False),
+    )
+
+
 OUTCOMES = Table(
     "outcomes",
     META,
     Column("forecast_id", IDENTITY, ForeignKey("forecasts.id"), primary_key=True, autoincrement=False),
-    Column("y", Float(53), nullable=False),
-    Column("crps", Float(53), nullable=False),
-    Column("pit", Float(53), nullable=False),
-    Column("close", Float(53), nullable=False),
-    Column("prices_sha256", String, nullable=False),
-    Column("prices_at", String, nullable=False),
-    Column("scored_at", Moment, nullable=False),
-    Column("run_id", String, ForeignKey("runs.run_id"), nullable=False),
+    *_valued(),
 )
+
+CORRECTIONS = Table(
+    "corrections",
+    META,
+    Column("id", IDENTITY, primary_key=True),
+    Column("forecast_id", IDENTITY, ForeignKey("outcomes.forecast_id"), nullable=False),
+    Column("number", SmallInteger, nullable=False),
+    *_valued(),
+    UniqueConstraint("forecast_id", "number"),
+)
+"""Outcomes valued again on prices that the source told later: the highest number is the newest, 1 the first."""
 
 GAPS = Table(
     "gaps",

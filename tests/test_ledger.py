@@ -199,9 +199,55 @@ def test_a_forecast_is_scored_once(ledger):
         ledger.score([an_outcome(5, float("nan"))], "run-1", at=AT)
 
 
+def test_a_correction_stands_beside_the_outcome_and_the_newest_is_read(ledger):
+    def known(at=None):
+        record = ledger.record(NIGHTLY, known_by=at)
+        return list(zip(record["y"].fillna(9), record["correction"], strict=True))[:3]
+
+    hours = [AT + timedelta(hours=hour) for hour in range(4)]
+    ledger.issue(NIGHTLY, "run-1", [an_issue()], at=AT)
+    ledger.score([an_outcome(1, 0.1), an_outcome(2, 0.2)], "run-1", at=hours[1])
+    first, second = (an_outcome(1, y) | {"number": number} for number, y in enumerate((0.3, 0.4), start=1))
+    assert ledger.correct([first], "run-1", at=hours[2]) == 1
+    assert ledger.correct([first], "run-1", at=hours[3]) == 0, "another writer was first"
+    assert ledger.correct([second], "run-1", at=hours[3]) == 1
+    assert known() == known(hours[3]) == [(0.4, 2), (0.2, 0), (9, 0)]
+    assert known(hours[2]) == known(hours[3] - timedelta(microseconds=1)) == [(0.3, 1), (0.2, 0), (9, 0)]
+    assert known(hours[1]) == [(0.1, 0), (0.2, 0), (9, 0)]
+    assert known(hours[0]) == [(9, 0)] * 3, "what was entered later was not known yet"
+    record = ledger.record(NIGHTLY)
+    assert list(record["scored_at"][:2]) == [pd.Timestamp(hours[3]), pd.Timestamp(hours[1])]
+    assert record["scored_at"][2:].isna().all()
+    assert [count(ledger, table) for table in ("outcomes", "corrections")] == [2, 2]
+    with pytest.raises(ValueError, match="not finite"):
+        ledger.correct([an_outcome(2, float("inf")) | {"number": 1}], "run-1", at=AT)
+    with pytest.raises(LedgerError, match=r"(?i:foreign key)"):
+        ledger.correct([an_outcome(3) | {"number": 1}], "run-1", at=AT)
+
+
+def test_what_may_have_to_be_corrected(ledger):
+    ledger.issue(NIGHTLY, "run-1", [an_issue(), an_issue("BBB")], at=AT)
+    ledger.issue(NIGHTLY, "run-1", [an_issue(seed=1)], at=AT)  # re-issued: never in the record
+    ledger.score([an_outcome(i, i / 10) for i in (1, 2, 6, 11)], "run-1", at=AT)
+    ledger.correct([an_outcome(2, 0.7) | {"number": 1, "prices_at": "2024-03-12"}], "run-1", at=AT)
+    days = [CUTOFF + timedelta(days=day) for day in (1, 2)]
+
+    def found(since, before):
+        rows = ledger.scored(NIGHTLY, "AAA", since, before)
+        return list(zip(rows["id"], rows["ds"], rows["y"], rows["correction"], strict=True))
+
+    assert found(days[0], "2024-03-13") == [(1, days[0], 0.1, 0), (2, days[1], 0.7, 1)]
+    assert found(days[0], "2024-03-12") == [(1, days[0], 0.1, 0)], "the newest of the other rests on these prices"
+    assert found(days[1], "2024-03-13") == [(2, days[1], 0.7, 1)]
+    assert found(days[0], "2024-03-08") == []
+    quantiles = ledger.scored(NIGHTLY, "AAA", days[0], "2024-03-12")[list(QUANTILE_COLUMNS)]
+    np.testing.assert_array_equal(quantiles.to_numpy(), an_issue().quantiles_HQ[:1])
+
+
 def test_nothing_is_ever_changed_or_removed(ledger):
     ledger.issue(NIGHTLY, "run-1", [an_issue()], at=AT)
     ledger.score([an_outcome(1)], "run-1", at=AT)
+    ledger.correct([an_outcome(1) | {"number": 1}], "run-1", at=AT)
     ledger.miss(NIGHTLY, "run-1", "BBB", "XNYS", CUTOFF, "late", "too late", at=AT)
     ledger.note(NIGHTLY, "run-1", CUTOFF, "drift", "it drifts", at=AT)
     ledger.add_model(a_model("v1"))
@@ -218,7 +264,7 @@ def test_nothing_is_ever_changed_or_removed(ledger):
     assert {table: count(ledger, table) for table in (*TABLES, "runs")} == before
 
 
-TABLES = ("forecasts", "outcomes", "gaps", "models", "events")
+TABLES = ("forecasts", "outcomes", "corrections", "gaps", "models", "events")
 
 
 def a_model(version, *, key="XNYS", session=CUTOFF, parent=""):

@@ -6,17 +6,19 @@ import logging
 import sys
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import event, inspect, text
+from sqlalchemy.exc import DBAPIError
 
 from s2squant import migrations
 from s2squant.errors import LedgerError
 from s2squant.ledger import Ledger
 from s2squant.ledger_database import make_sqlite_url
 from s2squant.ledger_tables import META
-from tests.ledgers import AT, NIGHTLY, a_run, an_issue, answer, begin, open_it
+from tests.ledgers import AT, NIGHTLY, a_run, an_issue, an_outcome, answer, begin, open_it
 
 
 def test_the_migrations_come_to_the_tables_that_the_code_knows(ledger_place):
@@ -69,7 +71,9 @@ def test_tables_of_another_program_are_left_alone(ledger_place):
     first = Ledger(ledger_place)
     with first.engine.execution_options(writes=True).begin() as connection:
         connection.execute(text("DROP TABLE ledger_version"))
-    with pytest.raises(LedgerError, match=r"tables of another program \(events, forecasts, .*; give the ledger one"):
+    with pytest.raises(
+        LedgerError, match=r"tables of another program \(corrections, events, forecasts, .*; give the ledger one"
+    ):
         Ledger(ledger_place)
 
 
@@ -94,6 +98,29 @@ def test_a_migration_that_fails_leaves_nothing(ledger_place, monkeypatch):
     ledger = Ledger(ledger_place)
     ledger.start_run(a_run())
     assert ledger.issue(NIGHTLY, "run-1", [an_issue()], at=AT) == "issued"
+
+
+def test_a_ledger_of_the_first_revision_is_upgraded_as_it_stands(ledger_place, monkeypatch):
+    with monkeypatch.context() as old:
+        old.setattr(migrations, "HEAD", "0001")
+        old.setattr(migrations, "_migrate", _to_the_first)
+        before = Ledger(ledger_place)
+    assert "corrections" not in inspect(before.engine).get_table_names()
+    before.start_run(a_run())
+    before.issue(NIGHTLY, "run-1", [an_issue()], at=AT)
+    before.score([an_outcome(1, 0.1), an_outcome(2, 0.2)], "run-1", at=AT)
+    ledger = Ledger(ledger_place)
+    assert list(ledger.record(NIGHTLY)["y"].dropna()) == [0.1, 0.2]
+    assert ledger.correct([an_outcome(2, 0.3) | {"number": 1}], "run-1", at=AT) == 1
+    assert list(ledger.record(NIGHTLY)["y"].dropna()) == [0.1, 0.3]
+    with pytest.raises(DBAPIError, match="never changed"), ledger.engine.begin() as connection:
+        connection.execute(text("UPDATE corrections SET y = 0"))
+
+
+def _to_the_first(connection):
+    config = migrations.configuration()
+    config.attributes["connection"] = connection
+    command.upgrade(config, "0001")
 
 
 def test_several_processes_make_it_at_once(ledger_place):

@@ -30,7 +30,7 @@ def export(
         bool, typer.Option("--all", help="With the forecasts that were issued again and never entered the record.")
     ] = False,
 ) -> int:
-    """Write every live forecast of a nightly with its outcome: one row a model, ticker, cutoff and step.
+    """Write every live forecast of a nightly with its newest outcome: one row a model, ticker, cutoff and step.
 
     Exit status: 0; 2 a mistake in what was asked; 1 the ledger cannot be read.
     """
@@ -50,5 +50,7 @@ def export(
             write_atomic(file, lambda path: record.to_parquet(path, index=False, compression="zstd"))
     except OSError as error:
         raise ConfigError(f"{file}: cannot be written ({error.strerror}); choose another place") from None
-    print(f"{len(record)} rows of {nightly}, {record['y'].notna().sum()} with an outcome: {file}")
+    corrected = int((record["correction"] > 0).sum())
+    told = f"{record['y'].notna().sum()} with an outcome" + (f" ({corrected} corrected)" if corrected else "")
+    print(f"{len(record)} rows of {nightly}, {told}: {file}")
     return 0

@@ -20,7 +20,7 @@ from s2squant.ledger_tables import META
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest revision in versions/."""
 VERSION_TABLE = "ledger_version"
 
