@@ -1,8 +1,8 @@
 """Does adapting last night's weights pay? The same nights with and without it, on the embedded stocks.
 
-    python benchmarks/adapting.py [--nights 120] [--end 2013-02-28]
+    python benchmarks/adapting.py [--nights 120] [--end 2013-02-28] [--steps 8]
 
-Two nightlies of the default settings issue from the same sessions; one takes the default number of steps a night, the
+Two nightlies of the default settings issue from the same sessions; one takes so many gradient steps a night, the
 other none; both retrain when it is due. Prints the CRPS of each network, and the difference by date with its interval
 (Diebold-Mariano, EWC).
 """

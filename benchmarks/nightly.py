@@ -1,4 +1,4 @@
-"""What a night costs: the first one trains, the next adapts; wall and CPU seconds a ticker, and what Prefect adds.
+"""A night's cost: the first one trains, the next adapts (8 steps); wall and CPU seconds a ticker, what Prefect adds.
 
     python benchmarks/nightly.py [--tickers 50] [--bars 3300] [--workers 2] [--no-prefect]
 
@@ -25,7 +25,7 @@ import pandas as pd
 from s2squant.config import make_experiment
 from s2squant.night_records import Night
 from s2squant.nightly import forecast
-from s2squant.nightly_specs import ISSUED, Nightly
+from s2squant.nightly_specs import ISSUED, Nightly, Retraining
 from s2squant.prices.calendars import sessions_between
 
 DAYS = ("2025-11-18", "2025-11-19", "2025-11-20", "2025-11-21")
@@ -107,7 +107,7 @@ def evening(day: str) -> datetime:
 
 
 def nightly(root: Path, names: list[str]) -> Nightly:
-    """The default nightly on these bars."""
+    """The default nightly on these bars, but for its steps a night."""
     experiment = make_experiment(
         {
             "name": "nightly",
@@ -115,7 +115,8 @@ def nightly(root: Path, names: list[str]) -> Nightly:
             "forecasters": {"models": ISSUED},
         }
     )
-    return Nightly(name="bench", experiment=experiment, models=str(root / "models"))
+    retraining = Retraining(steps=8)
+    return Nightly(name="bench", experiment=experiment, models=str(root / "models"), retraining=retraining)
 
 
 def invent(folder: Path, names: list[str], bars: int, until: str) -> None:

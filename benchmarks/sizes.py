@@ -1,9 +1,10 @@
-"""Size and power of every test in a report: python benchmarks/sizes.py [--draws 1000] [--only NAME ...]
+"""Size and power of every test in a report: python benchmarks/sizes.py [--draws 1000] [--only NAME ...] [--few]
 
 Each test is run through the function that a report uses, on simulated forecasts that are equally good (size: 5 % of
 them should be called different) or not (power). n cutoffs one bar apart, targets h bars ahead: neighbouring targets
 share h - 1 bars. Shocks have Student-t tails with 5 degrees of freedom; forecasts are persistent; volatility wanders
-where calibration is tested. One process; lower its priority with `nice`.
+where calibration is tested. `--few` instead measures the tests of many models where few cosines carry the variance.
+One process; lower its priority with `nice`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable, Sequence
+from itertools import count
 from typing import NamedTuple
 
 import numpy as np
@@ -25,7 +27,7 @@ from s2squant.direction import sign_covariance
 from s2squant.exceedances import miss_tests
 from s2squant.fluctuation import fluctuation
 from s2squant.giacomini_white import giacomini_white
-from s2squant.max_t import any_better, confidence_set
+from s2squant.max_t import FEWEST, any_better, confidence_set, pairwise
 from s2squant.records import Floats
 
 CELLS: tuple[tuple[int, int], ...] = ((250, 1), (250, 5), (250, 20), (1000, 1), (1000, 5), (1000, 20))
@@ -214,6 +216,44 @@ TESTS: tuple[Test, ...] = (
 )
 
 
+FEW_DESIGNS: tuple[tuple[int, int], ...] = ((20, 1), (5, 1), (20, 10))
+"""Bars ahead and bars between cutoffs."""
+FEW_MODELS = 6
+FEW_LEVELS = (0.05, 0.10)
+
+
+def linear(rng: Generator, n: int, h: int, draws: int, models: int) -> Floats:
+    """Losses (R, n, K) that are overlapping sums themselves, half of their variance shared by all models."""
+    shock = rng.standard_t(5, (draws, n + h - 1, models + 1))
+    path = np.cumsum(np.pad(shock, ((0, 0), (1, 0), (0, 0))), axis=1)
+    sums = path[:, h:] - path[:, :-h]
+    return np.asarray(sums[..., 1:] + sums[..., :1])
+
+
+def fewest(nu: int, overlap: int) -> int:
+    """The smallest number of cutoffs with `nu` cosines."""
+    return next(n for n in count(2 * nu * overlap) if dm.degrees(n, overlap) == nu)
+
+
+def few_cosines(nu: int, draws: int, *, seed: int = 0) -> list[str]:
+    """Markdown rows of `nu`: by design and loss, shares with any pair, any model out of the set, any rival better."""
+    made = []
+    for h, every in FEW_DESIGNS:
+        overlap = -(-h // every)
+        n = fewest(nu, overlap)
+        for name, of in (("absolute errors", losses), ("sums", linear)):
+            rng = np.random.default_rng([seed, nu, h, every])
+            p = []
+            for _ in range(-(-draws // 250)):
+                for table in of(rng, n * every, h, 250, FEW_MODELS)[:, ::every]:
+                    apart = pairwise(table, overlap).p_adjusted[np.triu_indices(FEW_MODELS, 1)].min()
+                    better = any_better(table[:, :1] - table[:, 1:], overlap).p
+                    p.append((apart, confidence_set(table, overlap).p.min(), better))
+            shares = [f"{100 * (np.array(p)[:, k] <= level).mean():.1f}" for k in range(3) for level in FEW_LEVELS]
+            made.append(f"| {nu} | {n}, h={h}, every {every}, {name} | {' | '.join(shares)} |")
+    return made
+
+
 def share_rejected(test: Test, n: int, h: int, draws: int, planted: bool, *, seed: int = 0) -> float:
     """Share of simulated cases with p below LEVEL; NaN where the test refuses the cell."""
     rng = np.random.default_rng([seed, n, h, int(planted)])
@@ -236,7 +276,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--draws", type=int, default=1000, help="for a size; half as many for a power")
     parser.add_argument("--only", nargs="*", default=None, help="parts of test names")
+    parser.add_argument("--few", nargs="*", type=int, default=None, help="numbers of cosines; all when none is named")
     options = parser.parse_args()
+    if options.few is not None:
+        print(f"| cosines | cutoffs | pairs, 5 % | 10 % | set, 5 % | 10 % | SPA, 5 % | 10 % |\n{'|---' * 8}|")
+        for nu in options.few or range(FEWEST, 9):
+            print("\n".join(few_cosines(nu, options.draws)), flush=True)
+        return
     chosen = [t for t in TESTS if options.only is None or any(part in t.name for part in options.only)]
     heading = " | ".join(f"n={n}, h={h}" for n, h in CELLS)
     for planted, title in ((False, "size, % rejected at nominal 5 %"), (True, "power, % rejected at 5 %")):

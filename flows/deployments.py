@@ -17,7 +17,6 @@ from typing import Any
 os.environ.setdefault("DO_NOT_TRACK", "1")
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 
-import numpy as np
 from prefect import Flow
 from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
 from prefect.deployments.runner import RunnerDeployment
@@ -27,8 +26,8 @@ from ruamel.yaml import YAML
 
 from s2squant import __version__
 from s2squant.nightly_specs import ISSUED, Nightly
+from s2squant.operation import calendars_of
 from s2squant.prefect_api import TAG
-from s2squant.prices.calendars import guess_calendar
 from s2squant.prices.closing import Schedule, after_close
 
 POOL = "local-process"
@@ -108,11 +107,11 @@ def about_them(*nightlies: Nightly) -> tuple[Deployed, ...]:
 
 
 def schedules_of(nightly: Nightly) -> tuple[Schedule, ...]:
-    """One schedule for each market of a nightly's tickers; without tickers New York's."""
-    universe = nightly.experiment.universe
-    tickers = universe.tickers or ("SPY",)
-    unknown = np.array([], "datetime64[D]")
-    calendars = {universe.calendars.get(ticker) or guess_calendar(ticker, unknown) for ticker in tickers}
+    """One schedule for each market of a nightly's tickers, as the price store knows them, else by their names.
+
+    Without tickers New York's.
+    """
+    calendars = set(calendars_of(nightly).values()) if nightly.experiment.universe.tickers else {"XNYS"}
     return tuple(dict.fromkeys(after_close(calendar) for calendar in sorted(calendars)))
 
 

@@ -81,13 +81,17 @@ def ingest(
             unmapped(refresher.update), list(names), unmapped(interval), unmapped(start), unmapped(anew)
         )
         updates: list[Update] = []
-        for future in as_completed(futures):
-            update = future.result()
-            updates.append(update)
-            if tell is not None:
-                tell(update)
-            reason = update.error.reason if update.error else ""
-            log.info("%s %s, %d new bars %s", update.ticker, update.status, update.added, reason)
+        try:
+            for future in as_completed(futures):
+                update = future.result()
+                updates.append(update)
+                if tell is not None:
+                    tell(update)
+                reason = update.error.reason if update.error else ""
+                log.info("%s %s, %d new bars %s", update.ticker, update.status, update.added, reason)
+        except BaseException:
+            refresher.source.stop()
+            raise
     except CallerError as error:
         return Failed(message=str(error), data=error)
     found = {update.ticker: outcome(update) for update in updates}

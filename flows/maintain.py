@@ -58,7 +58,7 @@ def maintain(
     failures: list[str] = []
     try:
         for nightly in nightlies:
-            done = keep_up(nightly, retention, dry_run)
+            done = keep_up(nightly, retention, dry_run, nightlies)
             told[nightly.name] = as_plain(done)
             lines.append(f"{nightly.name}: {summary(done)}")
             rows += [{"nightly": nightly.name, "part": i.part, "name": i.name, "why": i.why} for i in done.listed]

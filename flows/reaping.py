@@ -22,8 +22,9 @@ from prefect.states import Crashed
 from s2squant.prefect_api import TAG
 
 UNFINISHED = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
-TAKEN_UP = timedelta(hours=24)
-"""A run that died is begun again where its slot is no older than this."""
+TAKEN_UP = timedelta(days=5)
+"""A run that died is begun again where its slot is no older than this: the deadline of the session before a long
+weekend may still lie ahead, and where it does not the run says so itself."""
 
 
 def reap(older_than: timedelta, *, now: datetime | None = None) -> tuple[str, ...]:
@@ -51,10 +52,12 @@ def take_up(names: Sequence[str], *, now: datetime | None = None) -> tuple[str, 
             if latest is None or latest.deployment_id is None or latest.work_pool_name:
                 continue
             dead = latest.state_type in UNFINISHED
+            again = flow == "forecast" and moment - _slot(latest) < TAKEN_UP
             if dead:
-                _bury(client, latest, "the process that ran it is gone; the next run takes it up")
+                next_one = "the next run takes it up" if again else "it is too long ago to be taken up"
+                _bury(client, latest, f"the process that ran it is gone; {next_one}")
             slot = _slot(latest)
-            if flow == "forecast" and (dead or latest.state_type == StateType.CRASHED) and moment - slot < TAKEN_UP:
+            if again and (dead or latest.state_type == StateType.CRASHED):
                 parameters = {**latest.parameters, "asof": slot.isoformat()}
                 run = client.create_flow_run_from_deployment(latest.deployment_id, parameters=parameters)
                 begun.append(run.name)

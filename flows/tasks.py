@@ -6,7 +6,7 @@ trained side by side would change each other's numbers.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -56,9 +56,9 @@ def conclude(work: Callable[[], Night]) -> Night:
 
 
 @task(task_run_name="upkeep-{spec.name}", cache_policy=NO_CACHE, persist_result=False)
-def keep_up(spec: Nightly, retention: Retention, dry_run: bool) -> Upkeep:
-    """What was kept too long goes."""
-    return maintain(spec, retention, dry_run=dry_run)
+def keep_up(spec: Nightly, retention: Retention, dry_run: bool, others: Sequence[Nightly]) -> Upkeep:
+    """What was kept too long goes; the backtests that the `others` name stay."""
+    return maintain(spec, retention, dry_run=dry_run, others=others)
 
 
 def publish(folder: Path, study: Study) -> None:

@@ -106,12 +106,12 @@ def _composed(state: NightState, table: pd.DataFrame) -> pd.DataFrame:
     if table.empty:
         return pd.DataFrame(columns=["unique_id", "model", "step", "ds", "mean", *QUANTILE_COLUMNS])
     experiment = state.spec.experiment
-    record = state.record(experiment.forecasters.models)
+    record = state.record(experiment.forecasters.models, known_by=state.known())
     tonight = set(zip(table["unique_id"], table["cutoff"], strict=True))
     pairs = zip(record["unique_id"], record["cutoff"], strict=True)
     earlier = np.array([pair not in tonight for pair in pairs], bool)
     markets = {ticker: night.market for ticker, night in state.prices.tickers.items()}
-    return compose(table, record[earlier], experiment, markets, state.known())
+    return compose(table, record[earlier], experiment, markets)
 
 
 def _versions(state: NightState, made: Made, night: TickerNight) -> dict[str, str]:

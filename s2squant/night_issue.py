@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from itertools import pairwise
 
 import numpy as np
@@ -33,14 +33,15 @@ def issued_models(experiment: Experiment) -> tuple[str, ...]:
 
 
 def compose(
-    tonight: pd.DataFrame, record: pd.DataFrame, experiment: Experiment, markets: Mapping[str, str], known: datetime
+    tonight: pd.DataFrame, record: pd.DataFrame, experiment: Experiment, markets: Mapping[str, str]
 ) -> pd.DataFrame:
-    """Tonight's forecasts with the blend's and the recalibrated ones, from what the record knew at `known`.
+    """Tonight's forecasts with the blend's and the recalibrated ones, from what the record knows.
 
-    `tonight` is the long table of the fitted models, `record` the live rows of Ledger.record().
+    `tonight` is the long table of the fitted models, `record` the live rows of Ledger.record(), as they were known by
+    the moment that the night takes for its own: what is entered or corrected later must not tell when it is replayed.
     """
     now = tonight.assign(y=np.nan, crps=np.nan)[COLUMNS]
-    past = known_by(record, known)[COLUMNS]
+    past = record[COLUMNS]
     models = experiment.forecasters.models
     if "blend" in models:
         now = pd.concat([now, _blended(now, past, experiment, markets)], ignore_index=True)
@@ -50,14 +51,6 @@ def compose(
         rows = adapted(both, name, experiment.conformal)
         now = pd.concat([now, _of_tonight(rows, now)], ignore_index=True)
     return now.drop(columns=["y", "crps"]).sort_values(["model", *KEYS], ignore_index=True)
-
-
-def known_by(record: pd.DataFrame, known: datetime) -> pd.DataFrame:
-    """The record as it was at an instant: outcomes scored later are unknown."""
-    if record.empty:
-        return record
-    later = ~(pd.to_datetime(record["scored_at"], utc=True) <= pd.Timestamp(known))
-    return record.assign(y=record["y"].mask(later), crps=record["crps"].mask(later))
 
 
 def _blended(now: pd.DataFrame, past: pd.DataFrame, experiment: Experiment, markets: Mapping[str, str]) -> pd.DataFrame:

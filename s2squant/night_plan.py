@@ -5,7 +5,9 @@ Decided once a run and kept in its folder, so that a killed run goes on with the
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -14,14 +16,16 @@ from typing import Any
 import numpy as np
 
 from s2squant.config import Fetching
-from s2squant.errors import PriceError
+from s2squant.errors import PriceError, S2squantError
 from s2squant.ledger import GapKind, Ledger
 from s2squant.night_records import MarketNight, TickerNight
 from s2squant.nightly_specs import Nightly
-from s2squant.prices.calendars import guess_calendar, next_sessions
+from s2squant.prices.bars import day_of
+from s2squant.prices.calendars import next_sessions
+from s2squant.prices.guess import guess_calendar
 from s2squant.prices.ingest import FetchRequest, open_refresher
 from s2squant.prices.price_store import PriceStore
-from s2squant.prices.refresh import Refresher
+from s2squant.prices.refresh import Refresher, Update
 from s2squant.prices.sessions import deadline, due_session, local_day, sessions_after
 from s2squant.prices.stored import as_history
 from s2squant.prices.universe import load_ticker
@@ -74,6 +78,7 @@ def agenda(spec: Nightly, tickers: Sequence[str], ledger: Ledger, *, scheduled: 
     market_of = {ticker: _market_of(spec, store, ticker) for ticker in tickers}
     live, gaps = ledger.live_cutoffs(spec.name), ledger.gaps(spec.name)
     lost = {(ticker, day) for ticker, day in zip(gaps["ticker"], gaps["cutoff"], strict=True)}
+    asked = _Asked(spec.name, ledger)
     markets: dict[str, MarketNight] = {}
     todo: list[str] = []
     missed: list[Missing] = []
@@ -86,6 +91,7 @@ def agenda(spec: Nightly, tickers: Sequence[str], ledger: Ledger, *, scheduled: 
         for session in between:
             reason = f"no run forecast from {session} before its deadline"
             missed += [Missing(ticker, market, session.astype(object), "missed", reason) for ticker in members]
+        missed += _left_behind(market, members, told, live, lost, asked)
         waiting = [t for t in members if (t, day) not in live and not ((t, day) in lost and now >= until)]
         if len(waiting) < len(members) and _closed(market, due, scheduled):
             waiting = []  # whoever is missing was missing on the session's own evening
@@ -102,6 +108,51 @@ def agenda(spec: Nightly, tickers: Sequence[str], ledger: Ledger, *, scheduled: 
             missed += [Missing(ticker, market, day, "late", reason) for ticker in waiting]
         todo += waiting
     return Agenda(tuple(tickers), markets, market_of, tuple(todo), tuple(missed))
+
+
+class _Asked:
+    """The tickers that a run was to forecast, by its settings in the ledger; read when first asked for."""
+
+    def __init__(self, nightly: str, ledger: Ledger) -> None:
+        self._nightly, self._ledger = nightly, ledger
+        self._tickers: dict[str, frozenset[str]] | None = None
+
+    def of(self, run_id: str) -> frozenset[str]:
+        """None of them where the run took all of its source, or is too long ago."""
+        if self._tickers is None:
+            self._tickers = {run.run_id: _named(run.settings) for run in self._ledger.runs(self._nightly)}
+        return self._tickers.get(run_id, frozenset())
+
+
+def _named(settings: str) -> frozenset[str]:
+    try:
+        return frozenset(json.loads(settings)["experiment"]["universe"]["tickers"])
+    except (ValueError, KeyError, TypeError):
+        return frozenset()
+
+
+def _left_behind(
+    market: str,
+    members: Sequence[str],
+    told: Collection[date],
+    live: Mapping[tuple[str, date], str],
+    lost: Collection[tuple[str, date]],
+    asked: _Asked,
+) -> list[Missing]:
+    """Tickers without a word of a session that others were forecast from: the run that was to forecast them died."""
+    by_day: dict[date, str] = {}
+    for (_, day), run_id in live.items():
+        if day in told:
+            by_day[day] = run_id
+    found = []
+    for ticker in members:
+        own = {day for day in told if (ticker, day) in live or (ticker, day) in lost}
+        since = max(own, default=date.min)
+        for day in sorted(day for day in told if day > since and day in by_day):
+            if ticker in asked.of(by_day[day]):
+                reason = f"the run {by_day[day]} ended before it was issued, and no other came in time"
+                found.append(Missing(ticker, market, day, "missed", reason))
+    return found
 
 
 def _nothing(market: str, due: np.datetime64, scheduled: datetime) -> str:
@@ -157,11 +208,35 @@ def ingest(refresher: Refresher, tickers: Sequence[str], *, now: datetime) -> di
         versions[ticker] = update.kept.version.fetched_at
         if reason:
             notes[ticker] = reason
-        told = [f"{c.reason}: {c.what}" for c in update.changes if c.reason in ("vendor revision", "late session")]
+        told = _told_late(update)
         if told:
             revised[ticker] = "; ".join(told)
     at = now.astimezone(UTC).isoformat()
     return {"at": at, "versions": versions, "refused": refused, "notes": notes, "revised": revised}
+
+
+def bars_of_former(
+    refresher: Refresher, spec: Nightly, tickers: Sequence[str], now: datetime
+) -> dict[str, PriceHistory]:
+    """Finished bars of tickers that were taken out while forecasts of theirs were open; those that can be had."""
+    found: dict[str, PriceHistory] = {}
+    for ticker in tickers:
+        with suppress(S2squantError):
+            kept = refresher.update(ticker).kept
+            if kept is not None:
+                source = Pinned(refresher.store, {ticker: kept.version.fetched_at})
+                found[ticker] = load_ticker(source, ticker, spec.experiment.universe, now)
+    return found
+
+
+def _told_late(update: Update) -> list[str]:
+    """What an update changed in the bars kept before; a split or a dividend of a new bar is no news of the old ones."""
+    if not update.changes or update.kept is None:
+        return []
+    last = day_of(update.kept.bars.at[-1 - update.added])  # the last bar kept before
+    events = [c for c in update.changes if c.reason in ("split", "dividend") and c.rewrites(last)]
+    others = [c for c in update.changes if c.reason in ("vendor revision", "late session")]
+    return [f"late {c.reason}: {c.what}" for c in events] + [f"{c.reason}: {c.what}" for c in others]
 
 
 def read_prices(spec: Nightly, tickers: Sequence[str], plan: Mapping[str, Any], agenda: Agenda) -> Prices:

@@ -137,6 +137,7 @@ class TrackRecord:
     sentence: str
     """The record in one sentence; says so when there is too little of it."""
     word: Literal["better", "no evidence", "worse"]
+    """Of all steps, or of those that the sentence names while all cannot be tested."""
     coverage_now: float
     """Share inside the 80 % interval, last `window` sessions; NaN before 10 are scored."""
     band: Band | None = None

@@ -53,10 +53,10 @@ class NightState:
         night = self.prices.tickers[ticker]
         return self.prices.histories[ticker].between(None, self.agenda.markets[night.market].session)
 
-    def record(self, models: Iterable[str]) -> pd.DataFrame:
-        """The live record of some models, as far back as anything here looks."""
+    def record(self, models: Iterable[str], *, known_by: datetime | None = None) -> pd.DataFrame:
+        """The live record of some models, as far back as anything here looks; as it was known at a moment."""
         since = self.entry.scheduled_at.date() - MEMORY
-        return self.ledger.record(self.spec.name, models=list(models), since=since)
+        return self.ledger.record(self.spec.name, models=list(models), since=since, known_by=known_by)
 
     def known(self) -> datetime:
         """As of when outcomes count as known in what is issued: when this night first asked."""

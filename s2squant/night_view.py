@@ -14,6 +14,7 @@ import pandas as pd
 
 from s2squant.archive import load_study
 from s2squant.conformal import SUFFIX
+from s2squant.errors import S2squantError, one_line
 from s2squant.ledger import Ledger
 from s2squant.live_outcomes import complete_cutoffs, outcomes_of
 from s2squant.manifest import provenance
@@ -40,8 +41,8 @@ def view(
     experiment, name, ledger = state.spec.experiment, state.spec.name, state.ledger
     recommended, reference = experiment.verdict.recommended, experiment.verdict.reference
     record = state.record(dict.fromkeys((recommended, recommended + SUFFIX, reference, "anchor")))
-    days = {pd.Timestamp(night.session) for night in state.agenda.markets.values()}
-    today = ledger.record(name, since=min(days).date())
+    sessions = {market: pd.Timestamp(night.session) for market, night in state.agenda.markets.items()}
+    today = ledger.record(name, since=min(sessions.values()).date())
     gaps = ledger.gaps(name)
     told = provenance(
         experiment,
@@ -64,7 +65,7 @@ def view(
         reissued=made.reissued,
         markets=tuple(_aged(state, night) for night in state.agenda.markets.values()),
         tickers=made.tickers,
-        today=today[today["cutoff"].isin(days)].reset_index(drop=True),
+        today=today[today["cutoff"] == today["market"].map(sessions)].reset_index(drop=True),
         record=record,
         histories=dict(state.prices.histories),
         gaps=gaps,
@@ -144,11 +145,17 @@ def _aged(state: NightState, night: MarketNight) -> MarketNight:
 
 
 def _band(spec: Nightly, record: pd.DataFrame) -> Band | None:
-    """What the backtest lets one expect of as many cutoffs; None where the nightly names no backtest."""
+    """What the backtest lets one expect of as many cutoffs; None where the nightly names no backtest.
+
+    One that cannot be read is a reason on the page, not the end of the night.
+    """
     if not spec.backtest:
         return None
     verdict = spec.experiment.verdict
-    study = load_study(Path(spec.backtest), models=(), without=("forecasts",))
+    try:
+        study = load_study(Path(spec.backtest), models=(), without=("forecasts",))
+    except S2squantError as error:
+        return Band(0, np.nan, np.nan, np.nan, 0, reason=one_line(str(error)))
     complete = complete_cutoffs(
         outcomes_of(record, verdict.recommended, verdict.reference), spec.experiment.walk.horizon
     )

@@ -159,8 +159,8 @@ def _market(inputs: NightInputs, job: NightJob) -> tuple[dict[str, Fitted], dict
         fitted = {"anchor": last["anchor"]}
         if "seq2seq_pooled" in settings.models:
             fitted["seq2seq_pooled"] = _adapted(inputs, market, "pooled", last["seq2seq_pooled"], rows, facts)
-        how = "kept" if facts["session"] == str(inputs.due[market]) else "adapted"
-        facts = {"how": how, "trained": facts["trained"], "why": "", "anchor_version": facts["anchor_version"]}
+        kept = {name: facts[name] for name in ("trained", "anchor_version")}
+        facts = kept | {"how": _goes_on(inputs, market, facts), "why": "", "parent": _parent(inputs, job, facts)}
     anchor = fitted["anchor"]
     facts.setdefault("anchor_version", _store(inputs).put(anchor.state()))
     return fitted, _completed(inputs, job, facts, fitted)
@@ -184,7 +184,7 @@ def _ticker(inputs: NightInputs, job: NightJob) -> tuple[dict[str, Fitted], dict
         last, known, why = _last(inputs, job)
         if last and known["anchor_version"] == facts["anchor_version"]:
             net = _adapted(inputs, market, "per_ticker", last["seq2seq_per_ticker"], rows, known)
-            facts["how"] = "kept" if known["session"] == str(inputs.due[market]) else "adapted"
+            facts |= {"how": _goes_on(inputs, market, known), "parent": _parent(inputs, job, known)}
         else:
             anchor = restore("anchor", settings, _store(inputs).get(facts["anchor_version"]))
             assert isinstance(anchor, FittedAnchor)
@@ -199,8 +199,10 @@ def _ticker(inputs: NightInputs, job: NightJob) -> tuple[dict[str, Fitted], dict
 def _adapted(
     inputs: NightInputs, market: str, scope: Scope, last: Fitted, rows: Ints, facts: Mapping[str, Any]
 ) -> Fitted:
-    """Last night's nets, a few steps further on the newest training origins."""
+    """Last night's nets, a few steps further on the newest training origins; tonight's own stay as they are."""
     assert isinstance(last, FittedSeq2Seq)
+    if _goes_on(inputs, market, facts) == "kept":
+        return last
     experiment, retraining, panel = inputs.spec.experiment, inputs.spec.retraining, inputs.panels[market]
     recent = rows[panel.bars_left(rows) < retraining.recent]
     forecaster = Seq2SeqForecaster(experiment.forecasters.seq2seq, scope, last.anchor)
@@ -213,6 +215,12 @@ def _adapted(
         seed=stable_seed(experiment.seed, "adapt", str(inputs.due[market])),
         prepared=_views.of(inputs, market, last.anchor, facts["anchor_version"]),
     )
+
+
+def _goes_on(inputs: NightInputs, market: str, facts: Mapping[str, Any]) -> Literal["adapted", "kept"]:
+    """What becomes of weights that are not fitted anew."""
+    tonights = facts["session"] == str(inputs.due[market])
+    return "kept" if tonights or not inputs.spec.retraining.steps else "adapted"
 
 
 def _last(inputs: NightInputs, job: NightJob) -> tuple[dict[str, Fitted], dict[str, Any], str]:
@@ -232,13 +240,21 @@ def _last(inputs: NightInputs, job: NightJob) -> tuple[dict[str, Fitted], dict[s
 def _completed(
     inputs: NightInputs, job: NightJob, facts: dict[str, Any], fitted: Mapping[str, Fitted]
 ) -> dict[str, Any]:
-    return facts | {
-        "key": job.key,
-        "session": str(inputs.due[job.market]),
-        "settings": _settings(inputs, job.market),
-        "order": list(fitted),
-        "parent": inputs.parents.get(job.key, "") if facts["how"] == "adapted" else "",
-    }
+    return (
+        {"parent": ""}
+        | facts
+        | {
+            "key": job.key,
+            "session": str(inputs.due[job.market]),
+            "settings": _settings(inputs, job.market),
+            "order": list(fitted),
+        }
+    )
+
+
+def _parent(inputs: NightInputs, job: NightJob, facts: Mapping[str, Any]) -> str:
+    """The weights that these came from; a second run of a session leaves tonight's weights with their own."""
+    return str(facts["parent"]) if facts["session"] == str(inputs.due[job.market]) else inputs.parents.get(job.key, "")
 
 
 def _told(facts: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -31,8 +31,9 @@ from s2squant.config import Fetching
 from s2squant.errors import CallerError
 from s2squant.ledger import Ledger, RunEntry
 from s2squant.night_end import IssuedNight, collect, issue, note_events, verdict
-from s2squant.night_plan import Agenda, Prices, acquaint, agenda, ingest, open_prices, read_prices
+from s2squant.night_plan import Agenda, Prices, acquaint, agenda, bars_of_former, ingest, open_prices, read_prices
 from s2squant.night_records import Night
+from s2squant.night_rescoring import REACH, rescore
 from s2squant.night_scoring import outcomes
 from s2squant.night_state import PLAN, Clock, NightState
 from s2squant.night_view import age_of, drift, facts_of, last_fit, manifest_of, view
@@ -40,12 +41,17 @@ from s2squant.night_work import NightInputs, NightJob, night_stages, perform
 from s2squant.nightly_specs import Nightly
 from s2squant.plan import sessions_of
 from s2squant.pool import InlinePool, WorkerPool
+from s2squant.prices.price_store import PriceStore
+from s2squant.prices.refresh import Refresher
 from s2squant.records import Panel
 from s2squant.report import render_night
 from s2squant.store import RunFolder
 from s2squant.study import JobResult
 
 __all__ = ["NightJob", "NightRun", "forecast", "open_night"]
+
+AHEAD = timedelta(days=1)
+"""A run may begin before its slot, on the same evening; about a later day it would enter gaps that are none."""
 
 
 def open_night(
@@ -69,6 +75,11 @@ def open_night(
         raise CallerError(f"the scheduled time {scheduled} has no time zone; write 2026-11-20T17:30-05:00")
     clock = clock or _now
     started, began = clock(), time.perf_counter()
+    if scheduled > started + AHEAD:
+        raise CallerError(
+            f"the scheduled time {scheduled.astimezone(UTC):%Y-%m-%d %H:%M} UTC lies ahead, "
+            f"it is {started.astimezone(UTC):%Y-%m-%d %H:%M} UTC; a night is about a time that has come"
+        )
     refresher, tickers = open_prices(spec, fetching or Fetching(), clock)
     ledger = Ledger()
     acquaint(refresher, tickers)
@@ -79,8 +90,10 @@ def open_night(
     name = f"{spec.name}-{max(due.values())}-{tag}"
     folder = RunFolder(out) if out is not None else RunFolder.unfinished(spec.name, name)
     works = bool(todo.open_tickers) or folder.is_under_way()
+    # A folder of the caller's choice may have any name, and another nightly's the same one.
+    own = folder.name if out is None else f"{name}-{hashlib.sha256(str(out.resolve()).encode()).hexdigest()[:6]}"
     entry = RunEntry(
-        run_id=folder.name if works else f"{spec.name}-{scheduled.astimezone(UTC):%Y%m%dT%H%MZ}",
+        run_id=own if works else f"{spec.name}-{scheduled.astimezone(UTC):%Y%m%dT%H%MZ}",
         nightly=spec.name,
         flow=flow,
         scheduled_at=scheduled,
@@ -99,7 +112,7 @@ def open_night(
             plan = folder.read_work(PLAN) or ingest(refresher, tickers, now=started) | {"open": list(todo.open_tickers)}
             prices = read_prices(spec, tickers, plan, todo)
             panels = _panels(prices, todo, plan, clock)
-            scored = _score(ledger, spec, entry, prices, clock)
+            scored = _score(ledger, spec, entry, prices, todo, refresher, clock)
         state = NightState(spec, entry, ledger, folder, clock, command, todo, prices, plan, panels)
         if works and "parents" not in plan:
             plan |= {"parents": _parents(state), "retrain": _retrain(state)}
@@ -209,13 +222,32 @@ def _panels(prices: Prices, todo: Agenda, plan: Mapping[str, Any], clock: Clock)
     return panels
 
 
-def _score(ledger: Ledger, spec: Nightly, entry: RunEntry, prices: Prices, clock: Clock) -> int:
-    """Enter the outcome of every live forecast whose session the prices now hold."""
+def _score(
+    ledger: Ledger,
+    spec: Nightly,
+    entry: RunEntry,
+    prices: Prices,
+    todo: Agenda,
+    refresher: Refresher,
+    clock: Clock,
+) -> int:
+    """Enter the outcome of every live forecast whose session the prices now hold, and correct what they now deny.
+
+    Forecasts of tickers that were taken out since are scored too, as far as their bars can still be had: a record of
+    survivors would flatter.
+    """
     days = [history.dates[-1] for history in prices.histories.values()]
     if not days:
         return 0
     unscored = ledger.unscored(spec.name, max(days).astype(object))
-    return ledger.score(outcomes(unscored, prices.histories), entry.run_id, at=clock())
+    open_ones = unscored.loc[unscored["ds"] >= entry.started_at.date() - REACH, "ticker"]
+    former = sorted(set(open_ones) - set(prices.tickers))
+    histories = {**prices.histories, **bars_of_former(refresher, spec, former, entry.started_at)}
+    scored = ledger.score(outcomes(unscored, histories), entry.run_id, at=clock())
+    store = PriceStore(Path(spec.experiment.universe.store))
+    due = {ticker: date.fromisoformat(todo.markets[night.market].session) for ticker, night in prices.tickers.items()}
+    rescore(ledger, spec.name, entry.run_id, store, prices.histories, due, at=clock())
+    return scored
 
 
 def _parents(state: NightState) -> dict[str, str]:
@@ -231,11 +263,15 @@ def _retrain(state: NightState) -> dict[str, str]:
     """Markets that are fitted anew tonight, and why; one that has no weights yet needs no reason."""
     settings, reasons = state.spec.retraining, dict[str, str]()
     monitor = drift(state.ledger, state.spec, state.record((state.spec.experiment.verdict.recommended,)))
+    events = state.ledger.events(state.spec.name)
+    alarms = [str(day) for day in events.loc[events["kind"] == "drift", "session"]]
     for market, panel in state.panels.items():
         trained = last_fit(state.ledger, state.spec, market)
         age = age_of(panel, trained)
         if trained and age and settings.on_drift and monitor.alarmed:
             reasons[market] = f"drift: {monitor.sentence}"
+        elif trained and age and settings.on_drift and max(alarms, default="") > trained:
+            reasons[market] = f"the drift monitor alarmed on {max(alarms)}, when another market was due"
         elif trained and age >= settings.every:
             reasons[market] = f"{age} sessions since the last full fit"
     return reasons

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -16,13 +16,16 @@ from s2squant.ledger import Ledger, RunEntry
 from s2squant.ledger_database import ledger_url
 from s2squant.nightly_specs import Nightly
 from s2squant.prefect_api import DeployedFlow, FlowRun, PrefectApi, ServerError, address
-from s2squant.prices.calendars import guess_calendar, sessions_between
+from s2squant.prices.calendars import sessions_between
+from s2squant.prices.guess import guess_calendar
 from s2squant.prices.price_store import PriceStore
 from s2squant.prices.sessions import due_session
 
 SESSIONS = 30
 """How far back gaps are counted."""
 HUNG = timedelta(hours=6)
+RETIRED = timedelta(days=14)
+"""A nightly that is not deployed any more, beside others that are, was given up when its last run is as old as this."""
 SHOWN_RUNS = 50
 BROKEN = ("Failed", "Crashed", "TimedOut")
 
@@ -110,7 +113,10 @@ def standing(now: datetime) -> Standing:
             markets = tuple(_freshness([spec for _, spec in specs if spec is not None], now))
     except (LedgerError, CallerError) as error:
         troubles.append(str(error))
-    troubles += [line for nightly in nightlies for line in _troubles(nightly, now)]
+    deployed = {deployment.name for deployment in deployments}
+    for nightly in nightlies:
+        if not _retired(nightly, deployed, now):
+            troubles += _troubles(nightly, now)
     for market in markets:
         if market.behind:
             troubles.append(f"{market.market}: {len(market.behind)} of {market.tickers} tickers lack {market.due}")
@@ -142,7 +148,7 @@ def _spec(settings: str) -> Nightly | None:
 
 def _nightly(ledger: Ledger, run: RunEntry, spec: Nightly | None, now: datetime) -> NightlyStanding:
     issued: dict[str, date] = {}
-    calendars = _calendars(spec) if spec else {}
+    calendars = calendars_of(spec) if spec else {}
     live = ledger.live_cutoffs(run.nightly)
     for ticker, cutoff in live:
         market = calendars.get(ticker, "")
@@ -166,6 +172,12 @@ def _nightly(ledger: Ledger, run: RunEntry, spec: Nightly | None, now: datetime)
         last_gaps={str(r["ticker"]): f"{r['kind']}: {r['reason']}" for r in last.to_dict("records")},
         drift=f"{drift['session'].iloc[0]}: {drift['text'].iloc[0]}" if len(drift) else "",
     )
+
+
+def _retired(nightly: NightlyStanding, deployed: Collection[str], now: datetime) -> bool:
+    """Whether a nightly was renamed or taken out: its rows stay in the ledger, but nothing is due any more."""
+    served = any(name.startswith("forecast/") for name in deployed)
+    return served and f"forecast/{nightly.name}" not in deployed and now - nightly.last_run.started_at > RETIRED
 
 
 def _troubles(nightly: NightlyStanding, now: datetime) -> list[str]:
@@ -192,7 +204,7 @@ def _session_before(market: str, day: str) -> np.datetime64:
     return np.datetime64(known[-1], "D") if len(known) else weekday
 
 
-def _calendars(spec: Nightly) -> dict[str, str]:
+def calendars_of(spec: Nightly) -> dict[str, str]:
     """Ticker -> market, by the stored bars where there are any, else by its name."""
     universe = spec.experiment.universe
     unknown = np.array([], "datetime64[D]")
@@ -218,7 +230,7 @@ def _freshness(specs: Sequence[Nightly], now: datetime) -> list[MarketFreshness]
         if spec.experiment.universe.source.partition(":")[0] not in ("yfinance", "store"):
             continue
         store = PriceStore(Path(spec.experiment.universe.store))
-        for ticker, market in _calendars(spec).items():
+        for ticker, market in calendars_of(spec).items():
             try:
                 last[market][ticker] = store.versions(ticker)[-1].last[:10]
             except PriceError:

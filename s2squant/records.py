@@ -68,6 +68,8 @@ class PriceHistory:
     notes: tuple[str, ...] = ()
     """What else is to be known of them, one line each; shown in the report."""
     findings: tuple[Finding, ...] = ()
+    one_price: bool = False
+    """Whether the source tells one price a day: the raw close, if any, is the adjusted one, now as ever."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "dates", frozen_array(self.dates, "datetime64[D]"))
@@ -133,6 +135,7 @@ class PriceHistory:
             fetched_at=self.fetched_at,
             notes=self.notes,
             findings=self.findings,
+            one_price=self.one_price,
         )
 
 
@@ -332,7 +335,8 @@ class Study(Evidence):
       (share of tickers), coverage_50, coverage_80, coverage_95, dm_t, dm_p, n, n_eff
     - `by_step`: model, step, crps, skill, low, high, coverage_50, coverage_80, coverage_95
     - `by_ticker`: model, unique_id, crps, skill, low, high, p, q (BH), n, n_eff, smallest_detectable, word,
-      coverage_50, coverage_80, coverage_95 (skill against the reference)
+      coverage_50, coverage_80, coverage_95 (skill against the reference), variance_share (of the variance over dates
+      of the pooled gain; sums to 1 over tickers)
     - `by_ticker_step`: model, unique_id, step, crps, skill, coverage_80
     - `over_time`: model, unique_id ("all" pooled), cutoff, difference (reference CRPS - model CRPS, mean over
       steps, %), cumulative

@@ -79,9 +79,8 @@ def replay(run_id: str, ledger: Ledger) -> Replay:
     if not parts:
         return Replay(run_id, 0, (), tuple(problems))
     tonight = pd.concat(parts, ignore_index=True)
-    again = compose(
-        tonight, _record(ledger, spec, entry, tonight), spec.experiment, markets, _moment(facts["known_at"])
-    )
+    record = _record(ledger, spec, entry, tonight, _moment(facts["known_at"]))
+    again = compose(tonight, record, spec.experiment, markets)
     return _compared(run_id, issued, again, problems)
 
 
@@ -123,10 +122,11 @@ def _forecasts(
     return parts, problems
 
 
-def _record(ledger: Ledger, spec: Nightly, entry: RunEntry, tonight: pd.DataFrame) -> pd.DataFrame:
-    """The live record before that night."""
+def _record(ledger: Ledger, spec: Nightly, entry: RunEntry, tonight: pd.DataFrame, known_at: datetime) -> pd.DataFrame:
+    """The live record before that night, as it was known then."""
     since = entry.scheduled_at.date() - MEMORY
-    record = ledger.record(spec.name, models=list(spec.experiment.forecasters.models), since=since)
+    models = list(spec.experiment.forecasters.models)
+    record = ledger.record(spec.name, models=models, since=since, known_by=known_at)
     first = tonight.groupby("unique_id")["cutoff"].first()
     cutoff = record["unique_id"].map(first)
     before = (record["cutoff"] < cutoff) | (cutoff.isna() & (record["cutoff"] < first.max()))

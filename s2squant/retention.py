@@ -73,6 +73,8 @@ class _Site:
     now: datetime
     reports: Path
     studies: Path
+    held: frozenset[Path] = frozenset()
+    """Backtests that the live record of some nightly is held against."""
 
     def before(self, days: float) -> datetime:
         return self.now - timedelta(days=days)
@@ -106,19 +108,24 @@ def maintain(
     dry_run: bool = False,
     reports: Path = REPORTS,
     studies: Path = STUDIES,
+    others: Sequence[Nightly] = (),
     on_listed: Callable[[tuple[Item, ...]], None] | None = None,
 ) -> Upkeep:
     """List everything that may go, tell `on_listed`, and remove it unless it is a `dry_run`.
 
     Looks at the folders of reports/<nightly>, reports/backtest and reports/tune, at searches left alone in data/tuning,
     at the nightly's weights and price store, and at its runs in the ledger.
+    A backtest that this nightly, one of the `others` or one of the ledger names stays, however old.
     Raises ConfigError where the ledger's place is none; what cannot be read or removed is in `failures`.
     """
     moment = (now or datetime.now(UTC)).astimezone(UTC)
-    site, failures = _Site(spec, retention or Retention(), moment, reports, studies), _Failures()
+    failures = _Failures()
     ledger: Ledger | None = None
     with failures.of("dead runs, weights and prices are left alone"):
         ledger = Ledger()
+    named = [nightly.backtest for nightly in (spec, *others)] + (_backtests(ledger) if ledger is not None else [])
+    held = frozenset(Path(name).resolve() for name in named if name)
+    site = _Site(spec, retention or Retention(), moment, reports, studies, held)
     listed: list[Item] = []
     for part in PARTS:
         with failures.of(part):
@@ -184,14 +191,25 @@ def _dead_runs(site: _Site, ledger: Ledger) -> Iterator[Item]:
 
 
 def _old_runs(site: _Site) -> Iterator[Item]:
-    held = Path(site.spec.backtest).resolve() if site.spec.backtest else None
     for flow in (site.spec.name, "backtest", "tune"):
         folder = site.reports / flow
         if folder.is_symlink() or not folder.is_dir():
             continue
         for path in sorted(folder.iterdir()):
-            if path.resolve() != held and (why := _why_old(path, site)) and not _is_locked(path):
+            if path.resolve() not in site.held and (why := _why_old(path, site)) and not _is_locked(path):
                 yield Item("runs", str(path), why, _size(path))
+
+
+def _backtests(ledger: Ledger) -> list[str]:
+    """The backtests that the nightlies of the ledger name, by the settings of their newest runs."""
+    newest: dict[str, str] = {}
+    for run in ledger.runs(limit=2000):
+        newest.setdefault(run.nightly, run.settings)
+    found = []
+    for settings in newest.values():
+        with suppress(ValueError, AttributeError):
+            found.append(str(json.loads(settings).get("backtest") or ""))
+    return found
 
 
 def _why_old(path: Path, site: _Site) -> str:

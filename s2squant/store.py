@@ -13,7 +13,7 @@ import fcntl
 import hashlib
 import json
 import shutil
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
@@ -137,6 +137,14 @@ class RunFolder:
         """Whether a run was begun here and has not finished."""
         return self._stamp.exists() and not (self.path / "manifest.json").exists()
 
+    def begun_with(self) -> dict[str, Any] | None:
+        """The identity of the run under way here; None where there is none, or none that can be read."""
+        try:
+            held = json.loads(self._stamp.read_text(encoding="utf-8")) if self.is_under_way() else None
+        except (OSError, ValueError):
+            return None
+        return held if isinstance(held, dict) else None
+
     def _refuse_foreign(self) -> None:
         """Raise RunError unless the folder is missing, empty, or holds parts of an unfinished run."""
         if self.path.exists() and not self.path.is_dir():
@@ -254,12 +262,12 @@ class RunFolder:
         except (OSError, ValueError) as error:  # pyarrow's errors are both
             raise RunError(f"{self.path / name}: cannot be read ({_why(error)}); run the backtest again") from None
 
-    def earlier(self, experiment: str) -> list[Path]:
-        """Finished runs of the same experiment.json beside this one below reports/<flow>, the newest first."""
+    def earlier(self, is_same: Callable[[str], bool]) -> list[Path]:
+        """Finished runs beside this one below reports/<flow> whose experiment.json `is_same`, the newest first."""
         if self.path.parent.parent != REPORTS:
             return []
         beside = sorted((p for p in self.path.parent.iterdir() if p.name < self.path.name), reverse=True)
-        return [p for p in beside if (p / "manifest.json").exists() and _same(p / "experiment.json", experiment)]
+        return [p for p in beside if (p / "manifest.json").exists() and _is(p / "experiment.json", is_same)]
 
     def write_pages(self, pages: Iterable[tuple[str, bytes]]) -> None:
         """Write the report's files; refuses a path that leaves the folder."""
@@ -282,10 +290,10 @@ def _write_parquet(path: Path, table: pd.DataFrame) -> None:
     write_atomic(path, lambda at: table.to_parquet(at, index=False, compression="zstd", row_group_size=50_000))
 
 
-def _same(path: Path, text: str) -> bool:
+def _is(path: Path, wanted: Callable[[str], bool]) -> bool:
     try:
-        return path.read_text(encoding="utf-8") == text
-    except (OSError, UnicodeDecodeError):
+        return wanted(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
         return False
 
 

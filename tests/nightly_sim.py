@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
+import pandas as pd
+import pytest
 
 from s2squant.config import Fetching, make_experiment
+from s2squant.ledger import Ledger
+from s2squant.night_records import Night
+from s2squant.nightly import forecast
 from s2squant.nightly_specs import Monitoring, Nightly, Retraining
 from s2squant.prices.calendars import sessions_between
+from tests.local_yahoo import LocalYahoo
 
 NEW_YORK = ZoneInfo("America/New_York")
 HASTY = Fetching(per_second=500.0, pause=0.01, limited_pause=0.01, longest_pause=0.1, timeout=5.0)
@@ -74,3 +83,43 @@ def sessions(first: str, count: int) -> list[np.datetime64]:
     """New York's sessions from a day on."""
     start = np.datetime64(first, "D")
     return list(sessions_between("XNYS", start, start + 2 * count + 10)[:count])
+
+
+def cheap(spec: Nightly, models: Sequence[str] = ("historical_simulation", "anchor")) -> Nightly:
+    """The nightly with these models only, of which the last is recommended; left out, two that cost nothing."""
+    told = spec.experiment.model_dump(mode="json")
+    told["forecasters"] |= {"models": list(models)}
+    told["verdict"] |= {"recommended": models[-1]}
+    return spec.model_copy(update={"experiment": make_experiment(told)})
+
+
+@dataclass
+class Desk:
+    """A nightly with its folders, its Yahoo and its ledger."""
+
+    root: Path
+    yahoo: LocalYahoo
+    spec: Nightly
+
+    @property
+    def ledger(self) -> Ledger:
+        return Ledger()
+
+    def night(self, day: str, *, hours: float = 1.5, scheduled: datetime | None = None) -> Night:
+        """The night of a day, run so many hours after the close."""
+        self.yahoo.fixed_today = day
+        when = scheduled or at_close(day)
+        return forecast(self.spec, scheduled=when, clock=Clock(at_close(day, hours)), workers=0, fetching=HASTY)
+
+    def live(self) -> pd.DataFrame:
+        return self.ledger.record(self.spec.name)
+
+
+@contextmanager
+def at_yahoo(folder: Path, monkeypatch: pytest.MonkeyPatch, today: str = "2025-11-19") -> Iterator[LocalYahoo]:
+    """Within it a local Yahoo is asked, and reports and the ledger are below the folder."""
+    with LocalYahoo(today=today, years=4) as yahoo:
+        monkeypatch.chdir(folder)
+        monkeypatch.setenv("S2SQUANT_YAHOO_URL", yahoo.url)
+        monkeypatch.setenv("S2SQUANT_LEDGER", f"sqlite:///{folder / 'ledger.sqlite'}")
+        yield yahoo

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from s2squant.errors import CallerError, RunError
 from s2squant.ledger import Ledger
 from s2squant.model_store import ModelStore
 from s2squant.monitor import watch
-from s2squant.night_records import Monitor, Night
+from s2squant.night_records import Monitor
 from s2squant.nightly import forecast, open_night
 from s2squant.nightly_specs import Monitoring, Nightly
 from s2squant.pool import InlinePool
@@ -27,40 +27,14 @@ from s2squant.prices.stored import as_history
 from s2squant.records import QUANTILE_COLUMNS
 from s2squant.replay import replay
 from s2squant.scores import quantile_crps
-from tests.local_yahoo import LocalYahoo
-from tests.nightly_sim import HASTY, Clock, at_close, tiny
+from tests.nightly_sim import HASTY, Clock, Desk, at_close, at_yahoo, tiny
 
 TICKERS = ("AAA", "BBB", "SPLITC")
 
 
-@dataclass
-class Desk:
-    """A nightly with its folders, its Yahoo and its ledger."""
-
-    root: Path
-    yahoo: LocalYahoo
-    spec: Nightly
-
-    @property
-    def ledger(self) -> Ledger:
-        return Ledger()
-
-    def night(self, day: str, *, hours: float = 1.5, scheduled: datetime | None = None) -> Night:
-        """The night of a day, run so many hours after the close."""
-        self.yahoo.fixed_today = day
-        when = scheduled or at_close(day)
-        return forecast(self.spec, scheduled=when, clock=Clock(at_close(day, hours)), workers=0, fetching=HASTY)
-
-    def live(self) -> pd.DataFrame:
-        return self.ledger.record(self.spec.name)
-
-
 @pytest.fixture
 def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
-    with LocalYahoo(today="2025-11-19", years=4) as yahoo:
-        monkeypatch.chdir(tmp_path)
-        monkeypatch.setenv("S2SQUANT_YAHOO_URL", yahoo.url)
-        monkeypatch.setenv("S2SQUANT_LEDGER", f"sqlite:///{tmp_path / 'ledger.sqlite'}")
+    with at_yahoo(tmp_path, monkeypatch) as yahoo:
         yield Desk(tmp_path, yahoo, tiny(tmp_path, *TICKERS))
 
 
@@ -109,7 +83,7 @@ def test_outcomes_are_scored_on_the_price_basis_at_issue(desk: Desk) -> None:
     told = {(str(r.cutoff)[:10], r.step): r.y for r in known.itertuples()}
     at = {str(day): float(np.float32(c)) for day, c in zip(stock.days, stock.close, strict=True) if str(day) in days}
     one = math.log(at["2025-11-20"] / close_then)
-    assert told["2025-11-19", 1] == pytest.approx(one, abs=1e-6), "scored before the correction, and it stands"
+    assert told["2025-11-19", 1] == pytest.approx(one, abs=1e-6), "the issued close is the basis, corrected or not"
     last, before = at["2025-11-21"], at["2025-11-20"]
     factor = (1 - 0.5 * 2 / before) / 2  # of every bar before the split of two for one and the dividend of its day
     assert told["2025-11-20", 1] == pytest.approx(math.log(last / (before * factor)), abs=1e-6)
