@@ -155,6 +155,25 @@ def relative_series(loss: Floats, base: Floats, ticker: Ints, pool: Pool) -> tup
     return float(np.nanmean(skill)), series[np.isfinite(series)]
 
 
+def variance_shares(loss: Floats, base: Floats, ticker: Ints, pool: Pool, tickers: int) -> Floats:
+    """How much of the variance of `relative_series` over dates each of `tickers` carries; they sum to 1.
+
+    The covariance of what a ticker adds to the series with the series, by the variance of the series; 0 where the
+    series does not vary. Arguments as `relative_series` takes them.
+    """
+    scale = group_mean(base, ticker, tickers)[ticker]
+    usable = scale > 0
+    at, who = pool.date_of[usable], ticker[usable]
+    count = np.bincount(at, minlength=pool.dates)
+    weights = (base - loss)[usable] / scale[usable] / count[at]
+    added = np.bincount(who * pool.dates + at, weights=weights, minlength=tickers * pool.dates)
+    added_MT = added.reshape(tickers, pool.dates)[:, count > 0]
+    series = added_MT.sum(axis=0)
+    spread = series - series.mean() if len(series) else series
+    total = float(spread @ spread)
+    return np.asarray(added_MT @ spread / total) if total > 0 else np.zeros(tickers)
+
+
 def _ratio_over_units(loss: Floats, base: Floats, pool: Pool) -> tuple[float, Floats]:
     scale = base.mean()
     if scale <= 0:

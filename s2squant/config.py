@@ -13,9 +13,10 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError, field_validator, model_validator
 
 from s2squant.baseline_specs import BlockBootstrapSpec, DriftSpec, GbmSpec, HarSpec, LinearSpec, RidgeSpec
+from s2squant.by_hand import listed, whole_tickers, written_out
 from s2squant.errors import ConfigError
 from s2squant.network_specs import Part, Seq2SeqSpec
 
@@ -44,6 +45,7 @@ ModelName = Literal[
     "seq2seq_adapted",
     "blend",
 ]
+Models = Annotated[tuple[ModelName, ...], BeforeValidator(listed)]
 BASELINES: tuple[ModelName, ...] = (
     "historical_simulation",
     "random_walk",
@@ -77,8 +79,13 @@ class Universe(Part):
     as_of: datetime | None = Field(
         None, description="yfinance and store:DIR: the bars as stored then, nothing fetched; without a zone UTC"
     )
+    pinned: datetime | None = Field(None, description="written by a run: the as_of that it noted, which nobody chose")
 
-    @field_validator("as_of")
+    _texts = field_validator("tickers", "accept", mode="before")(listed)
+    _dates = field_validator("start", "end", "as_of", mode="before")(written_out)
+    _whole = field_validator("calendars", mode="before")(whole_tickers)
+
+    @field_validator("as_of", "pinned")
     @classmethod
     def _zoned(cls, moment: datetime | None) -> datetime | None:
         return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
@@ -164,7 +171,7 @@ class AnchorSpec(Part):
 class BlendSpec(Part):
     """Equal-weight average of the anchor's quantiles and the members'; one that did the average no good is dropped."""
 
-    members: tuple[ModelName, ...] = Field(
+    members: Models = Field(
         (), description="beside the anchor; empty: those of seq2seq_per_ticker, seq2seq_pooled and gjr_t that run"
     )
     min_cutoffs: int = Field(10, ge=1, description="matured cutoffs before the gate may drop a member")
@@ -173,13 +180,13 @@ class BlendSpec(Part):
 class FieldSpec(Part):
     """Equal-weight average of the baselines' quantiles."""
 
-    members: tuple[ModelName, ...] = Field((), description="empty: every other baseline that runs")
+    members: Models = Field((), description="empty: every other baseline that runs")
 
 
 class Forecasters(Part):
     """Which models run, and the settings of each."""
 
-    models: tuple[ModelName, ...] = (
+    models: Models = (
         "historical_simulation",
         "random_walk",
         "ewma_t",
@@ -196,7 +203,7 @@ class Forecasters(Part):
         "seq2seq_pooled",
         "blend",
     )
-    extra: tuple[ModelName | Literal["baselines"], ...] = Field(
+    extra: Annotated[tuple[ModelName | Literal["baselines"], ...], BeforeValidator(listed)] = Field(
         (), description="models to run beside `models`, into which they are taken up; 'baselines' is all of those"
     )
     historical_simulation: HistoricalSpec = HistoricalSpec()

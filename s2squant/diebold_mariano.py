@@ -40,6 +40,11 @@ def degrees(n: int, overlap: int) -> int:
     return max(1, int(min(0.4 * n ** (2 / 3), n / (2 * overlap))))
 
 
+def fewest(overlap: int) -> int:
+    """Cutoffs without which a series is not tested."""
+    return max(MIN_CUTOFFS, 2 * overlap)
+
+
 def ewc(differences: Floats, overlap: int) -> tuple[Floats, Floats, int]:
     """Mean and EWC standard error along the last axis (..., n), and their degrees of freedom.
 
@@ -54,7 +59,7 @@ def ewc(differences: Floats, overlap: int) -> tuple[Floats, Floats, int]:
 def examine(differences: Floats, overlap: int) -> Series:
     """`ewc` of one series (n,), or the reason why it cannot be tested (too short, not finite)."""
     n = len(differences)
-    needed = max(MIN_CUTOFFS, 2 * overlap)
+    needed = fewest(overlap)
     if n < needed:
         seen = float(differences.mean()) if n else np.nan
         return Series(seen, np.nan, degrees(max(n, 1), overlap), n, f"{n} cutoffs, at least {needed} needed")

@@ -54,12 +54,13 @@ class Evidence:
       Hochberg over tickers), mean_pit, spread (of the PIT; 1 is ideal), n, n_eff, smallest_detectable (shift of the
       mean PIT), finding
     - `exceedances`: model, unique_id, kind (outside 80 %, outside 95 %, below 5 %), expected, missed (shares, step 1),
-      kupiec_p, independence_p, joint_p (Christoffersen), dq_p, n, n_eff, smallest_detectable, reason
+      kupiec_p, independence_p, joint_p (Christoffersen), dq_p, p_adjusted (of joint and DQ, Benjamini-Hochberg over
+      the model's tickers and kinds), n, n_eff, smallest_detectable, finding, reason
     - `sharpness`: model, unique_id ("all": average), cutoff, width (of 80 %, mean over steps, %), width_ratio (to the
       reference's), realised (volatility a bar that followed, %)
     - `tests`: test, pool, benchmark, challenger, effect, statistic, p, n, n_eff, smallest_detectable, finding, reason
-    - `confidence_set`: step ("all" or a number), model, p (NaN where refused), inside, same_as (a model with equal
-      losses), n, n_eff, reason
+    - `confidence_set`: step ("all" or a number), model, p (NaN where refused), inside (of none where refused),
+      same_as (a model with equal losses), n, n_eff, reason
     - `fluctuation`: challenger, benchmark, first, cutoff (of the window), window (cutoffs), effect (mean gain in the
       window), band (largest |effect| that chance allows at 5 %)
     - `shrinkage`: model, unique_id, skill, se, shrunken, low, high, weight (of the ticker's own data), prior_spread, p,

@@ -18,6 +18,7 @@ from scipy.stats import binom
 
 from s2squant.calibrated_null import exceeding
 from s2squant.losses import INTERVALS, Losses
+from s2squant.multiplicity import benjamini_hochberg
 from s2squant.readings import Readings
 from s2squant.records import Floats
 
@@ -27,6 +28,7 @@ DRAWS = 1999
 LAGS = 4
 TAIL = 0.05
 DETECTABLE = 2.8
+ALPHA = 0.05
 
 Hits = NDArray[np.bool_]
 
@@ -115,13 +117,13 @@ def exceedances(losses: Losses, readings: Readings) -> pd.DataFrame:
     order = {m: k for k, m in enumerate(losses.models)}
     if not parts:
         return pd.DataFrame(columns=COLUMNS)
-    table = pd.concat(parts, ignore_index=True)
+    table = _with_findings(pd.concat(parts, ignore_index=True))[list(COLUMNS)]
     return table.sort_values("model", key=lambda c: c.map(order), kind="stable", ignore_index=True)
 
 
 COLUMNS = (
     "model", "unique_id", "kind", "expected", "missed", "kupiec_p", "independence_p", "joint_p", "dq_p",
-    "n", "n_eff", "smallest_detectable", "reason",
+    "p_adjusted", "n", "n_eff", "smallest_detectable", "finding", "reason",
 )  # fmt: skip
 
 
@@ -150,7 +152,25 @@ def _rows(
             "smallest_detectable": DETECTABLE * np.sqrt(rate * (1 - rate) / n),
             "reason": reason,
         }
-    )[list(COLUMNS)]
+    )
+
+
+def _with_findings(table: pd.DataFrame) -> pd.DataFrame:
+    """`p_adjusted`, Benjamini-Hochberg over a model's tickers and kinds of miss, and `finding`, the fault in words.
+
+    What is adjusted is twice the smaller of the joint and the DQ p (Bonferroni): between them they look at the share,
+    at clusters and at the width.
+    """
+    tested = table["reason"] == ""
+    both = (2.0 * table[["joint_p", "dq_p"]].min(axis=1)).clip(upper=1.0)
+    table["p_adjusted"] = np.nan
+    for _, p in both[tested].groupby(table["model"], sort=False):
+        table.loc[p.index, "p_adjusted"] = benjamini_hochberg(p.to_numpy(float))
+    found, share = table["p_adjusted"] < ALPHA, table["kupiec_p"] < ALPHA
+    more = table["missed"] > table["expected"]
+    words = ["not tested", "no evidence", "too many", "too few"]
+    table["finding"] = np.select([~tested, ~found, share & more, share], words, "not at random")
+    return table
 
 
 @lru_cache(maxsize=256)

@@ -255,7 +255,7 @@ def _superior(case: _Case, pool: Pool) -> dict[str, object]:
 
 
 def _set_rows(case: _Case, pool: Pool) -> pd.DataFrame:
-    """Membership of every model, from losses relative to the reference's mean loss of the ticker."""
+    """Membership of every model, from losses relative to the reference's mean loss of the ticker; none if refused."""
     losses = case.losses
     found = confidence_set(relative_losses(losses, pool, case.spec.reference), pool.overlap)
     names = np.array(losses.models, object)
@@ -265,7 +265,7 @@ def _set_rows(case: _Case, pool: Pool) -> pd.DataFrame:
             "step": pool.step,
             "model": names,
             "p": found.p,
-            "inside": ~(found.p <= case.spec.set_level),
+            "inside": found.p > case.spec.set_level,
             "same_as": np.where(twin, names[found.twin_of], ""),
             "n": pool.dates,
             "n_eff": pool.n_eff,

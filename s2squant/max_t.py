@@ -17,6 +17,8 @@ from s2squant.diebold_mariano import cosine_table, degrees
 from s2squant.records import Floats, Ints
 
 DRAWS = 1999
+FEWEST = 5
+"""Fewer cosines are not tested: the covariance of the models is then known too badly to keep the level."""
 
 
 @dataclass(frozen=True)
@@ -128,10 +130,17 @@ def any_better(gains_TK: Floats, overlap: int) -> AnyBetter:
 
 def _unfit(values_TK: Floats, overlap: int) -> str:
     n = len(values_TK)
-    nu = degrees(max(n, 1), overlap)
-    if nu < 3:
-        return f"{n} cutoffs, at least {6 * overlap} needed"
+    if degrees(max(n, 1), overlap) < FEWEST:
+        return f"{n} cutoffs, at least {cutoffs_needed(overlap)} needed"
     return "" if np.isfinite(values_TK).all() else "a loss is not finite"
+
+
+def cutoffs_needed(overlap: int) -> int:
+    """The fewest cutoffs that are tested."""
+    n = 2 * FEWEST * overlap
+    while degrees(n, overlap) < FEWEST:
+        n += 1
+    return n
 
 
 def _transform(values_TK: Floats, overlap: int) -> tuple[Floats, Floats]:

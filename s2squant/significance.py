@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from s2squant.comparisons import VERDICT_COLUMNS, compare, pools
+from s2squant.comparisons import VERDICT_COLUMNS, Pool, compare, pools, variance_shares
 from s2squant.config import VerdictSpec
 from s2squant.errors import CallerError
 from s2squant.losses import INTERVALS, Losses, group_mean, relative_skill
@@ -76,7 +76,7 @@ def judge(
         verdicts=rows.loc[rows["challenger"] != rows["benchmark"], list(VERDICT_COLUMNS)].reset_index(drop=True),
         leaderboard=_leaderboard(losses, against, spec, kinds),
         by_step=_by_step(losses, against),
-        by_ticker=_by_ticker(losses, against),
+        by_ticker=_by_ticker(losses, against, made[0], spec),
         by_ticker_step=_by_ticker_step(losses, spec),
         over_time=_over_time(losses, spec),
         sentence=sentence_of(rows, spec, best, losses.dropped),
@@ -152,14 +152,17 @@ def _by_step(losses: Losses, against: pd.DataFrame) -> pd.DataFrame:
     ]
 
 
-def _by_ticker(losses: Losses, against: pd.DataFrame) -> pd.DataFrame:
+def _by_ticker(losses: Losses, against: pd.DataFrame, whole: Pool, spec: VerdictSpec) -> pd.DataFrame:
     tickers = np.array(losses.tickers, object)
     means = _means(losses, losses.ticker_U, len(tickers)).assign(unique_id=lambda t: tickers[t["group"]])
     names = {"challenger": "model", "pool": "unique_id", "effect": "skill", "p_adjusted": "q"}
     kept = ["model", "unique_id", "skill", "low", "high", "p", "q", "n", "n_eff", "smallest_detectable", "word"]
     rows = against[against["family"] == "ticker"].rename(columns=names)[kept]
     table = rows.merge(means, on=["model", "unique_id"], validate="1:1")
-    return table[["model", "unique_id", "crps", *kept[2:], *COVERAGE]]
+    base = losses.of(spec.reference)
+    shares = {m: variance_shares(losses.of(m), base, losses.ticker_U, whole, len(tickers)) for m in losses.models}
+    table["variance_share"] = [shares[m][g] for m, g in zip(table["model"], table["group"], strict=True)]
+    return table[["model", "unique_id", "crps", *kept[2:], *COVERAGE, "variance_share"]]
 
 
 def _by_ticker_step(losses: Losses, spec: VerdictSpec) -> pd.DataFrame:

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
@@ -30,7 +31,7 @@ from s2squant.assessment import assess
 from s2squant.audit import audit
 from s2squant.blend import GATE_COLUMNS, blend
 from s2squant.changes import compare
-from s2squant.config import BASELINES, Engine, Experiment
+from s2squant.config import BASELINES, Engine, Experiment, make_experiment
 from s2squant.conformal import SUFFIX, adapted
 from s2squant.engines import check_engine, make_pool
 from s2squant.errors import CallerError, S2squantError
@@ -44,7 +45,7 @@ from s2squant.scores import quantile_crps, score
 from s2squant.significance import judge
 from s2squant.store import RunFolder
 from s2squant.trading import trade
-from s2squant.trials import ledger_path
+from s2squant.trials import asked, ledger_path
 from s2squant.windows import fold_table
 from s2squant.wording import after_audit
 from s2squant.work import Inputs, Job, stages_of
@@ -83,6 +84,7 @@ def open_run(
     """
     started = time.perf_counter()
     check_engine(engine)
+    experiment = experiment if out is None else _as_begun(experiment, RunFolder(out))
     plan = make_plan(experiment)
     repeatable = pinned(experiment.universe, plan.histories.values())
     experiment = experiment.model_copy(update={"universe": repeatable})
@@ -111,6 +113,18 @@ def open_run(
     except BaseException:
         folder.release()
         raise
+
+
+def _as_begun(experiment: Experiment, folder: RunFolder) -> Experiment:
+    """The experiment as of the moment at which it was begun in the folder: bars that came later are not its own."""
+    begun = (folder.begun_with() or {}).get("experiment")
+    if experiment.universe.as_of is not None or not isinstance(begun, dict):
+        return experiment
+    noted = {name: begun.get("universe", {}).get(name) for name in ("as_of", "pinned")}
+    settings = json.loads(experiment.to_json())
+    if noted["as_of"] is None or begun != settings | {"universe": settings["universe"] | noted}:
+        return experiment
+    return make_experiment(begun, where=str(folder.path))
 
 
 class Run:
@@ -336,7 +350,7 @@ class Run:
 
     def _beside_previous(self, study: Study) -> Study:
         """The study with what changed since the previous run of this experiment, where there is a readable one."""
-        for path in self.inputs.folder.earlier(study.experiment.to_json()):
+        for path in self.inputs.folder.earlier(partial(_is_again, study.experiment)):
             try:
                 before = load_study(path, without=("forecasts", "scores", "over_time", "training"))
             except CallerError:
@@ -368,6 +382,11 @@ def backtest(
                 if on_result is not None:
                     on_result(result)
         return run.folder, run.finish()
+
+
+def _is_again(experiment: Experiment, text: str) -> bool:
+    """Whether an experiment.json asks for the same, on whatever bars there were; raises ValueError where it is none."""
+    return asked(Experiment.model_validate_json(text)) == asked(experiment)
 
 
 def kind_of(model: str, experiment: Experiment) -> str:

@@ -81,7 +81,7 @@ def track(
         complete=complete,
         issued=int(schedule["issued"].sum()) if len(schedule) else 0,
         due=int(schedule["due"].sum()) if len(schedule) else 0,
-        sentence=_sentence(scored, schedule, head, rolling, model, reference, horizon),
+        sentence=_sentence(scored, schedule, head, rolling, model, reference, _untested(skill, model, horizon)),
         word=_word(head),
         coverage_now=float(now),
         band=band,
@@ -281,6 +281,17 @@ def _headline(skill: pd.DataFrame, model: str) -> dict[str, Any] | None:
     return {str(k): v for k, v in own[0].items()} if own else None
 
 
+def _untested(skill: pd.DataFrame, model: str, horizon: int) -> str:
+    """Why the skill over all steps could not be tested; empty when it was."""
+    rows = skill[(skill["model"] == model) & (skill["group"] == "all")].to_dict("records") if len(skill) else []
+    if not rows:
+        return f"no cutoff is complete to {horizon}"
+    n, needed = int(rows[0]["n"]), dm.fewest(horizon)
+    if n < needed:
+        return f"{n} cutoff{' is' if n == 1 else 's are'} complete to {horizon}, {needed} are needed"
+    return str(rows[0]["reason"])
+
+
 def _word(head: dict[str, Any] | None) -> Word:
     if head is None or head["reason"] or not head["p"] < ALPHA:
         return "no evidence"
@@ -294,7 +305,7 @@ def _sentence(
     rolling: pd.DataFrame,
     model: str,
     reference: str,
-    horizon: int,
+    untested: str,
 ) -> str:
     if not len(schedule):
         return "No forecast is in the record yet."
@@ -311,11 +322,12 @@ def _sentence(
         f"where an ideal forecaster's hold {100 * at['band_low']:.0f} to {100 * at['band_high']:.0f} %. "
     )
     if head is None or head["reason"]:
-        return text + f"CRPS skill cannot be tested yet: {head['reason'] if head else 'the reference lacks outcomes'}."
-    which = (
-        "over all steps" if head["group"] == "all" else f"at step {head['group']} (no cutoff is complete to {horizon})"
-    )
+        return text + f"CRPS skill cannot be tested yet: {untested if head else 'the reference lacks outcomes'}."
     word = {"better": "better", "worse": "worse", "no evidence": "no evidence of a difference"}[_word(head)]
+    which = "over all steps"
+    if head["group"] != "all":
+        which = f"at step{'s' if '-' in head['group'] else ''} {head['group']}"
+        word += f" {which}. Over all steps it cannot be tested yet: {untested}"
     return text + (
         f"CRPS skill of {label(model.removesuffix(SUFFIX))} against {label(reference)} {which}: "
         f"{100 * head['effect']:+.2f} % [{100 * head['low']:+.2f}, {100 * head['high']:+.2f}] "

@@ -1,10 +1,11 @@
 """The trial ledger: every configuration ever run on a universe, so that the best of many is judged as the best of many.
 
 One SQLite file, data/trials.sqlite below the working folder, or the one that S2SQUANT_TRIALS names (empty: none is
-kept). A configuration is every setting but the experiment's name and the universe's source and tickers; run again, it
-counts once and its figures are those of the last run. A universe is a source (a folder by its full path) and its
-tickers, not their prices: bars that were added, or cut off by other dates, do not start the count anew. The ledger
-never fails a run: what cannot be read or written becomes a note. Several processes may write at once.
+kept). A configuration is every setting but the experiment's name, the universe's source and tickers, the place of the
+price store and an as_of that nobody gave; run again, it counts once and its figures are those of the last run. A
+universe is a source (a folder by its full path) and its tickers, not their prices: bars that were added, or cut off by
+other dates, do not start the count anew. The ledger never fails a run: what cannot be read or written becomes a note.
+Several processes may write at once.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 from sqlalchemy.schema import CreateTable
 
-from s2squant.config import Experiment
+from s2squant.config import Experiment, Universe
 
 LEDGER = Path("data/trials.sqlite")
 PLACE = "S2SQUANT_TRIALS"
@@ -75,7 +76,9 @@ class Trial:
     @property
     def configuration(self) -> str:
         """Hash of every setting that a person could have turned to like the result better."""
-        settings = self.experiment.model_dump(mode="json", exclude={"name": True, "universe": {"source", "tickers"}})
+        settings = asked(self.experiment).model_dump(
+            mode="json", exclude={"name": True, "universe": {"source", "tickers", "pinned"}}
+        )
         return _hash(settings)
 
 
@@ -91,6 +94,14 @@ class Trials:
     """The pool's net returns: one row a date, one column a configuration."""
     note: str = ""
     """What went wrong with the ledger; empty when nothing did."""
+
+
+def asked(experiment: Experiment) -> Experiment:
+    """What a person asked for: without an as_of that a run noted of its own, and the place of the price store."""
+    universe = experiment.universe
+    noted = universe.pinned is not None and universe.as_of == universe.pinned
+    aside = {"as_of": None if noted else universe.as_of, "pinned": None, "store": Universe().store}
+    return experiment.model_copy(update={"universe": universe.model_copy(update=aside)})
 
 
 def ledger_path() -> Path | None:

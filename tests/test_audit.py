@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import s2squant.audit as auditing
+from s2squant import work
 from s2squant.cli import main
 from s2squant.commands import audit as command
 from s2squant.config import make_experiment
@@ -80,6 +81,28 @@ def test_an_honest_run_passes_in_every_report(tmp_path, prices):
     assert table["figure"].iloc[-2] > 0.2  # the planted leak's skill
     assert study.provenance["timings"]["audit"] < 60
     assert (folder / "tables" / "audit.parquet").exists()
+
+
+def test_a_baseline_that_was_fitted_on_the_future_is_named(tmp_path, prices, monkeypatch):
+    """What it learned from later bars reads nothing ahead when it forecasts: only fitting it again tells."""
+    models = ["historical_simulation", "garch_t", "ridge"]
+    changes = {"forecasters": {"models": models}, "verdict": {"recommended": "garch_t"}}
+    experiment = make_experiment({**TINY, **changes, "universe": {"source": f"csv:{prices}"}})
+    honest = backtest(experiment, tmp_path / "honest", workers=0)[1].audit.set_index("model")
+    assert honest["outcome"].tolist() == ["passed"] * 4 + ["not run"]
+    assert honest.loc["ridge", "sentence"].endswith("fitted again up to the fit date it forecasts as in the run")
+
+    class Whole(work.Panel):
+        """A panel that forgets to end at the fit date."""
+
+        def until(self, day):
+            return self
+
+    real = work._fits
+    monkeypatch.setattr(work, "_fits", lambda i, j, panel, fold: real(i, j, Whole(panel.histories), fold))
+    leaky = backtest(experiment, tmp_path / "leaky", workers=0)[1].audit.set_index("model")
+    assert leaky.loc[["garch_t"], "outcome"].tolist() == ["failed"]
+    assert "than when it is fitted on no bar after the fit date: by " in leaky.loc["garch_t", "sentence"]
 
 
 def test_a_leaky_model_of_a_run_is_named(tmp_path, prices, monkeypatch):

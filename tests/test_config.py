@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from s2squant.config import BASELINES, Experiment, make_experiment, override, read_experiment
 from s2squant.errors import ConfigError
+from s2squant.options import build_experiment
 
 
 def refused(data: dict) -> str:
@@ -125,3 +126,29 @@ def test_extra_models_are_taken_up_in_their_place() -> None:
     everything = make_experiment({"forecasters": {"extra": ["baselines"]}}).forecasters
     assert everything.models[: len(BASELINES)] == BASELINES
     assert everything.field_members == BASELINES[:-1]
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("universe.tickers=AAPL,MSFT", ("AAPL", "MSFT")),
+        ("universe.tickers=AAPL", ("AAPL",)),
+        ("universe.tickers=BRK-B, SAP.DE,", ("BRK-B", "SAP.DE")),
+        ('universe.accept="all"', ("all",)),
+        ("universe.accept=unadjusted split", ("unadjusted split",)),
+        ('universe.calendars={"SAP.DE" = "XETR"}', {"SAP.DE": "XETR"}),
+        ("forecasters.blend.members=gjr_t,seq2seq_pooled", ("gjr_t", "seq2seq_pooled")),
+    ],
+)
+def test_lists_and_tickers_with_dots_can_be_set_by_hand(setting, value):
+    made = make_experiment(override({}, [setting]))
+    for part in setting.partition("=")[0].split("."):
+        made = getattr(made, part)
+    assert made == value
+
+
+@pytest.mark.parametrize("name", ["e.toml", "e.json"])
+def test_a_byte_order_mark_is_passed_over(tmp_path, name):
+    text = "seed = 7" if name.endswith("toml") else '{"seed": 7}'
+    (tmp_path / name).write_bytes(b"\xef\xbb\xbf" + text.encode())
+    assert build_experiment(tmp_path / name, []).seed == 7

@@ -94,7 +94,27 @@ def test_the_table_of_a_run():
     narrow = found[(found["model"] == "narrow") & (found["kind"] == "outside 95 %")]
     assert (narrow["kupiec_p"] < 0.05).all()
     assert (found["n"] == 120).all()
+    assert set(narrow["finding"]) == {"too many"}
+    assert set(found.loc[found["model"] == "ideal", "finding"]) == {"no evidence"}
+    for _, mine in found.groupby("model"):
+        both = np.minimum(1, 2 * mine[["joint_p", "dq_p"]].min(axis=1))
+        np.testing.assert_allclose(mine["p_adjusted"], stats.false_discovery_control(both))
     short = table_of(walks(2, cutoffs=30), models, every=2)
     refused = exceedances(score(short), read(short, score(short)))
     assert refused[["kupiec_p", "dq_p"]].isna().all(axis=None)
     assert set(refused["reason"]) == {"30 cutoffs, at least 50 needed"}
+    assert refused["p_adjusted"].isna().all()
+    assert set(refused["finding"]) == {"not tested"}
+
+
+def test_many_tickers_of_an_ideal_forecaster_are_seldom_found():
+    """Of 25 universes of 6 tickers and 3 kinds of miss, few have any finding: 18 tests are allowed for."""
+    wrong = alone = 0
+    for seed in range(25):
+        table = table_of(walks(seed, tickers=6, cutoffs=120), {"ideal": (0.0, known_scale(6))}, every=2)
+        losses = score(table)
+        found = exceedances(losses, read(table, losses))
+        wrong += (found["finding"] != "no evidence").any()
+        alone += (found[["joint_p", "dq_p"]] < 0.05).any(axis=None)
+    assert wrong <= 5
+    assert alone >= 10, "without the adjustment most universes would have one"

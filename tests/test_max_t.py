@@ -2,7 +2,9 @@ import numpy as np
 import pytest
 from arch.bootstrap import MCS, SPA
 
-from s2squant.max_t import any_better, confidence_set
+from s2squant.config import Walk
+from s2squant.diebold_mariano import degrees
+from s2squant.max_t import FEWEST, any_better, confidence_set, cutoffs_needed, pairwise
 
 
 def losses(seed, n=400, models=4, worse=()):
@@ -60,9 +62,28 @@ def test_what_cannot_be_tested_is_refused_with_a_reason():
     assert confidence_set(broken, 1).reason == "a loss is not finite"
     assert np.isnan(confidence_set(broken, 1).p).all()
     assert any_better(broken, 1).p == 1.0
-    assert confidence_set(table[:50], 20).reason == "50 cutoffs, at least 120 needed"
+    assert confidence_set(table[:50], 20).reason == "50 cutoffs, at least 200 needed"
     same = any_better(np.zeros((100, 2)), 1)
     assert (same.best, same.p, same.reason) == (-1, 1.0, "no rival differs from the reference")
+
+
+@pytest.mark.parametrize("overlap", [1, 2, 5, 20])
+def test_too_few_cosines_are_refused_and_the_reason_names_the_first_number_that_is_not(overlap):
+    needed = cutoffs_needed(overlap)
+    assert degrees(needed, overlap) == FEWEST
+    table = losses(5, n=needed)
+    assert confidence_set(table, overlap).reason == pairwise(table, overlap).reason == ""
+    short = table[: needed - 1]
+    reason = f"{needed - 1} cutoffs, at least {needed} needed"
+    assert confidence_set(short, overlap).reason == pairwise(short, overlap).reason == reason
+    assert any_better(short, overlap).reason == reason
+
+
+def test_the_default_run_is_tested():
+    walk = Walk()
+    overlap = -(-walk.horizon // walk.every)
+    assert (walk.cutoffs, overlap) == (100, 2)
+    assert confidence_set(losses(6, n=walk.cutoffs), overlap).reason == ""
 
 
 def test_the_same_input_gives_the_same_bits():

@@ -82,7 +82,7 @@ def test_too_few_cutoffs_are_not_tested():
     found = pairs_of(table_of(walks(4, cutoffs=6), MODELS, every=EVERY))[2]
     assert set(found["finding"]) == {"not tested"}
     assert (found["p_adjusted"] == 1).all()
-    assert found["reason"].str.contains("at least 18 needed").all()
+    assert found["reason"].str.contains("at least 45 needed").all()
 
 
 def test_no_pair_of_equal_models_differs_more_often_than_promised():

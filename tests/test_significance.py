@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -298,7 +299,20 @@ def test_tables_have_the_columns_of_study():
     )
     assert list(judgement.by_step.columns) == ["model", "step", "crps", *inference, *coverage]
     assert list(judgement.by_ticker.columns) == (
-        ["model", "unique_id", "crps", *inference, "p", "q", "n", "n_eff", "smallest_detectable", "word", *coverage]
+        [
+            "model",
+            "unique_id",
+            "crps",
+            *inference,
+            "p",
+            "q",
+            "n",
+            "n_eff",
+            "smallest_detectable",
+            "word",
+            *coverage,
+            "variance_share",
+        ]
     )
     assert list(judgement.by_ticker_step.columns) == ["model", "unique_id", "step", "crps", "skill", "coverage_80"]
     assert list(judgement.over_time.columns) == ["model", "unique_id", "cutoff", "difference", "cumulative"]
@@ -307,6 +321,46 @@ def test_tables_have_the_columns_of_study():
     assert (judgement.verdicts["challenger"] != judgement.verdicts["benchmark"]).all()
     for table in (judgement.by_step, judgement.by_ticker, judgement.by_ticker_step, judgement.leaderboard):
         assert not table.isna().any(axis=None)
+
+
+def with_a_peg(losses, *, at=40, size=400.0):
+    """One more ticker, a peg: next to no losses, but on one date a large one, and there the challenger's is larger."""
+    units = np.flatnonzero(losses.ticker_U == 0)
+    peg = np.full((len(units), len(losses.models)), 0.01)
+    moved = losses.cutoff_U[units] == at
+    peg[moved] = size * 0.01 * np.array([1.0 + 0.6 * (m == "blend") for m in losses.models])
+    return replace(
+        losses,
+        tickers=(*losses.tickers, "PEG"),
+        ticker_U=np.r_[losses.ticker_U, np.full(len(units), len(losses.tickers))],
+        cutoff_U=np.r_[losses.cutoff_U, losses.cutoff_U[units]],
+        step_U=np.r_[losses.step_U, losses.step_U[units]],
+        crps_UK=np.r_[losses.crps_UK, peg],
+        abs_error_UK=np.r_[losses.abs_error_UK, peg],
+        covered_UKB=np.r_[losses.covered_UKB, losses.covered_UKB[units]],
+    )
+
+
+def test_the_ticker_that_carries_the_pooled_variance_is_known():
+    """Nine tickers are better; a peg that moved once widens the interval until nothing is seen, and is named."""
+    nine = losses_of({"historical_simulation": 0.0, "gjr_t": 0.01, "blend": 0.034}, tickers=9, seed=11)
+    plain, ten = verdict_of(nine), verdict_of(with_a_peg(nine))
+    assert (row(plain, "blend")["word"], row(ten, "blend")["word"]) == ("better", "no evidence")
+
+    def shares(judgement, model="blend"):
+        return judgement.by_ticker.query("model == @model").set_index("unique_id")["variance_share"]
+
+    assert shares(plain).sum() == pytest.approx(1)
+    assert shares(plain).max() < 0.35
+    assert shares(ten).sum() == pytest.approx(1)
+    assert shares(ten)["PEG"] > 0.9
+    assert shares(ten, "gjr_t")["PEG"] < 0.1, "both lost as much that day"
+    assert (shares(ten, "historical_simulation") == 0).all()
+    frame = pd.DataFrame({"t": nine.ticker_U, "c": nine.cutoff_U, "m": nine.of("blend"), "r": nine.of(nine.models[0])})
+    frame["d"] = (frame["r"] - frame["m"]) / frame.groupby("t")["r"].transform("mean")
+    by_date = frame.pivot_table(index="c", columns="t", values="d")
+    expected = [np.cov(by_date[t] / 9, by_date.mean(axis=1))[0, 1] / by_date.mean(axis=1).var() for t in range(9)]
+    np.testing.assert_allclose(shares(plain), expected)
 
 
 def test_means_agree_across_tables():

@@ -217,7 +217,8 @@ def test_a_ticker_that_cannot_be_trained_is_named_and_the_others_finish(tmp_path
         write_prices(tmp_path / "prices", ticker, stock_days(), seed)
     write_prices(tmp_path / "prices", "S", stock_days(), 9, np.r_[0:650, 650:BARS:4])
     walk = TINY["walk"] | {"window": "sliding", "train_bars": 150}
-    folder, study = backtest(experiment(tmp_path / "prices", walk=walk), tmp_path / "run", workers=0)
+    universe = {"source": f"csv:{tmp_path / 'prices'}", "calendars": {"S": "XNYS"}}  # its dates alone do not tell
+    folder, study = backtest(experiment("", walk=walk, universe=universe), tmp_path / "run", workers=0)
     assert study.status == manifest(folder)["status"] == "partial"
     assert exit_status(study) == 3
     status = {r.ticker: (r.status, r.reason) for r in study.tickers}

@@ -128,6 +128,35 @@ def test_too_little_is_said_in_words(night, many):
         assert found.pit.empty
 
 
+def told(many: int) -> str:
+    record = judged(make_record(named(2), many, 20, 5)[0])
+    gaps = pd.DataFrame(columns=["ticker", "cutoff", "kind", "reason"])
+    return track(record, gaps, SPEC, recommended="blend", reference=REFERENCE).sentence
+
+
+@pytest.mark.parametrize(
+    ("many", "why"),
+    [
+        (20, "no cutoff is complete to 20."),
+        (21, "1 cutoff is complete to 20, 40 are needed."),
+        (55, "35 cutoffs are complete to 20, 40 are needed."),
+    ],
+)
+def test_a_verdict_of_the_first_step_says_so_and_why(many, why):
+    sentence = told(many)
+    assert sentence.endswith(f" at step 1. Over all steps it cannot be tested yet: {why}")
+    assert f"historical simulation at step 1: {'+' if '+' in sentence else '-'}" in sentence
+    assert f"({many - 1} cutoffs" in sentence
+
+
+def test_with_enough_complete_cutoffs_all_steps_are_told():
+    sentence = told(60)
+    assert "over all steps: " in sentence
+    assert "(40 cutoffs, effectively 2)" in sentence
+    assert "at step 1" not in sentence
+    assert "cannot be tested" not in sentence
+
+
 def test_nothing_at_all():
     empty = make_record(named(1), 2, 2, 0)[0].iloc[:0].assign(crps=0.0, pit=0.0)
     gaps = pd.DataFrame(columns=["ticker", "cutoff", "kind", "reason"])

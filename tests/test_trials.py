@@ -4,14 +4,20 @@ import os
 import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from s2squant import trials
 from s2squant.config import make_experiment
+from s2squant.prices.ingest import FetchRequest, side_by_side
+from s2squant.study import backtest
 from s2squant.trials import Trial, ledger_path, record
+
+from .runs import BARS, TINY, stock_days, write_prices
 
 ROOT = Path(__file__).parents[1]
 
@@ -58,6 +64,19 @@ def test_what_is_another_configuration_and_what_another_universe(ledger):
     assert one.configuration != other.configuration  # choosing the dates is choosing too
 
 
+def test_the_moment_a_run_notes_is_no_setting_and_one_that_somebody_gives_is():
+    def configuration(**universe):
+        found = make_experiment({"universe": {"source": "yfinance", **universe}})
+        return Trial(found, ("A",), "r", "", "", {}, trial().returns).configuration
+
+    early, late = "2026-01-02T00:00:00Z", "2026-02-03T00:00:00Z"
+    plain = configuration()
+    assert configuration(as_of=early, pinned=early) == configuration(as_of=late, pinned=late) == plain
+    assert configuration(store="elsewhere/prices") == plain
+    assert len({plain, configuration(as_of=early), configuration(as_of=late)}) == 3
+    assert configuration(as_of=late, pinned=early) == configuration(as_of=late)  # given over one that was noted
+
+
 def test_a_folder_is_the_same_universe_from_anywhere(tmp_path, monkeypatch):
     full = trial(source=f"csv:{tmp_path}/prices").universe
     monkeypatch.chdir(tmp_path)
@@ -76,6 +95,7 @@ for seed in range(int(sys.argv[2]), int(sys.argv[2]) + 5):
 """
 
 
+@pytest.mark.slow
 def test_many_writers_at_once(ledger):
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     writers = [
@@ -134,3 +154,31 @@ def test_a_ledger_that_cannot_be_written_still_counts(ledger, monkeypatch):
     assert found.count == 2
     assert "Read-only file system" in found.note
     assert "this run is not in it" in found.note
+
+
+@pytest.mark.slow
+def test_a_store_that_gained_bars_is_one_trial_and_the_previous_run_is_found(tmp_path, monkeypatch):
+    """Each run notes another as_of; asked for, however, is the same."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("S2SQUANT_TRIALS", str(tmp_path / "trials.sqlite"))
+    forecasters = TINY["forecasters"] | {"models": ["historical_simulation", "random_walk"]}
+    asked = make_experiment(
+        TINY
+        | {"universe": {"source": "store:kept"}, "forecasters": forecasters, "verdict": {"recommended": "random_walk"}}
+    )
+    found = []
+    for bars in (BARS - 10, BARS):
+        for seed, ticker in enumerate("AB"):
+            write_prices(tmp_path / "csv", ticker, stock_days(), seed, np.s_[:bars])
+        side_by_side(FetchRequest(("A", "B"), Path("kept"), source="csv:csv"), lambda _: None)
+        found.append(backtest(asked, workers=0)[1])
+        time.sleep(1.1)  # a version of the store, and a run, is named by the second
+    first, second = found
+    assert first.experiment.universe.as_of != second.experiment.universe.as_of
+    assert (first.previous, second.previous) == ("", first.run_id)
+    assert len(second.changes) > 0
+    assert set(second.performance["trials"]) == {1}
+    given = asked.universe.model_copy(update={"as_of": first.experiment.universe.as_of})
+    chosen = backtest(asked.model_copy(update={"universe": given}), workers=0)[1]
+    assert chosen.previous == ""
+    assert set(chosen.performance["trials"]) == {2}

@@ -2,7 +2,7 @@
 
 A few tickers are fitted as the experiment says, at two fit dates; every model, and whatever forecasters and features
 of the user's own are installed or named, forecasts on prices whose later bars are gone or replaced by noise; a planted
-leak shows that leaks are seen; and the whole line runs on random walks, where nothing can be found.
+leak shows that reading ahead is seen; and the whole line runs on random walks, where nothing can be found.
 """
 
 from __future__ import annotations

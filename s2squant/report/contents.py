@@ -48,9 +48,25 @@ class Contents:
         return next((m for m in self.models if self.kinds.get(m) == kind), None)
 
     @property
+    def rival(self) -> str | None:
+        """The baseline that the verdict tests the recommended model against; None where that is the reference."""
+        pooled = rows(self.study.verdicts, {"pool": POOL, "step": "all", "challenger": self.recommended})
+        named = (str(r["benchmark"]) for r in pooled)
+        return next((m for m in named if m != self.reference and self.kinds.get(m) == "baseline"), None)
+
+    def untested(self, ticker: str) -> str:
+        """Why a ticker's skill was not tested, as its verdict says it; empty where it was."""
+        asked = {"pool": ticker, "benchmark": self.reference, "challenger": self.recommended}
+        told = next((str(r["test"]) for r in rows(self.study.verdicts, asked)), "")
+        return told if told.startswith("not tested") else ""
+
+    @property
     def featured(self) -> tuple[str, ...]:
-        """The models worth a line where all would hide each other: recommended, best baseline, anchor, networks."""
-        chosen = [self.recommended, self.first("baseline"), self.first("anchor")]
+        """The models worth a line where all would hide each other: recommended, a baseline, anchor, networks.
+
+        The baseline is the one of the verdict, or else the best beside the reference.
+        """
+        chosen = [self.recommended, self.rival or self.first("baseline"), self.first("anchor")]
         chosen += [m for m in self.models if self.kinds.get(m) == "network"]
         return tuple(dict.fromkeys(m for m in chosen if m and m != self.reference))
 

@@ -11,7 +11,7 @@ from s2squant.report.figures import shorten
 from s2squant.report.formats import count, interval, known, number, percent, skill
 from s2squant.report.panels import Panel
 from s2squant.report.styles import inline, label, style
-from s2squant.report.tables import Column, grid
+from s2squant.report.tables import Column, grid, without_blanks
 
 SCORES = (
     Column("model", "Model", "model"),
@@ -43,10 +43,11 @@ def scorecard(c: Contents) -> Panel | None:
     group = table["group"].astype(str) if not table.empty else pd.Series(dtype=str)
     every, rest = table[group == "all"], table[group != "all"]
     marked = ("model", c.recommended)
+    tested = chosen["reason"].astype(str) == "" if not chosen.empty else pd.Series(dtype=bool)
     inside = grid(
         "confidence-set",
         "Model confidence set: models that the data cannot tell from the best, by step",
-        chosen,
+        without_blanks(chosen.assign(inside=chosen["inside"].where(tested, None))) if not chosen.empty else chosen,
         [
             Column("step", "Step", "text"),
             Column("model", "Model", "model"),
@@ -68,12 +69,12 @@ def scorecard(c: Contents) -> Panel | None:
 
 
 def _set_line(chosen: pd.DataFrame) -> str:
-    if chosen.empty:
-        return ""
-    pooled = chosen[(chosen["step"].astype(str) == "all") & chosen["inside"].fillna(False).astype(bool)]
+    pooled = chosen[chosen["step"].astype(str) == "all"] if not chosen.empty else chosen
     if pooled.empty:
         return ""
-    named = ", ".join(inline(str(m)) for m in pooled["model"])
+    if reason := str(pooled["reason"].iloc[0]):
+        return f"Which models may be the best was not tested: {reason}. "
+    named = ", ".join(inline(str(m)) for m in pooled.loc[pooled["inside"].astype(bool), "model"])
     return f"The data cannot tell these from the best: {named}. "
 
 

@@ -59,25 +59,32 @@ def revisions_panel(night: Night) -> Panel:
         Column("high", "to", "+.2f"),
     ]
     events = night.events
-    revised = events[events["kind"] == "revised"] if len(events) else events
+    revised, rescored = (events[events["kind"] == kind] if len(events) else events for kind in ("revised", "rescored"))
     vendor = [
         Column("session", "Session", "text"),
         Column("ticker", "Ticker", "text"),
         Column("text", "What changed", "wide"),
     ]
-    shown = revised.assign(session=[str(s)[:10] for s in revised["session"]]) if len(revised) else revised
+    shown, corrected = (
+        e.assign(session=[str(s)[:10] for s in e["session"]]) if len(e) else e for e in (revised, rescored)
+    )
     say = f"{typeset(track.revision_sentence)} " + (
         f"{count(len(revised), 'revision')} of input prices by the vendor after issue."
         if len(revised)
         else "No input of an issued forecast was revised by the vendor."
     )
+    if len(rescored):
+        say += f" Outcomes were corrected {count(len(rescored), 'time')} since; the record counts the new ones."
     same = "Change of the median for the same date between consecutive sessions"
     return Panel(
         "revisions",
         "Revisions",
         "What was revised",
         say,
-        grids=(grid("vendor-revisions", "Inputs that the vendor changed after issue", shown.iloc[::-1], vendor),),
+        grids=(
+            grid("vendor-revisions", "Inputs that the vendor changed after issue", shown.iloc[::-1], vendor),
+            *(grid("corrections", "Outcomes corrected since", e.iloc[::-1], vendor) for e in [corrected] if len(e)),
+        ),
         folded=(
             (
                 "Forecast revisions by ticker",

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from s2squant.config import StrategySpec
 from s2squant.report.contents import Contents, Row, rows
 from s2squant.report.fans import Fan
 from s2squant.report.formats import THIN, count, day, interval, known, number, percent, price, pvalue, skill
@@ -14,6 +15,10 @@ from s2squant.report.styles import inline, label
 
 FEW = 30
 """Effective observations below which an interval is itself uncertain."""
+CARRIED = 0.5
+"""Share of the pooled gain's variance above which one ticker carries it."""
+FEWEST_SHARING = 3
+"""Of two tickers one always carries half."""
 
 
 def run(c: Contents) -> str:
@@ -30,7 +35,7 @@ def run(c: Contents) -> str:
 
 
 def leaderboard(c: Contents) -> str:
-    """Who has the highest skill, and how the recommended model and the best baseline compare."""
+    """Who has the highest skill, and how the recommended model and the baseline that its verdict names compare."""
     board = {str(r["model"]): r for r in rows(c.study.leaderboard) if known(r["skill"])}
     ranked = [m for m in c.models if m in board and m != c.reference]
     if not ranked:
@@ -48,16 +53,16 @@ def leaderboard(c: Contents) -> str:
         text = f"{label(ranked[0])} has the highest skill against {inline(c.reference)}, {scores(ranked[0])}."
     if c.recommended in ranked[1:]:
         text += f" {label(c.recommended)}, the recommended model, has {scores(c.recommended)}."
-    rival = c.first("baseline")
+    rival = c.rival
     if rival in ranked[1:]:
         text += f" The best baseline, {inline(rival)}, has {scores(rival)}."
     return text
 
 
 def steps(table: pd.DataFrame, model: str, reference: str) -> str:
-    """At how many steps the model is ahead, and where most."""
+    """At how many steps the model is ahead, and where most; nothing of the reference against itself."""
     own = [r for r in rows(table, {"model": model}) if known(r["skill"])]
-    if not own:
+    if not own or model == reference:
         return ""
     ahead = [r for r in own if r["skill"] > 0]
     most, least = max(own, key=lambda r: float(r["skill"])), min(own, key=lambda r: float(r["skill"]))
@@ -70,8 +75,8 @@ def steps(table: pd.DataFrame, model: str, reference: str) -> str:
 
 
 def tickers(c: Contents, verdicts: Sequence[Row]) -> str:
-    """How many tickers are better, worse or undecided."""
-    if not verdicts:
+    """How many tickers are better, worse or undecided; nothing where the reference itself is recommended."""
+    if not verdicts or c.recommended == c.reference:
         return ""
     words = [str(r["word"]) for r in verdicts]
     better, worse = words.count("better"), words.count("worse")
@@ -123,6 +128,11 @@ def ticker(c: Contents, row: Row | None) -> str:
     """The verdict of one ticker as a sentence."""
     if row is None:
         return "No forecast of this ticker could be scored."
+    if c.recommended == c.reference:
+        return f"{label(c.recommended)} is the reference: there is nothing to compare it with."
+    if not known(row["low"]):
+        why = c.untested(str(row["unique_id"])) or "not tested"
+        return f"{label(c.recommended)} scores {skill(row['skill'])} against {inline(c.reference)}: {why}."
     word = {"better": "better than the reference", "worse": "worse than the reference"}.get(str(row["word"]))
     return (
         f"{label(c.recommended)} scores {skill(row['skill'])} {interval(row['low'], row['high'])} against "
@@ -179,6 +189,29 @@ def gates(gate: pd.DataFrame) -> str:
     return f"A member was dropped at {dropped:,} of {count(len(gate), 'decision')}."
 
 
+def _costs(spec: StrategySpec) -> str:
+    """What the equity was charged, and what it was not."""
+    trade = f"Costs are {number(spec.cost_bp, 1)} bp per unit of turnover"
+    if spec.borrow_bp:
+        short = f"{number(spec.borrow_bp, 1)} bp a year on what is sold short"
+        return f"{trade} and {short}; market impact, financing and taxes are not in them."
+    return f"{trade}; market impact, borrowing, financing and taxes are not in them."
+
+
+def _carried(verdicts: Sequence[Row]) -> list[str]:
+    """One ticker that decides how sure the pooled verdict is, where there are enough that none need."""
+    held = [r for r in verdicts if known(r.get("variance_share"))]
+    most = max(held, key=lambda r: float(r["variance_share"]), default=None)
+    if most is None or len(held) < FEWEST_SHARING or most["variance_share"] <= CARRIED:
+        return []
+    share = percent(min(most["variance_share"], 1.0), 0)
+    return [
+        f"{most['unique_id']} alone carries {share} of the variance of the pooled gain over "
+        f"{count(len(held), 'ticker')}: the pooled interval says how uncertain that ticker’s losses are, and a few of "
+        "its dates may decide the verdict. Read the tickers one by one, or run without it."
+    ]
+
+
 def caveats(c: Contents) -> list[str]:
     """The limits of use that this run's own facts call for."""
     study, walk = c.study, c.study.experiment.walk
@@ -195,6 +228,7 @@ def caveats(c: Contents) -> list[str]:
         found.append(
             f"{short} of {count(len(verdicts), 'ticker')} have fewer than {FEW} effective observations of their own."
         )
+    found += _carried(verdicts)
     head = c.headline
     if head and study.word == "no evidence" and known(head["smallest_detectable"]):
         found.append(
@@ -219,8 +253,7 @@ def caveats(c: Contents) -> list[str]:
             f"{len(study.tickers) - len(c.finished)} of {count(len(study.tickers), 'ticker')} are not in these numbers."
         )
     if not study.equity.empty:
-        cost = number(study.experiment.strategy.cost_bp, 1)
-        found.append(f"Costs are {cost} bp per unit of turnover; market impact, borrowing and taxes are not in them.")
+        found.append(_costs(study.experiment.strategy))
     found.append(
         f"Cutoffs stand {count(walk.every, 'bar')} apart and forecasts reach {count(walk.horizon, 'bar')}: "
         + (

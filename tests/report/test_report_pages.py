@@ -3,12 +3,15 @@ import re
 from dataclasses import replace
 from html.parser import HTMLParser
 
+import pandas as pd
 import pytest
 from factory import HOSTILE, TICKERS, emptied, make_study, tables
 
-from s2squant.report import render
+from s2squant.report import render, takeaways
+from s2squant.report.contents import arrange
 from s2squant.report.formats import typeset
 from s2squant.report.slugs import slugs
+from s2squant.report.takeaways import caveats
 
 VOID = {"meta", "link", "br", "input", "img", "hr"}
 SECTIONS = {
@@ -110,6 +113,38 @@ def test_the_verdict_comes_first_and_in_words(pages, study):
         assert lost.reason in text
 
 
+@pytest.mark.parametrize(
+    ("settings", "wanted"),
+    [
+        (
+            {"cost_bp": 7.5},
+            "Costs are 7.5 bp per unit of turnover and 50.0 bp a year on what is sold short; market impact, financing "
+            "and taxes are not in them.",
+        ),
+        (
+            {"borrow_bp": 0.0},
+            "Costs are 5.0 bp per unit of turnover; market impact, borrowing, financing and taxes are not in them.",
+        ),
+    ],
+)
+def test_the_caveat_names_the_costs_that_were_charged(study, settings, wanted):
+    experiment = study.experiment.model_copy(update={"strategy": study.experiment.strategy.model_copy(update=settings)})
+    assert wanted in caveats(arrange(replace(study, experiment=experiment)))
+
+
+def test_a_ticker_that_carries_the_pooled_variance_is_named(study):
+    def said(shares):
+        table = study.by_ticker.assign(variance_share=study.by_ticker["unique_id"].map(shares))
+        return [text for text in caveats(arrange(replace(study, by_ticker=table))) if "alone carries" in text]
+
+    even = dict.fromkeys(TICKERS, 1 / len(TICKERS))
+    assert said(even) == []
+    (found,) = said(even | {"ACME": 0.91})
+    assert found.startswith("ACME alone carries 91\u202f% of the variance of the pooled gain over 4 tickers: ")
+    assert said({"ACME": 0.9, "EURUSD=X": 0.1}) == [], "of two one always does"
+    assert [text for text in caveats(arrange(study)) if "alone carries" in text] == [], "an older run does not say"
+
+
 def test_same_study_same_bytes(study, files):
     assert dict(render(study)) == files
 
@@ -161,6 +196,43 @@ def test_the_reference_may_be_what_is_recommended(study):
     for path, content in render(replace(study, experiment=chosen, by_ticker=table)):
         if path.endswith(".html"):
             Page(content.decode())
+
+
+def against(study, benchmark):
+    """The study with the recommended model's pooled verdict against another benchmark too."""
+    pooled = study.verdicts.query("challenger == 'blend' and step == 'all'").assign(benchmark=benchmark)
+    return replace(study, verdicts=pd.concat([study.verdicts, pooled], ignore_index=True))
+
+
+def test_the_best_baseline_is_the_one_of_the_verdict(study):
+    """Where that is the reference, the one that comes second among the baselines is no rival."""
+    assert "The best baseline" not in takeaways.leaderboard(arrange(study))
+    assert "The best baseline" not in takeaways.leaderboard(arrange(against(study, "anchor")))
+    said = takeaways.leaderboard(arrange(against(study, "ewma_t")))
+    assert "The best baseline, EWMA, Student t, has" in said
+    assert arrange(study).first("baseline") != "ewma_t"
+
+
+def test_a_ticker_that_was_not_tested_says_why(study):
+    row = next(r for r in study.by_ticker.to_dict("records") if (r["model"], r["unique_id"]) == ("blend", "ACME"))
+    assert "no evidence of skill (q" in takeaways.ticker(arrange(study), row | {"word": "no evidence"})
+    told = study.verdicts.query("challenger == 'blend' and step == 'all'").assign(
+        pool="ACME", test="not tested: 4 cutoffs, at least 8 needed"
+    )
+    few = arrange(replace(study, verdicts=pd.concat([study.verdicts, told], ignore_index=True)))
+    nothing = dict.fromkeys(("low", "high", "smallest_detectable"), float("nan"))
+    said = takeaways.ticker(few, row | nothing | {"q": 1.0, "word": "no evidence"})
+    assert said.endswith("against historical simulation: not tested: 4 cutoffs, at least 8 needed.")
+
+
+def test_the_reference_is_not_compared_with_itself(study):
+    verdict = study.experiment.verdict.model_copy(update={"recommended": "historical_simulation"})
+    c = arrange(replace(study, experiment=study.experiment.model_copy(update={"verdict": verdict})))
+    assert takeaways.steps(study.by_step, c.recommended, c.reference) == ""
+    assert takeaways.steps(study.by_step, "blend", c.reference) != ""
+    row = next(r for r in study.by_ticker.to_dict("records") if r["model"] == "historical_simulation")
+    assert takeaways.ticker(c, row) == "Historical simulation is the reference: there is nothing to compare it with."
+    assert takeaways.tickers(c, [row]) == ""
 
 
 def test_nothing_finished_and_nothing_known(study):

@@ -9,7 +9,7 @@ import pytest
 from factory import make_study
 from factory_more import filled
 
-from s2squant.report import model_panels, place_panels, render
+from s2squant.report import calibration_panels, evidence_panels, model_panels, place_panels, render
 from s2squant.report.contents import arrange
 
 
@@ -74,6 +74,43 @@ def test_models_without_paths_are_named_not_dropped(whole):
     best = whole.energy["skill"].max()
     assert f"+{100 * best:.2f}" in panel.say
     assert "root mean square" in panel.notes[0]
+
+
+def test_a_refused_confidence_set_is_no_finding(whole):
+    """Nothing is called equal to the best, and no model inside, where the set was not tested."""
+    told = evidence_panels.scorecard(arrange(whole))
+    assert told.say.startswith("The data cannot tell these from the best: ")
+    shown = {row[1].text: row[2].text for row in told.folded[1][1].rows}
+    assert shown["Random walk"] == "no"
+    assert set(shown.values()) == {"yes", "no"}
+    reason = "20 cutoffs, at least 24 needed"
+    for inside in (False, True):  # runs written before this said True
+        refused = whole.confidence_set.assign(p=np.nan, inside=inside, reason=reason)
+        panel = evidence_panels.scorecard(arrange(replace(whole, confidence_set=refused)))
+        assert panel.say.startswith(f"Which models may be the best was not tested: {reason}. ")
+        assert "cannot tell" not in panel.say
+        table = panel.folded[1][1]
+        assert {row[-1].text for row in table.rows} == {reason}
+        assert not {"yes", "no"} & {cell.text for row in table.rows for cell in row}
+
+
+def test_the_run_page_counts_the_tickers_whose_misses_are_wrong(whole):
+    panel = calibration_panels.calibration(arrange(whole))
+    own = whole.exceedances[whole.exceedances["model"] == "blend"]
+    names = list(dict.fromkeys(own["unique_id"]))
+    many = f"of {len(names)} tickers left the bands too often, too seldom or not at random, after allowing for all"
+    assert f"One step ahead 1 {many} of them: {names[1]} (below 5\u202f%: too many)." in panel.say
+    summary, table = panel.folded[1]
+    assert summary == "Outcomes outside the bands at step 1"
+    assert len(table.rows) == len(own)
+    assert [cell.text for cell in table.rows[0]][:3] == [names[1], "below 5 %", "too many"]
+    few = whole.exceedances.assign(finding="not tested", p_adjusted=np.nan, reason="30 cutoffs, at least 50 needed")
+    told = calibration_panels.calibration(arrange(replace(whole, exceedances=few))).say
+    assert told.endswith("Misses one step ahead were not tested: 30 cutoffs, at least 50 needed.")
+    older = whole.exceedances.drop(columns=["finding", "p_adjusted"])
+    panel = calibration_panels.calibration(arrange(replace(whole, exceedances=older)))
+    assert "One step ahead" not in panel.say
+    assert len(panel.folded[1][1].rows) == len(own)
 
 
 def test_ranks_say_why_they_are_not_there(whole):
