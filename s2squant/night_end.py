@@ -154,7 +154,9 @@ def verdict(tickers: Sequence[TickerNight], asked: Sequence[str]) -> tuple[Night
     lost = [night for night in due if night.status != "ok"]
     named = "; ".join(f"{night.ticker} {night.status}: {night.reason}" for night in lost[:5])
     more = f"; and {len(lost) - 5} more" if len(lost) > 5 else ""
-    message = f"{len(good)} of {len(due)} tickers forecast" + (f"; {named}{more}" if lost else "")
+    before = sum(night.status == "ok" and night.ticker not in asked for night in tickers)
+    stand = f"; {before} {'stands' if before == 1 else 'stand'} from an earlier run" if before else ""
+    message = f"{len(good)} of {len(due)} tickers forecast{stand}" + (f"; {named}{more}" if lost else "")
     if not lost:
         return "done", message
     if good or len(due) < len(tickers):

@@ -71,7 +71,7 @@ def test_two_markets_each_in_its_evening(desk: Desk) -> None:
         assert ("VOD.L", day) in shown
         assert len(shown) == len({ticker for ticker, _ in shown}), "one cutoff a ticker: that of its market"
         york = desk.night(spec, at_close(day))
-        assert york.status == "done", york.message
+        assert (york.status, york.message) == ("done", "1 of 1 tickers forecast; 1 stands from an earlier run")
         assert {(row.unique_id, str(row.cutoff)[:10]) for row in york.today.itertuples()} == {
             ("AAA", day),
             ("VOD.L", day),

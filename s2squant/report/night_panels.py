@@ -66,7 +66,8 @@ def revisions_panel(night: Night) -> Panel:
         Column("text", "What changed", "wide"),
     ]
     shown, corrected = (
-        e.assign(session=[str(s)[:10] for s in e["session"]]) if len(e) else e for e in (revised, rescored)
+        e.assign(session=[str(s)[:10] for s in e["session"]], text=[typeset(str(t)) for t in e["text"]]) if len(e) else e
+        for e in (revised, rescored)
     )
     say = f"{typeset(track.revision_sentence)} " + (
         f"{count(len(revised), 'revision')} of input prices by the vendor after issue."
@@ -74,7 +75,8 @@ def revisions_panel(night: Night) -> Panel:
         else "No input of an issued forecast was revised by the vendor."
     )
     if len(rescored):
-        say += f" Outcomes were corrected {count(len(rescored), 'time')} since; the record counts the new ones."
+        often = "once" if len(rescored) == 1 else f"{len(rescored):,} times"
+        say += f" Outcomes were corrected {often} since; the record counts the new ones."
     same = "Change of the median for the same date between consecutive sessions"
     return Panel(
         "revisions",

@@ -60,7 +60,7 @@ def test_corrected_outcomes_are_said_and_listed(night, page):
     assert "Outcomes were corrected" not in page
     told = night.events.iloc[-1:].assign(kind="rescored", text="3 outcomes of 2026-11-02 valued again <b>")
     text = index(replace(night, events=pd.concat([night.events, told], ignore_index=True)))
-    assert "Outcomes were corrected 1 time since; the record counts the new ones." in visible(text)
+    assert "Outcomes were corrected once since; the record counts the new ones." in visible(text)
     assert "3 outcomes of 2026-11-02 valued again &lt;b&gt;" in text
 
 
