@@ -47,6 +47,8 @@ LOOK_BACK = {"1m": 30, "2m": 60, "5m": 60, "15m": 60, "30m": 60, "90m": 60, "1h"
 """Days that Yahoo goes back at each interval; 0 is without limit."""
 PIECE = timedelta(days=7)
 """The longest span of 1m bars Yahoo gives at once."""
+_opening = threading.Lock()
+"""Held while yfinance is made ready: its caches and its session are one for all threads."""
 
 
 class Yahoo:
@@ -64,7 +66,6 @@ class Yahoo:
         if self._server and urlsplit(self._server).scheme not in ("http", "https"):
             raise SourceError(f"{SERVER} is {self._server!r}; write it as http://127.0.0.1:8765")
         self._gate = Gate(self.spec)
-        self._opening = threading.Lock()
         self._session: Any = None
         self._polite: PoliteRequest | None = None
 
@@ -155,7 +156,6 @@ class Yahoo:
         logging.getLogger("yfinance").setLevel(logging.CRITICAL)  # what it has to say comes back as an exception
         # Its own, about pandas 3.1. For good: threads that each restore the filters would undo one another.
         warnings.filterwarnings("ignore", category=DeprecationWarning, module="yfinance")
-        _use_private_caches(os.getpid())
         polite = self._open()
         polite.begin()
         try:
@@ -217,11 +217,12 @@ class Yahoo:
         return [*spans, (first, None)]
 
     def _open(self) -> PoliteRequest:
-        """The session, made once, when first needed: a browser's likeness where curl_cffi is there, as yfinance does it.
+        """The session, made once, when first needed: a browser's likeness by curl_cffi, as yfinance does it.
 
         yfinance keeps one session for all threads, so a second would hide from a thread what its requests came to.
         """
-        with self._opening:
+        with _opening:
+            _use_private_caches(os.getpid())
             if self._polite is None:
                 from curl_cffi import requests
 

@@ -65,10 +65,7 @@ def revisions_panel(night: Night) -> Panel:
         Column("ticker", "Ticker", "text"),
         Column("text", "What changed", "wide"),
     ]
-    shown, corrected = (
-        e.assign(session=[str(s)[:10] for s in e["session"]], text=[typeset(str(t)) for t in e["text"]]) if len(e) else e
-        for e in (revised, rescored)
-    )
+    shown, corrected = (_as_shown(e) if len(e) else e for e in (revised, rescored))
     say = f"{typeset(track.revision_sentence)} " + (
         f"{count(len(revised), 'revision')} of input prices by the vendor after issue."
         if len(revised)
@@ -98,6 +95,12 @@ def revisions_panel(night: Night) -> Panel:
                 ),
             ),
         ),
+    )
+
+
+def _as_shown(events: pd.DataFrame) -> pd.DataFrame:
+    return events.assign(
+        session=[str(s)[:10] for s in events["session"]], text=[typeset(str(told)) for told in events["text"]]
     )
 
 
