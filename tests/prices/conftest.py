@@ -14,7 +14,7 @@ from s2squant.prices.refresh import Refresher
 from s2squant.prices.yahoo import Yahoo
 from tests.local_yahoo import LocalYahoo
 
-QUICK = Fetching(per_second=2000, pause=0.001, limited_pause=0.02, timeout=0.4, tries=3, limited_tries=3)
+QUICK = Fetching(per_second=2000, pause=0.001, limited_pause=0.02, timeout=5, tries=3, limited_tries=3)
 
 
 class Desk:

@@ -21,10 +21,11 @@ from s2squant.errors import (
     UnknownTickerError,
 )
 from s2squant.prices.yahoo import SERVER, Yahoo
+from tests.prices.conftest import QUICK
 
 
-def fetch(desk, ticker, interval="1d", start=None, known=None):
-    return desk.client().fetch(ticker, interval, start, known)
+def fetch(desk, ticker, interval="1d", start=None, known=None, **changes):
+    return desk.client(QUICK.model_copy(update=changes)).fetch(ticker, interval, start, known)
 
 
 def test_good(desk):
@@ -109,7 +110,7 @@ def test_passing_failures_are_tried_again_and_told_apart(desk, ticker, reason):
     for known in (None, fetch(desk, "GOOD").about):  # neither a new nor a known ticker is called delisted for them
         desk.yahoo.reset_counts()
         with pytest.raises(TemporaryPriceError, match=reason) as caught:
-            fetch(desk, ticker, known=known)
+            fetch(desk, ticker, known=known, **({"timeout": 0.4} if ticker == "SLOW" else {}))
         assert type(caught.value) is TemporaryPriceError
         assert "\n" not in str(caught.value)
         assert desk.yahoo.asked[ticker] >= 3
