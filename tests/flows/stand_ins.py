@@ -118,4 +118,15 @@ def wait_until(found: Callable[[], Any], seconds: float = 60.0) -> Any:
     raise AssertionError(f"nothing came within {seconds:.0f} s")
 
 
+def tasks_of(run: str, *names: str) -> dict[str, str]:
+    """By name without its number, the final states of these tasks of a run; Prefect hears of them after the run."""
+
+    def ended() -> dict[str, str]:
+        tasks = asked("/task_runs/filter", {"flow_runs": {"id": {"any_": [run]}}})
+        states = {t["name"].split("-")[0]: t["state_name"] for t in tasks if t["state_type"] in ("COMPLETED", "FAILED")}
+        return states if set(names) <= set(states) else {}
+
+    return wait_until(ended)  # type: ignore[no-any-return]
+
+
 NOW = datetime(2026, 11, 19, 22, 30, tzinfo=UTC)

@@ -20,7 +20,7 @@ from s2squant import cli
 from s2squant.errors import ConfigError, LedgerError
 from s2squant.night_records import Night
 from s2squant.nightly_specs import Nightly
-from tests.flows.stand_ins import NIGHTLY, NOW, StandIn, artifacts_of, asked, ended
+from tests.flows.stand_ins import NIGHTLY, NOW, StandIn, artifacts_of, asked, ended, tasks_of
 from tests.nights import make_night
 
 SPEC = Nightly(name=NIGHTLY)
@@ -70,8 +70,7 @@ def test_a_ticker_that_fails_is_a_named_task_and_the_run_has_its_slots_name(
     stand_in(monkeypatch, tmp_path, ended("partial"))
     state = run(asof=NOW)
     number = str(state.state_details.flow_run_id)
-    tasks = asked("/task_runs/filter", {"flow_runs": {"id": {"any_": [number]}}})
-    named = {task["name"].split("-")[0]: task["state_name"] for task in tasks}
+    named = tasks_of(number, "ticker:A", "ticker:B", "market:XNYS", "conclude")
     assert named["ticker:B"] == "TickerFailed"
     assert named["ticker:A"] == named["market:XNYS"] == named["conclude"] == "Completed"
     assert asked("/flow_runs/filter", {"flow_runs": {"id": {"any_": [number]}}})[0]["name"] == (

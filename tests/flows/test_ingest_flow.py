@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 from prefect import State
-from prefect.client.orchestration import get_client
 from prefect.exceptions import ParameterTypeError
 
 from flows.ingest import ingest, under_prefect
 from s2squant import cli
 from s2squant.prices.price_store import PriceStore
 from s2squant.prices.yahoo import SERVER
+from tests.flows.stand_ins import tasks_of
 from tests.local_yahoo import LocalYahoo
 
 
@@ -33,14 +33,11 @@ def test_the_flow_fills_the_store(server: None, tmp_path: Path, monkeypatch: pyt
     store = PriceStore(tmp_path)
     assert store.tickers() == ("ALPHA", "BETA")
     assert found["ALPHA"]["sha256"] == store.read("ALPHA").version.sha256
-    with get_client(sync_client=True) as client:
-        run = str(state.state_details.flow_run_id)
-        tasks = client.request("POST", "/task_runs/filter", json={"flow_runs": {"id": {"any_": [run]}}}).json()
-    assert sorted((task["name"], task["state_name"]) for task in tasks) == [
-        ("ALPHA", "Completed"),
-        ("BETA", "Completed"),
-        ("MISSING", "TickerFailed"),
-    ]
+    assert tasks_of(str(state.state_details.flow_run_id), "ALPHA", "BETA", "MISSING") == {
+        "ALPHA": "Completed",
+        "BETA": "Completed",
+        "MISSING": "TickerFailed",
+    }
 
 
 @pytest.mark.prefect
