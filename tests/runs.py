@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,11 @@ COMMAND = [sys.executable, "-c", "import sys; from s2squant.cli import main; sys
 def environment() -> dict[str, str]:
     """The environment of a process that finds this checkout from any folder."""
     return {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+
+
+def hears_interrupts() -> None:
+    """For `preexec_fn`: a shell in the background hands on "ignore"."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def stock_days(count: int = BARS) -> np.ndarray:

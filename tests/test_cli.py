@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -218,7 +217,5 @@ def test_help_and_version_end_well(argv: list[str], capsys: pytest.CaptureFixtur
 def test_help_waits_for_neither_torch_nor_pandas() -> None:
     heavy = "{'torch', 'pandas', 'numpy', 'plotly', 'prefect'} & set(sys.modules)"
     code = f"import sys; from s2squant.cli import main; main(['backtest', '--help']); sys.exit(len({heavy}))"
-    started = time.perf_counter()
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, env=os.environ, timeout=60, check=False)
     assert done.returncode == 0
-    assert time.perf_counter() - started < 10

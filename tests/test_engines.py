@@ -28,7 +28,7 @@ from s2squant.ray_pool import RayPool
 from s2squant.study import backtest, open_run
 
 from .errands import Chore, errand, perform
-from .runs import COMMAND, TINY, environment, every_day, options, stock_days, write_prices
+from .runs import COMMAND, TINY, environment, every_day, hears_interrupts, options, stock_days, write_prices
 
 RAY = pytest.param("ray", marks=pytest.mark.slow)
 MODELS = {"models": ["historical_simulation", "random_walk", "anchor", "seq2seq_per_ticker", "seq2seq_pooled", "blend"]}
@@ -110,6 +110,14 @@ def test_a_killed_worker_loses_one_attempt_of_one_job(pool, tmp_path, capfd):
     assert capfd.readouterr() == ("", "")
 
 
+def sockets_of(process):
+    """None of a process that has ended meanwhile."""
+    try:
+        return process.net_connections("inet")
+    except psutil.NoSuchProcess:
+        return []
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("pool", ["dask", RAY], indirect=True)
 def test_nothing_listens_or_speaks_beyond_loopback_and_all_ends_at_once(pool, tmp_path, capfd):
@@ -125,7 +133,7 @@ def test_nothing_listens_or_speaks_beyond_loopback_and_all_ends_at_once(pool, tm
         time.sleep(0.05)
     listening = 0
     for process in (psutil.Process(), *below()):
-        for socket in process.net_connections("inet"):
+        for socket in sockets_of(process):
             listening += socket.status == psutil.CONN_LISTEN
             for end in filter(None, (socket.laddr, socket.raddr)):
                 address = ipaddress.ip_address(end.ip)
@@ -328,7 +336,7 @@ def test_an_interrupted_command_ends_its_cluster_and_goes_on_later(engine, price
     argv = ["backtest", "--source", f"csv:{prices}", "--out", str(out), "--engine", engine, "--workers", "2", "--json"]
     command = [*COMMAND, *argv, *options(SMALL)]
     how = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "env": environment(), "cwd": tmp_path}
-    run = subprocess.Popen(command, start_new_session=True, **how)
+    run = subprocess.Popen(command, start_new_session=True, preexec_fn=hears_interrupts, **how)
     deadline = time.monotonic() + 120
     while not list((out / "work").glob("*.done.json")):
         assert run.poll() is None, run.communicate()

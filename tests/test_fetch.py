@@ -21,7 +21,7 @@ from s2squant.prices.price_store import PriceStore
 from s2squant.prices.stored import as_history
 from s2squant.prices.yahoo import SERVER
 from tests.local_yahoo import LocalYahoo
-from tests.runs import COMMAND, TINY, check_report, environment, manifest
+from tests.runs import COMMAND, TINY, check_report, environment, hears_interrupts, manifest
 
 RATE = ["--rate", "1000", "--together", "2"]
 
@@ -161,7 +161,8 @@ def test_a_run_can_be_repeated_on_the_bars_it_saw(yahoo, tmp_path, capsys):
 def test_an_interruption_does_not_wait_for_a_source_that_asks_to_wait(yahoo, tmp_path):
     yahoo.retry_after = "200"
     command = [*COMMAND, "fetch", "LIMITED1", "LIMITED2", "LIMITED3", "--store", str(tmp_path / "s"), *RATE]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment() | {SERVER: yahoo.url})
+    told = environment() | {SERVER: yahoo.url}
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=told, preexec_fn=hears_interrupts)
     while not yahoo.limited:
         assert process.poll() is None
         time.sleep(0.05)

@@ -24,6 +24,7 @@ from .runs import (
     check_sound,
     environment,
     files,
+    hears_interrupts,
     manifest,
     options,
     write_prices,
@@ -199,7 +200,7 @@ def start(prices, out, workers=2):
         text=True,
         env=environment(),
         cwd=out.parent,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell in the background hands on "ignore"
+        preexec_fn=hears_interrupts,
     )
 
 

