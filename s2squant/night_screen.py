@@ -105,9 +105,11 @@ def tonight(night: Night) -> Table:
     rows = night.today[night.today["model"] == night.track.model]
     last = rows["step"].max() if len(rows) else 0
     for at in rows[rows["step"].isin([1, last])].to_dict("records"):
-        prices = [at["close"] * exp(at[level]) for level in ("q0.050", "q0.500", "q0.950")]
+        close = at["close"]
+        digits = 2 if close >= 10 else 4 if close >= 0.1 else 6
+        prices = [f"{p:,.{digits}f}" for p in (close, *(close * exp(at[q]) for q in ("q0.050", "q0.500", "q0.950")))]
         day = str(at["cutoff"])[:10]
-        table.add_row(at["unique_id"], day, f"{at['close']:,.4g}", str(at["step"]), *(f"{p:,.4g}" for p in prices))
+        table.add_row(at["unique_id"], day, prices[0], str(at["step"]), *prices[1:])
     return table
 
 
