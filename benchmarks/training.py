@@ -113,6 +113,7 @@ def main() -> None:
             ("forked, LSTM decoder, our default", "lstm", 12, 200, 32, False, 32),
             ("the same under bf16 autocast", "lstm", 12, 200, 32, True, 32),
             ("forked, LSTM decoder, every position", "lstm", 150, 200, 16, False, 32),
+            ("the same under bf16 autocast", "lstm", 150, 200, 16, True, 32),
             ("forked, MLP decoder, our default", "mlp", 12, 200, 32, False, 32),
             ("the same, linear head", "mlp", 12, 200, 32, False, 0),
             ("forked, MLP decoder, every position", "mlp", 200, 250, 16, False, 32),
