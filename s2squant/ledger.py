@@ -111,6 +111,11 @@ class Ledger:
             query = query.where(RUNS.c.status == status)
         return tuple(RunEntry(**row) for row in self._database.rows(query))
 
+    def nightlies(self) -> tuple[str, ...]:
+        """Those that ever issued a forecast, by name."""
+        query = select(FORECASTS.c.nightly).distinct().order_by(FORECASTS.c.nightly)
+        return tuple(row["nightly"] for row in self._database.rows(query))
+
     def run(self, run_id: str) -> RunEntry | None:
         """One run, or None."""
         found = self._database.rows(select(RUNS).where(RUNS.c.run_id == run_id))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from s2squant.errors import ConfigError
-from s2squant.nightly_specs import Nightly
+
+if TYPE_CHECKING:
+    from s2squant.ledger import Ledger
 
 FORMS = (".parquet", ".csv")
 
@@ -23,9 +25,9 @@ def _front() -> None:
 @app.command()
 def export(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A .parquet or .csv file; an older one is replaced.")],
-    nightly: Annotated[str, typer.Option(metavar="NAME", help="Whose record.")] = Nightly.model_fields[
-        "name"
-    ].get_default(),
+    nightly: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Whose record; may be left out where the ledger has one.")
+    ] = None,
     everything: Annotated[
         bool, typer.Option("--all", help="With the forecasts that were issued again and never entered the record.")
     ] = False,
@@ -40,6 +42,7 @@ def export(
     from s2squant.ledger import Ledger
 
     ledger = Ledger()
+    nightly = nightly or _only(ledger)
     record = ledger.record(nightly, live=not everything)
     if record.empty:
         raise ConfigError(f"the ledger {ledger.name} holds no forecast of {nightly!r}; --nightly names another")
@@ -54,3 +57,13 @@ def export(
     told = f"{record['y'].notna().sum()} with an outcome" + (f" ({corrected} corrected)" if corrected else "")
     print(f"{len(record)} rows of {nightly}, {told}: {file}")
     return 0
+
+
+def _only(ledger: Ledger) -> str:
+    """The one nightly of the ledger; raises ConfigError where there are none or several."""
+    names = ledger.nightlies()
+    if len(names) == 1:
+        return names[0]
+    if not names:
+        raise ConfigError(f"the ledger {ledger.name} holds no forecast yet")
+    raise ConfigError(f"the ledger {ledger.name} has several nightlies; add --nightly and one of {', '.join(names)}")

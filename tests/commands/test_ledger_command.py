@@ -56,6 +56,18 @@ def test_a_mistake_is_one_line(given, complaint, capsys):
     assert len(said.splitlines()) == 1
 
 
+def test_of_several_nightlies_one_is_named(ledger, tmp_path, monkeypatch, capsys):
+    ledger.start_run(a_run("run-2", nightly="other"))
+    ledger.issue("other", "run-2", [an_issue()], at=AT)
+    assert cli.main(["ledger", "export", "record.csv"]) == 2
+    assert f"has several nightlies; add --nightly and one of {NIGHTLY}, other\n" in capsys.readouterr().err
+    assert cli.main(["ledger", "export", "record.csv", "--nightly", "other"]) == 0
+    assert capsys.readouterr().out == "5 rows of other, 0 with an outcome: record.csv\n"
+    monkeypatch.setenv("S2SQUANT_LEDGER", str(make_sqlite_url(tmp_path / "empty.sqlite")))
+    assert cli.main(["ledger", "export", "record.csv"]) == 2
+    assert capsys.readouterr().err.endswith("empty.sqlite holds no forecast yet\n")
+
+
 def test_a_ledger_that_cannot_be_read_is_no_mistake_of_the_caller(tmp_path, monkeypatch, capsys):
     (tmp_path / "odd.sqlite").write_bytes(b"not a database, and long enough to look at" * 100)
     monkeypatch.setenv("S2SQUANT_LEDGER", str(make_sqlite_url(tmp_path / "odd.sqlite")))
