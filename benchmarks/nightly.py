@@ -1,10 +1,10 @@
-"""A night's cost: the first one trains, the next adapts (8 steps); wall and CPU seconds a ticker, what Prefect adds.
+"""A night's cost: the first one trains, the next goes on; wall and CPU seconds a ticker, what Prefect adds.
 
-    python benchmarks/nightly.py [--tickers 50] [--bars 3300] [--workers 2] [--no-prefect]
+    python benchmarks/nightly.py [--tickers 50] [--bars 3300] [--workers 2] [--steps 0] [--no-prefect]
 
 Random walks in a parquet folder, the default nightly (its networks as in a backtest), a clock that is set. CPU seconds
-are of this process and its workers. Prefect's share is the flow on a temporary server against the same night in a
-plain loop, by ticker; the server's own CPU is counted apart.
+are of this process and its workers; `--steps 8` adapts the weights by so many steps a night. Prefect's share is the
+flow on a temporary server against the same night in a plain loop, by ticker; the server's own CPU is counted apart.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ def main() -> None:
     parser.add_argument("--tickers", type=int, default=50)
     parser.add_argument("--bars", type=int, default=3300)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--steps", type=int, default=Retraining().steps)
     parser.add_argument("--no-prefect", action="store_true")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -45,19 +46,21 @@ def main() -> None:
         os.environ["S2SQUANT_LEDGER"] = f"sqlite:///{root / 'ledger.sqlite'}"
         os.environ.setdefault("PREFECT_HOME", str(root / "prefect"))
         names = [f"T{number:04d}" for number in range(given.tickers)]
-        spec = nightly(root, names)
+        spec = nightly(root, names, given.steps)
+        later = "adapts" if given.steps else "goes on"
         print(f"{given.tickers} tickers of {given.bars:,} bars, {given.workers} workers, {os.cpu_count()} processors")
         print(f"{'night':28} {'wall s':>8} {'CPU s':>8} {'wall a ticker':>14} {'CPU a ticker':>13}")
         plain = dict[str, float]()
-        for day, name in zip(DAYS[:3], ("trains everything", "adapts", "adapts again"), strict=True):
+        for day, name in zip(DAYS[:3], ("trains everything", later, f"{later} again"), strict=True):
             invent(root / "bars", names, given.bars, day)
             plain[name] = measured(name, given.tickers, lambda day=day: in_loop(spec, day, given.workers))  # type: ignore[misc]
-        print(f"{'adapting / training':28} {'':8} {plain['adapts again'] / plain['trains everything']:8.2f}")
+        again = plain[f"{later} again"]
+        print(f"{f'{later} / trains':28} {'':8} {again / plain['trains everything']:8.2f}")
         if given.no_prefect:
             return
         invent(root / "bars", names, given.bars, DAYS[3])
-        under = measured("adapts, under Prefect", given.tickers, lambda: in_flow(spec, DAYS[3], given.workers))
-        added = 1000 * (under - plain["adapts again"]) / given.tickers
+        under = measured(f"{later}, under Prefect", given.tickers, lambda: in_flow(spec, DAYS[3], given.workers))
+        added = 1000 * (under - again) / given.tickers
         print(f"Prefect adds {added:.0f} ms of CPU a ticker (the process alone, without its server)")
 
 
@@ -106,8 +109,8 @@ def evening(day: str) -> datetime:
     return local.astimezone(UTC)
 
 
-def nightly(root: Path, names: list[str]) -> Nightly:
-    """The default nightly on these bars, but for its steps a night."""
+def nightly(root: Path, names: list[str], steps: int) -> Nightly:
+    """The default nightly on these bars, with so many steps a night."""
     experiment = make_experiment(
         {
             "name": "nightly",
@@ -115,7 +118,7 @@ def nightly(root: Path, names: list[str]) -> Nightly:
             "forecasters": {"models": ISSUED},
         }
     )
-    retraining = Retraining(steps=8)
+    retraining = Retraining(steps=steps)
     return Nightly(name="bench", experiment=experiment, models=str(root / "models"), retraining=retraining)
 
 
