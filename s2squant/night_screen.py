@@ -106,6 +106,7 @@ def tonight(night: Night) -> Table:
     last = rows["step"].max() if len(rows) else 0
     for at in rows[rows["step"].isin([1, last])].to_dict("records"):
         close = at["close"]
+        # as reports do, whose formats bring pandas
         digits = 2 if close >= 10 else 4 if close >= 0.1 else 6
         prices = [f"{p:,.{digits}f}" for p in (close, *(close * exp(at[q]) for q in ("q0.050", "q0.500", "q0.950")))]
         day = str(at["cutoff"])[:10]

@@ -82,7 +82,7 @@ def revisions_panel(night: Night) -> Panel:
         say,
         grids=(
             grid("vendor-revisions", "Inputs that the vendor changed after issue", shown.iloc[::-1], vendor),
-            *(grid("corrections", "Outcomes corrected since", e.iloc[::-1], vendor) for e in [corrected] if len(e)),
+            grid("corrections", "Outcomes corrected since", corrected.iloc[::-1], vendor),
         ),
         folded=(
             (
