@@ -19,12 +19,12 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pandas as pd
 
-from s2squant.config import make_experiment
-from s2squant.diebold_mariano import examine, interval_factor, p_value, t_statistic
-from s2squant.ledger import Ledger
-from s2squant.nightly import forecast
-from s2squant.nightly_specs import ISSUED, Nightly
-from s2squant.prices import open_source
+from s2squant.config.files import make_experiment
+from s2squant.config.nightly import ISSUED, Nightly
+from s2squant.evaluation.statistics.diebold_mariano import examine, interval_factor, p_value, t_statistic
+from s2squant.nightly.ledger.ledger import Ledger
+from s2squant.nightly.night import forecast
+from s2squant.prices.universe import open_source
 
 STOCKS = ("AAPL", "GOOG", "IBM", "MSFT")
 

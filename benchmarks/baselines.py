@@ -18,16 +18,18 @@ from typing import get_args
 import pandas as pd
 import torch
 
-from s2squant.baselines.field import average
-from s2squant.baselines.gate import coverage_gate
-from s2squant.config import BASELINES, Experiment, ModelName, make_experiment
-from s2squant.forecasters import make
-from s2squant.frames import to_frame
-from s2squant.plan import Plan, make_plan
-from s2squant.records import Forecast
-from s2squant.scores import score
-from s2squant.significance import judge
-from s2squant.windows import of_tickers, test_rows, train_rows
+from benchmarks.coverage_gate import coverage_gate
+from s2squant.config.experiment import Experiment
+from s2squant.config.files import make_experiment
+from s2squant.config.models import BASELINES, ModelName
+from s2squant.evaluation.losses import score
+from s2squant.evaluation.verdict import judge
+from s2squant.forecasters.baselines.field import average
+from s2squant.forecasters.catalog import make
+from s2squant.runs.plan import Plan, make_plan
+from s2squant.series.forecast import Forecast
+from s2squant.series.long_table import to_frame
+from s2squant.series.windows import of_tickers, test_rows, train_rows
 
 
 def main() -> None:

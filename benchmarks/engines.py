@@ -22,8 +22,8 @@ import numpy as np
 import pandas as pd
 import psutil
 
-from s2squant.config import Engine
-from s2squant.prices.calendars import exchange_sessions
+from s2squant.config.experiment import Engine
+from s2squant.prices.calendars.exchanges import exchange_sessions
 
 ROOT = Path(__file__).parents[1]
 BARS = 480
@@ -81,7 +81,7 @@ def write_walks(folder: Path, count: int) -> None:
 
 def carry_out(source: str, out: Path, engine: Engine, workers: int, part: str) -> None:
     """In the measured process: the backtest, or its jobs without networks and report, as one line of JSON."""
-    from s2squant.options import build_experiment
+    from s2squant.config.files import build_experiment
     from s2squant.study import open_run
 
     changes = LIGHT if part == "whole" else LIGHT | JOBS_ONLY

@@ -13,11 +13,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from s2squant.config import Experiment, ModelName, Universe, make_experiment
-from s2squant.forecasters import make, restore
-from s2squant.prices import load_universe
-from s2squant.records import Panel
-from s2squant.store import load_state, save_state
+from s2squant.config.experiment import Experiment, Universe
+from s2squant.config.files import make_experiment
+from s2squant.config.models import ModelName
+from s2squant.forecasters.catalog import make, restore
+from s2squant.prices.universe import load_universe
+from s2squant.runs.states import load_state, save_state
+from s2squant.series.panel import Panel
 
 
 def main() -> None:

@@ -22,11 +22,11 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pandas as pd
 
-from s2squant.config import make_experiment
-from s2squant.night_records import Night
-from s2squant.nightly import forecast
-from s2squant.nightly_specs import ISSUED, Nightly, Retraining
-from s2squant.prices.calendars import sessions_between
+from s2squant.config.files import make_experiment
+from s2squant.config.nightly import ISSUED, Nightly, Retraining
+from s2squant.nightly.night import forecast
+from s2squant.nightly.results import Night
+from s2squant.prices.calendars.exchanges import sessions_between
 
 DAYS = ("2025-11-18", "2025-11-19", "2025-11-20", "2025-11-21")
 

@@ -20,14 +20,15 @@ from pathlib import Path
 
 import numpy as np
 
-from s2squant.config import Fetching, Universe
-from s2squant.prices import load_universe
-from s2squant.prices.calendars import exchange_sessions
-from s2squant.prices.price_store import PriceStore
-from s2squant.prices.refresh import Refresher
-from s2squant.prices.stored import StoreSource
-from s2squant.prices.yahoo import Yahoo
-from s2squant.records import Panel
+from s2squant.config.experiment import Universe
+from s2squant.config.fetching import Fetching
+from s2squant.prices.calendars.exchanges import exchange_sessions
+from s2squant.prices.sources.from_store import StoreSource
+from s2squant.prices.sources.yahoo import Yahoo
+from s2squant.prices.store.price_store import PriceStore
+from s2squant.prices.store.refresh import Refresher
+from s2squant.prices.universe import load_universe
+from s2squant.series.panel import Panel
 
 OURS_GOAL, LOAD_GOAL = 0.020, 3.0
 """CPU seconds a ticker of an update, seconds for loading 500 tickers of 20 years to a Panel."""

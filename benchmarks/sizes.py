@@ -19,16 +19,16 @@ import numpy as np
 from numpy.random import Generator
 from scipy.special import ndtr
 
-from s2squant import diebold_mariano as dm
-from s2squant.calibrated_null import calibrated_null, standard_moments, two_sided
-from s2squant.calibration import equal_correlation
-from s2squant.clark_west import adjusted_difference, one_sided
-from s2squant.direction import sign_covariance
-from s2squant.exceedances import miss_tests
-from s2squant.fluctuation import fluctuation
-from s2squant.giacomini_white import giacomini_white
-from s2squant.max_t import FEWEST, any_better, confidence_set, pairwise
-from s2squant.records import Floats
+from s2squant.evaluation.calibration import equal_correlation
+from s2squant.evaluation.exceedances import miss_tests
+from s2squant.evaluation.statistics import diebold_mariano as dm
+from s2squant.evaluation.statistics.clark_west import adjusted_difference, one_sided
+from s2squant.evaluation.statistics.giacomini_rossi import fluctuation
+from s2squant.evaluation.statistics.giacomini_white import giacomini_white
+from s2squant.evaluation.statistics.ideal_forecaster import calibrated_null, standard_moments, two_sided
+from s2squant.evaluation.statistics.model_confidence_set import FEWEST, any_better, confidence_set, pairwise
+from s2squant.evaluation.statistics.pesaran_timmermann import sign_covariance
+from s2squant.series.arrays import Floats
 
 CELLS: tuple[tuple[int, int], ...] = ((250, 1), (250, 5), (250, 20), (1000, 1), (1000, 5), (1000, 20))
 LEVEL = 0.05

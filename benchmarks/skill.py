@@ -15,15 +15,18 @@ import numpy as np
 import pandas as pd
 import torch
 
-from s2squant.blend import blend
-from s2squant.config import Experiment, ModelName, Universe
-from s2squant.forecasters import make
-from s2squant.frames import to_frame
-from s2squant.prices import load_universe
-from s2squant.prices.calendars import next_sessions
-from s2squant.records import Fitted, Forecast, Ints, Panel
-from s2squant.scores import quantile_crps, score
-from s2squant.significance import judge
+from s2squant.config.experiment import Experiment, Universe
+from s2squant.config.models import ModelName
+from s2squant.evaluation.losses import score
+from s2squant.evaluation.verdict import judge
+from s2squant.forecasters.blend import blend
+from s2squant.forecasters.catalog import make
+from s2squant.prices.calendars.exchanges import next_sessions
+from s2squant.prices.universe import load_universe
+from s2squant.series.arrays import Ints
+from s2squant.series.forecast import Fitted, Forecast, quantile_crps
+from s2squant.series.long_table import to_frame
+from s2squant.series.panel import Panel
 
 HORIZON, EVERY, REFIT = 20, 10, 250
 ACCEPT = ("placeholder before listing",)

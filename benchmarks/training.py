@@ -15,11 +15,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from s2squant.errand import keep_freed_memory
+from s2squant.config.networks import DecoderSpec, EncoderSpec, Seq2SeqSpec, TrainingSpec
+from s2squant.forecasters.network import LEVELS_Q
 from s2squant.nets.seq2seq import Seq2Seq
 from s2squant.nets.training import Resident, train
-from s2squant.network_specs import DecoderSpec, EncoderSpec, Seq2SeqSpec, TrainingSpec
-from s2squant.neural import LEVELS_Q
+from s2squant.runs.engines.worker import keep_freed_memory
 
 PAST, HORIZON, BATCH, INPUTS, ROWS = 60, 20, 64, 6, 20_000
 ROUNDS = 4

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from urllib.parse import urlsplit
 
-from s2squant.prefect_api import TAG, PrefectApi, address
+from s2squant.nightly.operation.server import TAG, PrefectApi, address
 
 # Prefect reads its settings when it is imported.
 os.environ.setdefault("DO_NOT_TRACK", "1")
@@ -32,8 +32,8 @@ from prefect.settings import PREFECT_API_URL
 from prefect.types import SecretDict
 
 from flows.night_artifacts import DRIFT, STALE
+from s2squant.cli.screen import complain
 from s2squant.errors import CallerError, ConfigError
-from s2squant.screen import complain
 
 NAME = "s2squant-alerts"
 """Of the block and of the automation."""

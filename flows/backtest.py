@@ -29,12 +29,13 @@ from prefect.states import Completed, Failed
 
 from flows.runners import let_the_screen_speak, start_server, waiting_threads
 from flows.tasks import execute, finish, publish
-from s2squant import cli
-from s2squant.config import Engine, Experiment
+from s2squant.cli import app as cli
+from s2squant.cli.screen import Watcher, summary
+from s2squant.config.experiment import Engine, Experiment
 from s2squant.errors import CallerError
-from s2squant.records import Study
-from s2squant.screen import Watcher, summary
-from s2squant.study import JobResult, Run, open_run
+from s2squant.evaluation.results import Study
+from s2squant.runs.runner import JobResult
+from s2squant.study import Run, open_run
 
 DEFAULTS = Experiment()
 

@@ -25,10 +25,10 @@ from prefect.types.entrypoint import EntrypointType
 from ruamel.yaml import YAML
 
 from s2squant import __version__
-from s2squant.nightly_specs import ISSUED, Nightly
-from s2squant.operation import calendars_of
-from s2squant.prefect_api import TAG
-from s2squant.prices.closing import Schedule, after_close
+from s2squant.config.nightly import ISSUED, Nightly
+from s2squant.nightly.operation.server import TAG
+from s2squant.nightly.operation.status import calendars_of
+from s2squant.prices.calendars.closing import Schedule, after_close
 
 POOL = "local-process"
 POOL_ENV = {"DO_NOT_TRACK": "1", "OMP_NUM_THREADS": "1"}

@@ -35,16 +35,16 @@ from prefect.states import Completed, Failed
 from flows.night_artifacts import alert, publish_night, where_is
 from flows.runners import let_the_screen_speak, start_server, waiting_threads
 from flows.tasks import conclude, execute
-from s2squant import cli
-from s2squant.commands.forecast import NightRequest
-from s2squant.config import Fetching
+from s2squant.cli import app as cli
+from s2squant.cli.commands.forecast import NightRequest
+from s2squant.cli.night_screen import NightWatcher
+from s2squant.config.fetching import Fetching
+from s2squant.config.nightly import Nightly
 from s2squant.errors import S2squantError
-from s2squant.night_records import Night
-from s2squant.night_screen import NightWatcher
-from s2squant.night_state import Clock
-from s2squant.nightly import NightRun, open_night
-from s2squant.nightly_specs import Nightly
-from s2squant.study import JobResult
+from s2squant.nightly.night import NightRun, open_night
+from s2squant.nightly.results import Night
+from s2squant.nightly.state import Clock
+from s2squant.runs.runner import JobResult
 
 DEFAULTS = Nightly()
 

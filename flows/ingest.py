@@ -30,12 +30,13 @@ from prefect.states import Completed, Failed
 
 from flows.runners import waiting_threads
 from flows.tasks import fetch
-from s2squant import cli
-from s2squant.commands.fetch import outcome
-from s2squant.config import Fetching, Universe
+from s2squant.cli import app as cli
+from s2squant.cli.commands.fetch import outcome
+from s2squant.config.experiment import Universe
+from s2squant.config.fetching import Fetching
 from s2squant.errors import CallerError
-from s2squant.prices.ingest import FetchRequest, open_refresher
-from s2squant.prices.refresh import Update
+from s2squant.prices.store.fetch import FetchRequest, open_refresher
+from s2squant.prices.store.refresh import Update
 
 DEFAULTS = Fetching()
 STORE = str(Universe().store)

@@ -27,11 +27,11 @@ from prefect.states import Completed, Failed
 from flows.reaping import reap
 from flows.runners import let_the_screen_speak
 from flows.tasks import keep_up
-from s2squant.commands.maintain import as_plain, summary
+from s2squant.cli.commands.maintain import as_plain, summary
+from s2squant.cli.screen import complain
+from s2squant.config.files import read_nightly
+from s2squant.config.nightly import Nightly, Retention
 from s2squant.errors import S2squantError
-from s2squant.nightly_file import read_nightly
-from s2squant.nightly_specs import Nightly, Retention
-from s2squant.screen import complain
 
 DEFAULTS = Retention()
 EVERY = [Nightly()]

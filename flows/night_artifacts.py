@@ -10,7 +10,7 @@ import numpy as np
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 from prefect.events import emit_event
 
-from s2squant.night_records import Night, TickerNight
+from s2squant.nightly.results import Night, TickerNight
 
 DRIFT = "s2squant.drift"
 STALE = "s2squant.stale"

@@ -24,9 +24,9 @@ from prefect.settings import PREFECT_API_URL
 
 from flows.deployments import Deployed, about_them, of_nightly, served, standing
 from flows.reaping import take_up
+from s2squant.cli.screen import complain
+from s2squant.config.files import read_nightly
 from s2squant.errors import CallerError, ConfigError
-from s2squant.nightly_file import read_nightly
-from s2squant.screen import complain
 
 TOGETHER = 2
 """Runs at once; those of one deployment wait for each other anyway."""

@@ -16,13 +16,13 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed
 
-from s2squant.night_records import Night
-from s2squant.nightly_specs import Nightly, Retention
-from s2squant.prices.refresh import Update
-from s2squant.records import Study
-from s2squant.retention import Upkeep, maintain
-from s2squant.screen import dropped, summary
-from s2squant.study import JobResult
+from s2squant.cli.screen import dropped, summary
+from s2squant.config.nightly import Nightly, Retention
+from s2squant.evaluation.results import Study
+from s2squant.nightly.operation.upkeep import Upkeep, maintain
+from s2squant.nightly.results import Night
+from s2squant.prices.store.refresh import Update
+from s2squant.runs.runner import JobResult
 
 
 @task(task_run_name="{job.key}", cache_policy=NO_CACHE, persist_result=False)

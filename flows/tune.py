@@ -28,15 +28,15 @@ from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed, Failed
 
 from flows.runners import let_the_screen_speak
-from s2squant.commands.tune import build_tuning, line, opening
-from s2squant.config import Experiment
+from s2squant.cli.commands.tune import build_tuning, line, opening
+from s2squant.cli.screen import complain
+from s2squant.config.experiment import Experiment
+from s2squant.config.files import build_experiment
+from s2squant.config.tuning import Tuning
 from s2squant.errors import CallerError
-from s2squant.options import build_experiment
-from s2squant.screen import complain
-from s2squant.tuning import open_search
-from s2squant.tuning_end import summary
-from s2squant.tuning_records import Tried, Tuned
-from s2squant.tuning_specs import Tuning
+from s2squant.tuning.finish import summary
+from s2squant.tuning.results import Tried, Tuned
+from s2squant.tuning.search import open_search
 
 DEFAULTS = Experiment()
 SEARCH = Tuning()

@@ -15,54 +15,49 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from s2squant import __version__
-from s2squant.archive import load_study, write_study
-from s2squant.assessment import assess
-from s2squant.audit import audit
-from s2squant.blend import GATE_COLUMNS, blend
-from s2squant.changes import compare
-from s2squant.config import BASELINES, Engine, Experiment, make_experiment
-from s2squant.conformal import SUFFIX, adapted
-from s2squant.engines import check_engine, make_pool
+from s2squant.config.experiment import Engine, Experiment
+from s2squant.config.files import make_experiment
+from s2squant.config.models import BASELINES
 from s2squant.errors import CallerError, S2squantError
-from s2squant.manifest import manifest, provenance
-from s2squant.paths import scores_table
-from s2squant.plan import make_plan
-from s2squant.prices.stored import pinned
-from s2squant.records import Floats, Fold, PriceHistory, Study, TickerReport
-from s2squant.report import render
-from s2squant.scores import quantile_crps, score
-from s2squant.significance import judge
-from s2squant.store import RunFolder
-from s2squant.trading import trade
-from s2squant.trials import asked, ledger_path
-from s2squant.windows import fold_table
-from s2squant.wording import after_audit
-from s2squant.work import Inputs, Job, stages_of
+from s2squant.evaluation.evidence import assess
+from s2squant.evaluation.losses import score
+from s2squant.evaluation.paths import scores_table
+from s2squant.evaluation.previous_run import compare
+from s2squant.evaluation.results import Study, TickerReport
+from s2squant.evaluation.strategy.trade import trade
+from s2squant.evaluation.strategy.trial_ledger import asked, ledger_path
+from s2squant.evaluation.verdict import judge
+from s2squant.evaluation.wording import after_audit
+from s2squant.forecasters.blend import GATE_COLUMNS, blend
+from s2squant.forecasters.recalibration import adapted
+from s2squant.prices.sources.from_store import pinned
+from s2squant.report.study_pages import render
+from s2squant.runs.audit import audit
+from s2squant.runs.engines.choose import check_engine, make_pool
+from s2squant.runs.folder import RunFolder
+from s2squant.runs.jobs import Inputs, Job, stages_of
+from s2squant.runs.manifest import manifest, provenance
+from s2squant.runs.plan import make_plan
+from s2squant.runs.runner import SEQUENTIAL, JobResult
+from s2squant.runs.study_files import load_study, write_study
+from s2squant.series.arrays import Floats
+from s2squant.series.forecast import SUFFIX, quantile_crps
+from s2squant.series.history import PriceHistory
+from s2squant.series.panel import Fold
+from s2squant.series.windows import fold_table
 
 __all__ = ["Job", "JobResult", "Run", "backtest", "open_run"]
-
-SEQUENTIAL = ("anchor", "pooled")
-
-
-@dataclass(frozen=True)
-class JobResult:
-    """How a job ended; `kept` was found finished from an earlier, killed run."""
-
-    key: str
-    status: Literal["done", "kept", "failed"]
-    reason: str
-    seconds: float
 
 
 def open_run(

@@ -42,7 +42,7 @@ def pytest_unconfigure() -> None:
 @pytest.fixture(scope="session")
 def postgres_server():
     """A PostgreSQL of the session's own; skips, with the reason, where none can be started."""
-    from tests import postgres  # a second that other sessions need not spend
+    from tests.worlds import postgres  # a second that other sessions need not spend
 
     with postgres.running() as server:
         yield server
@@ -51,7 +51,7 @@ def postgres_server():
 @pytest.fixture(params=["sqlite", "postgresql"])
 def ledger_place(request: pytest.FixtureRequest, tmp_path: Path):
     """The URL of a new, empty ledger, in either database."""
-    from s2squant.ledger_database import make_sqlite_url
+    from s2squant.nightly.ledger.database import make_sqlite_url
 
     if request.param == "sqlite":
         return make_sqlite_url(tmp_path / "ledger.sqlite")

@@ -29,7 +29,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import numpy as np
 
-from s2squant.prices.calendars import exchange_sessions
+from s2squant.prices.calendars.exchanges import exchange_sessions
 
 FAULTS = ("MISSING", "LIMITED", "BROKEN", "HTML", "ODD", "SLOW", "RESET", "TWICE", "CRUMB", "NANLAST")
 NOT_FOUND = {"result": None, "error": {"code": "Not Found", "description": "No data found, symbol may be delisted"}}

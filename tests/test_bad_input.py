@@ -10,10 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from s2squant import cli
+from s2squant.cli import app as cli
 from s2squant.study import open_run
-
-from .runs import (
+from tests.worlds.runs import (
     BARS,
     BASELINES,
     COMMAND,

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from safetensors.numpy import load, save
 
-from s2squant.config import Forecasters, make_experiment
-from s2squant.forecasters import make, restore
-from s2squant.records import LEVELS, Panel, State
-from s2squant.windows import of_tickers
-
-from .synthetic import garch_panel
+from s2squant.config.files import make_experiment
+from s2squant.config.models import Forecasters
+from s2squant.forecasters.catalog import make, restore
+from s2squant.series.forecast import LEVELS, State
+from s2squant.series.panel import Panel
+from s2squant.series.windows import of_tickers
+from tests.worlds.synthetic import garch_panel
 
 TINY = {
     "gbm": {"trees": 4, "nodes": 2, "levels": [0.1, 0.5, 0.9]},

@@ -6,16 +6,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from s2squant.blend import blend
-from s2squant.config import BlendSpec, Walk, make_experiment
-from s2squant.features import bank_members, network_inputs, scaled_returns
-from s2squant.frames import KEYS
-from s2squant.scores import quantile_crps
+from s2squant.config.experiment import Walk
+from s2squant.config.files import make_experiment
+from s2squant.config.models import BlendSpec
+from s2squant.forecasters.blend import blend
+from s2squant.forecasters.features import bank_members, network_inputs, scaled_returns
+from s2squant.series.forecast import quantile_crps
+from s2squant.series.long_table import KEYS
+from s2squant.series.windows import make_folds, train_rows
 from s2squant.study import backtest
-from s2squant.windows import make_folds, train_rows
-
-from .synthetic import garch_panel, scrambled_after
-from .test_contract import NAMES, TINY, fit
+from tests.test_contract import NAMES, TINY, fit
+from tests.worlds.synthetic import garch_panel, scrambled_after
 
 AT = 800
 

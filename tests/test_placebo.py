@@ -6,12 +6,11 @@ The networks' own placebo is in test_truth.py.
 import numpy as np
 import pytest
 
-from s2squant.config import VerdictSpec
-from s2squant.scores import score
-from s2squant.significance import judge
-
-from .forecast_tables import paths_after, table_of
-from .synthetic import garch_returns
+from s2squant.config.experiment import VerdictSpec
+from s2squant.evaluation.losses import score
+from s2squant.evaluation.verdict import judge
+from tests.worlds.forecast_tables import paths_after, table_of
+from tests.worlds.synthetic import garch_returns
 
 TICKERS, CUTOFFS, EVERY, H, PAST = 6, 100, 10, 20, 250
 BARS = PAST + CUTOFFS * EVERY + H

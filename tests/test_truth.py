@@ -6,13 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from s2squant.config import Forecasters, make_experiment
-from s2squant.forecasters import make
-from s2squant.records import Panel
+from s2squant.config.files import make_experiment
+from s2squant.config.models import Forecasters
+from s2squant.forecasters.catalog import make
+from s2squant.series.panel import Panel
 from s2squant.study import backtest
-
-from .synthetic import business_days, crps, history
-from .test_contract import training_rows
+from tests.test_contract import training_rows
+from tests.worlds.synthetic import business_days, crps, history
 
 H = 10
 
@@ -59,9 +59,8 @@ def test_a_planted_sine_in_the_mean_is_learnt():
 
 
 def test_an_untrained_net_is_its_anchor():
-    from s2squant.neural import Seq2SeqForecaster
-
-    from .test_contract import settings
+    from s2squant.forecasters.network_training import Seq2SeqForecaster
+    from tests.test_contract import settings
 
     panel = Panel((history(0.01 * np.random.default_rng(5).standard_t(5, 900)),))
     using = settings(

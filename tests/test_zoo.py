@@ -8,12 +8,12 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from s2squant.config import make_experiment
+from s2squant.config.files import make_experiment
+from s2squant.config.networks import AttentionSpec, DecoderSpec, EncoderSpec, HeadSpec, Seq2SeqSpec, TrainingSpec
 from s2squant.errors import ConfigError
 from s2squant.nets.seq2seq import Seq2Seq
 from s2squant.nets.training import Resident, train
-from s2squant.network_specs import AttentionSpec, DecoderSpec, EncoderSpec, HeadSpec, Seq2SeqSpec, TrainingSpec
-from s2squant.records import LEVELS
+from s2squant.series.forecast import LEVELS
 
 H, INPUTS, WINDOW = 4, 3, 6
 LEVELS_Q = torch.tensor(LEVELS, dtype=torch.float32)

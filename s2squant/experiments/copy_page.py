@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from s2squant.exhibits import ExperimentPage, Heatmap, Lines, Section
 from s2squant.experiments.copy_figures import PLACES, headline, median, unseen
 from s2squant.experiments.copy_records import BATCH, LITERATURE, LONGEST, SHORTEST, UNSEEN, Group, Outcome
+from s2squant.report.sections import ExperimentPage, Heatmap, Lines, Section
 
 NATS = "Loss, nats a token"
 CURVE = "Means of 10 batches; one seed."

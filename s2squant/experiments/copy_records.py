@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from s2squant.network_specs import DecoderSpec, EncoderSpec
+from s2squant.config.networks import DecoderSpec, EncoderSpec
 
 Group = Literal["headline", "attention", "feeding"]
 Regime = Literal["teacher", "scheduled", "free"]

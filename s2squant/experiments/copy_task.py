@@ -15,6 +15,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from s2squant.config.networks import AttentionSpec, DecoderSpec, EncoderSpec, TokenSpec, TrainingSpec
 from s2squant.experiments.copy_figures import figures
 from s2squant.experiments.copy_page import copy_page
 from s2squant.experiments.copy_records import (
@@ -32,12 +33,11 @@ from s2squant.experiments.copy_records import (
     Search,
 )
 from s2squant.experiments.result import Progress, Result
-from s2squant.experiments.side_by_side import side_by_side
 from s2squant.nets.search import Said, beam_search, greedy, sample
 from s2squant.nets.seq2seq import Feeding
 from s2squant.nets.token_batches import Batch, by_length, padded_share
 from s2squant.nets.tokens import FORCED, TokenSeq2Seq, train_tokens
-from s2squant.network_specs import AttentionSpec, DecoderSpec, EncoderSpec, TokenSpec, TrainingSpec
+from s2squant.runs.engines.side_by_side import side_by_side
 
 SIZE, PAD, EOS = 10, 0, 1
 HIDDEN = 20

@@ -11,25 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from s2squant.config import Universe
+from s2squant.config.experiment import Universe
+from s2squant.config.networks import AutoencoderSpec, VariationalSpec
 from s2squant.errors import CallerError
-from s2squant.experiments.latent_page import (
-    FAULTS,
-    LAGS,
-    Clustering,
-    Drawn,
-    Fault,
-    Found,
-    Spread,
-    figures,
-    latent_page,
-)
+from s2squant.experiments.latent_page import FAULTS, LAGS, Clustering, Drawn, Fault, Found, Spread, figures, latent_page
 from s2squant.experiments.result import Progress, Result
-from s2squant.experiments.side_by_side import side_by_side
-from s2squant.network_specs import AutoencoderSpec, VariationalSpec
-from s2squant.prices import load_universe
-from s2squant.records import Floats, Panel, PriceHistory
-from s2squant.scenarios import (
+from s2squant.forecasters.scenarios import (
     MEASURES,
     FittedWatch,
     ReturnWindows,
@@ -39,6 +26,11 @@ from s2squant.scenarios import (
     fit_watch,
     return_windows,
 )
+from s2squant.prices.universe import load_universe
+from s2squant.runs.engines.side_by_side import side_by_side
+from s2squant.series.arrays import Floats
+from s2squant.series.history import PriceHistory
+from s2squant.series.panel import Panel
 
 LENGTH = 40
 TRAINED = 0.7

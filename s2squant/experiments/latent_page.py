@@ -9,8 +9,8 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import pandas as pd
 
-from s2squant.exhibits import ExperimentPage, Lines, Section
-from s2squant.records import Floats
+from s2squant.report.sections import ExperimentPage, Lines, Section
+from s2squant.series.arrays import Floats
 
 Fault = Literal["volatility x 3", "stuck price", "level jump"]
 FAULTS: tuple[Fault, ...] = ("volatility x 3", "stuck price", "level jump")

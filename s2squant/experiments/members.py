@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from s2squant.network_specs import Seq2SeqSpec
+from s2squant.config.networks import Seq2SeqSpec
 
 BASE = "LSTM, context at every step"
 """The member that the others are one change away from: the package's own default."""

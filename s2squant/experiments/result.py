@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from s2squant.exhibits import ExperimentPage
+from s2squant.report.sections import ExperimentPage
 
 Progress = Callable[[str, float], None]
 """Told what is under way and the share of the whole experiment that is done, 0 to 1."""

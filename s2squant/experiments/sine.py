@@ -14,12 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from s2squant.config.networks import AttentionSpec, DecoderSpec, EncoderSpec, HeadSpec, Seq2SeqSpec, TrainingSpec
 from s2squant.experiments.result import Progress, Result
-from s2squant.experiments.side_by_side import side_by_side
 from s2squant.experiments.sine_page import figures, sine_page
 from s2squant.experiments.sine_records import Bounds, Member, Outcome, Place, Scored
 from s2squant.nets.series import SeriesSeq2Seq, fit_series
-from s2squant.network_specs import AttentionSpec, DecoderSpec, EncoderSpec, HeadSpec, Seq2SeqSpec, TrainingSpec
+from s2squant.runs.engines.side_by_side import side_by_side
 
 PAST, FUTURE, SEEN, BATCH = 15, 20, 85, 16
 X = torch.linspace(0, 30, 105, dtype=torch.float64)

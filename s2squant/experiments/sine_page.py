@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from s2squant.exhibits import ExperimentPage, Lines, Section
 from s2squant.experiments.sine_records import FLOOR, GOALS, Bounds, Member, Outcome, Place
-from s2squant.records import Floats
+from s2squant.report.sections import ExperimentPage, Lines, Section
+from s2squant.series.arrays import Floats
 
 SHOWN = (0, 10, 19)
 """Of the unseen windows, those drawn."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from s2squant.records import Floats
+from s2squant.series.arrays import Floats
 
 Place = Literal["unseen", "literature", "seen", "literature, clean inputs"]
 """Which windows: those that reach into the unseen part, the literature's one, those of training."""

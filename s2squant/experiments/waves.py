@@ -13,12 +13,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from s2squant.config.networks import DecoderSpec, EncoderSpec, HeadSpec, Seq2SeqSpec, TrainingSpec
 from s2squant.experiments.result import Progress, Result
-from s2squant.experiments.side_by_side import side_by_side
 from s2squant.experiments.waves_page import NOISE, Member, Outcome, figures, waves_page
 from s2squant.nets.series import SeriesSeq2Seq, fit_series
-from s2squant.network_specs import DecoderSpec, EncoderSpec, HeadSpec, Seq2SeqSpec, TrainingSpec
-from s2squant.records import Floats
+from s2squant.runs.engines.side_by_side import side_by_side
+from s2squant.series.arrays import Floats
 
 PAST = FUTURE = 15
 TESTED = 2_000

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from s2squant.exhibits import ExperimentPage, Lines, Section
-from s2squant.records import Floats
+from s2squant.report.sections import ExperimentPage, Lines, Section
+from s2squant.series.arrays import Floats
 
 SHOWN = 5
 NOISE = 0.01

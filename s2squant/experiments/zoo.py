@@ -18,19 +18,21 @@ import pandas as pd
 import torch
 
 from s2squant import __version__
-from s2squant.comparisons import compare, pools
-from s2squant.config import Experiment, make_experiment
+from s2squant.config.experiment import Experiment
+from s2squant.config.files import make_experiment
+from s2squant.evaluation.comparisons import compare
+from s2squant.evaluation.losses import Losses, score
+from s2squant.evaluation.pools import pools
 from s2squant.experiments.members import BASE, members
 from s2squant.experiments.result import Progress, Result
 from s2squant.experiments.zoo_page import zoo_page
-from s2squant.frames import to_frame
-from s2squant.losses import Losses
-from s2squant.neural import Seq2SeqForecaster
-from s2squant.plan import Plan, make_plan
-from s2squant.scores import score
-from s2squant.store import RunFolder
-from s2squant.windows import test_rows, train_rows
-from s2squant.work import TRAINING_COLUMNS, Inputs, Job, load_anchor, perform
+from s2squant.forecasters.fitting import TRAINING_COLUMNS
+from s2squant.forecasters.network_training import Seq2SeqForecaster
+from s2squant.runs.folder import RunFolder
+from s2squant.runs.jobs import Inputs, Job, load_anchor, perform
+from s2squant.runs.plan import Plan, make_plan
+from s2squant.series.long_table import to_frame
+from s2squant.series.windows import test_rows, train_rows
 
 REFERENCES = ("historical_simulation", "garch_t", "anchor")
 

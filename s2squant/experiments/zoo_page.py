@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pandas as pd
 
-from s2squant.config import Experiment
-from s2squant.exhibits import ExperimentPage, Lines, Section
+from s2squant.config.experiment import Experiment
 from s2squant.experiments.members import BASE
+from s2squant.report.sections import ExperimentPage, Lines, Section
 
 LABELS = {
     "model": "member",

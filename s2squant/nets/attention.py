@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from s2squant.network_specs import AttentionKind, Score
+from s2squant.config.networks import AttentionKind, Score
 
 
 class Keys(NamedTuple):

@@ -13,7 +13,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from s2squant.config import AnchorSpec
+from s2squant.config.networks import AnchorSpec
 
 
 def horizon_basis(horizon: int) -> Tensor:

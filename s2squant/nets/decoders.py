@@ -12,12 +12,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from s2squant.config.networks import Cell, DecoderSpec
 from s2squant.nets.attention import Attention, Keys
 from s2squant.nets.encoders import recurrent
 from s2squant.nets.head_loss import Direct
 from s2squant.nets.memory import Memory
 from s2squant.nets.transformer import Cache, DecoderLayer, sinusoids
-from s2squant.network_specs import Cell, DecoderSpec
 
 LONGEST = 512
 """Steps a transformer decoder has positions for."""

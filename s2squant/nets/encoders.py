@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from s2squant.config.networks import Cell, EncoderSpec
 from s2squant.nets.memory import Memory, real_states
 from s2squant.nets.transformer import EncoderLayer, sinusoids
-from s2squant.network_specs import Cell, EncoderSpec
 
 
 def recurrent(

@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from s2squant.config.networks import HeadSpec
 from s2squant.nets.head_loss import Direct, HeadFixed, HeadWeights, head_loss
-from s2squant.network_specs import HeadSpec
 
 
 def shape_basis(levels_Q: Tensor) -> Tensor:

@@ -15,12 +15,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from s2squant.config.networks import AutoencoderSpec, LatentSpec, VariationalSpec
 from s2squant.nets.decoders import MlpDecoder, make_decoder, step_inputs
 from s2squant.nets.encoders import make_encoder
 from s2squant.nets.memory import Memory
 from s2squant.nets.seq2seq import fed
 from s2squant.nets.training import Trainer
-from s2squant.network_specs import AutoencoderSpec, LatentSpec, VariationalSpec
 
 Draw = Callable[[int, torch.Generator], Tensor]
 """The sequences (N, L, F) of a step, given its number and the fit's generator."""

@@ -13,8 +13,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from s2squant.config.networks import HeadSpec
 from s2squant.nets.heads import Corrections
-from s2squant.network_specs import HeadSpec
 
 SCALE_BOUND = 1.0
 """Largest change of a step's log scale: feedback moves one step's variance further than a whole horizon's."""

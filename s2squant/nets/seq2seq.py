@@ -11,12 +11,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from s2squant.config.networks import Seq2SeqSpec
 from s2squant.nets.decoders import MlpDecoder, make_decoder, step_inputs
 from s2squant.nets.encoders import RecurrentEncoder, make_encoder
 from s2squant.nets.heads import PointHead, QuantileHead
 from s2squant.nets.memory import Memory
 from s2squant.nets.path_heads import CategoricalHead, MixtureHead, PathHead, StudentHead, step_deviation
-from s2squant.network_specs import Seq2SeqSpec
 
 ROWS = 8192
 """Paths that step side by side in a forecast."""

@@ -11,12 +11,12 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from s2squant.config.networks import Seq2SeqSpec
 from s2squant.nets.decoders import MlpDecoder, make_decoder, step_inputs
 from s2squant.nets.encoders import make_encoder
 from s2squant.nets.memory import Memory
 from s2squant.nets.seq2seq import Feeding
 from s2squant.nets.training import Trainer, truth_share
-from s2squant.network_specs import Seq2SeqSpec
 
 Draw = Callable[[int, torch.Generator], tuple[Tensor, Tensor]]
 """The batch of a step, given its number and the fit's generator: past (N, W, F) and future (H, N, F)."""

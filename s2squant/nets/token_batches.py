@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from s2squant.network_specs import TokenSpec
+from s2squant.config.networks import TokenSpec
 
 
 class Batch(NamedTuple):

@@ -11,13 +11,13 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from s2squant.config.networks import TokenSpec, TrainingSpec
 from s2squant.nets.decoders import DecoderState, MlpDecoder, make_decoder
 from s2squant.nets.encoders import make_encoder
 from s2squant.nets.memory import Memory
 from s2squant.nets.seq2seq import Feeding
 from s2squant.nets.token_batches import Batch
 from s2squant.nets.training import Backward, Trainer, truth_share
-from s2squant.network_specs import TokenSpec, TrainingSpec
 
 Batches = Callable[[int, torch.Generator], Batch]
 """Gives the batch of a step, from its number and the fit's generator."""

@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from s2squant.config.networks import TrainingSpec
 from s2squant.nets.heads import PointHead, QuantileHead
 from s2squant.nets.memory import Memory
 from s2squant.nets.path_heads import CategoricalHead, step_deviation
 from s2squant.nets.seq2seq import Feeding, Seq2Seq
-from s2squant.network_specs import TrainingSpec
 
 Backward = Callable[[int, torch.Generator], float]
 """Leaves the gradients of a step (given its number and the fit's generator) in the net; returns its loss."""

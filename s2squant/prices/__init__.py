@@ -1,13 +1,12 @@
 """Station 1: real prices from a source, checked, as one PriceHistory a ticker."""
 
-from s2squant.prices.calendars import next_sessions
-from s2squant.prices.checks import check
-from s2squant.prices.continued import ContinuedSource
-from s2squant.prices.frames import Named
-from s2squant.prices.guess import guess_calendar
-from s2squant.prices.lists import read_universe
-from s2squant.prices.memory import FrameSource
+from s2squant.prices.calendars.exchanges import next_sessions
+from s2squant.prices.calendars.guess import guess_calendar
+from s2squant.prices.checks.every import check
 from s2squant.prices.port import Source
+from s2squant.prices.sources.continued import ContinuedSource
+from s2squant.prices.sources.memory import FrameSource
+from s2squant.prices.sources.table import Named
 from s2squant.prices.universe import (
     Loaded,
     Progress,
@@ -17,6 +16,7 @@ from s2squant.prices.universe import (
     load_universe,
     open_source,
 )
+from s2squant.prices.universe_file import read_universe
 
 __all__ = [
     "ContinuedSource",

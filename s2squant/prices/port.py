@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from s2squant.errors import SourceError
-from s2squant.records import PriceHistory
+from s2squant.series.history import PriceHistory
 
 
 class Source(Protocol):

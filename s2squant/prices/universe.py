@@ -11,18 +11,17 @@ from types import MappingProxyType
 
 import numpy as np
 
-from s2squant.config import Universe
-from s2squant.errors import PriceError, SourceError, TemporaryPriceError
-from s2squant.findings import Finding
-from s2squant.prices.calendars import check_calendar
-from s2squant.prices.checks import check, quarantine
+from s2squant.config.experiment import Universe
+from s2squant.errors import Finding, PriceError, SourceError, TemporaryPriceError
+from s2squant.prices.calendars.exchanges import check_calendar
+from s2squant.prices.checks.every import check, quarantine
 from s2squant.prices.checks.spans import without_unfinished
-from s2squant.prices.folder import FolderSource
-from s2squant.prices.plugins import open_plugin, plugin_names
 from s2squant.prices.port import Source
-from s2squant.prices.sample import SampleSource
-from s2squant.prices.stored import LiveSource, StoreSource
-from s2squant.records import PriceHistory
+from s2squant.prices.sources.folder import FolderSource
+from s2squant.prices.sources.from_store import LiveSource, StoreSource
+from s2squant.prices.sources.plugins import open_plugin, plugin_names
+from s2squant.prices.sources.sample import SampleSource
+from s2squant.series.history import PriceHistory
 
 KINDS = ("sample", "yfinance", "csv", "parquet", "store")
 FORMS = "sample, yfinance, csv:DIR, parquet:DIR or store:DIR"

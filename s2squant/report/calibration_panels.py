@@ -7,9 +7,9 @@ from typing import Any
 import pandas as pd
 
 from s2squant.report.charts import Chart, Trace, absent, axis, band, days, line, numbers, thin
-from s2squant.report.contents import POOL, Contents, by
 from s2squant.report.formats import THIN, count, percent, typeset
 from s2squant.report.panels import Panel
+from s2squant.report.study_view import POOL, Contents, by
 from s2squant.report.styles import Style, label, nth, style
 from s2squant.report.tables import Column, grid, without_blanks
 

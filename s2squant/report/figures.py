@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from s2squant.report.charts import Chart, Trace, absent, axis, band, broken, days, line, numbers, plain, thin
-from s2squant.report.contents import Row, by
 from s2squant.report.formats import THIN, interval, known, skill
+from s2squant.report.study_view import Row, by
 from s2squant.report.styles import WORDS, label, style
 
 MARKS = {"better": "triangle-up", "no evidence": "circle-open", "worse": "triangle-down"}

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from s2squant.records import Floats
 from s2squant.report.charts import Chart, Trace, absent, axis, numbers, plain
+from s2squant.series.arrays import Floats
 
 MOST_WRITTEN = 160
 """Cells up to which each carries its figure."""

@@ -8,11 +8,11 @@ from typing import Any
 
 import pandas as pd
 
-from s2squant.records import TickerReport
+from s2squant.evaluation.results import TickerReport
 from s2squant.report.charts import Chart
-from s2squant.report.contents import POOL, Contents
 from s2squant.report.formats import count, known
 from s2squant.report.heatmaps import attention_heatmap
+from s2squant.report.study_view import POOL, Contents
 from s2squant.report.styles import label
 from s2squant.report.tables import Column, Grid, grid
 

@@ -8,9 +8,9 @@ from typing import Any
 import pandas as pd
 
 from s2squant.report.charts import Chart, Trace, absent, axis, broken, days, line, numbers, thin
-from s2squant.report.contents import POOL, Contents
 from s2squant.report.formats import THIN, count, known, number, percent
 from s2squant.report.panels import Panel
+from s2squant.report.study_view import POOL, Contents
 from s2squant.report.styles import Style, label
 from s2squant.report.tables import Column, grid
 

@@ -7,7 +7,6 @@ from dataclasses import replace
 import pytest
 import torch
 
-from s2squant.exhibits import ExperimentPage
 from s2squant.experiments.copy_figures import PLACES, figures
 from s2squant.experiments.copy_page import copy_page
 from s2squant.experiments.copy_task import (
@@ -21,9 +20,10 @@ from s2squant.experiments.copy_task import (
     members,
     padding_shares,
 )
-from s2squant.experiments.side_by_side import side_by_side
 from s2squant.nets.tokens import TokenSeq2Seq
-from s2squant.report.experiments import render_experiment
+from s2squant.report.experiment_page import render_experiment
+from s2squant.report.sections import ExperimentPage
+from s2squant.runs.engines.side_by_side import side_by_side
 
 TINY = Budget(200, 1, 200, 8)
 
@@ -83,7 +83,7 @@ def test_exact_is_all_tokens_and_no_more() -> None:
             return out, None, state
 
     def score(said: torch.Tensor) -> float:
-        from s2squant.network_specs import TokenSpec
+        from s2squant.config.networks import TokenSpec
 
         parrot = Parrot(
             TokenSpec(size=10, pad=0, bos=1, eos=1, embedding=20, encoder=outcome.encoder, decoder=outcome.decoder)

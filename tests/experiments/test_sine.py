@@ -8,7 +8,7 @@ import torch
 
 from s2squant.experiments import sine
 from s2squant.experiments.sine_records import FLOOR
-from s2squant.report.experiments import render_experiment
+from s2squant.report.experiment_page import render_experiment
 
 
 def test_the_signal_and_its_batches_are_the_issues():

@@ -6,7 +6,7 @@ import torch
 
 from s2squant.experiments import waves
 from s2squant.experiments.waves_page import figures, waves_page
-from s2squant.report.experiments import render_experiment
+from s2squant.report.experiment_page import render_experiment
 
 
 def test_least_squares_solves_noiseless_waves_exactly():

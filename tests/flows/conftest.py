@@ -17,7 +17,7 @@ from prefect.settings import (
     temporary_settings,
 )
 
-from s2squant.prefect_api import PrefectApi
+from s2squant.nightly.operation.server import PrefectApi
 
 READY_SECONDS = 180
 

@@ -11,10 +11,10 @@ from typing import Any
 
 from prefect.client.orchestration import get_client
 
-from s2squant.night_records import Night
-from s2squant.nightly_specs import Nightly
-from s2squant.study import JobResult
-from tests.nights import idle_night, make_night
+from s2squant.config.nightly import Nightly
+from s2squant.nightly.results import Night
+from s2squant.runs.runner import JobResult
+from tests.worlds.nights import idle_night, make_night
 
 NIGHTLY = "stand-in"
 

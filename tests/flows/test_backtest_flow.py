@@ -14,8 +14,10 @@ from prefect.exceptions import ParameterTypeError
 
 from flows.backtest import backtest, under_prefect
 from flows.tasks import markdown
-from s2squant import cli, study
-from s2squant.config import Experiment, make_experiment
+from s2squant import study
+from s2squant.cli import app as cli
+from s2squant.config.experiment import Experiment
+from s2squant.config.files import make_experiment
 
 
 def tiny(*tickers: str) -> Experiment:

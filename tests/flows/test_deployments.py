@@ -9,8 +9,8 @@ from ruamel.yaml import YAML
 
 from flows import deployments
 from flows.deployments import Deployed, as_yaml, document, flow_of, of_nightly, schedules_of, served, standing
-from s2squant.nightly_specs import ISSUED, Nightly
-from s2squant.prices.closing import Schedule
+from s2squant.config.nightly import ISSUED, Nightly
+from s2squant.prices.calendars.closing import Schedule
 
 FILE = Path(deployments.__file__).with_name("prefect.yaml")
 

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from flows.forecast import forecast, simulated
-from s2squant.conformal import SUFFIX
-from s2squant.ledger import Ledger
-from s2squant.replay import replay
+from s2squant.nightly.ledger.ledger import Ledger
+from s2squant.nightly.replay import replay
+from s2squant.series.forecast import SUFFIX
 from tests.local_yahoo import LocalYahoo
-from tests.nightly_sim import HASTY, Clock, at_close, sessions, tiny, weekdays
+from tests.worlds.nightly_sim import HASTY, Clock, at_close, sessions, tiny, weekdays
 
 TICKERS = ("AAA", "BBB", "CCC", "DELIST")
 LATE, STORM, REVISED, SPLIT, GONE = "2025-11-20", "2025-11-19", "2025-11-21", "2025-11-24", "2025-11-26"

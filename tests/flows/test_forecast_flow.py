@@ -16,12 +16,12 @@ import flows.forecast
 from flows.deployments import served, standing
 from flows.forecast import forecast, under_prefect
 from flows.night_artifacts import markdown, rows_of
-from s2squant import cli
+from s2squant.cli import app as cli
+from s2squant.config.nightly import Nightly
 from s2squant.errors import ConfigError, LedgerError
-from s2squant.night_records import Night
-from s2squant.nightly_specs import Nightly
+from s2squant.nightly.results import Night
 from tests.flows.stand_ins import NIGHTLY, NOW, StandIn, artifacts_of, asked, ended, tasks_of
-from tests.nights import make_night
+from tests.worlds.nights import make_night
 
 SPEC = Nightly(name=NIGHTLY)
 

@@ -8,9 +8,9 @@ from prefect import State
 from prefect.exceptions import ParameterTypeError
 
 from flows.ingest import ingest, under_prefect
-from s2squant import cli
-from s2squant.prices.price_store import PriceStore
-from s2squant.prices.yahoo import SERVER
+from s2squant.cli import app as cli
+from s2squant.prices.sources.yahoo import SERVER
+from s2squant.prices.store.price_store import PriceStore
 from tests.flows.stand_ins import tasks_of
 from tests.local_yahoo import LocalYahoo
 

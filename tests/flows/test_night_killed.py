@@ -19,14 +19,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from s2squant.conformal import SUFFIX
-from s2squant.ledger import Ledger
-from s2squant.prefect_api import PrefectApi
-from s2squant.replay import replay
+from s2squant.nightly.ledger.ledger import Ledger
+from s2squant.nightly.operation.server import PrefectApi
+from s2squant.nightly.replay import replay
+from s2squant.series.forecast import SUFFIX
 from tests.flows.conftest import READY_SECONDS, free_port
 from tests.local_yahoo import LocalYahoo
-from tests.night_process import TICKERS, night, night_flow
-from tests.nightly_sim import sessions, tiny
+from tests.worlds.night_process import TICKERS, night, night_flow
+from tests.worlds.nightly_sim import sessions, tiny
 
 KILLS, SESSIONS = 30, 15
 
@@ -62,7 +62,9 @@ class Kills:
         self.root, self.environment, self.hit = root, environment, 0
         self._random, self._took = random.Random(5), {"night": 2.5, "night_flow": 5.0}
         self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(["s2squant.nightly", "tests.night_process", "tests.local_yahoo"])
+        self._context.set_forkserver_preload(
+            ["s2squant.nightly.night", "tests.worlds.night_process", "tests.local_yahoo"]
+        )
 
     def start(self, day: str, work: Callable[..., None]) -> BaseProcess:
         """A night in a process of its own, forked from one that has imported everything."""

@@ -20,9 +20,9 @@ from flows import alerts
 from flows.deployments import Deployed, served, standing
 from flows.forecast import forecast
 from flows.reaping import TAKEN_UP, reap, take_up
+from s2squant.config.nightly import Nightly
 from s2squant.errors import ConfigError
-from s2squant.nightly_specs import Nightly
-from s2squant.prefect_api import PrefectApi
+from s2squant.nightly.operation.server import PrefectApi
 from tests.flows.stand_ins import NIGHTLY, NOW, StandIn, asked, ended, wait_until
 
 SECRET = "hook-3f2c51"

@@ -8,7 +8,7 @@ import pytest
 from flows.deployments import served, standing
 from tests.flows.conftest import serving
 from tests.flows.stand_ins import asked, wait_until
-from tests.postgres import Postgres
+from tests.worlds.postgres import Postgres
 
 
 @pytest.mark.slow

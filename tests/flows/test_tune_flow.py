@@ -10,7 +10,7 @@ from prefect.exceptions import ParameterTypeError
 from flows import tune as module
 from flows.deployments import flow_of, standing
 from s2squant.errors import ConfigError
-from s2squant.tuning_records import Tried
+from s2squant.tuning.results import Tried
 
 
 @pytest.mark.parametrize(

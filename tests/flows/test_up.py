@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from s2squant.commands.up import Child, surroundings
+from s2squant.cli.commands.up import Child, surroundings
 from s2squant.errors import ConfigError
-from s2squant.prefect_api import NOTED, PrefectApi
+from s2squant.nightly.operation.server import NOTED, PrefectApi
 from tests.flows.conftest import free_port
 from tests.flows.stand_ins import wait_until
 

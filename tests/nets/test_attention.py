@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
+from s2squant.config.networks import AttentionSpec, DecoderSpec, EncoderSpec
 from s2squant.nets.attention import Attention
 from s2squant.nets.decoders import RecurrentDecoder, TransformerDecoder
 from s2squant.nets.encoders import RecurrentEncoder, TransformerEncoder
 from s2squant.nets.memory import Memory
 from s2squant.nets.transformer import MultiHead, sinusoids
-from s2squant.network_specs import AttentionSpec, DecoderSpec, EncoderSpec
 
 K, W, N, STEPS = 5, 7, 3, 4
 RADIUS = 2

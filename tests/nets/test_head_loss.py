@@ -3,11 +3,11 @@
 import pytest
 import torch
 
+from s2squant.config.networks import DecoderSpec, EncoderSpec, HeadSpec, Seq2SeqSpec
 from s2squant.nets import head_loss as module
 from s2squant.nets.head_loss import Direct
 from s2squant.nets.heads import QuantileHead
 from s2squant.nets.seq2seq import Feeding, Seq2Seq
-from s2squant.network_specs import DecoderSpec, EncoderSpec, HeadSpec, Seq2SeqSpec
 
 H, N, K, D = 5, 7, 4, 6
 LEVELS_Q = torch.arange(1, 40).double() / 40

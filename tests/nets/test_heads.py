@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
+from s2squant.config.networks import DecoderSpec, EncoderSpec, HeadSpec, Seq2SeqSpec, TrainingSpec
 from s2squant.errors import CheckpointError
 from s2squant.nets.path_heads import CategoricalHead, MixtureHead, StudentHead, step_deviation
 from s2squant.nets.seq2seq import Feeding, Seq2Seq
 from s2squant.nets.training import Resident, Trainer, backward, train, truth_share
-from s2squant.network_specs import DecoderSpec, EncoderSpec, HeadSpec, Seq2SeqSpec, TrainingSpec
-from s2squant.records import State
-from s2squant.store import load_state, save_state
+from s2squant.runs.states import load_state, save_state
+from s2squant.series.forecast import State
 
 H, INPUTS = 5, 3
 LEVELS_Q = torch.arange(1, 40) / 40
@@ -272,8 +272,8 @@ FOREIGN = """
 import sys, numpy as np
 from pathlib import Path
 import torch
-from s2squant.store import load_state
-from s2squant.network_specs import Seq2SeqSpec
+from s2squant.runs.states import load_state
+from s2squant.config.networks import Seq2SeqSpec
 from s2squant.nets.seq2seq import Seq2Seq
 folder = Path(sys.argv[1])
 for path in sorted(folder.glob("*.safetensors")):

@@ -9,16 +9,7 @@ import torch
 from pydantic import ValidationError
 from scipy import integrate, stats
 
-from s2squant.errors import CheckpointError
-from s2squant.nets.latent import (
-    Code,
-    SequenceAutoencoder,
-    Steps,
-    VariationalAutoencoder,
-    fit_latent,
-    kl_weight,
-)
-from s2squant.network_specs import (
+from s2squant.config.networks import (
     AttentionSpec,
     AutoencoderSpec,
     DecoderSpec,
@@ -26,8 +17,8 @@ from s2squant.network_specs import (
     TrainingSpec,
     VariationalSpec,
 )
-from s2squant.records import Panel, State
-from s2squant.scenarios import (
+from s2squant.errors import CheckpointError
+from s2squant.forecasters.scenarios import (
     FLOOR,
     FittedScenarios,
     FittedWatch,
@@ -37,8 +28,11 @@ from s2squant.scenarios import (
     restore_latent,
     return_windows,
 )
-from s2squant.store import load_state, save_state
-from tests.synthetic import garch_returns, history
+from s2squant.nets.latent import Code, SequenceAutoencoder, Steps, VariationalAutoencoder, fit_latent, kl_weight
+from s2squant.runs.states import load_state, save_state
+from s2squant.series.forecast import State
+from s2squant.series.panel import Panel
+from tests.worlds.synthetic import garch_returns, history
 
 SMALL = EncoderSpec(reads="window", hidden=8)
 L = 12
@@ -200,8 +194,8 @@ AGAIN = """
 import sys
 import numpy as np
 from pathlib import Path
-from s2squant.scenarios import restore_latent
-from s2squant.store import load_state
+from s2squant.forecasters.scenarios import restore_latent
+from s2squant.runs.states import load_state
 folder = Path(sys.argv[1])
 watch, drawer = (restore_latent(load_state(folder / f"{name}.safetensors")) for name in ("watch", "drawer"))
 x = np.load(folder / "x.npy")

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from s2squant.config.networks import DecoderSpec, EncoderSpec, HeadSpec, Seq2SeqSpec, TrainingSpec
 from s2squant.nets.bank import VarianceBank, fit_bank, horizon_basis, student_nll
 from s2squant.nets.decoders import RecurrentDecoder, step_inputs
 from s2squant.nets.encoders import RecurrentEncoder
@@ -12,7 +13,6 @@ from s2squant.nets.heads import QuantileHead, pinball, shape_basis
 from s2squant.nets.memory import Memory
 from s2squant.nets.seq2seq import Feeding, Seq2Seq
 from s2squant.nets.training import Resident, backward, one_cycle, train
-from s2squant.network_specs import DecoderSpec, EncoderSpec, HeadSpec, Seq2SeqSpec, TrainingSpec
 
 LEVELS = torch.arange(1, 40) / 40
 H = 6
@@ -117,7 +117,7 @@ def test_bank_starts_as_the_plain_average_and_finds_the_member_that_matters():
     assert torch.allclose(bank(members), torch.sqrt(steps * members.mean(dim=1, keepdim=True)))
     truth = torch.sqrt(steps * members[:, [2]])
     y = truth * torch.from_numpy(rng.standard_normal((6000, 1)))
-    from s2squant.config import AnchorSpec
+    from s2squant.config.networks import AnchorSpec
 
     fitted = fit_bank(members, y, AnchorSpec(), batch=512, seed=0)
     weights = fitted.weights_HK().detach()

@@ -5,9 +5,9 @@ import math
 import pytest
 import torch
 
+from s2squant.config.networks import AttentionSpec, DecoderSpec, EncoderSpec, HeadSpec, Seq2SeqSpec, TrainingSpec
 from s2squant.nets.seq2seq import Feeding
 from s2squant.nets.series import SeriesSeq2Seq, fit_series
-from s2squant.network_specs import AttentionSpec, DecoderSpec, EncoderSpec, HeadSpec, Seq2SeqSpec, TrainingSpec
 
 H, W = 6, 8
 FEEDS = {

@@ -12,14 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from s2squant.config.networks import AttentionSpec, DecoderSpec, EncoderSpec, TokenSpec, TrainingSpec
 from s2squant.nets.search import greedy
 from s2squant.nets.seq2seq import Feeding
 from s2squant.nets.token_batches import Batch, by_length, make_batch, padded_share
 from s2squant.nets.tokens import TokenSeq2Seq, token_steps, train_tokens
 from s2squant.nets.training import Trainer
-from s2squant.network_specs import AttentionSpec, DecoderSpec, EncoderSpec, TokenSpec, TrainingSpec
-from s2squant.records import State
-from s2squant.store import save_state
+from s2squant.runs.states import save_state
+from s2squant.series.forecast import State
 
 FORCED = Feeding(1.0, torch.Generator())
 WAYS = ("plain", "gru", "bahdanau", "both", "general", "feeding", "local_m", "local_p", "transformer")
@@ -263,8 +263,8 @@ torch.set_num_threads(1)
 from pathlib import Path
 from s2squant.nets.search import beam_search, greedy
 from s2squant.nets.tokens import TokenSeq2Seq
-from s2squant.network_specs import TokenSpec
-from s2squant.store import load_state
+from s2squant.config.networks import TokenSpec
+from s2squant.runs.states import load_state
 state = load_state(Path(sys.argv[1]))
 net = TokenSeq2Seq(TokenSpec.model_validate(state.meta["spec"])).eval()
 net.load_state_dict({name: torch.from_numpy(array) for name, array in state.arrays.items()})

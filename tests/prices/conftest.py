@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from s2squant.config import Fetching
-from s2squant.prices.price_store import PriceStore
-from s2squant.prices.refresh import Refresher
-from s2squant.prices.yahoo import Yahoo
+from s2squant.config.fetching import Fetching
+from s2squant.prices.sources.yahoo import Yahoo
+from s2squant.prices.store.price_store import PriceStore
+from s2squant.prices.store.refresh import Refresher
 from tests.local_yahoo import LocalYahoo
 
 QUICK = Fetching(per_second=2000, pause=0.001, limited_pause=0.02, timeout=5, tries=3, limited_tries=3)

@@ -7,11 +7,10 @@ from datetime import date
 
 import pytest
 
-from s2squant.config import Experiment, Universe
+from s2squant.config.experiment import Experiment, Universe
 from s2squant.errors import CallerError, PriceError, SourceError, TemporaryPriceError
-from s2squant.plan import make_plan
-from s2squant.prices import load_ticker, load_universe, open_source
-from s2squant.prices.universe import load_from
+from s2squant.prices.universe import load_from, load_ticker, load_universe, open_source
+from s2squant.runs.plan import make_plan
 
 GOOD = "Date,Close\n2024-01-02,1\n2024-01-03,2\n2024-01-04,3\n"
 

@@ -1,7 +1,7 @@
 import pytest
-from factory import make_study
 
-from s2squant.report import render
+from s2squant.report.study_pages import render
+from tests.report.factory import make_study
 
 
 @pytest.fixture(scope="session")

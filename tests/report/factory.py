@@ -14,8 +14,11 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from s2squant.config import make_experiment
-from s2squant.records import LEVELS, QUANTILE_COLUMNS, Fold, PriceHistory, Study, TickerReport
+from s2squant.config.files import make_experiment
+from s2squant.evaluation.results import Study, TickerReport
+from s2squant.series.forecast import LEVELS, QUANTILE_COLUMNS
+from s2squant.series.history import PriceHistory
+from s2squant.series.panel import Fold
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 TICKERS = {"ACME": "XNYS", "../x": "XNYS", HOSTILE: "XLON", "EURUSD=X": "XLON"}

@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from s2squant.findings import Finding
-from s2squant.records import Study
+from s2squant.errors import Finding
+from s2squant.evaluation.results import Study
 
 FINDINGS = (
     Finding("gap", "note", 1, ("2021-12-24",), "kept", "a gap of 6 calendar days after 2021-12-24"),

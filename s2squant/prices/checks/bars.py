@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from s2squant.findings import Finding, Severity
+from s2squant.errors import Finding, Severity
 from s2squant.prices.checks.marks import mark
-from s2squant.records import PriceHistory
+from s2squant.series.history import PriceHistory
 
 LARGEST, SMALLEST = 1e12, 1e-12
 """Beyond these a number is no price in any currency."""

@@ -8,14 +8,13 @@ from datetime import datetime
 
 import numpy as np
 
-from s2squant.errors import PriceError
-from s2squant.findings import Finding
+from s2squant.errors import Finding, PriceError
 from s2squant.prices.checks.bars import inconsistent, magnitudes, no_volume, non_positive
 from s2squant.prices.checks.factors import bad_factors
 from s2squant.prices.checks.flats import flats
 from s2squant.prices.checks.jumps import jumps
 from s2squant.prices.checks.spans import future, gaps, sessions, too_short
-from s2squant.records import PriceHistory
+from s2squant.series.history import PriceHistory
 
 NAMES = (
     *("100x unit jump", "reverting outlier", "recycled ticker", "unadjusted split", "large move"),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from s2squant.findings import Finding
-from s2squant.prices.adjust import implied_splits
+from s2squant.errors import Finding
 from s2squant.prices.checks.marks import mark
-from s2squant.records import PriceHistory
+from s2squant.prices.store.adjust import implied_splits
+from s2squant.series.history import PriceHistory
 
 FALL = 0.02
 """How far the factor may fall by rounding alone; low prices are rounded to the cent."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from s2squant.findings import Finding, Severity
+from s2squant.errors import Finding, Severity
 from s2squant.prices.checks.marks import log_returns, mark, runs
-from s2squant.records import PriceHistory
+from s2squant.series.history import PriceHistory
 
 STALE_BARS = 5
 LONG_RUN = 10

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from s2squant.findings import Finding, Severity
+from s2squant.errors import Finding, Severity
 from s2squant.prices.checks.marks import busy, log_returns, mark
-from s2squant.records import Floats, PriceHistory
+from s2squant.series.arrays import Floats
+from s2squant.series.history import PriceHistory
 
 LARGE_RETURN = 0.40
 SPLITS = (2, 3, 4, 5, 7, 8, 10, 15, 20)

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from s2squant.findings import Finding, Severity
-from s2squant.records import Dates, Floats, PriceHistory
+from s2squant.errors import Finding, Severity
+from s2squant.series.arrays import Dates, Floats
+from s2squant.series.history import PriceHistory
 
 SHOWN = 5
 """Dates named in a finding's text; its rows hold all."""

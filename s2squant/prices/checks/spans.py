@@ -7,11 +7,11 @@ from datetime import datetime, timedelta
 
 import numpy as np
 
-from s2squant.findings import Finding, Severity
-from s2squant.prices.calendars import is_among, is_settled, sessions_between
+from s2squant.errors import Finding, Severity
+from s2squant.prices.calendars.exchanges import is_among, is_settled, sessions_between
+from s2squant.prices.calendars.guess import ALONE, why_alone
 from s2squant.prices.checks.marks import mark
-from s2squant.prices.guess import ALONE, why_alone
-from s2squant.records import PriceHistory
+from s2squant.series.history import PriceHistory
 
 GAP_DAYS = 10
 FEW = 0.01

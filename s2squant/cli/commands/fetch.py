@@ -1,0 +1,217 @@
+"""s2squant fetch: prices from a source into the price store, as far as they are missing."""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from s2squant.config.experiment import Universe
+from s2squant.config.fetching import Fetching
+from s2squant.errors import SourceError
+
+if TYPE_CHECKING:
+    from s2squant.prices.store.fetch import FetchRunner
+    from s2squant.prices.store.refresh import Update
+
+FAILED = 3
+"""Exit status where some tickers could not be fetched."""
+INTERRUPTED = 130
+
+
+def fetch(
+    ctx: typer.Context,
+    tickers: Annotated[
+        list[str] | None, typer.Argument(metavar="TICKERS...", help="As in AAPL MSFT, or AAPL,MSFT.")
+    ] = None,
+    universe: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A list of tickers: one a line, or a CSV with a ticker column.")
+    ] = None,
+    source: Annotated[str, typer.Option(metavar="SPEC", help="yfinance, sample, csv:DIR or parquet:DIR.")] = "yfinance",
+    start: Annotated[
+        datetime | None, typer.Option(metavar="DATE", formats=["%Y-%m-%d"], help="First day. Left out: all there is.")
+    ] = None,
+    interval: Annotated[
+        str, typer.Option(metavar="I", help="1d, or 1h, 30m, 15m, 5m, 2m, 1m as far back as Yahoo goes.")
+    ] = "1d",
+    store: Annotated[Path, typer.Option(metavar="DIR", help="The price store.")] = Path(
+        Universe.model_fields["store"].default
+    ),
+    anew: Annotated[
+        bool, typer.Option("--anew", help="Fetch everything again and take it, even where it contradicts the store.")
+    ] = False,
+    together: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Requests under way at once.")
+    ] = Fetching.model_fields["together"].default,
+    rate: Annotated[
+        float, typer.Option(metavar="R", min=0.01, help="Requests a second, at most.")
+    ] = Fetching.model_fields["per_second"].default,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", help="No progress, and of the tickers only those that failed.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Write the outcome for programs to standard output.")] = False,
+) -> int:
+    """Fetch prices into the store: what is missing and a little before it, to see what was revised.
+
+    Exit status: 0 every ticker is up to date; 3 some are not (named, with the reason);
+    2 a mistake in what was asked (one line says which); 130 interrupted, and what was stored stays.
+    """
+    from s2squant.prices.store.fetch import (
+        FetchRequest,  # pandas: a second that --help need not wait for
+        side_by_side,
+    )
+
+    request = FetchRequest(
+        tickers=_named(tickers, universe),
+        store=store,
+        source=source,
+        interval=interval,
+        start=start.date() if start else None,
+        anew=anew,
+        spec=Fetching(together=together, per_second=rate),
+    )
+    runner: FetchRunner = ctx.obj.fetching or side_by_side
+    with Watch(len(request.tickers), quiet=quiet or as_json) as watch:
+        try:
+            runner(request, watch.done)
+        except KeyboardInterrupt:
+            print("interrupted; what was stored stays, and the same command goes on", file=sys.stderr, flush=True)
+            return INTERRUPTED
+    if as_json:
+        print(json.dumps({"store": str(store), "tickers": {u.ticker: outcome(u) for u in watch.updates}}, indent=1))
+    else:
+        shown = [u for u in watch.updates if u.error is not None or not quiet]
+        if shown:
+            Console(highlight=False, markup=False).print(table_of(shown))
+        for update in watch.updates:
+            for line in remarks(update):
+                print(line)
+    return FAILED if any(update.error for update in watch.updates) else 0
+
+
+def _named(tickers: list[str] | None, universe: Path | None) -> tuple[str, ...]:
+    """The tickers asked for, each once, in the order asked; none where neither a ticker nor a file is named."""
+    from s2squant.prices.universe_file import read_universe
+
+    if tickers and universe is not None:
+        raise SourceError("name tickers or a --universe file, not both")
+    if universe is not None:
+        return read_universe(universe)
+    names = [name.strip() for given in tickers or () for name in given.split(",")]
+    return tuple(dict.fromkeys(name for name in names if name))
+
+
+class Watch:
+    """A bar on a terminal, one line a ticker elsewhere; keeps the updates."""
+
+    def __init__(self, total: int, *, quiet: bool) -> None:
+        self.updates: list[Update] = []
+        self._console = Console(stderr=True, quiet=quiet, highlight=False, soft_wrap=True)
+        self._bar = Progress(
+            TextColumn("fetching"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[ticker]}", markup=False),
+            console=self._console,
+            transient=True,
+        )
+        self._task = self._bar.add_task("fetching", total=total or None, ticker="")
+
+    def __enter__(self) -> Watch:
+        if self._console.is_terminal:
+            self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._console.is_terminal:
+            self._bar.stop()
+
+    def done(self, update: Update) -> None:
+        """One more ticker is done."""
+        self.updates.append(update)
+        self._bar.update(self._task, advance=1, ticker=update.ticker)
+        if not self._console.is_terminal:
+            reason = f": {update.error.reason}" if update.error else ""
+            line = f"[{len(self.updates)}] {update.ticker} {update.status}, {update.added} new bars{reason}"
+            self._console.print(line, markup=False)
+
+
+def table_of(updates: list[Update]) -> Table:
+    """One row a ticker: what is stored of it now, what the checks say, how many stored bars changed."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True, padding=(0, 1))
+    table.add_column("ticker", no_wrap=True)
+    table.add_column("outcome", no_wrap=True)
+    for name in ("rows", "new", "changed"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for name in ("first", "last bar", "checks"):
+        table.add_column(name, no_wrap=True)
+    for update in updates:
+        told = outcome(update)
+        columns = ("rows", "added", "changed", "first", "last")
+        values = (
+            "" if told[name] is None else f"{told[name]:,}" if isinstance(told[name], int) else told[name]
+            for name in columns
+        )
+        table.add_row(update.ticker, update.status, *values, told["checks"])
+    return table
+
+
+def outcome(update: Update) -> dict[str, Any]:
+    """An update in plain values."""
+    version = update.kept.version if update.kept else None
+    return {
+        "status": update.status,
+        "rows": version.rows if version else None,
+        "first": version.first if version else None,
+        "last": version.last if version else None,
+        "version": version.version if version else None,
+        "fetched_at": version.fetched_at if version else None,
+        "sha256": version.sha256 if version else None,
+        "added": update.added,
+        "changed": update.changed,
+        "changes": [
+            {"reason": c.reason, "first": c.first, "last": c.last, "rows": c.rows, "what": c.what}
+            for c in update.changes
+        ],
+        "checks": checks_of(update),
+        "notes": list(update.notes),
+        "error": update.error.reason if update.error else None,
+        "error_kind": type(update.error).__name__ if update.error else None,
+    }
+
+
+def checks_of(update: Update) -> str:
+    """How many findings of the gravest kind the bars stored now have; empty for bars within the day."""
+    from s2squant.errors import PriceError, worst
+    from s2squant.prices.checks.every import check
+    from s2squant.prices.sources.from_store import as_history
+
+    if update.kept is None or update.kept.about.interval != "1d":
+        return ""
+    try:
+        history = as_history(update.kept)
+        found = (*history.findings, *check(history))
+    except PriceError as error:
+        return f"error: {error.reason}"
+    gravest = worst(tuple(found))
+    count = sum(f.severity == gravest for f in found)
+    return f"{count} {gravest}{'s' if count > 1 else ''}" if gravest else "ok"
+
+
+def remarks(update: Update) -> list[str]:
+    """One line for the failure, for each reason why stored bars changed, and for what was left out."""
+    failed = [f"failed {update.ticker}: {update.error.reason}"] if update.error else []
+    changes = [f"{c.reason}, {c.rows:,} bars {c.first} to {c.last}: {c.what}" for c in update.changes]
+    notes = [note for note in update.notes if "unfinished" not in note]
+    return failed + [f"{update.ticker}: {line}" for line in changes + notes]

@@ -1,0 +1,69 @@
+"""s2squant ledger export FILE: the record of a nightly, for other programs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from s2squant.errors import ConfigError
+
+if TYPE_CHECKING:
+    from s2squant.nightly.ledger.ledger import Ledger
+
+FORMS = (".parquet", ".csv")
+
+app = typer.Typer(help="The forecast ledger.", no_args_is_help=True)
+
+
+@app.callback()
+def _front() -> None:
+    """The forecast ledger: every forecast issued, every one that is missing, and what became of each."""
+
+
+@app.command()
+def export(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A .parquet or .csv file; an older one is replaced.")],
+    nightly: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Whose record; may be left out where the ledger has one.")
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="With the forecasts that were issued again and never entered the record.")
+    ] = False,
+) -> int:
+    """Write every live forecast of a nightly with its newest outcome: one row a model, ticker, cutoff and step.
+
+    Exit status: 0; 2 a mistake in what was asked; 1 the ledger cannot be read.
+    """
+    if file.suffix.lower() not in FORMS:
+        raise ConfigError(f"{file}: a record is written to a {' or '.join(FORMS)} file")
+    from s2squant.files import write_atomic  # pandas and SQLAlchemy: seconds that --help need not wait for
+    from s2squant.nightly.ledger.ledger import Ledger
+
+    ledger = Ledger()
+    nightly = nightly or _only(ledger)
+    record = ledger.record(nightly, live=not everything)
+    if record.empty:
+        raise ConfigError(f"the ledger {ledger.name} holds no forecast of {nightly!r}; --nightly names another")
+    try:
+        if file.suffix.lower() == ".csv":
+            write_atomic(file, lambda path: record.to_csv(path, index=False))
+        else:
+            write_atomic(file, lambda path: record.to_parquet(path, index=False, compression="zstd"))
+    except OSError as error:
+        raise ConfigError(f"{file}: cannot be written ({error.strerror}); choose another place") from None
+    corrected = int((record["correction"] > 0).sum())
+    told = f"{record['y'].notna().sum()} with an outcome" + (f" ({corrected} corrected)" if corrected else "")
+    print(f"{len(record)} rows of {nightly}, {told}: {file}")
+    return 0
+
+
+def _only(ledger: Ledger) -> str:
+    """The one nightly of the ledger; raises ConfigError where there are none or several."""
+    names = ledger.nightlies()
+    if len(names) == 1:
+        return names[0]
+    if not names:
+        raise ConfigError(f"the ledger {ledger.name} holds no forecast yet")
+    raise ConfigError(f"the ledger {ledger.name} has several nightlies; add --nightly and one of {', '.join(names)}")

@@ -1,0 +1,38 @@
+"""s2squant replay: any past night again, compared with what was issued."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+DIFFERENT = 3
+"""Exit status where a row came out otherwise, or could not be recomputed."""
+SHOWN = 20
+
+
+def replay(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A nightly run's id, as in its report or in status.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Write the outcome for programs to standard output.")] = False,
+) -> int:
+    """Recompute a past night from its stored prices, weights and settings, and compare with the ledger bit by bit.
+
+    Exit status: 0 every forecast came out the same; 3 some did not, or could not be recomputed (named);
+    2 there is no such run.
+    """
+    from s2squant.nightly.ledger.ledger import Ledger  # pandas and torch: seconds that --help need not wait for
+    from s2squant.nightly.replay import replay as recompute
+
+    found = recompute(run, Ledger())
+    if as_json:
+        told = {"run": run, "rows": found.rows, "identical": found.identical}
+        print(json.dumps(told | {"different": found.different, "problems": found.problems}, indent=1))
+    else:
+        for line in (*found.problems, *found.different[:SHOWN]):
+            print(line)
+        if len(found.different) > SHOWN:
+            print(f"and {len(found.different) - SHOWN} more")
+        word = "identical, bit by bit" if found.identical else f"{len(found.different)} differ"
+        print(f"{run}: {found.rows} forecasts recomputed; {word}")
+    return 0 if found.identical else DIFFERENT

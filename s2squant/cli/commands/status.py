@@ -1,0 +1,100 @@
+"""s2squant status: schedules, last runs, freshness of prices, and what the ledger lacks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:  # the ledger brings SQLAlchemy and pandas, which a help text can do without
+    from s2squant.nightly.operation.status import Standing
+
+RUNS, WIDTH = 10, 90
+"""Rows of the last runs, and characters of a message."""
+TROUBLED = 3
+"""Exit status where something is stale, missing or failed."""
+
+
+def status(
+    as_json: Annotated[bool, typer.Option("--json", help="Write everything for programs to standard output.")] = False,
+) -> int:
+    """Show schedules, last runs, freshness of prices, issued forecasts and gaps.
+
+    Exit status: 0 all is well; 3 something is stale, missing or failed (named at the end);
+    2 a mistake in what was asked (one line says which); 1 a fault of s2squant itself.
+    """
+    from s2squant.nightly.operation.status import standing
+
+    found = standing(datetime.now(UTC))
+    if as_json:
+        print(json.dumps(_plain(found), indent=1))
+    else:
+        _show(found)
+    return TROUBLED if found.troubles else 0
+
+
+def _show(found: Standing) -> None:
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    console.print(found.server_says or f"Prefect server: {found.server}")
+    if found.deployments:
+        rows = [(d.name, _moment(d.next_run) or ("paused" if d.paused else "on demand")) for d in found.deployments]
+        console.print(_table(("deployment", "next run"), rows))
+    if found.runs:
+        shown = [(run.name, run.state, _moment(run.started), _short(run.message)) for run in found.runs[:RUNS]]
+        console.print(_table(("last runs", "state", "started", "message"), shown))
+    for market in found.markets:
+        behind = ", ".join(f"{ticker} ({day or 'none'})" for ticker, day in list(market.behind.items())[:10])
+        console.print(
+            f"prices {market.market}: newest {market.newest or 'none'}, {market.tickers - len(market.behind)} of "
+            f"{market.tickers} tickers have {market.due}" + (f"; behind: {behind}" if behind else "")
+        )
+    console.print(f"ledger: {found.ledger}" if found.nightlies else "ledger: no nightly has run yet")
+    for nightly in found.nightlies:
+        run = nightly.last_run
+        issued = ", ".join(f"{market or 'all'} {day}" for market, day in nightly.last_issued.items()) or "nothing"
+        gaps = ", ".join(f"{count} {kind}" for kind, count in nightly.gaps.items()) or "none"
+        console.print(f"{nightly.name}: last run {_moment(run.started_at)} {run.status}; issued {issued}")
+        console.print(f"  gaps of the last 30 sessions: {gaps}; drift: {nightly.drift or 'none'}")
+        for ticker, why in list(nightly.last_gaps.items())[:10]:
+            console.print(f"  no forecast of {ticker}, {why}")
+        if run.folder:
+            console.print(f"  report: {run.folder}/index.html")
+    for trouble in found.troubles:
+        console.print(f"TROUBLE {_short(trouble)}")
+    if not found.troubles:
+        console.print("all is well")
+
+
+def _table(names: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True, padding=(0, 1))
+    for number, name in enumerate(names):
+        needed = max(len(row[number]) for row in rows)
+        table.add_column(name, no_wrap=True, min_width=None if name == "message" else needed)
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def _short(text: str) -> str:
+    """One line of a message."""
+    line = " ".join(text.split())
+    return line if len(line) <= WIDTH else line[: WIDTH - 3] + "..."
+
+
+def _moment(moment: datetime | None) -> str:
+    return "" if moment is None else f"{moment.astimezone():%a %Y-%m-%d %H:%M %Z}"
+
+
+def _plain(found: Standing) -> Any:
+    told = json.loads(json.dumps(asdict(found), default=str))
+    for nightly in told["nightlies"]:
+        for name in ("settings", "facts"):
+            nightly["last_run"].pop(name)
+    return told | {"exit_status": TROUBLED if found.troubles else 0}

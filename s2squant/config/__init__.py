@@ -1,0 +1,1 @@
+"""Every setting, as frozen values; every default of the package lives here, and only here."""

@@ -1,0 +1,120 @@
+"""The whole experiment as frozen values: every default of the package lives here, and only here.
+
+Imports neither torch nor pandas. Unknown keys are refused with the nearest known key named.
+Bars are trading sessions of the ticker's own calendar; returns are log returns.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from s2squant.config.models import (
+    Forecasters,
+    ModelName,
+)
+from s2squant.config.part import Part, listed, whole_tickers, written_out
+
+Engine = Literal["local", "dask", "ray"]
+"""Who carries a run's jobs out; not part of an Experiment, since it decides no number."""
+
+
+class Universe(Part):
+    """Which series, from where."""
+
+    source: str = Field("sample", description="sample | yfinance | store:DIR | csv:DIR | parquet:DIR")
+    tickers: tuple[str, ...] = Field((), description="empty: the source's default universe")
+    start: date | None = Field(None, description="first date used")
+    end: date | None = Field(None, description="last date used, inclusive")
+    calendars: dict[str, str] = Field({}, description="ticker -> calendar (XNYS, 24/7, ...) where the guess is wrong")
+    accept: tuple[str, ...] = Field((), description="findings to be taken as they are, not quarantined; or 'all'")
+    store: str = Field("data/prices", description="folder of the price store that yfinance is read through")
+    as_of: datetime | None = Field(
+        None, description="yfinance and store:DIR: the bars as stored then, nothing fetched; without a zone UTC"
+    )
+    pinned: datetime | None = Field(None, description="written by a run: the as_of that it noted, which nobody chose")
+
+    _texts = field_validator("tickers", "accept", mode="before")(listed)
+    _dates = field_validator("start", "end", "as_of", mode="before")(written_out)
+    _whole = field_validator("calendars", mode="before")(whole_tickers)
+
+    @field_validator("as_of", "pinned")
+    @classmethod
+    def _zoned(cls, moment: datetime | None) -> datetime | None:
+        return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Universe:
+        if self.start and self.end and self.start >= self.end:
+            raise ValueError(f"start {self.start} is not before end {self.end}")
+        repeated = {t for t in self.tickers if self.tickers.count(t) > 1}
+        if repeated:
+            raise ValueError(f"tickers named twice: {', '.join(sorted(repeated))}")
+        return self
+
+
+class Walk(Part):
+    """The walk-forward plan, in bars of each market's calendar. The purge equals the horizon."""
+
+    horizon: int = Field(20, ge=1, le=250, description="steps ahead, H")
+    cutoffs: int = Field(100, ge=2, description="scored cutoffs per market")
+    every: int = Field(10, ge=1, description="bars between cutoffs")
+    refit_every: int = Field(350, ge=1, description="bars after which models are fitted again")
+    window: Literal["expanding", "sliding"] = "expanding"
+    train_bars: int = Field(2500, ge=100, description="training bars of a sliding window")
+    min_train: int = Field(750, ge=300, description="bars a ticker needs before its first cutoff")
+
+
+class VerdictSpec(Part):
+    """The written rule behind the sentence."""
+
+    reference: ModelName = "historical_simulation"
+    recommended: ModelName = "blend"
+    alpha: float = Field(0.05, gt=0, lt=0.5, description="two-sided level of the pooled test")
+    fdr: float = Field(0.10, gt=0, lt=0.5, description="Benjamini-Hochberg level across tickers")
+    set_level: float = Field(0.10, gt=0, lt=0.5, description="level of the model confidence set")
+    window: float = Field(0.3, gt=0.05, lt=0.95, description="share of cutoffs in a window of the fluctuation test")
+
+
+class ConformalSpec(Part):
+    """Adaptive conformal recalibration of the recommended model, shown as a second row beside it."""
+
+    enabled: bool = True
+    rate: float = Field(0.05, gt=0, le=1, description="first step of the margins, in widths of the 80 % band")
+    settling: float = Field(30.0, gt=0, description="outcomes after which a step has shrunk by the root of two")
+
+
+class StrategySpec(Part):
+    """One pre-declared trading rule, executed on the bar after the cutoff."""
+
+    rule: Literal["sign", "median_over_width", "volatility_target"] = "sign"
+    cost_bp: float = Field(5.0, ge=0, description="commission and half the spread, basis points per unit of turnover")
+    borrow_bp: float = Field(50.0, ge=0, description="basis points a year on what is sold short")
+    target_volatility: float = Field(0.10, gt=0, description="volatility a year that volatility_target aims at")
+    drift_bars: int = Field(500, ge=20, description="bars whose mean return random_walk_sign follows")
+
+
+class Experiment(Part):
+    """Everything that decides a run's numbers; written beside every result and itself an input."""
+
+    name: Annotated[str, Field(min_length=1, max_length=80)] = "backtest"
+    seed: int = Field(0, ge=0, lt=2**31)
+    universe: Universe = Universe()
+    walk: Walk = Walk()
+    forecasters: Forecasters = Forecasters()
+    verdict: VerdictSpec = VerdictSpec()
+    conformal: ConformalSpec = ConformalSpec()
+    strategy: StrategySpec = StrategySpec()
+
+    @model_validator(mode="after")
+    def _judged(self) -> Experiment:
+        for role, model in (("reference", self.verdict.reference), ("recommended", self.verdict.recommended)):
+            if model not in self.forecasters.models:
+                raise ValueError(f"verdict.{role} is {model}, which does not run; add it to forecasters.models")
+        return self
+
+    def to_json(self) -> str:
+        """The experiment as text that `read_experiment` takes back unchanged."""
+        return self.model_dump_json(indent=1) + "\n"

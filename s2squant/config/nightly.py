@@ -1,0 +1,108 @@
+"""What a nightly run is told: which forecasts it issues, when it retrains, what it calls drift; every default of it.
+
+Where the ledger is comes from the environment (S2SQUANT_LEDGER), as its address may hold a password.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import Field, field_validator, model_validator
+
+from s2squant.config.experiment import Experiment, Universe
+from s2squant.config.models import Forecasters, ModelName
+from s2squant.config.part import Part
+
+NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
+
+
+class Retraining(Part):
+    """When models are fitted anew, and how last night's weights are adapted in between: not at all by default.
+
+    Adapting them was measured, and does not pay (benchmarks/adapting.py).
+    """
+
+    every: int = Field(20, ge=1, description="sessions after which everything is fitted anew")
+    on_drift: bool = Field(True, description="fit anew when the monitor alarms")
+    steps: int = Field(0, ge=0, description="gradient steps a night on last night's weights; 0 leaves them as they are")
+    lr: float = Field(2e-4, gt=0, description="learning rate of those steps")
+    recent: int = Field(1000, ge=100, description="newest bars that those steps learn from")
+
+
+class Monitoring(Part):
+    """The track record's window, and when the monitor alarms."""
+
+    window: int = Field(60, ge=10, description="sessions of rolling coverage and of the PIT shown")
+    alpha: float = Field(0.01, gt=0, lt=0.5, description="chance that a calibrated model ever alarms (Ville)")
+
+
+class Retention(Part):
+    """What `maintain` keeps, in days; ledger rows are never removed."""
+
+    runs: int = Field(90, ge=1, description="folders of nightly runs and backtests")
+    models: int = Field(400, ge=1, description="weights: a forecast older than this cannot be replayed")
+    prices: int = Field(400, ge=1, description="versions of stored prices that no longer stand")
+    dead_after: float = Field(6.0, gt=0, description="hours after which a run that still counts as running is dead")
+
+
+ISSUED: tuple[ModelName, ...] = (
+    "historical_simulation",
+    "gjr_t",
+    "anchor",
+    "seq2seq_per_ticker",
+    "seq2seq_pooled",
+    "blend",
+)
+
+
+class Nightly(Part):
+    """A scheduled forecast: everything that decides its numbers."""
+
+    name: str = Field("nightly", description="whose record it is in the ledger: a-z, 0-9 and -")
+    experiment: Experiment = Experiment(
+        name="nightly", universe=Universe(source="yfinance"), forecasters=Forecasters(models=ISSUED)
+    )
+    retraining: Retraining = Retraining()
+    monitoring: Monitoring = Monitoring()
+    models: str = Field("data/models", description="folder of the weights, by content hash")
+    backtest: str = Field("", description="folder of the backtest that the live record is held against; empty: none")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _usual(cls, given: Any) -> Any:
+        """Where the experiment is given in part, its source and its models are still a nightly's, not a backtest's."""
+        if not isinstance(given, Mapping) or not isinstance(given.get("experiment"), Mapping):
+            return given
+        told = dict(given["experiment"])
+        told.setdefault("name", given.get("name", "nightly"))
+        for part, key, usual in (("universe", "source", "yfinance"), ("forecasters", "models", ISSUED)):
+            if isinstance(told.get(part, {}), Mapping):
+                told[part] = {key: usual} | dict(told.get(part, {}))
+        return {**given, "experiment": told}
+
+    @field_validator("name")
+    @classmethod
+    def _plain(cls, name: str) -> str:
+        if not NAME.fullmatch(name):
+            raise ValueError("a nightly's name is made of a-z, 0-9 and -, at most 40")
+        return name
+
+    @model_validator(mode="after")
+    def _can_be_issued(self) -> Nightly:
+        for model in self.experiment.forecasters.models:
+            if model == "seq2seq_adapted":
+                raise ValueError(
+                    "seq2seq_adapted is no model of a nightly: retraining.steps adapts by the night; leave it out"
+                )
+        training, horizon = self.experiment.forecasters.seq2seq.training, self.experiment.walk.horizon
+        needed = training.chunk - training.warm + horizon
+        if self.retraining.recent < needed and any(m.startswith("seq2seq") for m in self.experiment.forecasters.models):
+            raise ValueError(
+                f"retraining.recent = {self.retraining.recent} holds no training chunk; {needed} bars are needed "
+                "(chunk - warm + horizon)"
+            )
+        if self.experiment.universe.end is not None or self.experiment.universe.as_of is not None:
+            raise ValueError("a nightly takes the newest bars; leave universe.end and universe.as_of out")
+        return self

@@ -1,0 +1,5 @@
+"""The package from Python."""
+
+from s2squant.estimator.forecaster import PriceForecaster
+
+__all__ = ["PriceForecaster"]

@@ -1,0 +1,82 @@
+"""What a caller passes from Python, made plain: one ConfigError where it cannot be meant."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+
+from s2squant.errors import ConfigError
+from s2squant.estimator.wide_table import band_columns
+from s2squant.prices.checks.every import NAMES
+
+
+def plain(value: Any) -> Any:
+    """The same in values that JSON knows: numpy's numbers and arrays become Python's."""
+    match value:
+        case Mapping():
+            return {key: plain(one) for key, one in value.items()}
+        case tuple():
+            return tuple(plain(one) for one in value)
+        case list():
+            return [plain(one) for one in value]
+        case np.generic() | np.ndarray():
+            return value.tolist()
+    return value
+
+
+def names_of(parameter: str, value: object) -> tuple[Any, ...]:
+    """One name, or several in anything that is gone through."""
+    if isinstance(value, str):
+        return (value,)
+    if not isinstance(value, Iterable) or isinstance(value, Mapping):
+        raise ConfigError(f"PriceForecaster: {parameter} is {_shown(value)}; give a name, or several in a list")
+    return tuple(value)
+
+
+def table_of(parameter: str, value: object) -> dict[Any, Any]:
+    """A table of settings; None is an empty one."""
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"PriceForecaster: {parameter} is {_shown(value)}; give a dict")
+    return dict(value)
+
+
+def count_of(parameter: str, value: object, frame: str = "") -> int:
+    """A whole number; `frame` is how the frame is given that may stand in its place."""
+    if isinstance(value, Integral):
+        return int(value)
+    remedy = f"; a frame goes in as {frame}" if frame and hasattr(value, "columns") else ""
+    raise ConfigError(f"{parameter} is {_shown(value)}, not a whole number{remedy}")
+
+
+def levels_of(level: object) -> Sequence[float]:
+    """Levels of bands, one or several, each on the grid."""
+    several = [level] if isinstance(level, Real) else level
+    if isinstance(several, str) or not isinstance(several, Iterable):
+        raise ConfigError(f"level is {_shown(level)}; give per cents, as level=[80, 95]")
+    made = [float(one) if isinstance(one, Real) else _no_level(one) for one in several]
+    band_columns(made)
+    return made
+
+
+def check_accepted(names: Sequence[Any]) -> None:
+    """Raise ConfigError for the first name that no finding of the price checks has."""
+    known = (*NAMES, "all")
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.4)
+            hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
+            raise ConfigError(f"PriceForecaster: no finding is called {_shown(name)}; {hint}")
+
+
+def _no_level(value: object) -> float:
+    raise ConfigError(f"level holds {_shown(value)}; give per cents, as level=[80, 95]")
+
+
+def _shown(value: object) -> str:
+    return f"a {type(value).__name__}" if hasattr(value, "columns") else ascii(value)[:60]

@@ -1,0 +1,99 @@
+"""A fitted estimator as a folder, and back.
+
+forecaster.json       parameters, markets, what a history holds besides its bars; written last
+prices.parquet        the bars it was fitted on
+keys.parquet          how the caller's frame named tickers and dates
+models/               one safetensors file a model and ticker (or market)
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from s2squant import __version__
+from s2squant.config.experiment import Experiment
+from s2squant.config.files import make_experiment
+from s2squant.config.models import ModelName
+from s2squant.errors import PriceError, RunError
+from s2squant.estimator.caller_keys import Keys
+from s2squant.estimator.fits import Fits
+from s2squant.forecasters.catalog import restore
+from s2squant.runs.folder import RunFolder
+from s2squant.runs.states import load_state, save_state
+from s2squant.runs.study_files import about_history, bars_table, histories_of
+from s2squant.series.panel import Panel
+
+FORMAT = 2
+LAST, PRICES, KEYS = "forecaster.json", "prices.parquet", "keys.parquet"
+
+
+def write_fitted(
+    folder: RunFolder,
+    params: Mapping[str, Any],
+    experiment: Experiment,
+    panels: Sequence[Panel],
+    fits: Fits,
+    refused: Mapping[str, str],
+    keys: Keys,
+) -> None:
+    """Write everything into the folder; raises RunError when something else is there, or it cannot be written."""
+    if folder.path.exists() and (not folder.path.is_dir() or any(folder.path.iterdir())):
+        raise RunError(f"{folder.path}: something is there already; choose a new folder")
+    histories = {h.ticker: h for panel in panels for h in panel.histories}
+    kept = {
+        "format": FORMAT,
+        "version": __version__,
+        "params": dict(params),
+        "experiment": json.loads(experiment.to_json()),
+        "markets": [list(panel.tickers) for panel in panels],
+        "histories": {ticker: about_history(history) for ticker, history in histories.items()},
+        "sha256": {ticker: history.sha256 for ticker, history in histories.items()},
+        "fits": [list(key) for key in fits],
+        "refused": dict(refused),
+    }
+    try:
+        text = json.dumps(kept, indent=1) + "\n"
+    except TypeError as error:
+        raise RunError(f"the settings cannot be written as JSON ({error}); give plain values") from None
+    named = keys.table()
+    try:
+        for (name, owner), fitted in fits.items():
+            save_state(folder.model(name, owner), fitted.state())
+        folder.write_table(PRICES, bars_table(histories))
+        folder.write_table(KEYS, named)
+        folder.write_text(LAST, text)
+    except OSError as error:
+        raise RunError(f"{folder.path}: cannot be written ({error.strerror})") from None
+
+
+def read_fitted(
+    folder: RunFolder,
+) -> tuple[dict[str, Any], Experiment, tuple[Panel, ...], Fits, dict[str, str], Keys]:
+    """Parameters, experiment, markets, models, refused tickers and names of a written estimator.
+
+    Raises RunError when the folder holds none or a damaged one, CheckpointError for a damaged model.
+    """
+    if not (folder.path / LAST).is_file():
+        raise RunError(f"{folder.path}: holds no {LAST}; give a folder that PriceForecaster.save wrote")
+    try:
+        kept = json.loads(folder.read_text(LAST))
+        if kept["format"] != FORMAT:
+            raise RunError(f"{folder.path}: written by s2squant {kept['version']} in another form; fit it again")
+        experiment = make_experiment(kept["experiment"], where=str(folder.path / LAST))
+        histories = histories_of(folder.read_table(PRICES), kept["histories"])
+        if {ticker: history.sha256 for ticker, history in histories.items()} != kept["sha256"]:
+            raise ValueError("its prices were changed")
+        panels = tuple(Panel(tuple(histories[ticker] for ticker in tickers)) for tickers in kept["markets"])
+        keys = TypeAdapter(list[tuple[ModelName, str]]).validate_python(kept["fits"])
+        params, refused = dict(kept["params"]), dict(kept["refused"])
+        named = Keys.from_table(folder.read_table(KEYS))
+    except (KeyError, TypeError, ValueError, PriceError) as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:160]
+        raise RunError(f"{folder.path}: damaged ({reason}); fit it again") from None
+    settings = experiment.forecasters
+    fits = {(name, owner): restore(name, settings, load_state(folder.model(name, owner))) for name, owner in keys}
+    return params, experiment, panels, fits, refused, named

@@ -1,0 +1,126 @@
+"""Every model of an experiment fitted once, on all bars of a market, and its forecasts from the last of them.
+
+What the jobs of a backtest do fold by fold, for a caller who holds the models himself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import pandas as pd
+
+from s2squant.config.experiment import Experiment
+from s2squant.config.models import Forecasters, ModelName
+from s2squant.forecasters.anchor import FittedAnchor
+from s2squant.forecasters.baselines.field import FittedField
+from s2squant.forecasters.blend import blend
+from s2squant.forecasters.catalog import make
+from s2squant.forecasters.fitting import origins_needed
+from s2squant.forecasters.network import FittedSeq2Seq
+from s2squant.runs.engines.worker import reason_of
+from s2squant.series.arrays import Dates
+from s2squant.series.forecast import Fitted, Forecast, quantile_crps
+from s2squant.series.history import PriceHistory
+from s2squant.series.long_table import to_frame
+from s2squant.series.panel import Fold, Panel
+from s2squant.series.windows import last_rows, train_rows
+
+Fits = dict[tuple[ModelName, str], Fitted]
+"""By model and by what it was fitted for: a market, or one ticker of it."""
+
+SHARED: tuple[ModelName, ...] = ("anchor", "seq2seq_pooled")
+"""Fitted once for a market, in this order; all others once a ticker."""
+
+
+def fit_market(members: tuple[PriceHistory, ...], experiment: Experiment) -> tuple[Panel | None, Fits, dict[str, str]]:
+    """Fit every model on all bars of a market; the panel, its fits, and why other tickers are not among them.
+
+    A ticker that is too short, or on which a model fails, takes no part: the others are fitted without it. Raises
+    whatever goes wrong with a model that all tickers share.
+    """
+    models, refused, kept = experiment.forecasters, dict[str, str](), members
+    need = models.anchor.warmup + experiment.walk.horizon + origins_needed(models)
+    failed = {h.ticker: f"too short: {len(h)} bars, {need} are needed" for h in members if len(h) < need}
+    while True:
+        refused |= failed
+        kept = tuple(h for h in kept if h.ticker not in failed)
+        if not kept:
+            return None, Fits(), refused
+        panel = Panel(kept)
+        fits, failed = _fit_panel(panel, experiment)
+        if not failed:
+            return panel, fits, refused
+
+
+def bars_looked_at(models: Forecasters) -> int:
+    """Bars below which a forecast of these models rests on less than they are meant to look back on."""
+    windows = {
+        "random_walk": models.random_walk.window,
+        "historical_simulation": models.historical_simulation.window,
+        "block_bootstrap": models.block_bootstrap.window,
+        "drift": max(models.drift.window, models.drift.scale_window),
+        "ets": models.ets.scale_window,
+        "arima": models.arima.scale_window,
+        "theta": models.theta.scale_window,
+    }
+    return 1 + max(models.anchor.warmup, *(bars for name, bars in windows.items() if name in models.models), 0)
+
+
+def reads_market(models: Forecasters) -> bool:
+    """Whether a ticker's forecast depends on what the others of its market did."""
+    networks = any(name.startswith("seq2seq") for name in models.models) and models.seq2seq.market
+    return networks or ("anchor" in models.models and models.anchor.market)
+
+
+def _fit_panel(panel: Panel, experiment: Experiment) -> tuple[Fits, dict[str, str]]:
+    settings, fits, failed = experiment.forecasters, Fits(), dict[str, str]()
+    for name in SHARED:
+        if name in settings.models:
+            fits[name, panel.market] = _fit(name, panel, experiment, fits)
+    for ticker in panel.tickers:
+        try:
+            for name in settings.models:
+                if name not in (*SHARED, "blend"):
+                    fits[name, ticker] = _fit(name, panel.only(ticker), experiment, fits)
+        except Exception as error:  # one ticker's trouble is told by name, and the others go on
+            failed[ticker] = reason_of(error)
+    return fits, failed
+
+
+def _fit(name: ModelName, panel: Panel, experiment: Experiment, done: Fits) -> Fitted:
+    settings = experiment.forecasters
+    if name == "field":
+        return FittedField(tuple(done[member, panel.tickers[0]] for member in settings.field_members))
+    days = panel.calendar_dates()
+    fold = Fold(panel.market, 0, days[0], days[-1], days[-1:], experiment.walk.horizon)
+    rows = train_rows(panel, fold, warmup=settings.anchor.warmup)
+    anchor, pooled = (done.get((shared, panel.market)) for shared in SHARED)
+    assert anchor is None or isinstance(anchor, FittedAnchor)
+    assert pooled is None or isinstance(pooled, FittedSeq2Seq)
+    maker = make(name, settings, anchor=anchor, pooled=pooled if name == "seq2seq_adapted" else None)
+    return maker.fit(panel, rows, horizon=fold.horizon, seed=experiment.seed)
+
+
+def newest(panel: Panel, fits: Mapping[tuple[ModelName, str], Fitted]) -> Iterator[tuple[Panel, Forecast]]:
+    """Each fitted model's forecast from the last bar of each ticker, beside the panel its rows belong to."""
+    for (name, owner), fitted in fits.items():
+        if name in SHARED and owner == panel.market:
+            yield panel, fitted.predict(panel, last_rows(panel))
+        elif name not in SHARED and owner in panel.tickers:
+            alone = panel.only(owner)
+            yield alone, fitted.predict(alone, last_rows(alone))
+
+
+def newest_table(
+    panel: Panel, fits: Mapping[tuple[ModelName, str], Fitted], experiment: Experiment, sessions: Mapping[str, Dates]
+) -> pd.DataFrame:
+    """The newest forecasts as the long table of files, the blend's among them.
+
+    No forecast has matured yet, so the blend's gate keeps every member.
+    """
+    table = pd.concat([to_frame(part, forecast, sessions) for part, forecast in newest(panel, fits)], ignore_index=True)
+    if "blend" not in experiment.forecasters.models:
+        return table
+    markets = dict.fromkeys(panel.tickers, panel.market)
+    rows, _ = blend(table, quantile_crps, experiment.forecasters.blending, markets)
+    return pd.concat([table, rows], ignore_index=True)

@@ -1,0 +1,88 @@
+"""Forecasts as the wide table of Nixtla's libraries: one row a (ticker, date), one column a model, bands beside it.
+
+Prices come back as prices: a quantile of the cumulative log return from the cutoff, carried over by P[cutoff] e^q.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import pandas as pd
+
+from s2squant.errors import ConfigError
+from s2squant.series.arrays import Dates, Floats
+from s2squant.series.forecast import LEVELS, QUANTILE_COLUMNS, Forecast
+from s2squant.series.long_table import KEYS
+from s2squant.series.panel import Panel
+
+MEDIAN = QUANTILE_COLUMNS[len(QUANTILE_COLUMNS) // 2]
+
+
+def band_columns(level: Sequence[float]) -> dict[str, str]:
+    """Suffix of a band's edge ("lo-80") -> its column in a forecast table; raises ConfigError off the grid."""
+    made = {}
+    for percent in level:
+        tail = (100.0 - percent) / 200.0
+        at = int(np.argmin(np.abs(LEVELS - tail)))
+        if not np.isclose(LEVELS[at], tail) or tail >= 0.5:
+            raise ConfigError(f"level {percent:g} is not on the grid; bands hold 5, 10, 15 .. 95 per cent")
+        made[f"lo-{percent:g}"] = QUANTILE_COLUMNS[at]
+        made[f"hi-{percent:g}"] = QUANTILE_COLUMNS[len(LEVELS) - 1 - at]
+    return made
+
+
+def to_wide(
+    forecasts: pd.DataFrame, panels: Iterable[Panel], models: Sequence[str], level: Sequence[float]
+) -> pd.DataFrame:
+    """unique_id, ds, cutoff, y, then a model's median price and its bands `<model>-lo-80`, `<model>-hi-80`.
+
+    `forecasts` is the long table of cumulative log returns that files use, `panels` hold the prices at its cutoffs. `y`
+    is the price that came, NaN where it has not; rows by ticker (as given), cutoff and step.
+    """
+    bands = band_columns(level)
+    parts = {model: rows.set_index(KEYS) for model, rows in forecasts.groupby("model", observed=True, sort=False)}
+    base = parts[models[0]]
+    head = base.reset_index()[["unique_id", "ds", "cutoff"]].astype(
+        {"unique_id": str, "ds": "datetime64[s]", "cutoff": "datetime64[s]"}
+    )
+    price = _prices_at(head, panels)
+    columns: dict[str, Floats] = {"y": price * np.exp(base["y"].to_numpy(np.float64))}
+    for model in models:
+        rows = parts[model].reindex(base.index)
+        names = {model: MEDIAN} | {f"{model}-{edge}": column for edge, column in bands.items()}
+        columns |= {name: price * np.exp(rows[column].to_numpy(np.float64)) for name, column in names.items()}
+    return pd.concat([head, pd.DataFrame(columns)], axis=1)
+
+
+def paths_to_wide(ticker: str, panel: Panel, forecasts: Sequence[Forecast], days_H: Dates, paths: int) -> pd.DataFrame:
+    """unique_id, ds, sample_id, then each model's price along that path, of the models that draw any.
+
+    `forecasts` are one ticker's newest, a row each. Raises ConfigError where none has paths, or one fewer than asked.
+    """
+    drawn = {f.forecaster: f.paths_NSH[0] for f in forecasts if f.paths_NSH is not None}
+    if not drawn:
+        named = ", ".join(f.forecaster for f in forecasts)
+        raise ConfigError(f"no model here draws paths ({named}); add garch_t, or a net with head.kind student_t")
+    for model, paths_SH in drawn.items():
+        if len(paths_SH) < paths:
+            raise ConfigError(f"{model} keeps {len(paths_SH)} paths, {paths} were asked for")
+    price = panel.histories[panel.tickers.index(ticker)].adj_close[-1]
+    head = {
+        "unique_id": ticker,
+        "ds": np.tile(days_H.astype("datetime64[s]"), paths),
+        "sample_id": np.repeat(np.arange(paths), len(days_H)),
+    }
+    prices = {model: (price * np.exp(some[:paths].astype(np.float64))).ravel() for model, some in drawn.items()}
+    return pd.DataFrame(head | prices)
+
+
+def _prices_at(head: pd.DataFrame, panels: Iterable[Panel]) -> Floats:
+    """The price of each row's ticker at its cutoff."""
+    parts = [
+        pd.DataFrame({"unique_id": h.ticker, "cutoff": h.dates.astype("datetime64[s]"), "price": h.adj_close})
+        for panel in panels
+        for h in panel.histories
+    ]
+    found = head.merge(pd.concat(parts), on=["unique_id", "cutoff"], how="left", validate="m:1")
+    return found["price"].to_numpy(np.float64)

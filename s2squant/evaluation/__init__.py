@@ -1,0 +1,1 @@
+"""Forecasts and outcomes -> losses, tests, verdict, evidence, strategy."""

@@ -1,0 +1,176 @@
+"""Where the recommended model works: its skill by market, kind of asset, volatility, dollar volume and regime.
+
+Groups are made from what was known before: a ticker's volatility and dollar volume from the bars up to its first
+cutoff, the regime of a cutoff from the ticker's own volatility so far.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import pandas as pd
+
+from s2squant.config.experiment import VerdictSpec
+from s2squant.evaluation.comparisons import relative_series
+from s2squant.evaluation.losses import Losses
+from s2squant.evaluation.pools import pool_of
+from s2squant.evaluation.statistics import diebold_mariano as dm
+from s2squant.evaluation.statistics.false_discovery import with_findings
+from s2squant.series.arrays import Floats
+from s2squant.series.history import PriceHistory
+
+COLUMNS = [
+    "basis", "group", "tickers", "skill", "low", "high", "p", "p_adjusted", "n", "n_eff", "smallest_detectable",
+    "finding", "reason",
+]  # fmt: skip
+TERCILES = ("low", "middle", "high")
+FEWEST_TICKERS = 6
+"""Terciles of fewer tickers would be single names, which the table of tickers shows."""
+YEAR = 250
+"""Bars over which a ticker's volatility and dollar volume are taken, and those a regime needs before it."""
+QUARTER = 60
+"""Bars over which the volatility of a regime is taken."""
+
+
+def groups(
+    losses: Losses,
+    spec: VerdictSpec,
+    *,
+    every: int,
+    horizon: int,
+    markets: Mapping[str, str],
+    histories: Mapping[str, PriceHistory],
+) -> pd.DataFrame:
+    """One row a group of units; columns as in Evidence. A basis that makes no groups has one row with its reason.
+
+    `p_adjusted` is Benjamini-Hochberg over all groups; a finding needs it at most `spec.fdr` and p below `spec.alpha`.
+    """
+    model, base = spec.recommended, spec.reference
+    if model not in losses.models or model == base:
+        return pd.DataFrame(columns=COLUMNS)
+    market_U = np.array([markets[t] for t in losses.tickers])[losses.ticker_U]
+    rows: list[dict[str, object]] = []
+    for basis, label_U, reason in _bases(losses, markets, histories):
+        empty = dict.fromkeys(COLUMNS, np.nan) | {"basis": basis, "group": "", "tickers": 0, "n": 0, "n_eff": 0.0}
+        if reason:
+            rows.append(empty | {"p": 1.0, "reason": reason})
+            continue
+        for name in _ordered(label_U):
+            units = np.flatnonzero(label_U == name)
+            pool = pool_of(losses, units, family="group", name=name, ahead=horizon, every=every, market_U=market_U)
+            ticker = losses.ticker_U[units]
+            effect, series = relative_series(losses.of(model)[units], losses.of(base)[units], ticker, pool)
+            found = dm.examine(series, pool.overlap)
+            nu = np.array(float(found.nu))
+            half = float(dm.interval_factor(nu)) * found.se
+            p = dm.p_value(dm.t_statistic(np.array(found.mean), np.array(found.se)), nu)
+            values = (
+                basis, name, len(np.unique(ticker)), found.mean if np.isfinite(found.mean) else effect,
+                found.mean - half, found.mean + half, float(p), np.nan, found.n, pool.n_eff,
+                float(dm.detectable_factor(nu, spec.alpha)) * found.se, "", found.reason,
+            )  # fmt: skip
+            rows.append(dict(zip(COLUMNS, values, strict=True)))
+    table = pd.DataFrame(rows, columns=COLUMNS)
+    return with_findings(table, spec, effect="skill", words=("better", "worse"))
+
+
+def kind_of_asset(ticker: str, calendar: str) -> str:
+    """What a ticker is, as far as its spelling and its calendar tell."""
+    if ticker.startswith("^"):
+        return "index"
+    if ticker.endswith("=X") or calendar in ("24/5", "ECB"):
+        return "currency"
+    if ticker.endswith("=F") or calendar == "CMES":
+        return "future"
+    return "crypto" if calendar == "24/7" else "share or fund"
+
+
+def _bases(
+    losses: Losses, markets: Mapping[str, str], histories: Mapping[str, PriceHistory]
+) -> Iterator[tuple[str, np.ndarray, str]]:
+    """Each basis with the group of every unit ("" for none), or with the reason why it makes no groups."""
+    tickers, at = losses.tickers, losses.ticker_U
+    first = np.full(len(tickers), len(losses.cutoffs) - 1)
+    np.minimum.at(first, at, losses.cutoff_U)
+    past = [_until(histories.get(t), losses.cutoffs[c]) for t, c in zip(tickers, first, strict=True)]
+    market = np.array([markets[t] for t in tickers], object)
+    kind = np.array([kind_of_asset(t, m) for t, m in zip(tickers, market, strict=True)], object)
+    for basis, label in (("market", market), ("kind of asset", kind)):
+        single = f"all tickers are one: {label[0]}" if len(set(label)) == 1 else ""
+        yield basis, label[at], single
+    volatility = np.array([_volatility(h) for h in past])
+    yield "volatility", _terciles(volatility)[at], _too_few(volatility, "a known volatility")
+    volume = np.array([_dollar_volume(h) for h in past])
+    traded = np.full(len(tickers), "", object)
+    for name in dict.fromkeys(market):  # in its own currency: compared within a market only
+        mine = market == name
+        if np.isfinite(volume[mine]).sum() >= FEWEST_TICKERS:
+            traded[mine] = _terciles(volume[mine])
+    reason = "" if (traded != "").any() else f"no market has {FEWEST_TICKERS} tickers with a known volume"
+    yield "dollar volume", traded[at], reason
+    regime = np.full(len(losses), "", object)
+    for m, ticker in enumerate(tickers):
+        mine = np.flatnonzero(at == m)
+        cutoffs, place = np.unique(losses.cutoff_U[mine], return_inverse=True)
+        regime[mine] = regimes(histories.get(ticker), losses.cutoffs[cutoffs])[place]
+    few = "" if (regime != "").any() else f"no ticker has {YEAR + QUARTER} bars before a cutoff"
+    yield "regime at the cutoff", regime, few
+
+
+def regimes(history: PriceHistory | None, cutoffs: np.ndarray) -> np.ndarray:
+    """The tercile (C,) of a ticker's QUARTER-bar volatility at each cutoff among all of its own so far.
+
+    "" where fewer than YEAR earlier values are known; no bar after the cutoff is read.
+    """
+    found = np.full(len(cutoffs), "", object)
+    if history is None or len(history) <= QUARTER + 1:
+        return found
+    squares = np.concatenate([[0.0], np.cumsum(np.square(np.diff(history.log_price)))])
+    trailing = squares[QUARTER:] - squares[:-QUARTER]  # entry i ends at bar i + QUARTER
+    last = np.searchsorted(history.dates, cutoffs.astype("datetime64[D]"), "right") - 1 - QUARTER
+    for i, end in enumerate(last):
+        if end >= YEAR:
+            rank = float((trailing[: end + 1] <= trailing[end]).mean())
+            found[i] = TERCILES[min(int(3 * rank), 2)]
+    return found
+
+
+def _until(history: PriceHistory | None, cutoff: np.datetime64) -> PriceHistory | None:
+    if history is None or (history.dates <= cutoff.astype("datetime64[D]")).sum() < 2:
+        return None
+    return history.between(None, cutoff.astype("datetime64[D]"))
+
+
+def _volatility(history: PriceHistory | None) -> float:
+    if history is None:
+        return float("nan")
+    return float(np.sqrt(np.square(np.diff(history.log_price[-YEAR - 1 :])).mean()))
+
+
+def _dollar_volume(history: PriceHistory | None) -> float:
+    """Median of close x volume, in the currency of the exchange; NaN where the volume is not known."""
+    if history is None or "volume" not in history.bars:
+        return float("nan")
+    value = (history.bars.get("close", history.adj_close) * history.bars["volume"])[-YEAR:]
+    value = value[np.isfinite(value) & (value > 0)]
+    return float(np.median(value)) if len(value) else float("nan")
+
+
+def _terciles(values: Floats) -> np.ndarray:
+    """low, middle or high, "" where unknown."""
+    found, known = np.full(len(values), "", object), np.isfinite(values)
+    if known.any():
+        edges = np.quantile(values[known], [1 / 3, 2 / 3])
+        found[known] = np.array(TERCILES, object)[np.searchsorted(edges, values[known], "left")]
+    return found
+
+
+def _too_few(values: Floats, what: str) -> str:
+    known = int(np.isfinite(values).sum())
+    return "" if known >= FEWEST_TICKERS else f"{known} of {FEWEST_TICKERS} tickers needed have {what}"
+
+
+def _ordered(label_U: np.ndarray) -> list[str]:
+    names = [str(name) for name in dict.fromkeys(label_U) if name]
+    return sorted(names, key=lambda name: (TERCILES.index(name) if name in TERCILES else -1, name))

@@ -1,0 +1,1 @@
+"""Tests as functions of arrays: no ticker, date or price in them."""

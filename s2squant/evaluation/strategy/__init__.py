@@ -1,0 +1,1 @@
+"""Forecasts -> positions -> equity after costs, and the count of what was tried."""

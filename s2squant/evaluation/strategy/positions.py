@@ -1,0 +1,222 @@
+"""Station 6: forecasts -> positions -> equity after costs, by one rule declared before the run.
+
+Timing, in bars of the ticker's own calendar. A forecast made at the close of bar t (its cutoff) is traded at the
+close of bar t+1 and held for H bars: it earns the returns of bars t+2 .. t+1+H and nothing before. No position
+trades on the close it was computed from, and none earns the bar in which it is entered.
+
+Rules (StrategySpec.rule), each a fraction of equity in -1 .. 1 from the quantiles at the last step:
+
+- `sign`: the sign of the median. A median of exactly zero, as centred baselines have by design, is no position.
+- `median_over_width`: the median over half the width of the central 80 % band; all in once the band excludes zero.
+- `volatility_target`: always long, the target volatility over the forecast one, never borrowing (Moreira and Muir
+  2017). The forecast one is the 80 % band read as a normal's, scaled to a year by the ticker's bars up to the cutoff.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from s2squant.config.experiment import StrategySpec
+from s2squant.series.arrays import Dates, Floats, Ints
+from s2squant.series.forecast import QUANTILE_COLUMNS
+from s2squant.series.history import PriceHistory
+
+BUY_AND_HOLD = "buy_and_hold"
+RANDOM_WALK_SIGN = "random_walk_sign"
+BESIDE: tuple[str, ...] = (BUY_AND_HOLD, RANDOM_WALK_SIGN)
+"""Traded beside the models: always long, and the sign of a random walk's drift, the mean of the last returns."""
+POOL = "all"
+COLUMNS: tuple[str, ...] = ("model", "unique_id", "date", "position", "gross", "cost", "net", "equity_net")
+FLOWS: tuple[str, ...] = ("position", "gross", "turnover", "borrow")
+
+MEDIAN, LOW, HIGH = (QUANTILE_COLUMNS[k] for k in (19, 3, 35))
+"""The median and the ends of the central 80 % band."""
+NORMAL_80 = 2.5631031310892007
+"""Width of a standard normal's central 80 %."""
+DAYS = 365.25
+
+
+@dataclass(frozen=True)
+class Leg:
+    """What one model held of one ticker, bar by bar, from the first entry to the last exit.
+
+    At date d: `position` is the fraction of equity held during the bar that ends at close d (-1 .. 1), `gross` the
+    simple return it earned, `turnover` the position changed by trading at close d, `borrow` what the stock sold
+    short during the bar cost (a fraction of equity, calendar days of 365).
+    """
+
+    model: str
+    ticker: str
+    dates: Dates
+    position: Floats
+    gross: Floats
+    turnover: Floats
+    borrow: Floats
+
+    def net(self, cost_bp: float) -> Floats:
+        """Simple return after costs of `cost_bp` per unit of turnover, and borrowing."""
+        return self.gross - self.turnover * cost_bp / 1e4 - self.borrow
+
+
+def legs(
+    forecasts: pd.DataFrame,
+    histories: Mapping[str, PriceHistory],
+    spec: StrategySpec,
+    *,
+    horizon: int,
+    models: Sequence[str],
+) -> Iterator[Leg]:
+    """Trade `models`, buy-and-hold and the random walk's sign, ticker by ticker.
+
+    `forecasts` has the columns of Study. Holdings overlap when cutoffs are closer than `horizon`; each then takes an
+    equal share, 1 / (most holdings ever open at once), which depends on the schedule alone. The share is restored
+    every bar, and that restoring is not charged; nor are financing, impact or taxes. Raises ValueError when a model
+    has no forecasts, or a cutoff is not a bar of its ticker.
+    """
+    bands = [] if spec.rule == "sign" else [LOW, HIGH]
+    at_horizon = forecasts.loc[forecasts["step"] == horizon, ["model", "unique_id", "cutoff", MEDIAN, *bands]]
+    known = set(forecasts["model"].unique())
+    absent = [m for m in models if m not in known]
+    if absent:
+        raise ValueError(f"no forecasts by {', '.join(absent)} to trade on")
+    for ticker, rows in at_horizon.groupby("unique_id", observed=True, sort=False):
+        history = histories[str(ticker)]
+        cutoff_bars = _bars(history, rows["cutoff"])
+        schedule = np.unique(cutoff_bars)
+        schedule = schedule[schedule + 2 < len(history)]
+        if not len(schedule):
+            continue
+        first, last = int(schedule[0]) + 1, min(int(schedule[-1]) + 1 + horizon, len(history) - 1)
+        share = 1.0 / _held(schedule, np.ones(len(schedule)), horizon, len(history)).max()
+        window = slice(first, last + 1)
+        drift = share * _held(schedule, _drift_sign(history, schedule, spec), horizon, len(history))
+        positions = {BUY_AND_HOLD: np.r_[0.0, np.ones(last - first)], RANDOM_WALK_SIGN: drift[window]}
+        names = rows["model"].to_numpy()
+        for model in models:
+            mine = np.flatnonzero(names == model)
+            wished = _wished(rows.iloc[mine], history, cutoff_bars[mine], spec, horizon)
+            positions[model] = share * _held(cutoff_bars[mine], wished, horizon, len(history))[window]
+        for model, position in positions.items():
+            yield _leg(model, history, window, position, spec)
+
+
+def holdings(traded: Iterable[Leg]) -> pd.DataFrame:
+    """Legs as one table: model, unique_id, date and FLOWS, with the equal-weight average "all" over tickers."""
+    parts = [
+        pd.DataFrame(
+            {
+                "model": leg.model,
+                "unique_id": leg.ticker,
+                "date": leg.dates.astype("datetime64[s]"),
+                "position": leg.position,
+                "gross": leg.gross,
+                "turnover": leg.turnover,
+                "borrow": leg.borrow,
+            }
+        )
+        for leg in traded
+    ]
+    if not parts:
+        empty = {name: pd.Series(dtype=object) for name in COLUMNS[:2]} | {"date": pd.Series(dtype="datetime64[s]")}
+        return pd.DataFrame(empty | {name: pd.Series(dtype=float) for name in FLOWS})
+    single = pd.concat(parts, ignore_index=True)
+    means = single.groupby(["model", "date"], sort=True)[list(FLOWS)].mean().reset_index()
+    means.insert(1, "unique_id", POOL)
+    table = pd.concat([single, means], ignore_index=True)
+    return table.astype({"model": "category", "unique_id": "category"})
+
+
+def equity(held: pd.DataFrame, cost_bp: float) -> pd.DataFrame:
+    """Daily equity of `holdings` at a cost; columns as in Study.
+
+    A row of date d: `position` and `gross` as held, `cost` what the trade at close d costs (`cost_bp` per unit of
+    change to the next bar's position) and the borrowing of the bar, `net` = gross - cost, and `equity_net` compounds
+    net from 1. Entry and exit are both charged.
+    """
+    cost = held["turnover"] * cost_bp / 1e4 + held["borrow"]
+    table = held[["model", "unique_id", "date", "position", "gross"]].assign(cost=cost, net=held["gross"] - cost)
+    by = table.groupby(["model", "unique_id"], observed=True, sort=False)["net"]
+    return table.assign(equity_net=by.transform(compound))[list(COLUMNS)]
+
+
+def pooled_net(traded: Iterable[Leg], cost_bp: float) -> pd.DataFrame:
+    """Net simple returns of the equal-weight pool: one row a date, one column a model."""
+    nets: dict[str, list[pd.Series]] = {}
+    for leg in traded:
+        nets.setdefault(leg.model, []).append(pd.Series(leg.net(cost_bp), index=leg.dates.astype("datetime64[s]")))
+    columns = {}
+    for model, parts in nets.items():
+        together = pd.concat(parts)
+        columns[model] = together.groupby(together.index).mean()
+    return pd.DataFrame(columns)
+
+
+def compound(net: pd.Series) -> pd.Series:
+    """Wealth from 1; a loss of everything ends at 0 and stays there."""
+    return (1.0 + net).clip(lower=0.0).cumprod()
+
+
+def _wished(rows: pd.DataFrame, history: PriceHistory, cutoff_bars: Ints, spec: StrategySpec, horizon: int) -> Floats:
+    """The wished position (-1 .. 1) of each forecast, from its quantiles at the horizon and bars up to its cutoff."""
+    median = rows[MEDIAN].to_numpy(np.float64)
+    match spec.rule:
+        case "sign":
+            return np.asarray(np.sign(median))
+        case "median_over_width":
+            width = _width(rows)
+            ratio = np.divide(median, width / 2, out=np.sign(median), where=width > 0)
+            return np.asarray(np.clip(ratio, -1.0, 1.0))
+        case "volatility_target":
+            years = (history.dates[cutoff_bars] - history.dates[0]).astype(float) / DAYS
+            bars_a_year = cutoff_bars / np.maximum(years, 1 / DAYS)
+            yearly = _width(rows) / NORMAL_80 * np.sqrt(bars_a_year / horizon)
+            return np.asarray(np.minimum(1.0, spec.target_volatility / np.maximum(yearly, 1e-12)))
+
+
+def _width(rows: pd.DataFrame) -> Floats:
+    return np.asarray(rows[HIGH].to_numpy(np.float64) - rows[LOW].to_numpy(np.float64))
+
+
+def _drift_sign(history: PriceHistory, cutoff_bars: Ints, spec: StrategySpec) -> Floats:
+    """Sign of the mean log return of the last `drift_bars` bars up to each cutoff."""
+    log_price = history.log_price
+    change = log_price[cutoff_bars] - log_price[np.maximum(cutoff_bars - spec.drift_bars, 0)]
+    return np.asarray(np.sign(change))
+
+
+def _held(cutoff_bars: Ints, wished: Floats, horizon: int, bars: int) -> Floats:
+    """Sum of positions held during each bar (bars,): entered at the close of cutoff + 1, left `horizon` bars later."""
+    change = np.zeros(bars + 1)
+    np.add.at(change, np.minimum(cutoff_bars + 2, bars), wished)
+    np.add.at(change, np.minimum(cutoff_bars + 2 + horizon, bars), -wished)
+    position = np.cumsum(change)[:bars]
+    position[np.abs(position) < 1e-12] = 0.0  # what left again leaves no dust of rounding behind
+    return position
+
+
+def _leg(model: str, history: PriceHistory, window: slice, position: Floats, spec: StrategySpec) -> Leg:
+    returns = np.expm1(np.diff(history.log_price, prepend=history.log_price[0]))[window]
+    days = np.diff(history.dates, prepend=history.dates[0]).astype(float)[window]
+    return Leg(
+        model=model,
+        ticker=history.ticker,
+        dates=history.dates[window],
+        position=position,
+        gross=position * returns,
+        turnover=np.abs(np.diff(position, append=0.0)),
+        borrow=np.maximum(-position, 0.0) * days / 365 * spec.borrow_bp / 1e4,
+    )
+
+
+def _bars(history: PriceHistory, cutoffs: pd.Series) -> Ints:
+    days = cutoffs.to_numpy().astype("datetime64[D]")
+    bars = np.searchsorted(history.dates, days)
+    known = bars < len(history)
+    known[known] = history.dates[bars[known]] == days[known]
+    if not known.all():
+        raise ValueError(f"{history.ticker}: cutoff {days[~known][0]} is not a bar of its prices")
+    return bars

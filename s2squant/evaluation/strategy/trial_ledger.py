@@ -1,0 +1,200 @@
+"""The trial ledger: every configuration ever run on a universe, so that the best of many is judged as the best of many.
+
+One SQLite file, data/trials.sqlite below the working folder, or the one that S2SQUANT_TRIALS names (empty: none is
+kept). A configuration is every setting but the experiment's name, the universe's source and tickers, the place of the
+price store and an as_of that nobody gave; run again, it counts once and its figures are those of the last run. A
+universe is a source (a folder by its full path) and its tickers, not their prices: bars that were added, or cut off by
+other dates, do not start the count anew. The ledger never fails a run: what cannot be read or written becomes a note.
+Several processes may write at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sqlalchemy import Column, Engine, Integer, MetaData, String, Table, create_engine, select
+from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import NullPool
+from sqlalchemy.schema import CreateTable
+
+from s2squant.config.experiment import Experiment, Universe
+
+LEDGER = Path("data/trials.sqlite")
+PLACE = "S2SQUANT_TRIALS"
+"""Environment variable that moves the ledger."""
+WAIT_SECONDS = 15
+"""How long another writer may hold the file."""
+DIGITS = 8
+"""Decimal places of a stored return."""
+
+TABLE = Table(
+    "trials",
+    MetaData(),
+    Column("universe", String, primary_key=True),
+    Column("configuration", String, primary_key=True),
+    Column("runs", Integer, nullable=False),
+    *(
+        Column(name, String, nullable=False)
+        for name in ("first_run", "first_at", "last_run", "last_at", "name", "source", "tickers", "experiment", "word")
+    ),
+    *(Column(name, String, nullable=False) for name in ("ratios", "returns")),
+)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One configuration's run and its headline figures."""
+
+    experiment: Experiment
+    tickers: Sequence[str]
+    """All that were asked for."""
+    run_id: str
+    created_at: str
+    word: str
+    ratios: Mapping[str, float]
+    """Sharpe ratio of a bar of the recommended model at the declared cost, by ticker and for the pool "all"."""
+    returns: pd.Series
+    """The pool's net return by date."""
+
+    @property
+    def universe(self) -> str:
+        """Hash of where the prices come from and whose they are."""
+        kind, separator, place = self.experiment.universe.source.partition(":")
+        source = f"{kind}:{Path(place).resolve()}" if separator else kind
+        return _hash([source, *sorted(self.tickers)])
+
+    @property
+    def configuration(self) -> str:
+        """Hash of every setting that a person could have turned to like the result better."""
+        settings = asked(self.experiment).model_dump(
+            mode="json", exclude={"name": True, "universe": {"source", "tickers", "pinned"}}
+        )
+        return _hash(settings)
+
+
+@dataclass(frozen=True)
+class Trials:
+    """What the ledger knows of a universe, the present trial included."""
+
+    count: int
+    """Distinct configurations ever run."""
+    ratios: Mapping[str, tuple[float, ...]]
+    """The Sharpe ratios of a bar of those that have one, by ticker and for the pool."""
+    returns: pd.DataFrame = field(default_factory=pd.DataFrame)
+    """The pool's net returns: one row a date, one column a configuration."""
+    note: str = ""
+    """What went wrong with the ledger; empty when nothing did."""
+
+
+def asked(experiment: Experiment) -> Experiment:
+    """What a person asked for: without an as_of that a run noted of its own, and the place of the price store."""
+    universe = experiment.universe
+    noted = universe.pinned is not None and universe.as_of == universe.pinned
+    aside = {"as_of": None if noted else universe.as_of, "pinned": None, "store": Universe().store}
+    return experiment.model_copy(update={"universe": universe.model_copy(update=aside)})
+
+
+def ledger_path() -> Path | None:
+    """Where the ledger is; None where S2SQUANT_TRIALS is set to nothing."""
+    place = os.environ.get(PLACE)
+    return LEDGER if place is None else Path(place) if place else None
+
+
+def record(trial: Trial, path: Path | None) -> Trials:
+    """Enter a trial and return all of its universe; never raises for the ledger's sake.
+
+    Without a path nothing is kept, and the trial stands alone.
+    """
+    own = _entry(trial)
+    if path is None:
+        return _trials([own], "no trial ledger is kept; other configurations are not counted")
+    note, engine = (
+        "",
+        create_engine(
+            URL.create("sqlite", database=str(path)), poolclass=NullPool, connect_args={"timeout": WAIT_SECONDS}
+        ),
+    )
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _write(engine, own)
+    except (OSError, SQLAlchemyError) as error:
+        note = f"the trial ledger {path} could not be written ({_reason(error)}); this run is not in it"
+    try:
+        known = _read(engine, trial.universe)
+        mine = (own["universe"], own["configuration"])
+        others = [row for row in known if (row["universe"], row["configuration"]) != mine]
+        return _trials([*others, own], note)
+    except (OSError, SQLAlchemyError, ValueError, TypeError) as error:
+        unread = f"the trial ledger {path} could not be read ({_reason(error)}); other configurations are not counted"
+        return _trials([own], unread)
+
+
+def _write(engine: Engine, entry: dict[str, Any]) -> None:
+    """Insert, or count one more run of a known configuration and keep its newest figures; one statement, so atomic."""
+    keys = ("universe", "configuration", "runs", "first_run", "first_at")
+    newest = {name: value for name, value in entry.items() if name not in keys}
+    statement = insert(TABLE).values(**entry)
+    statement = statement.on_conflict_do_update(
+        index_elements=["universe", "configuration"], set_=newest | {"runs": TABLE.c.runs + 1}
+    )
+    with engine.begin() as connection:
+        connection.execute(CreateTable(TABLE, if_not_exists=True))
+        connection.execute(statement)
+
+
+def _read(engine: Engine, universe: str) -> list[dict[str, Any]]:
+    with engine.connect() as connection:
+        found = connection.execute(select(TABLE).where(TABLE.c.universe == universe).order_by(TABLE.c.first_at))
+        return [dict(row) for row in found.mappings()]
+
+
+def _entry(trial: Trial) -> dict[str, Any]:
+    days = trial.returns.index.to_numpy().astype("datetime64[D]").astype(int)
+    returns = {"days": days.tolist(), "net": np.round(trial.returns.to_numpy(np.float64), DIGITS).tolist()}
+    ratios = {name: float(ratio) for name, ratio in sorted(trial.ratios.items()) if np.isfinite(ratio)}
+    return {
+        "universe": trial.universe,
+        "configuration": trial.configuration,
+        "runs": 1,
+        "first_run": trial.run_id,
+        "first_at": trial.created_at,
+        "last_run": trial.run_id,
+        "last_at": trial.created_at,
+        "name": trial.experiment.name,
+        "source": trial.experiment.universe.source,
+        "tickers": json.dumps(sorted(trial.tickers)),
+        "experiment": trial.experiment.model_dump_json(),
+        "word": trial.word,
+        "ratios": json.dumps(ratios),
+        "returns": json.dumps(returns),
+    }
+
+
+def _trials(entries: Sequence[Mapping[str, Any]], note: str) -> Trials:
+    ratios: dict[str, list[float]] = {}
+    columns: dict[str, pd.Series] = {}
+    for entry in entries:
+        for name, ratio in json.loads(entry["ratios"]).items():
+            ratios.setdefault(name, []).append(float(ratio))
+        series = json.loads(entry["returns"])
+        days = pd.DatetimeIndex(np.array(series["days"], np.int64).astype("datetime64[D]").astype("datetime64[s]"))
+        columns[str(entry["configuration"])[:12]] = pd.Series(series["net"], index=days, dtype=float)
+    return Trials(len(entries), {name: tuple(found) for name, found in ratios.items()}, pd.DataFrame(columns), note)
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(getattr(error, "orig", None) or error).split())
+
+
+def _hash(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,1 @@
+"""Every model behind one contract: fit -> Fitted, predict -> Forecast."""

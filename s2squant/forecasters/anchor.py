@@ -1,0 +1,141 @@
+"""The anchor: a learned EWMA bank and a pooled quantile table, a forecaster in its own right and every network's start.
+
+Shape legend: N origins, H steps, Q levels, K members, G groups that share parameters (one when
+pooled, else one a ticker).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from s2squant.config.networks import AnchorSpec
+from s2squant.errors import CheckpointError
+from s2squant.forecasters.features import Returns, bank_members, scaled_returns
+from s2squant.nets.bank import fit_bank
+from s2squant.series.arrays import Floats, Ints
+from s2squant.series.forecast import LEVELS, Forecast, State
+from s2squant.series.panel import Panel
+
+POOLED = "*"
+
+
+def stable_seed(seed: int, *names: str) -> int:
+    """A seed that depends on names, not on positions: a ticker's result is the same in any universe."""
+    digest = hashlib.sha256("\x1f".join([str(seed), *names]).encode()).digest()
+    return int.from_bytes(digest[:4], "little") % (2**31)
+
+
+@dataclass(frozen=True)
+class AnchorView:
+    """The anchor seen on one panel: what a network needs to stand on it."""
+
+    returns: Returns
+    members_RK: Floats
+
+
+@dataclass(frozen=True)
+class FittedAnchor:
+    """Mixture weights (G, H, K) and quantile table (G, H, Q) of the standardised cumulative return."""
+
+    spec: AnchorSpec
+    groups: tuple[str, ...]
+    weights_GHK: Floats
+    table_GHQ: Floats
+    name: str = "anchor"
+
+    @property
+    def horizon(self) -> int:
+        return int(self.weights_GHK.shape[1])
+
+    def view(self, panel: Panel) -> AnchorView:
+        """Run the filters over a panel once."""
+        returns = scaled_returns(panel, self.spec.warmup)
+        return AnchorView(returns, bank_members(panel, returns, market=self.spec.market))
+
+    def group_of(self, panel: Panel, rows: Ints) -> Ints:
+        """Which parameters serve each row (N,); raises ValueError for a ticker never fitted."""
+        if self.groups == (POOLED,):
+            return np.zeros(len(rows), np.intp)
+        number = {ticker: g for g, ticker in enumerate(self.groups)}
+        asked = np.unique(panel.ticker_of[rows])
+        missing = [panel.tickers[m] for m in asked if panel.tickers[m] not in number]
+        if missing:
+            raise ValueError(f"the anchor was not fitted for {missing[0]}; fitted: {', '.join(self.groups)}")
+        of_ticker = np.array([number.get(ticker, 0) for ticker in panel.tickers], np.intp)
+        return of_ticker[panel.ticker_of[rows]]
+
+    def sd(self, panel: Panel, view: AnchorView, rows: Ints, steps: Sequence[int] | None = None) -> Floats:
+        """Standard deviation (N, H) of the cumulative return from `rows`, in scaled units, at all steps or at `steps`.
+
+        Summed member by member, so that a row's value does not depend on which other rows are asked for.
+        """
+        at = np.arange(1, self.horizon + 1) if steps is None else np.asarray(steps)
+        weights_GHK = self.weights_GHK[:, at - 1]
+        weights_NHK = weights_GHK[self.group_of(panel, rows)] if len(self.groups) > 1 else weights_GHK
+        members_NK, variance = view.members_RK[rows], np.zeros((len(rows), len(at)))
+        for k in range(members_NK.shape[1]):
+            variance += members_NK[:, k, None] * weights_NHK[:, :, k]
+        return np.sqrt(at * variance)
+
+    def predict(self, panel: Panel, rows: Ints) -> Forecast:
+        """Scale the quantile table by the bank's standard deviation and the ticker's unit."""
+        view = self.view(panel)
+        sd = self.sd(panel, view, rows) * view.returns.unit_M[panel.ticker_of[rows]][:, None]
+        quantiles = sd[:, :, None] * self.table_GHQ[self.group_of(panel, rows)]
+        return Forecast(self.name, rows, quantiles, quantiles.mean(axis=2))
+
+    def state(self) -> State:
+        return State(
+            arrays={"weights": self.weights_GHK, "table": self.table_GHQ},
+            meta={"kind": "anchor", "groups": list(self.groups), "spec": self.spec.model_dump(mode="json")},
+        )
+
+
+def restore_anchor(state: State) -> FittedAnchor:
+    """Rebuild a fitted anchor from its stored state."""
+    if state.meta.get("kind") != "anchor":
+        raise CheckpointError(f"a stored {state.meta.get('kind')!r} is not an anchor")
+    return FittedAnchor(
+        spec=AnchorSpec.model_validate(state.meta["spec"]),
+        groups=tuple(state.meta["groups"]),
+        weights_GHK=state.arrays["weights"],
+        table_GHQ=state.arrays["table"],
+    )
+
+
+@dataclass(frozen=True)
+class Anchor:
+    """Maximum-likelihood fit of the bank, then the empirical quantiles of the standardised returns."""
+
+    spec: AnchorSpec
+
+    def fit(self, panel: Panel, rows: Ints, *, horizon: int, seed: int) -> FittedAnchor:
+        """Fit on the training origins `rows`: one group when pooled, one a ticker otherwise."""
+        returns = scaled_returns(panel, self.spec.warmup)
+        members = bank_members(panel, returns, market=self.spec.market)
+        unit = returns.unit_M[panel.ticker_of]
+        present = np.unique(panel.ticker_of[rows])
+        pooled = self.spec.scope == "pooled"
+        parts = [rows] if pooled else [rows[panel.ticker_of[rows] == m] for m in present]
+        names = (POOLED,) if pooled else tuple(panel.tickers[m] for m in present)
+        weights, tables = [], []
+        for name, part in zip(names, parts, strict=True):
+            y = panel.targets(part, horizon) / unit[part][:, None]
+            strided = panel.bar_number(part) % self.spec.stride == 0
+            bank = fit_bank(
+                torch.from_numpy(members[part[strided]]),
+                torch.from_numpy(y[strided]),
+                self.spec,
+                batch=self.spec.dates * (len(present) if pooled else 1),
+                seed=stable_seed(seed, "anchor", name),
+            )
+            weights_HK = bank.weights_HK().detach().numpy()
+            sd = np.sqrt(np.arange(1, horizon + 1) * (members[part] @ weights_HK.T))
+            weights.append(weights_HK)
+            tables.append(np.quantile(y / sd, LEVELS, axis=0).T)
+        return FittedAnchor(self.spec, names, np.stack(weights), np.stack(tables))

@@ -1,0 +1,102 @@
+"""EWMA variance with Student-t shocks: RiskMetrics with honest tails.
+
+Shape legend: M tickers, N origins, S paths, H steps ahead, Q quantile levels.
+Source: J.P. Morgan/Reuters, RiskMetrics Technical Document (1996), section 5.2; tails by maximum likelihood.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from s2squant.config.models import EwmaTSpec
+from s2squant.forecasters.baselines.returns import by_ticker, check_state, log_returns, tickers_of
+from s2squant.forecasters.baselines.sampling import PATHS_KEPT, ticker_seed
+from s2squant.forecasters.baselines.student import fit_student_t, student_shocks
+from s2squant.forecasters.baselines.variance import (
+    SEED_BARS,
+    Dynamics,
+    filtered,
+    scale_of,
+    simulated_paths,
+    simulated_quantiles,
+)
+from s2squant.series.arrays import Floats, Ints, frozen_array
+from s2squant.series.forecast import LEVELS, Forecast, State
+from s2squant.series.panel import Panel
+
+NAME = "ewma_t"
+
+
+@dataclass(frozen=True)
+class EwmaT:
+    """Forecasts sigma_t times a table of simulated sums, sigma_t^2 the EWMA of squared returns.
+
+    The table lets the variance move along each path as the filter would: flat variance would understate the tails of
+    sums. A scale fitted beside the degrees of freedom keeps it calibrated where the filter is too small on average.
+    """
+
+    spec: EwmaTSpec
+
+    def fit(self, panel: Panel, rows: Ints, *, horizon: int, seed: int) -> FittedEwmaT:
+        """Student-t of the standardised returns, per ticker with a training row, on all bars of the panel."""
+        tickers = tickers_of(panel, rows)
+        learnt_M3 = np.empty((len(tickers), 3))
+        for m, ticker in enumerate(tickers):
+            returns_T = log_returns(panel, ticker)
+            unit = scale_of(returns_T)
+            scaled_T = returns_T / unit
+            standardised_T = scaled_T / np.sqrt(filtered(scaled_T, dynamics(self.spec))[:-1])
+            learnt_M3[m] = (unit, *fit_student_t(standardised_T[SEED_BARS:]))
+        return FittedEwmaT(self.spec, tickers, horizon, seed, learnt_M3)
+
+
+@dataclass(frozen=True)
+class FittedEwmaT:
+    """EWMA for named tickers; `learnt` (M, 3) holds unit (root mean square return), nu and scale of each."""
+
+    spec: EwmaTSpec
+    tickers: tuple[str, ...]
+    horizon: int
+    seed: int
+    learnt: Floats
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "learnt", frozen_array(self.learnt, np.float64))
+
+    @property
+    def name(self) -> str:
+        return NAME
+
+    def predict(self, panel: Panel, rows: Ints) -> Forecast:
+        """Quantiles sigma_t x table, the table simulated once a ticker; the mean is zero."""
+        quantiles_NHQ = np.empty((len(rows), self.horizon, len(LEVELS)))
+        paths_NSH = np.empty((len(rows), PATHS_KEPT, self.horizon), np.float32)
+        for origins in by_ticker(panel, rows, self.tickers, NAME):
+            unit, nu, scale = self.learnt[origins.number]
+            seed = ticker_seed(self.seed, origins.ticker, NAME)
+            shocks_SH = scale * student_shocks(self.spec.paths, self.horizon, nu, seed)
+            table_HQ = simulated_quantiles(np.ones(1), dynamics(self.spec), shocks_SH)[0]
+            sigma_N = unit * np.sqrt(filtered(origins.returns / unit, dynamics(self.spec))[origins.bars])
+            quantiles_NHQ[origins.where] = sigma_N[:, None, None] * table_HQ
+            paths_NSH[origins.where] = sigma_N[:, None, None] * simulated_paths(
+                np.ones(1), dynamics(self.spec), shocks_SH
+            )
+        return Forecast(NAME, rows, quantiles_NHQ, np.zeros(quantiles_NHQ.shape[:2]), paths_NSH)
+
+    def state(self) -> State:
+        meta = {"name": NAME, "tickers": list(self.tickers), "horizon": self.horizon, "seed": self.seed}
+        return State(arrays={"learnt": self.learnt}, meta=meta)
+
+
+def restore(spec: EwmaTSpec, state: State) -> FittedEwmaT:
+    """The fitted forecaster that wrote `state`."""
+    check_state(state, NAME)
+    meta = state.meta
+    return FittedEwmaT(spec, tuple(meta["tickers"]), int(meta["horizon"]), int(meta["seed"]), state.arrays["learnt"])
+
+
+def dynamics(spec: EwmaTSpec) -> Dynamics:
+    """The EWMA as a GARCH(1,1) without constant."""
+    return Dynamics(omega=0.0, alpha=1 - spec.decay, gamma=0.0, beta=spec.decay)

@@ -1,0 +1,132 @@
+"""Filtered historical simulation: GJR(1,1) by maximum likelihood, its shocks resampled from its own residuals.
+
+Shape legend: M tickers, T returns, N origins, S paths, H steps ahead, Q quantile levels.
+Source: Barone-Adesi, Giannopoulos and Vosper, J. Futures Markets 19 (1999); Hull and White, J. Risk 1 (1998).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from s2squant.config.models import GarchTSpec
+from s2squant.forecasters.baselines.garch import estimate
+from s2squant.forecasters.baselines.returns import by_ticker, check_state, log_returns, tickers_of
+from s2squant.forecasters.baselines.sampling import PATHS_KEPT, ticker_seed, uniforms
+from s2squant.forecasters.baselines.variance import SEED_BARS, Dynamics, filtered, simulated_paths, simulated_quantiles
+from s2squant.series.arrays import Floats, Ints, frozen_array
+from s2squant.series.forecast import LEVELS, Forecast, State
+from s2squant.series.panel import Panel
+
+NAME = "gjr_fhs"
+SHOCKS = 2048
+"""Residuals are kept as so many values at equally spaced levels."""
+LARGEST = 15.0
+"""Residuals beyond are this large: a peg that broke says nothing about the next one's distance."""
+
+
+@dataclass(frozen=True)
+class GjrFhs:
+    """GJR(1,1) as in `gjr_t`, but with the skew and tails that its residuals have.
+
+    The constant is the sample's mean: that of a symmetric likelihood lies too high where falls are larger than rises.
+    """
+
+    spec: GarchTSpec
+
+    def fit(self, panel: Panel, rows: Ints, *, horizon: int, seed: int) -> FittedGjrFhs:
+        """Maximum likelihood on the last `spec.window` returns of every ticker with a training row."""
+        tickers = tickers_of(panel, rows)
+        learnt_M6, shocks_MK = np.empty((len(tickers), 6)), np.empty((len(tickers), SHOCKS))
+        fallback = []
+        for m, ticker in enumerate(tickers):
+            returns_T = log_returns(panel, ticker)[-self.spec.window :]
+            learnt = estimate(returns_T, leverage=True, mean=self.spec.mean)
+            if not learnt.converged:
+                fallback.append(ticker)
+            learnt_M6[m] = (learnt.unit, learnt.mean, *learnt.dynamics)
+            learnt_M6[m, 1] = mean = float((returns_T / learnt.unit).mean()) if self.spec.mean == "constant" else 0.0
+            shocks_MK[m] = residuals(returns_T / learnt.unit - mean, learnt.dynamics)
+        return FittedGjrFhs(self.spec, tickers, horizon, seed, learnt_M6, shocks_MK, tuple(fallback))
+
+
+@dataclass(frozen=True)
+class FittedGjrFhs:
+    """GJR for named tickers; `learnt` (M, 6) holds unit, mean, omega, alpha, gamma and beta, `shocks` (M, K) residuals.
+
+    `fallback` names the tickers whose likelihood could not be maximised.
+    """
+
+    spec: GarchTSpec
+    tickers: tuple[str, ...]
+    horizon: int
+    seed: int
+    learnt: Floats
+    shocks: Floats
+    fallback: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "learnt", frozen_array(self.learnt, np.float64))
+        object.__setattr__(self, "shocks", frozen_array(self.shocks, np.float64))
+
+    @property
+    def name(self) -> str:
+        return NAME
+
+    def predict(self, panel: Panel, rows: Ints) -> Forecast:
+        """Simulated quantiles from the variance filtered up to each origin, moved by the drift."""
+        quantiles_NHQ = np.empty((len(rows), self.horizon, len(LEVELS)))
+        mean_NH = np.zeros((len(rows), self.horizon))
+        paths_NSH = np.empty((len(rows), PATHS_KEPT, self.horizon), np.float32)
+        for origins in by_ticker(panel, rows, self.tickers, NAME):
+            unit, mean, *coefficients = self.learnt[origins.number]
+            dynamics = Dynamics(*coefficients)
+            order_SH = uniforms(self.spec.paths, self.horizon, ticker_seed(self.seed, origins.ticker, NAME))
+            shocks_SH = self.shocks[origins.number][(order_SH * SHOCKS).astype(np.intp)]
+            variance_N = filtered(origins.returns / unit - mean, dynamics)[origins.bars]
+            drift_H = mean * np.arange(1, self.horizon + 1)
+            moved_NHQ = simulated_quantiles(variance_N, dynamics, shocks_SH) + drift_H[:, None]
+            quantiles_NHQ[origins.where], mean_NH[origins.where] = unit * moved_NHQ, unit * drift_H
+            paths_NSH[origins.where] = unit * (simulated_paths(variance_N, dynamics, shocks_SH) + drift_H)
+        return Forecast(NAME, rows, quantiles_NHQ, mean_NH, paths_NSH)
+
+    def state(self) -> State:
+        meta = {
+            "name": NAME,
+            "tickers": list(self.tickers),
+            "horizon": self.horizon,
+            "seed": self.seed,
+            "fallback": list(self.fallback),
+        }
+        return State(arrays={"learnt": self.learnt, "shocks": self.shocks}, meta=meta)
+
+
+def restore(spec: GarchTSpec, state: State) -> FittedGjrFhs:
+    """The fitted forecaster that wrote `state`."""
+    check_state(state, NAME)
+    meta, arrays = state.meta, state.arrays
+    return FittedGjrFhs(
+        spec,
+        tuple(meta["tickers"]),
+        int(meta["horizon"]),
+        int(meta["seed"]),
+        arrays["learnt"],
+        arrays["shocks"],
+        tuple(meta["fallback"]),
+    )
+
+
+def residuals(scaled_T: Floats, dynamics: Dynamics) -> Floats:
+    """Standardised returns as SHOCKS values, increasing, mean 0: those after the filter's first 60 bars, or all."""
+    standardised_T = scaled_T / np.sqrt(filtered(scaled_T, dynamics)[:-1])
+    settled = standardised_T[SEED_BARS:] if len(standardised_T) > 2 * SEED_BARS else standardised_T[1:]
+    return spaced(np.clip(np.sort(settled), -LARGEST, LARGEST) if len(settled) else np.zeros(1))
+
+
+def spaced(sorted_T: Floats) -> Floats:
+    """SHOCKS values at equally spaced levels of a sorted sample, less their mean."""
+    level = (np.arange(SHOCKS) + 0.5) / SHOCKS
+    values: Floats = np.quantile(sorted_T, level, method="hazen")
+    values -= values.mean()
+    return values

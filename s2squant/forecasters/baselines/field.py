@@ -1,0 +1,78 @@
+"""The field: the equal-weight average of the baselines' quantiles.
+
+Shape legend: N origins, H steps ahead, Q quantile levels.
+Source: Vincent averaging; Lichtendahl, Grushka-Cockayne and Winkler, Management Science 59 (2013).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from s2squant.forecasters.baselines.returns import check_state
+from s2squant.series.arrays import Ints
+from s2squant.series.forecast import Fitted, Forecast, Forecaster, State
+from s2squant.series.panel import Panel
+
+NAME = "field"
+
+
+@dataclass(frozen=True)
+class Field:
+    """The average of its members, each fitted by its own rule."""
+
+    members: Mapping[str, Forecaster]
+
+    def fit(self, panel: Panel, rows: Ints, *, horizon: int, seed: int) -> FittedField:
+        """Fit every member."""
+        return FittedField(
+            tuple(member.fit(panel, rows, horizon=horizon, seed=seed) for member in self.members.values())
+        )
+
+
+@dataclass(frozen=True)
+class FittedField:
+    """The average of fitted members."""
+
+    members: tuple[Fitted, ...]
+
+    @property
+    def name(self) -> str:
+        return NAME
+
+    def predict(self, panel: Panel, rows: Ints) -> Forecast:
+        """Quantiles and means, each the plain average over the members."""
+        return average([member.predict(panel, rows) for member in self.members])
+
+    def state(self) -> State:
+        states = {member.name: member.state() for member in self.members}
+        return State(
+            arrays={f"{name}/{key}": value for name, state in states.items() for key, value in state.arrays.items()},
+            meta={"name": NAME, "members": {name: dict(state.meta) for name, state in states.items()}},
+        )
+
+
+def member_states(state: State) -> dict[str, State]:
+    """The states of the members out of the field's own."""
+    check_state(state, NAME)
+    return {
+        name: State(
+            arrays={
+                key.removeprefix(f"{name}/"): value for key, value in state.arrays.items() if key.startswith(f"{name}/")
+            },
+            meta=meta,
+        )
+        for name, meta in state.meta["members"].items()
+    }
+
+
+def average(forecasts: Sequence[Forecast]) -> Forecast:
+    """The equal-weight average of forecasts of the same origins."""
+    rows = forecasts[0].rows
+    if any(not np.array_equal(f.rows, rows) for f in forecasts):
+        raise ValueError("the members of the field forecast different origins; they cannot be averaged")
+    quantiles_NHQ = sum((f.quantiles_NHQ for f in forecasts[1:]), forecasts[0].quantiles_NHQ) / len(forecasts)
+    mean_NH = sum((f.mean_NH for f in forecasts[1:]), forecasts[0].mean_NH) / len(forecasts)
+    return Forecast(NAME, rows, quantiles_NHQ, mean_NH)

@@ -1,0 +1,173 @@
+"""GARCH(1,1) and GJR(1,1) with Student-t shocks: parameters by `arch` at each fit, filtered daily in between.
+
+Shape legend: M tickers, T returns, N origins, S paths, H steps ahead, Q quantile levels.
+Source: Bollerslev (1987); Glosten, Jagannathan and Runkle (1993).
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+from arch import arch_model
+
+from s2squant.config.models import GarchTSpec
+from s2squant.forecasters.baselines.returns import by_ticker, check_state, log_returns, tickers_of
+from s2squant.forecasters.baselines.sampling import PATHS_KEPT, ticker_seed
+from s2squant.forecasters.baselines.student import fit_student_t, student_shocks
+from s2squant.forecasters.baselines.variance import (
+    SEED_BARS,
+    Dynamics,
+    filtered,
+    scale_of,
+    simulated_paths,
+    simulated_quantiles,
+)
+from s2squant.series.arrays import Floats, Ints, frozen_array
+from s2squant.series.forecast import LEVELS, Forecast, State
+from s2squant.series.panel import Panel
+
+FEWEST_RETURNS = 250
+"""Below so many returns the likelihood is too flat to trust: FALLBACK."""
+FALLBACK = Dynamics(omega=0.0, alpha=0.06, gamma=0.0, beta=0.94)
+"""The EWMA, used where `arch` finds nothing; without a constant, so that a peg may be as quiet as it is."""
+
+
+class Learnt(NamedTuple):
+    """One ticker's parameters; `mean`, `dynamics` and `nu` are for returns divided by `unit`."""
+
+    unit: float
+    mean: float
+    nu: float
+    dynamics: Dynamics
+    converged: bool
+
+
+@dataclass(frozen=True)
+class GarchT:
+    """GARCH(1,1)-t, or GJR(1,1)-t with `leverage`, around a fitted constant.
+
+    The constant costs where there is no drift (20 US stocks: -0.2 % CRPS skill in 2001-14) and pays where there is
+    (+1.4 % in 2016-22). It stays because the anchor's table carries a drift too: against a zero-mean GARCH a rising
+    market would be mistaken for skill.
+    """
+
+    spec: GarchTSpec
+    leverage: bool
+
+    @property
+    def name(self) -> str:
+        return "gjr_t" if self.leverage else "garch_t"
+
+    def fit(self, panel: Panel, rows: Ints, *, horizon: int, seed: int) -> FittedGarchT:
+        """Maximum likelihood on the last `spec.window` returns of every ticker with a training row."""
+        tickers = tickers_of(panel, rows)
+        recent = [log_returns(panel, ticker)[-self.spec.window :] for ticker in tickers]
+        learnt = [estimate(returns, self.leverage, self.spec.mean) for returns in recent]
+        learnt_M7 = np.array([(x.unit, x.mean, x.nu, *x.dynamics) for x in learnt]).reshape(-1, 7)
+        fallback = tuple(ticker for ticker, x in zip(tickers, learnt, strict=True) if not x.converged)
+        return FittedGarchT(self.spec, self.name, tickers, horizon, seed, learnt_M7, fallback)
+
+
+@dataclass(frozen=True)
+class FittedGarchT:
+    """GARCH for named tickers; `learnt` (M, 7) holds unit, mean, nu, omega, alpha, gamma and beta of each.
+
+    `fallback` names the tickers whose likelihood could not be maximised.
+    """
+
+    spec: GarchTSpec
+    name: str
+    tickers: tuple[str, ...]
+    horizon: int
+    seed: int
+    learnt: Floats
+    fallback: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "learnt", frozen_array(self.learnt, np.float64))
+
+    def predict(self, panel: Panel, rows: Ints) -> Forecast:
+        """Simulated quantiles from the variance filtered up to each origin, moved by the drift."""
+        quantiles_NHQ = np.empty((len(rows), self.horizon, len(LEVELS)))
+        mean_NH = np.zeros((len(rows), self.horizon))
+        paths_NSH = np.empty((len(rows), PATHS_KEPT, self.horizon), np.float32)
+        for origins in by_ticker(panel, rows, self.tickers, self.name):
+            unit, mean, nu, *coefficients = self.learnt[origins.number]
+            dynamics = Dynamics(*coefficients)
+            seed = ticker_seed(self.seed, origins.ticker, self.name)
+            shocks_SH = student_shocks(self.spec.paths, self.horizon, nu, seed)
+            variance_N = filtered(origins.returns / unit - mean, dynamics)[origins.bars]
+            drift_H = mean * np.arange(1, self.horizon + 1)
+            moved_NHQ = simulated_quantiles(variance_N, dynamics, shocks_SH) + drift_H[:, None]
+            quantiles_NHQ[origins.where], mean_NH[origins.where] = unit * moved_NHQ, unit * drift_H
+            paths_NSH[origins.where] = unit * (simulated_paths(variance_N, dynamics, shocks_SH) + drift_H)
+        return Forecast(self.name, rows, quantiles_NHQ, mean_NH, paths_NSH)
+
+    def state(self) -> State:
+        meta = {
+            "name": self.name,
+            "tickers": list(self.tickers),
+            "horizon": self.horizon,
+            "seed": self.seed,
+            "fallback": list(self.fallback),
+        }
+        return State(arrays={"learnt": self.learnt}, meta=meta)
+
+
+def restore(spec: GarchTSpec, state: State) -> FittedGarchT:
+    """The fitted forecaster that wrote `state`, GARCH or GJR."""
+    check_state(state, "garch_t", "gjr_t")
+    meta = state.meta
+    return FittedGarchT(
+        spec,
+        str(meta["name"]),
+        tuple(meta["tickers"]),
+        int(meta["horizon"]),
+        int(meta["seed"]),
+        state.arrays["learnt"],
+        tuple(meta["fallback"]),
+    )
+
+
+def estimate(returns_T: Floats, leverage: bool, mean: Literal["constant", "zero"]) -> Learnt:
+    """Parameters of one ticker; returns are divided by their root mean square first, so that pegs are fitted too."""
+    unit = scale_of(returns_T)
+    scaled_T = returns_T / unit
+    if len(scaled_T) >= FEWEST_RETURNS:
+        for mu, omega, alpha, gamma, beta, nu in _solutions(scaled_T, leverage, mean):
+            return Learnt(unit, mu, nu, Dynamics(omega, alpha, gamma, beta), converged=True)
+    standardised_T = scaled_T / np.sqrt(filtered(scaled_T, FALLBACK)[:-1])
+    return Learnt(unit, 0.0, fit_student_t(standardised_T[SEED_BARS:]).nu, FALLBACK, converged=False)
+
+
+def _solutions(scaled_T: Floats, leverage: bool, mean: Literal["constant", "zero"]) -> Iterator[tuple[float, ...]]:
+    """Yield mean, omega, alpha, gamma, beta, nu of each start from which `arch` converges, its own start first."""
+    drift: Literal["Constant", "Zero"] = "Constant" if mean == "constant" else "Zero"
+    model = arch_model(scaled_T, mean=drift, vol="GARCH", p=1, o=int(leverage), q=1, dist="t", rescale=False)
+    shapes = ((0.05, 0.90, 6.0), (0.10, 0.80, 4.0), (0.02, 0.97, 10.0))
+    starts = [
+        np.array(
+            [
+                *([0.0] if mean == "constant" else []),
+                1 - alpha - beta,
+                *([alpha / 2, alpha] if leverage else [alpha]),
+                beta,
+                nu,
+            ]
+        )
+        for alpha, beta, nu in shapes
+    ]
+    for start in (None, *starts):
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            try:
+                result = model.fit(disp="off", show_warning=False, starting_values=start)
+            except (ValueError, np.linalg.LinAlgError):
+                continue
+        found = [*([0.0] if mean == "zero" else []), *(float(value) for value in result.params)]
+        if result.convergence_flag == 0 and np.isfinite(found).all():
+            yield tuple(found if leverage else [*found[:3], 0.0, *found[3:]])

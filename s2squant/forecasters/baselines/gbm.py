@@ -1,0 +1,184 @@
+"""Gradient-boosted quantiles, direct: one boosted model a node (a few steps x a few levels), the rest interpolated.
+
+Shape legend: M tickers, N origins, B training bars, F predictors, D node steps, G node levels, H steps ahead, Q levels.
+Source: Friedman, Annals of Statistics 29 (2001); histograms as in LightGBM, by scikit-learn.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy.special import ndtri
+from sklearn.ensemble import HistGradientBoostingRegressor
+
+from s2squant.config.models import GbmSpec
+from s2squant.forecasters.baselines.predictors import NAMES, causal_scale, labelled, predictors
+from s2squant.forecasters.baselines.returns import by_ticker, check_state, log_returns, tickers_of
+from s2squant.forecasters.baselines.sampling import ticker_seed
+from s2squant.forecasters.baselines.variance import scale_of
+from s2squant.series.arrays import Floats, Ints, frozen_array
+from s2squant.series.forecast import LEVELS, Forecast, State
+from s2squant.series.panel import Panel
+
+NAME = "gbm"
+FEWEST_BARS = 250
+"""Below so many training bars nothing is boosted: the shape is Gaussian."""
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """One ticker's training bars, from which its models are grown again, bit for bit: trees are never unpickled."""
+
+    unit: float
+    inputs_BF: Floats
+    labels_BH: Floats
+    """Sums of returns over causal scale x sqrt(h)."""
+
+
+@dataclass(frozen=True)
+class Gbm:
+    """Boosted quantiles of the standardised cumulative return, on past returns and volatilities."""
+
+    spec: GbmSpec
+
+    def fit(self, panel: Panel, rows: Ints, *, horizon: int, seed: int) -> FittedGbm:
+        """Models on the last `spec.window` bars of every ticker with a training row."""
+        tickers = tickers_of(panel, rows)
+        lessons = []
+        for ticker in tickers:
+            returns_T = log_returns(panel, ticker)
+            unit = scale_of(returns_T[-self.spec.window :])
+            scaled_T = returns_T / unit
+            bars, labels_BH = labelled(scaled_T, causal_scale(scaled_T, self.spec.decay), horizon, self.spec.window)
+            few = len(labels_BH) < FEWEST_BARS or scaled_T.std() == 0
+            lessons.append(
+                Lesson(unit, np.empty((0, len(NAMES))), np.empty((0, horizon)))
+                if few
+                else Lesson(unit, predictors(scaled_T)[bars], labels_BH)
+            )
+        return FittedGbm(self.spec, tickers, horizon, seed, tuple(lessons))
+
+
+@dataclass(frozen=True)
+class FittedGbm:
+    """Boosted quantiles for named tickers, grown from their lessons when made."""
+
+    spec: GbmSpec
+    tickers: tuple[str, ...]
+    horizon: int
+    seed: int
+    lessons: tuple[Lesson, ...]
+    models: tuple[dict[tuple[int, float], HistGradientBoostingRegressor], ...] = field(init=False, repr=False)
+    """By ticker: the model of each (step, level)."""
+
+    def __post_init__(self) -> None:
+        kept = [
+            Lesson(x.unit, frozen_array(x.inputs_BF, np.float64), frozen_array(x.labels_BH, np.float64))
+            for x in self.lessons
+        ]
+        object.__setattr__(self, "lessons", tuple(kept))
+        grown = [self._grow(ticker, lesson) for ticker, lesson in zip(self.tickers, kept, strict=True)]
+        object.__setattr__(self, "models", tuple(grown))
+
+    @property
+    def name(self) -> str:
+        return NAME
+
+    def _grow(self, ticker: str, lesson: Lesson) -> dict[tuple[int, float], HistGradientBoostingRegressor]:
+        if not len(lesson.inputs_BF):
+            return {}
+        # Labels of step h overlap h - 1 bars: fewer trees and larger leaves for later steps.
+        state = ticker_seed(self.seed, ticker, NAME) % 2**32
+        return {
+            (step, level): HistGradientBoostingRegressor(
+                loss="quantile",
+                quantile=level,
+                max_iter=max(1, round(self.spec.trees / np.sqrt(step))),
+                max_leaf_nodes=self.spec.leaves,
+                learning_rate=self.spec.rate,
+                min_samples_leaf=min(round(self.spec.leaf_bars * np.sqrt(step)), len(lesson.inputs_BF) // 2),
+                max_features=self.spec.features,
+                early_stopping=False,
+                random_state=state,
+            ).fit(lesson.inputs_BF, lesson.labels_BH[:, step - 1])
+            for step in node_steps(self.horizon, self.spec.nodes)
+            for level in self.spec.levels
+        }
+
+    def predict(self, panel: Panel, rows: Ints) -> Forecast:
+        """Quantiles: scale x sqrt(h) x the interpolated standardised quantile; the mean is that of the quantiles."""
+        quantiles_NHQ = np.empty((len(rows), self.horizon, len(LEVELS)))
+        root_H = np.sqrt(np.arange(1, self.horizon + 1))
+        for origins in by_ticker(panel, rows, self.tickers, NAME):
+            lesson, models = self.lessons[origins.number], self.models[origins.number]
+            scaled_T = origins.returns / lesson.unit
+            scale_NH = lesson.unit * causal_scale(scaled_T, self.spec.decay)[origins.bars][:, None] * root_H
+            shape_HQ = base_shape(lesson.labels_BH)
+            if models:
+                inputs_NF = predictors(scaled_T)[origins.bars]
+                steps = node_steps(self.horizon, self.spec.nodes)
+                nodes_NDG = np.array(
+                    [[models[step, level].predict(inputs_NF) for level in self.spec.levels] for step in steps]
+                ).transpose(2, 0, 1)
+                standard_NHQ = interpolated(nodes_NDG, np.array(steps), np.array(self.spec.levels), shape_HQ)
+            else:
+                standard_NHQ = np.broadcast_to(shape_HQ, (len(scale_NH), *shape_HQ.shape))
+            quantiles_NHQ[origins.where] = scale_NH[:, :, None] * standard_NHQ
+        return Forecast(NAME, rows, quantiles_NHQ, quantiles_NHQ.mean(axis=2))
+
+    def state(self) -> State:
+        meta = {"name": NAME, "tickers": list(self.tickers), "horizon": self.horizon, "seed": self.seed}
+        arrays = {"unit": np.array([lesson.unit for lesson in self.lessons])}
+        for m, lesson in enumerate(self.lessons):
+            arrays |= {f"inputs.{m}": lesson.inputs_BF, f"labels.{m}": lesson.labels_BH}
+        return State(arrays=arrays, meta=meta)
+
+
+def restore(spec: GbmSpec, state: State) -> FittedGbm:
+    """The fitted forecaster that wrote `state`, its trees grown again."""
+    check_state(state, NAME)
+    meta, arrays = state.meta, state.arrays
+    lessons = tuple(
+        Lesson(float(unit), arrays[f"inputs.{m}"], arrays[f"labels.{m}"]) for m, unit in enumerate(arrays["unit"])
+    )
+    return FittedGbm(spec, tuple(meta["tickers"]), int(meta["horizon"]), int(meta["seed"]), lessons)
+
+
+def node_steps(horizon: int, nodes: int) -> tuple[int, ...]:
+    """The first step, the last, and those between at equal ratios: 1, 3, 7, 20."""
+    return tuple(sorted({int(x) for x in np.round(np.geomspace(1, horizon, nodes))}))
+
+
+def base_shape(labels_BH: Floats) -> Floats:
+    """Unconditional quantiles (H, Q) of the standardised sums; Gaussian where there are none."""
+    if not len(labels_BH):
+        return np.broadcast_to(ndtri(LEVELS), (labels_BH.shape[1], len(LEVELS)))
+    shape: Floats = np.quantile(labels_BH, LEVELS, axis=0, method="hazen").T
+    return shape
+
+
+def interpolated(nodes_NDG: Floats, steps_D: Ints, levels_G: Floats, shape_HQ: Floats) -> Floats:
+    """Quantiles (N, H, Q), ordered: a monotone map of the unconditional quantiles through the sorted nodes.
+
+    Between steps the nodes' distance from the unconditional quantile is linear in log h; between levels the map is
+    linear in that quantile; beyond the outer levels it goes on with the slope between them.
+    """
+    step_H = np.arange(1, len(shape_HQ) + 1)
+    place_HG = np.stack([np.interp(levels_G, LEVELS, shape_Q) for shape_Q in shape_HQ])
+    shift_NDG = np.sort(nodes_NDG, axis=2) - place_HG[steps_D - 1]
+    weight_HD = np.stack([np.interp(np.log(step_H), np.log(steps_D), one_D) for one_D in np.eye(len(steps_D))], axis=1)
+    value_NHG = np.zeros((len(nodes_NDG), *place_HG.shape)) + place_HG
+    for weight_H, shift_NG in zip(weight_HD.T, shift_NDG.transpose(1, 0, 2), strict=True):
+        value_NHG += weight_H[:, None] * shift_NG[:, None, :]
+    value_NHG.sort(axis=2)
+    width_HG = np.maximum(np.diff(place_HG, axis=1), 1e-12)
+    slope_NHG = np.diff(value_NHG, axis=2) / width_HG
+    outer_NH = (value_NHG[..., -1] - value_NHG[..., 0]) / (width_HG.sum(axis=1))
+    found_NHQ = value_NHG[..., :1] + outer_NH[..., None] * np.minimum(shape_HQ - place_HG[:, :1], 0)
+    for g in range(len(levels_G) - 1):
+        inside_HQ = np.clip(shape_HQ - place_HG[:, g : g + 1], 0, width_HG[:, g : g + 1])
+        found_NHQ += slope_NHG[..., g : g + 1] * inside_HQ
+    found_NHQ += outer_NH[..., None] * np.maximum(shape_HQ - place_HG[:, -1:], 0)
+    ordered: Floats = np.maximum.accumulate(found_NHQ, axis=2)
+    return ordered

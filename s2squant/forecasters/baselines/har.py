@@ -1,0 +1,219 @@
+"""HAR: tomorrow's volatility from that of the last day, week and month, simulated with its own joint residuals.
+
+    m[b] = c + d v[b] + w mean5 v + k mean22 v + l max(-r[b], 0)      v the range volatility, else the absolute return
+    v[b+1] = m[b] e,   r[b+1] = mean + m[b] z                         (e, z) resampled together from the past
+
+Shape legend: M tickers, T returns, N origins, S paths, H steps ahead, K kept residuals, Q quantile levels.
+Source: Corsi, J. Financial Econometrics 7 (2009); the leverage term of Corsi and Reno (2012); multiplicative errors as
+in Engle and Gallo, J. Econometrics 131 (2006).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import nnls
+
+from s2squant.config.models import HarSpec
+from s2squant.forecasters.baselines.drift import trailing_mean
+from s2squant.forecasters.baselines.ranges import has_ranges, volatility
+from s2squant.forecasters.baselines.returns import by_ticker, check_state, log_returns, tickers_of
+from s2squant.forecasters.baselines.sampling import CHUNK, PATHS_KEPT, sample_quantiles, ticker_seed, uniforms
+from s2squant.forecasters.baselines.variance import scale_of
+from s2squant.series.arrays import Floats, Ints, frozen_array
+from s2squant.series.forecast import LEVELS, Forecast, State
+from s2squant.series.history import PriceHistory
+from s2squant.series.panel import Panel
+
+NAME = "har"
+WEEK, MONTH = 5, 22
+KEPT = 2048
+"""Residual pairs are kept as so many, at equally spaced ranks of the return's."""
+FEWEST_RETURNS = 250
+"""Below so many returns nothing is fitted: FALLBACK."""
+FLOOR, CEILING = 1e-4, 1e6
+"""Bounds of the volatility in units of the ticker's scale: a pegged price moves again, and nothing overflows."""
+
+
+class Coefficients(NamedTuple):
+    """Constant and weights of day, week, month and yesterday's fall, none below zero."""
+
+    constant: float
+    day: float
+    week: float
+    month: float
+    fall: float
+
+
+FALLBACK = Coefficients(constant=0.05, day=0.15, week=0.3, month=0.5, fall=0.0)
+
+
+@dataclass(frozen=True)
+class Har:
+    """Weighted non-negative least squares of volatility; Garman-Klass ranges where OHLC is known, else |r|."""
+
+    spec: HarSpec
+
+    def fit(self, panel: Panel, rows: Ints, *, horizon: int, seed: int) -> FittedHar:
+        """Coefficients and residuals on the last `spec.window` returns of every ticker with a training row."""
+        tickers = tickers_of(panel, rows)
+        learnt_M8, shocks_MK2 = np.empty((len(tickers), 8)), np.empty((len(tickers), KEPT, 2))
+        for m, ticker in enumerate(tickers):
+            history = panel.histories[panel.tickers.index(ticker)]
+            ranges, unit = has_ranges(history), scale_of(log_returns(panel, ticker)[-self.spec.window :])
+            returns_T, volatility_T = scaled(history, unit, ranges=ranges)
+            recent = slice(-self.spec.window, None)
+            mean = float(returns_T[recent].mean())
+            components = components_of(returns_T - mean, volatility_T)
+            coefficients = estimate(components[:-1][recent], volatility_T[recent])
+            expected_T = expected(components, coefficients)[:-1][recent]
+            learnt_M8[m] = (unit, mean, ranges, *coefficients)
+            shocks_MK2[m] = paired(volatility_T[recent] / expected_T, (returns_T[recent] - mean) / expected_T)
+        return FittedHar(self.spec, tickers, horizon, seed, learnt_M8, shocks_MK2)
+
+
+@dataclass(frozen=True)
+class FittedHar:
+    """HAR for named tickers.
+
+    `learnt` (M, 8) holds unit, mean, whether ranges are read, and the five coefficients; `shocks` (M, K, 2) the
+    residuals of volatility and return, in the order of the latter.
+    """
+
+    spec: HarSpec
+    tickers: tuple[str, ...]
+    horizon: int
+    seed: int
+    learnt: Floats
+    shocks: Floats
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "learnt", frozen_array(self.learnt, np.float64))
+        object.__setattr__(self, "shocks", frozen_array(self.shocks, np.float64))
+
+    @property
+    def name(self) -> str:
+        return NAME
+
+    def predict(self, panel: Panel, rows: Ints) -> Forecast:
+        """Simulated quantiles from the volatilities known at each origin, moved by the drift."""
+        quantiles_NHQ = np.empty((len(rows), self.horizon, len(LEVELS)))
+        mean_NH = np.zeros((len(rows), self.horizon))
+        paths_NSH = np.empty((len(rows), PATHS_KEPT, self.horizon), np.float32)
+        for origins in by_ticker(panel, rows, self.tickers, NAME):
+            unit, mean, ranges, *weights = self.learnt[origins.number]
+            coefficients = Coefficients(*weights)
+            history = panel.histories[panel.tickers.index(origins.ticker)]
+            returns_T, volatility_T = scaled(history, unit, ranges=bool(ranges))
+            components = components_of(returns_T - mean, volatility_T)
+            first_N = expected(components, coefficients)[origins.bars]
+            order_SH = uniforms(self.spec.paths, self.horizon, ticker_seed(self.seed, origins.ticker, NAME))
+            shocks_HS2 = self.shocks[origins.number][(order_SH.T * KEPT).astype(np.intp)]
+            drift_H = mean * np.arange(1, self.horizon + 1)
+            for start in range(0, len(origins.bars), CHUNK):
+                chunk = slice(start, start + CHUNK)
+                past_NL = past_month(volatility_T, origins.bars[chunk])
+                known_N = np.minimum(origins.bars[chunk], MONTH)
+                sums = simulated_sums(first_N[chunk], past_NL, known_N, coefficients, shocks_HS2)
+                quantiles, kept = [], []
+                for sums_NS in sums:
+                    kept.append(sums_NS[:, :PATHS_KEPT].copy())
+                    quantiles.append(sample_quantiles(sums_NS.copy()))
+                quantiles_NHQ[origins.where[chunk]] = unit * (np.stack(quantiles, axis=1) + drift_H[:, None])
+                paths_NSH[origins.where[chunk]] = unit * (np.stack(kept, axis=2) + drift_H)
+            mean_NH[origins.where] = unit * drift_H
+        return Forecast(NAME, rows, quantiles_NHQ, mean_NH, paths_NSH)
+
+    def state(self) -> State:
+        meta = {"name": NAME, "tickers": list(self.tickers), "horizon": self.horizon, "seed": self.seed}
+        return State(arrays={"learnt": self.learnt, "shocks": self.shocks}, meta=meta)
+
+
+def restore(spec: HarSpec, state: State) -> FittedHar:
+    """The fitted forecaster that wrote `state`."""
+    check_state(state, NAME)
+    meta, arrays = state.meta, state.arrays
+    return FittedHar(
+        spec, tuple(meta["tickers"]), int(meta["horizon"]), int(meta["seed"]), arrays["learnt"], arrays["shocks"]
+    )
+
+
+def scaled(history: PriceHistory, unit: float, *, ranges: bool) -> tuple[Floats, Floats]:
+    """Returns (T,) and volatilities (T,) in units of the ticker's scale."""
+    return np.diff(history.log_price) / unit, volatility(history, ranges=ranges) / unit
+
+
+def components_of(centred_T: Floats, volatility_T: Floats) -> Floats:
+    """What is known at bar b (T + 1, 5): one, day, week, month and the last fall; nothing but the one at bar 0."""
+    day = np.concatenate([[0.0], volatility_T])
+    week, month = (np.maximum(trailing_mean(volatility_T, bars), 0.0) for bars in (WEEK, MONTH))
+    fall = np.concatenate([[0.0], np.maximum(-centred_T, 0.0)])
+    return np.column_stack([np.ones(len(day)), day, week, month, fall])
+
+
+def expected(components_T5: Floats, coefficients: Coefficients) -> Floats:
+    """The next bar's expected volatility (T,), added up term by term: the same bits for any number of rows."""
+    total = np.zeros(len(components_T5))
+    for weight, part_T in zip(coefficients, components_T5.T, strict=True):
+        total += weight * part_T
+    floored: Floats = np.maximum(total, FLOOR)
+    return floored
+
+
+def estimate(components_T5: Floats, volatility_T: Floats) -> Coefficients:
+    """Least squares with weights 1 / expected^2, from a first pass without; FALLBACK for short or still series."""
+    if len(volatility_T) < FEWEST_RETURNS or volatility_T.std() == 0:
+        return FALLBACK
+    coefficients = FALLBACK
+    for _ in range(2):
+        weight_T = 1 / np.maximum(expected(components_T5, coefficients), 0.05)
+        coefficients = Coefficients(*nnls(components_T5 * weight_T[:, None], volatility_T * weight_T)[0])
+    return coefficients
+
+
+def paired(volatility_T: Floats, return_T: Floats) -> Floats:
+    """Residual pairs (K, 2) of volatility (mean 1) and return (mean 0), in the order of the return."""
+    order = np.argsort(return_T, kind="stable")
+    kept = order[((np.arange(KEPT) + 0.5) / KEPT * len(order)).astype(np.intp)]
+    e, z = volatility_T[kept], return_T[kept]
+    return np.column_stack([e / max(float(e.mean()), FLOOR), z - z.mean()])
+
+
+def past_month(volatility_T: Floats, bars_N: Ints) -> Floats:
+    """The last 22 volatilities (N, 22) known at each bar, newest first; zero before the first."""
+    index = bars_N[:, None] - 1 - np.arange(MONTH)
+    return np.where(index >= 0, volatility_T[np.maximum(index, 0)], 0.0)
+
+
+def simulated_sums(
+    first_N: Floats, past_NL: Floats, known_N: Ints, coefficients: Coefficients, shocks_HS2: Floats
+) -> Iterator[NDArray[np.float32]]:
+    """Yield, step by step, the cumulative centred returns (N, S) of all paths; the same array every time.
+
+    `known_N` of the 22 places in `past_NL` are filled: a week or month that is shorter is averaged over what it has.
+    """
+    shape = (len(first_N), shocks_HS2.shape[1])
+    months = [np.broadcast_to(x[:, None], shape).astype(np.float32) for x in past_NL.T[::-1]]  # oldest first
+    week_sum, month_sum = (
+        np.broadcast_to(past_NL[:, :bars].sum(axis=1)[:, None], shape).astype(np.float32) for bars in (WEEK, MONTH)
+    )
+    level = np.broadcast_to(first_N[:, None], shape).astype(np.float32)
+    sums = np.zeros(shape, np.float32)
+    constant, day, week, month, fall = (np.float32(x) for x in coefficients)
+    low, high = np.float32(FLOOR), np.float32(CEILING)
+    for step, pair_S2 in enumerate(shocks_HS2.astype(np.float32)):
+        move = level * pair_S2[:, 1]
+        sums += move
+        yield sums
+        new = level * pair_S2[:, 0]
+        week_sum += new - months[-WEEK]
+        month_sum += new - months[0]
+        months = [*months[1:], new]
+        weeks, bars = (np.minimum(known_N + step + 1, n).astype(np.float32)[:, None] for n in (WEEK, MONTH))
+        level = constant + day * new + week * week_sum / weeks + month * month_sum / bars
+        level += fall * np.maximum(-move, np.float32(0))
+        np.clip(level, low, high, out=level)

@@ -1,0 +1,107 @@
+"""Historical simulation: the calibrated null, and the reference every skill is measured against.
+
+Shape legend: N origins, W bars of the trailing window, S paths, H steps ahead, Q quantile levels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from s2squant.config.models import HistoricalSpec
+from s2squant.forecasters.baselines.returns import by_ticker, check_state, tickers_of, trailing_index
+from s2squant.forecasters.baselines.sampling import CHUNK, PATHS_KEPT, sample_quantiles, ticker_seed, uniforms
+from s2squant.series.arrays import Floats, Ints
+from s2squant.series.forecast import LEVELS, Forecast, State
+from s2squant.series.panel import Panel
+
+NAME = "historical_simulation"
+
+
+@dataclass(frozen=True)
+class HistoricalSimulation:
+    """Forecasts the sum of h returns drawn independently from the trailing window, centred.
+
+    Centred, because the window's mean is mostly noise: over 500 bars its error at 20 steps is a fifth of a standard
+    deviation of the forecast, more than any drift it could carry.
+    """
+
+    spec: HistoricalSpec
+
+    def fit(self, panel: Panel, rows: Ints, *, horizon: int, seed: int) -> FittedHistoricalSimulation:
+        """Nothing to learn but the seed: the window moves with each origin."""
+        return FittedHistoricalSimulation(self.spec, tickers_of(panel, rows), horizon, seed)
+
+
+@dataclass(frozen=True)
+class FittedHistoricalSimulation:
+    """Historical simulation for named tickers; all cutoffs of a ticker share their draws."""
+
+    spec: HistoricalSpec
+    tickers: tuple[str, ...]
+    horizon: int
+    seed: int
+
+    @property
+    def name(self) -> str:
+        return NAME
+
+    def predict(self, panel: Panel, rows: Ints) -> Forecast:
+        """Sample quantiles of the resampled sums; an origin with fewer bars than the window repeats those it has."""
+        draws: dict[str, Ints] = {}
+        for ticker in self.tickers:
+            draws_SH = uniforms(self.spec.paths, self.horizon, ticker_seed(self.seed, ticker, NAME))
+            draws[ticker] = np.ascontiguousarray((draws_SH * self.spec.window).astype(np.intp).T)
+        return resampled(panel, rows, draws, window=self.spec.window, name=NAME)
+
+    def state(self) -> State:
+        meta = {"name": NAME, "tickers": list(self.tickers), "horizon": self.horizon, "seed": self.seed}
+        return State(arrays={}, meta=meta)
+
+
+def restore(spec: HistoricalSpec, state: State) -> FittedHistoricalSimulation:
+    """The fitted forecaster that wrote `state`."""
+    check_state(state, NAME)
+    meta = state.meta
+    return FittedHistoricalSimulation(spec, tuple(meta["tickers"]), int(meta["horizon"]), int(meta["seed"]))
+
+
+def resampled(panel: Panel, rows: Ints, draws: Mapping[str, Ints], *, window: int, name: str) -> Forecast:
+    """Forecast sums of the centred trailing window's returns at each ticker's drawn places (H, S)."""
+    horizon = len(next(iter(draws.values())))
+    quantiles_NHQ = np.empty((len(rows), horizon, len(LEVELS)))
+    paths_NSH = np.empty((len(rows), min(PATHS_KEPT, next(iter(draws.values())).shape[1]), horizon), np.float32)
+    for origins in by_ticker(panel, rows, tuple(draws), name):
+        for first in range(0, len(origins.bars), CHUNK):
+            chunk = slice(first, first + CHUNK)
+            window_NW = centred_window(origins.returns, origins.bars[chunk], window)
+            quantiles_NHQ[origins.where[chunk]] = resampled_quantiles(window_NW, draws[origins.ticker])
+            paths_NSH[origins.where[chunk]] = resampled_paths(window_NW, draws[origins.ticker])
+    return Forecast(name, rows, quantiles_NHQ, np.zeros(quantiles_NHQ.shape[:2]), paths_NSH)
+
+
+def centred_window(returns_T: Floats, bars_N: Ints, window: int) -> Floats:
+    """The last W returns (N, W) known at each bar, less their mean; early on, those there are, repeated."""
+    known_N1 = np.minimum(bars_N, window)[:, None]
+    age_NW = (bars_N[:, None] - 1 - trailing_index(bars_N, window)) % known_N1
+    window_NW: Floats = returns_T[bars_N[:, None] - 1 - age_NW]
+    window_NW -= window_NW.mean(axis=1, keepdims=True)
+    return window_NW
+
+
+def resampled_quantiles(window_NW: Floats, draws_HS: Ints) -> Floats:
+    """Quantiles (N, H, Q) of cumulative sums of the returns at the drawn places, single precision inside."""
+    source_NW = window_NW.astype(np.float32)
+    sums_NS = np.zeros((len(source_NW), draws_HS.shape[1]), np.float32)
+    quantiles_NHQ = np.empty((len(source_NW), len(draws_HS), len(LEVELS)))
+    for step, draws_S in enumerate(draws_HS):
+        sums_NS += source_NW.take(draws_S, axis=1)
+        quantiles_NHQ[:, step] = sample_quantiles(sums_NS.copy())
+    return quantiles_NHQ
+
+
+def resampled_paths(window_NW: Floats, draws_HS: Ints) -> Floats:
+    """The first PATHS_KEPT paths (N, S, H) of those cumulative sums."""
+    return np.asarray(np.cumsum(window_NW.astype(np.float32)[:, draws_HS[:, :PATHS_KEPT].T], axis=2))

@@ -1,0 +1,69 @@
+"""Gaussian random walk without drift: the null everyone knows.
+
+Shape legend: N origins, W bars of the trailing window, H steps ahead, Q quantile levels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import ndtri
+
+from s2squant.config.models import RandomWalkSpec
+from s2squant.forecasters.baselines.returns import by_ticker, check_state, tickers_of, trailing_index
+from s2squant.series.arrays import Floats, Ints
+from s2squant.series.forecast import LEVELS, Forecast, State
+from s2squant.series.panel import Panel
+
+NAME = "random_walk"
+
+
+@dataclass(frozen=True)
+class RandomWalk:
+    """Forecasts N(0, h s^2), s the root mean square of the trailing window's returns."""
+
+    spec: RandomWalkSpec
+
+    def fit(self, panel: Panel, rows: Ints, *, horizon: int, seed: int) -> FittedRandomWalk:  # noqa: ARG002
+        """Nothing to learn: the window moves with each origin; `seed` is not used."""
+        return FittedRandomWalk(self.spec, tickers_of(panel, rows), horizon)
+
+
+@dataclass(frozen=True)
+class FittedRandomWalk:
+    """A random walk for named tickers."""
+
+    spec: RandomWalkSpec
+    tickers: tuple[str, ...]
+    horizon: int
+
+    @property
+    def name(self) -> str:
+        return NAME
+
+    def predict(self, panel: Panel, rows: Ints) -> Forecast:
+        """Closed-form quantiles s sqrt(h) z_p; an origin with fewer bars than the window uses those it has."""
+        scale_N = np.empty(len(rows))
+        for origins in by_ticker(panel, rows, self.tickers, NAME):
+            scale_N[origins.where] = trailing_scale(origins.returns, origins.bars, self.spec.window)
+        spread_HQ = np.sqrt(np.arange(1, self.horizon + 1))[:, None] * ndtri(LEVELS)
+        quantiles_NHQ = scale_N[:, None, None] * spread_HQ
+        return Forecast(NAME, rows, quantiles_NHQ, np.zeros(quantiles_NHQ.shape[:2]))
+
+    def state(self) -> State:
+        return State(arrays={}, meta={"name": NAME, "tickers": list(self.tickers), "horizon": self.horizon})
+
+
+def restore(spec: RandomWalkSpec, state: State) -> FittedRandomWalk:
+    """The fitted forecaster that wrote `state`."""
+    check_state(state, NAME)
+    return FittedRandomWalk(spec, tuple(state.meta["tickers"]), int(state.meta["horizon"]))
+
+
+def trailing_scale(returns_T: Floats, bars_N: Ints, window: int) -> Floats:
+    """Root mean square (N,) of the last `window` returns known at each bar: about zero, the mean of the model."""
+    index_NW = trailing_index(bars_N, window)
+    squares_NW = np.where(index_NW >= 0, np.square(returns_T)[np.maximum(index_NW, 0)], 0.0)
+    scale_N: Floats = np.sqrt(squares_NW.sum(axis=1) / np.minimum(bars_N, window))
+    return scale_N

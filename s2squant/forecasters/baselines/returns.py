@@ -1,0 +1,72 @@
+"""One ticker's bars out of a panel: its returns, its origins, its trailing window.
+
+A bar number b counts the bars of the ticker before it, so exactly b returns are known at its close: `returns_T[:b]`.
+Shape legend: T returns of a ticker, M fitted tickers, N origins, W bars of a trailing window.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from s2squant.errors import CheckpointError
+from s2squant.series.arrays import Floats, Ints
+from s2squant.series.forecast import State
+from s2squant.series.panel import Panel
+
+
+class Origins(NamedTuple):
+    """The origins asked of one ticker."""
+
+    ticker: str
+    number: int
+    """The ticker's place among the fitted ones."""
+    returns: Floats
+    """(T,) all its log returns in the panel; an origin at bar b may read only the first b of them."""
+    where: Ints
+    """(N,) places of these origins in the answer."""
+    bars: Ints
+    """(N,) their bar numbers."""
+
+
+def log_returns(panel: Panel, ticker: str) -> Floats:
+    """Log returns (T,) of one ticker; the b-th bar's return stands at b - 1."""
+    m = panel.tickers.index(ticker)
+    return np.diff(panel.log_price[panel.starts[m] : panel.starts[m + 1]])
+
+
+def tickers_of(panel: Panel, rows: Ints) -> tuple[str, ...]:
+    """The tickers that own at least one of `rows`, in the panel's order."""
+    tickers = panel.tickers
+    return tuple(tickers[m] for m in np.unique(panel.ticker_of[rows]))
+
+
+def by_ticker(panel: Panel, rows: Ints, fitted: tuple[str, ...], model: str) -> Iterator[Origins]:
+    """Sort origins by ticker; raises ValueError for a ticker that was not fitted, or an origin without a return."""
+    tickers = panel.tickers
+    owner_N, bars_N = panel.ticker_of[rows], panel.bar_number(rows)
+    for m in np.unique(owner_N):
+        ticker = tickers[m]
+        if ticker not in fitted:
+            raise ValueError(
+                f"{model} was not fitted for {ticker} (fitted: {', '.join(fitted) or 'none'}); "
+                "give fit() training rows of that ticker"
+            )
+        where_N = np.flatnonzero(owner_N == m)
+        if (bars_N[where_N] < 1).any():
+            raise ValueError(f"{model}: the first bar of {ticker} has no return before it; forecast from a later bar")
+        yield Origins(ticker, fitted.index(ticker), log_returns(panel, ticker), where_N, bars_N[where_N])
+
+
+def trailing_index(bars_N: Ints, window: int) -> Ints:
+    """Places (N, W) in `returns_T` of the last W returns known at each bar, newest first; negative before the first."""
+    return bars_N[:, None] - 1 - np.arange(window)
+
+
+def check_state(state: State, *names: str) -> None:
+    """Raise CheckpointError unless the state was written by one of the models named."""
+    found = state.meta.get("name")
+    if found not in names:
+        raise CheckpointError(f"this state belongs to {found!r}, not to {' or '.join(names)}")

@@ -1,0 +1,216 @@
+"""Causal inputs: the EWMA bank of the anchor and the scale-free inputs of the networks.
+
+Every series is first divided by one causal constant, the standard deviation of its first `warmup` returns, so that
+all floors are relative and a pegged currency is treated like a stock. A row's values read no bar after it, provided
+the row is at least `warmup` bars into its ticker.
+
+Shape legend: R rows of the panel, K members of the bank, F inputs of the networks, D dates of the market.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from scipy.signal import lfilter
+
+from s2squant.series.arrays import Dates, Floats, Ints
+from s2squant.series.history import OHLCV
+from s2squant.series.panel import Panel
+
+SQUARE = (0.4, 0.2, 0.1, 0.06, 0.03, 0.015, 0.007, 0.003)
+ABSOLUTE = (0.1, 0.06, 0.03, 0.015)
+LEVERAGE = (0.2, 0.06, 0.02)
+MARKET = (0.2, 0.06, 0.02)
+MARKET_LEVERAGE = (0.2, 0.06)
+DISPERSION = (0.2, 0.06, 0.02)
+SLOW = 0.004
+SEED_BARS = 60
+"""A filter starts from the mean of its first bars; rows before that are never used (`warmup` is larger)."""
+
+VARIANCE_FLOOR = 1e-3
+"""Smallest member, in units of the ticker's own early variance."""
+
+
+@dataclass(frozen=True)
+class Market:
+    """What all tickers of a market did on each of its dates, in scaled returns."""
+
+    days_D: Dates
+    mean_D: Floats
+    """Equal-weight mean of the scaled returns."""
+    dispersion_D: Floats
+    """Cross-sectional mean of their squares."""
+
+
+@dataclass(frozen=True)
+class Returns:
+    """Daily returns in units of each ticker's early standard deviation, and the market's."""
+
+    unit_M: Floats
+    """Early standard deviation of each ticker, log return a bar."""
+    scaled_R: Floats
+    market_D: Floats
+    """Of the whole market, as is `dispersion_D`: see `Market`."""
+    dispersion_D: Floats
+    date_of_R: Ints
+    """The market's date of each row."""
+
+
+MARKETS: WeakKeyDictionary[Panel, dict[tuple[np.datetime64 | None, int], Market]] = WeakKeyDictionary()
+"""What was worked out of a whole panel, for as long as it lives: every ticker asks for it in every fold."""
+
+
+def _market_around(whole: Panel, told_until: np.datetime64 | None, warmup: int) -> Market:
+    known, key = MARKETS.setdefault(whole, {}), (told_until, warmup)
+    if key not in known:
+        then = whole if told_until is None else whole.until(told_until)
+        known[key] = _market(then, _scaled(then, warmup)[1])
+    return known[key]
+
+
+def scaled_returns(panel: Panel, warmup: int) -> Returns:
+    """Scale the returns of every ticker by one causal constant and place them in their market."""
+    unit, scaled = _scaled(panel, warmup)
+    market = _market_around(panel.whole, panel.told_until, warmup) if panel.whole else _market(panel, scaled)
+    return Returns(
+        unit_M=unit,
+        scaled_R=scaled,
+        market_D=market.mean_D,
+        dispersion_D=market.dispersion_D,
+        date_of_R=np.searchsorted(market.days_D, panel.dates),
+    )
+
+
+def _market(panel: Panel, scaled_R: Floats) -> Market:
+    days, date_of = np.unique(panel.dates, return_inverse=True)
+    has = np.ones(len(scaled_R))
+    has[panel.starts[:-1]] = 0.0
+    count = np.maximum(np.bincount(date_of, has, len(days)), 1.0)
+    return Market(
+        days_D=days,
+        mean_D=np.bincount(date_of, scaled_R * has, len(days)) / count,
+        dispersion_D=np.bincount(date_of, scaled_R**2 * has, len(days)) / count,
+    )
+
+
+def _scaled(panel: Panel, warmup: int) -> tuple[Floats, Floats]:
+    """Early standard deviations (M,) and returns in units of them (R,)."""
+    raw = np.diff(panel.log_price, prepend=panel.log_price[:1])
+    firsts = panel.starts[:-1]
+    raw[firsts] = 0.0
+    unit = np.empty(len(panel.tickers))
+    for m, (a, b) in enumerate(zip(panel.starts[:-1], panel.starts[1:], strict=True)):
+        early = raw[a + 1 : min(b, a + warmup)]
+        unit[m] = np.sqrt(np.mean(early**2)) if len(early) else 0.0
+        if unit[m] < 1e-8:  # never moved while young: take the least a price can show
+            unit[m] = 1e-6
+    return unit, raw / unit[panel.ticker_of]
+
+
+def ewma(values: Floats, alpha: float) -> Floats:
+    """One-pole filter, seeded with the mean of the first bars: e_t = (1 - alpha) e_{t-1} + alpha x_t."""
+    seed = values[:SEED_BARS].mean()
+    filtered, _ = lfilter([alpha], [1.0, alpha - 1.0], values, zi=[(1.0 - alpha) * seed])
+    return np.asarray(filtered)
+
+
+def _expanding_mean(values: Floats) -> Floats:
+    return np.cumsum(values) / np.arange(1, len(values) + 1)
+
+
+def bank_members(panel: Panel, returns: Returns, *, market: bool) -> Floats:
+    """The filter bank (R, K): daily variance estimates in scaled units; K is 24, or 16 without the market's.
+
+    Source: learned mixtures of exponential filters in the spirit of RiskMetrics (1996) and of HAR (Corsi 2009), with
+    leverage (GJR 1993) and absolute-return members.
+    """
+    slow_market, slow_dispersion, common, dispersed = _market_members(returns)
+    columns = []
+    for a, b in zip(panel.starts[:-1], panel.starts[1:], strict=True):
+        r = returns.scaled_R[a:b]
+        square, absolute, fall = r**2, np.abs(r), np.where(r < 0, r**2, 0.0)
+        own = [ewma(square, alpha) for alpha in SQUARE]
+        own += [1.7 * ewma(absolute, alpha) ** 2 for alpha in ABSOLUTE]
+        own += [2.0 * ewma(fall, alpha) for alpha in LEVERAGE]
+        own.append(_expanding_mean(square))
+        if market:
+            on = returns.date_of_R[a:b]
+            slow = ewma(square, SLOW)
+            beta = np.clip(slow / np.maximum(slow_market[on], VARIANCE_FLOOR), 0.2, 50.0)
+            relative = slow / np.maximum(slow_dispersion[on], VARIANCE_FLOOR)
+            own += [beta * series[on] for series in common]
+            own += [relative * series[on] for series in dispersed]
+        columns.append(np.stack(own, axis=1))
+    members_RK: Floats = np.maximum(np.concatenate(columns), VARIANCE_FLOOR)
+    return members_RK
+
+
+def _market_members(returns: Returns) -> tuple[Floats, Floats, list[Floats], list[Floats]]:
+    square = returns.market_D**2
+    fall = np.where(returns.market_D < 0, square, 0.0)
+    common = [ewma(square, alpha) for alpha in MARKET] + [2.0 * ewma(fall, alpha) for alpha in MARKET_LEVERAGE]
+    dispersed = [ewma(returns.dispersion_D, alpha) for alpha in DISPERSION]
+    return ewma(square, SLOW), ewma(returns.dispersion_D, SLOW), common, dispersed
+
+
+def _signed_log(values: Floats) -> Floats:
+    return np.sign(values) * np.log1p(np.abs(values))
+
+
+def has_ranges(panel: Panel) -> bool:
+    """Whether every ticker of the panel's market has open, high, low, close and volume."""
+    market, day = panel.whole or panel, panel.told_until
+    return all(set(OHLCV) <= set(h.bars) for h in market.histories if day is None or h.dates[1] <= day)
+
+
+def network_inputs(
+    panel: Panel, returns: Returns, step_sd_R: Floats, path_sd_R: Floats, *, horizon: int, market: bool, ranges: bool
+) -> Floats:
+    """The inputs (R, F) of a network, none of them a level: F is 5, +1 with the market, +3 with ranges.
+
+    `step_sd_R` and `path_sd_R` are the anchor's standard deviations for 1 and for `horizon` bars, scaled units.
+    """
+    inputs: list[Floats] = []
+    own_fast, own_slow = np.empty(len(step_sd_R)), np.empty(len(step_sd_R))
+    for a, b in zip(panel.starts[:-1], panel.starts[1:], strict=True):
+        square = returns.scaled_R[a:b] ** 2
+        own_fast[a:b], own_slow[a:b] = ewma(square, 0.15), ewma(square, 0.006)
+    shock = returns.scaled_R / step_sd_R
+    floor = np.sqrt(VARIANCE_FLOOR)
+    inputs.append(np.clip(_signed_log(shock), -8, 8))
+    inputs.append(np.clip(np.log1p(np.abs(shock)), 0, 8))
+    inputs.append(np.log(np.maximum(np.sqrt(own_fast), floor) / step_sd_R))
+    inputs.append(np.log(np.maximum(np.sqrt(own_slow), floor) / step_sd_R))
+    inputs.append(np.log(path_sd_R / step_sd_R) - 0.5 * np.log(horizon))
+    if market:
+        slow = np.sqrt(np.maximum(ewma(returns.market_D**2, 0.006), VARIANCE_FLOOR))
+        inputs.append(_signed_log(returns.market_D / slow)[returns.date_of_R])
+    if ranges:
+        inputs += _range_inputs(panel, returns, step_sd_R)
+    return np.stack(inputs, axis=1)
+
+
+def _range_inputs(panel: Panel, returns: Returns, step_sd_R: Floats) -> list[Floats]:
+    """Parkinson (1980) range, overnight gap and volume surprise; a bar that lacks one reads zero there."""
+    bar = {
+        name: np.concatenate([h.bars[name] for h in panel.histories])
+        for name in ("open", "high", "low", "close", "volume")
+    }
+    sd = step_sd_R * returns.unit_M[panel.ticker_of]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        parkinson = np.log(bar["high"] / bar["low"]) / np.sqrt(4 * np.log(2))
+        spread = np.log(np.maximum(parkinson, 1e-3 * sd) / sd)
+        opened = panel.log_price + np.log(bar["open"] / bar["close"])  # the open on the adjusted basis
+        gap = _signed_log((opened - np.roll(panel.log_price, 1)) / sd)
+        traded = np.log(bar["volume"])
+    gap[panel.starts[:-1]] = 0.0
+    surprise = np.zeros(len(traded))
+    for a, b in zip(panel.starts[:-1], panel.starts[1:], strict=True):
+        usual = np.where(np.isfinite(traded[a:b]), traded[a:b], np.nan)
+        known = np.isfinite(usual)
+        if known[:SEED_BARS].any():
+            filled = np.where(known, usual, usual[:SEED_BARS][known[:SEED_BARS]].mean())
+            surprise[a:b] = np.where(known, filled - ewma(filled, 0.02), 0.0)
+    return [np.clip(np.nan_to_num(x, nan=0.0, posinf=0.0, neginf=0.0), -4, 4) for x in (spread, gap, surprise)]

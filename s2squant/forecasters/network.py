@@ -1,0 +1,179 @@
+"""A fitted network behind the contract: scale, forecast, unscale, save and restore.
+
+Shape legend: R rows, N origins, L bars of a window, F inputs, H steps, Q levels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from s2squant.config.networks import (
+    PATH_HEADS,
+    Seq2SeqSpec,
+)
+from s2squant.errors import CheckpointError
+from s2squant.forecasters.anchor import POOLED, FittedAnchor, restore_anchor, stable_seed
+from s2squant.forecasters.baselines.sampling import PATHS_KEPT
+from s2squant.forecasters.features import network_inputs
+from s2squant.nets.seq2seq import Outlook, Seq2Seq
+from s2squant.series.arrays import Floats, Ints
+from s2squant.series.forecast import LEVELS, Forecast, State
+from s2squant.series.panel import Panel
+
+LEVELS_Q = torch.tensor(LEVELS, dtype=torch.float32)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A panel seen through an anchor: what every window is a range of."""
+
+    inputs_RF: Floats
+    deviation_NH: Floats
+    """For the rows asked for only."""
+    unit_R: Floats
+
+    def at(self, rows: Ints) -> Prepared:
+        """The same for fewer rows, where it was prepared for all."""
+        return Prepared(self.inputs_RF, self.deviation_NH[rows], self.unit_R)
+
+
+def prepare(anchor: FittedAnchor, spec: Seq2SeqSpec, panel: Panel, rows: Ints, *, ranges: bool) -> Prepared:
+    """Filter the panel once; inputs are meaningful for the tickers that have a row in `rows`."""
+    view = anchor.view(panel)
+    asked = np.flatnonzero(np.isin(panel.ticker_of, np.unique(panel.ticker_of[rows])))
+    ends_R2 = np.ones((len(panel.log_price), 2))
+    ends_R2[asked] = anchor.sd(panel, view, asked, (1, anchor.horizon))
+    inputs = network_inputs(
+        panel,
+        view.returns,
+        ends_R2[:, 0],
+        ends_R2[:, 1],
+        horizon=anchor.horizon,
+        market=spec.market,
+        ranges=ranges,
+    )
+    return Prepared(inputs, anchor.sd(panel, view, rows), view.returns.unit_M[panel.ticker_of])
+
+
+@dataclass(frozen=True)
+class FittedSeq2Seq:
+    """Nets by ticker (or one entry "*" for all), several seeds each; a forecast averages their quantiles."""
+
+    name: str
+    spec: Seq2SeqSpec
+    anchor: FittedAnchor
+    ranges: bool
+    nets: Mapping[str, Sequence[Seq2Seq]]
+    losses: Mapping[str, Sequence[Sequence[float]]] = field(default_factory=dict)
+
+    def predict(self, panel: Panel, rows: Ints, prepared: Prepared | None = None) -> Forecast:
+        """Forecast ticker by ticker, so that no row's result depends on another ticker's rows.
+
+        `prepared` is the panel as `prepare` sees it from all its rows, where the caller has it at hand.
+        """
+        data = prepared.at(rows) if prepared else prepare(self.anchor, self.spec, panel, rows, ranges=self.ranges)
+        quantiles = np.empty((len(rows), self.anchor.horizon, len(LEVELS)))
+        attention: list[tuple[Ints, Floats]] = []
+        paths: list[tuple[Ints, Floats]] = []
+        for m in np.unique(panel.ticker_of[rows]):
+            mine = np.flatnonzero(panel.ticker_of[rows] == m)
+            outlooks = self._outlooks(panel, data, rows, mine)
+            units = sum(np.asarray(outlook.quantiles_NHQ) for outlook in outlooks) / len(outlooks)
+            quantiles[mine] = units * data.unit_R[rows[mine]][:, None, None]
+            weights = [np.asarray(outlook.weights_NHW) for outlook in outlooks if outlook.weights_NHW is not None]
+            if weights:
+                attention.append((mine, np.mean(weights, axis=0)))
+            drawn = [o.paths_NSH[:, : PATHS_KEPT // len(outlooks)] for o in outlooks if o.paths_NSH is not None]
+            if drawn:
+                scaled = np.concatenate([np.asarray(x) for x in drawn], axis=1)
+                paths.append((mine, (scaled * data.unit_R[rows[mine]][:, None, None]).astype(np.float32)))
+        mean = quantiles.mean(axis=2)
+        return Forecast(self.name, rows, quantiles, mean, _gathered(paths), _gathered(attention))
+
+    def simulate(self, panel: Panel, rows: Ints) -> Floats:
+        """Sample paths (N, S, H) of the cumulative return from `rows`, those of all seeds side by side.
+
+        Raises ValueError for a head that has none (quantile and point heads speak of each step by itself).
+        """
+        if self.spec.head.kind not in PATH_HEADS:
+            raise ValueError(
+                f"a {self.spec.head.kind} head has no paths; set forecasters.seq2seq.head.kind: {', '.join(PATH_HEADS)}"
+            )
+        data = prepare(self.anchor, self.spec, panel, rows, ranges=self.ranges)
+        parts = []
+        for m in np.unique(panel.ticker_of[rows]):
+            mine = np.flatnonzero(panel.ticker_of[rows] == m)
+            paths = [np.asarray(o.paths_NSH, np.float64) for o in self._outlooks(panel, data, rows, mine)]
+            parts.append((mine, np.concatenate(paths, axis=1) * data.unit_R[rows[mine]][:, None, None]))
+        return np.asarray(_gathered(parts))
+
+    def _outlooks(self, panel: Panel, data: Prepared, rows: Ints, mine: Ints) -> list[Outlook]:
+        """One outlook a net for the rows of one ticker, in scaled units."""
+        m = int(panel.ticker_of[rows[mine[0]]])
+        ticker, first = panel.tickers[m], int(panel.starts[m])
+        nets = self.nets.get(ticker, self.nets.get(POOLED))
+        if nets is None:
+            raise ValueError(f"{self.name} was not fitted for {ticker}; fitted: {', '.join(self.nets)}")
+        back = torch.arange(1 - self.spec.training.chunk, 1)
+        window = torch.clamp(torch.from_numpy(rows[mine])[:, None] + back, min=first)
+        past_NLF = torch.from_numpy(data.inputs_RF[window.numpy()].astype(np.float32))
+        deviation_NH = torch.from_numpy(data.deviation_NH[mine])
+        seeds = [stable_seed(0, "paths", ticker, str(s)) for s in range(len(nets))]
+        return [net.forecast(past_NLF, deviation_NH, seed=s) for net, s in zip(nets, seeds, strict=True)]
+
+    def state(self) -> State:
+        anchor = self.anchor.state()
+        arrays = {f"anchor/{key}": value for key, value in anchor.arrays.items()}
+        keys = list(self.nets)
+        for k, key in enumerate(keys):
+            for s, net in enumerate(self.nets[key]):
+                arrays |= {f"net/{k}/{s}/{name}": value.numpy() for name, value in net.state_dict().items()}
+        first = next(iter(self.nets.values()))
+        meta = {
+            "kind": "seq2seq",
+            "name": self.name,
+            "spec": self.spec.model_dump(mode="json"),
+            "anchor": dict(anchor.meta),
+            "ranges": self.ranges,
+            "inputs": first[0].inputs,
+            "tickers": keys,
+            "seeds": [len(self.nets[key]) for key in keys],
+        }
+        return State(arrays, meta)
+
+
+def restore_seq2seq(state: State) -> FittedSeq2Seq:
+    """Rebuild a fitted network from its stored state; the training curves are not part of it."""
+    meta = state.meta
+    if meta.get("kind") != "seq2seq":
+        raise CheckpointError(f"a stored {meta.get('kind')!r} is not a seq2seq")
+    spec = Seq2SeqSpec.model_validate(meta["spec"])
+    parts = {k.removeprefix("anchor/"): v for k, v in state.arrays.items() if k.startswith("anchor/")}
+    anchor = restore_anchor(State(parts, meta["anchor"]))
+    nets: dict[str, list[Seq2Seq]] = {}
+    for k, (key, count) in enumerate(zip(meta["tickers"], meta["seeds"], strict=True)):
+        for s in range(count):
+            prefix = f"net/{k}/{s}/"
+            weights = {n.removeprefix(prefix): torch.tensor(v) for n, v in state.arrays.items() if n.startswith(prefix)}
+            with torch.random.fork_rng(devices=[]):  # what it is drawn with first is of no account
+                net = Seq2Seq(spec, meta["inputs"], torch.zeros(anchor.horizon, len(LEVELS)), LEVELS_Q)
+            try:
+                net.load_state_dict(weights)
+            except RuntimeError as error:
+                raise CheckpointError(f"stored weights do not fit their specification: {error}") from None
+            nets.setdefault(key, []).append(net.eval())
+    return FittedSeq2Seq(meta["name"], spec, anchor, meta["ranges"], nets)
+
+
+def _gathered(parts: Sequence[tuple[Ints, Floats]]) -> Floats | None:
+    """Arrays of some rows each, put where their rows are; None when there are none."""
+    if not parts:
+        return None
+    rows, values = np.concatenate([mine for mine, _ in parts]), np.concatenate([part for _, part in parts])
+    whole = np.empty_like(values)
+    whole[rows] = values
+    return whole

@@ -1,0 +1,171 @@
+"""Fitting the networks, per ticker, pooled and adapted.
+
+Shape legend: R rows, N origins, L bars of a window, F inputs, H steps, Q levels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from s2squant.config.networks import (
+    AdaptedSpec,
+    AnchorSpec,
+    PerTickerSpec,
+    PooledSpec,
+    Scope,
+    Seq2SeqSpec,
+    TrainingSpec,
+)
+from s2squant.forecasters.anchor import POOLED, Anchor, FittedAnchor, stable_seed
+from s2squant.forecasters.features import has_ranges
+from s2squant.forecasters.network import LEVELS_Q, FittedSeq2Seq, Prepared, prepare
+from s2squant.nets.seq2seq import Seq2Seq
+from s2squant.nets.training import Resident, train
+from s2squant.series.arrays import Ints
+from s2squant.series.panel import Panel
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much a fit trains."""
+
+    steps: int
+    batch: int
+    lr: float
+
+
+@dataclass(frozen=True)
+class Seq2SeqForecaster:
+    """Fit networks on top of an anchor; `anchor` is fitted on the way unless a fitted one is given.
+
+    Scope per_ticker trains own weights for each ticker in `rows`; pooled trains one net for all; adapted tunes the
+    nets of `pooled` on each ticker.
+    """
+
+    spec: Seq2SeqSpec
+    scope: Scope
+    anchor: AnchorSpec | FittedAnchor
+    pooled: FittedSeq2Seq | None = None
+
+    def fit(self, panel: Panel, rows: Ints, *, horizon: int, seed: int) -> FittedSeq2Seq:
+        """Train on the origins `rows` of a panel that ends at the fit date."""
+        anchor = self.anchor
+        if isinstance(anchor, AnchorSpec):
+            anchor = Anchor(anchor).fit(panel, rows, horizon=horizon, seed=seed)
+        settings = self._settings()
+        effort = Effort(settings.steps, settings.batch, settings.lr)
+        ranges = self.spec.ranges and has_ranges(panel)
+        return self._fit(
+            panel, rows, anchor, effort, seed, prepare(anchor, self.spec, panel, rows, ranges=ranges), ranges
+        )
+
+    def adapt(
+        self, last: FittedSeq2Seq, panel: Panel, rows: Ints, *, steps: int, lr: float, seed: int, prepared: Prepared
+    ) -> FittedSeq2Seq:
+        """Go on from the weights of `last` for a few steps on the origins `rows`; its anchor stays as it is.
+
+        `prepared` is the panel as `prepare` sees it from all its rows, through that anchor.
+        """
+        effort = Effort(steps, self._settings().batch, lr)
+        return self._fit(panel, rows, last.anchor, effort, seed, prepared.at(rows), last.ranges, last)
+
+    def _fit(
+        self,
+        panel: Panel,
+        rows: Ints,
+        anchor: FittedAnchor,
+        effort: Effort,
+        seed: int,
+        data: Prepared,
+        ranges: bool,
+        last: FittedSeq2Seq | None = None,
+    ) -> FittedSeq2Seq:
+        name, horizon = f"seq2seq_{self.scope}", anchor.horizon
+        deviation_RH = np.ones((len(panel.log_price), horizon), np.float32)
+        deviation_RH[rows] = data.deviation_NH
+        resident = Resident(
+            torch.from_numpy(data.inputs_RF.astype(np.float32)),
+            torch.from_numpy(deviation_RH),
+            torch.from_numpy(panel.log_price / data.unit_R),
+            torch.empty(0, dtype=torch.int64),
+        )
+        nets: dict[str, list[Seq2Seq]] = {}
+        losses: dict[str, list[list[float]]] = {}
+        for key, part in self._parts(panel, rows):
+            ends = chunk_ends(panel, part, self.spec.training)
+            if len(ends) == 0:
+                needed = self.spec.training.chunk + horizon
+                raise ValueError(
+                    f"{name}: no training chunk of {needed} bars for {key}; lower forecasters.seq2seq.training.chunk"
+                )
+            table = torch.from_numpy(anchor.table_GHQ[anchor.group_of(panel, part[:1])[0]])
+            starts = self._starts(key, last)
+            fits = [
+                self._train(key, s, resident._replace(chunk_ends=torch.from_numpy(ends)), table, seed, effort, starts)
+                for s in range(self._settings().seeds)
+            ]
+            nets[key], losses[key] = [net for net, _ in fits], [loss for _, loss in fits]
+        return FittedSeq2Seq(name, self.spec, anchor, ranges, nets, losses)
+
+    def _starts(self, key: str, last: FittedSeq2Seq | None) -> Sequence[Seq2Seq]:
+        """The nets whose weights a fit starts from; none for one that starts anew."""
+        if last is not None:
+            return last.nets[key]
+        if self.scope != "adapted":
+            return ()
+        if self.pooled is None:
+            raise ValueError("scope adapted tunes a pooled net; give one as `pooled`")
+        return self.pooled.nets[POOLED]
+
+    def _settings(self) -> PerTickerSpec | PooledSpec | AdaptedSpec:
+        match self.scope:
+            case "per_ticker":
+                return self.spec.per_ticker
+            case "pooled":
+                return self.spec.pooled
+            case "adapted":
+                return self.spec.adapted
+
+    def _parts(self, panel: Panel, rows: Ints) -> list[tuple[str, Ints]]:
+        if self.scope == "pooled":
+            return [(POOLED, rows)]
+        owner = panel.ticker_of[rows]
+        return [(panel.tickers[m], rows[owner == m]) for m in np.unique(owner)]
+
+    def _train(
+        self,
+        key: str,
+        s: int,
+        data: Resident,
+        table_HQ: Tensor,
+        seed: int,
+        effort: Effort,
+        starts: Sequence[Seq2Seq],
+    ) -> tuple[Seq2Seq, list[float]]:
+        own = stable_seed(seed, self.scope, key, str(s))
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(own)
+            net = Seq2Seq(self.spec, data.inputs_RF.shape[1], table_HQ, LEVELS_Q)
+        if starts:
+            net.load_state_dict(starts[s % len(starts)].state_dict())
+        for table in net.undecayed():
+            table.requires_grad_(self._settings().free_table)
+        losses = train(net, data, self.spec.training, steps=effort.steps, batch=effort.batch, lr=effort.lr, seed=own)
+        return net, losses
+
+
+def chunk_ends(panel: Panel, rows: Ints, spec: TrainingSpec) -> Ints:
+    """Rows of `rows` at which a whole chunk of training origins may end."""
+    decoded = spec.chunk - spec.warm
+    allowed = np.zeros(len(panel.log_price), bool)
+    allowed[rows] = True
+    run = np.cumsum(allowed)
+    earlier = np.where(rows >= decoded, run[np.maximum(rows - decoded, 0)], 0)
+    whole = run[rows] - earlier == decoded
+    ends: Ints = rows[whole & (panel.bar_number(rows) >= spec.chunk - 1)]
+    return ends

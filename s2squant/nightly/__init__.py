@@ -1,0 +1,1 @@
+"""A forecast every session, issued into a ledger before the next one opens."""

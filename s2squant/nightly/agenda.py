@@ -1,0 +1,159 @@
+"""What a night has to do: which sessions are due, what was missed, and whose fresh bars are there.
+
+Decided once a run and kept in its folder, so that a killed run goes on with the same prices and the same decisions.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+
+import numpy as np
+
+from s2squant.config.nightly import Nightly
+from s2squant.errors import PriceError
+from s2squant.nightly.ledger.entries import GapKind
+from s2squant.nightly.ledger.ledger import Ledger
+from s2squant.nightly.results import MarketNight
+from s2squant.prices.calendars.exchanges import next_sessions
+from s2squant.prices.calendars.guess import guess_calendar
+from s2squant.prices.calendars.sessions import deadline, due_session, local_day, sessions_after
+from s2squant.prices.store.price_store import PriceStore
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A forecast that there will not be."""
+
+    ticker: str
+    market: str
+    cutoff: date
+    kind: GapKind
+    reason: str
+
+
+@dataclass(frozen=True)
+class Agenda:
+    """What is due, before any price is fetched."""
+
+    tickers: tuple[str, ...]
+    markets: Mapping[str, MarketNight]
+    market_of: Mapping[str, str]
+    """By the store, or guessed from the ticker."""
+    open_tickers: tuple[str, ...]
+    """Those that have no live forecast from the due session of their market yet, and still may."""
+    missed: tuple[Missing, ...]
+
+    @property
+    def skipped(self) -> str:
+        """Why there is nothing to do; empty where there is."""
+        if self.open_tickers:
+            return ""
+        return "; ".join(dict.fromkeys(night.skipped for night in self.markets.values())) or "no ticker is due"
+
+
+def agenda(spec: Nightly, tickers: Sequence[str], ledger: Ledger, *, scheduled: datetime, now: datetime) -> Agenda:
+    """Compare the sessions due at the scheduled time with what the ledger holds."""
+    store = PriceStore(Path(spec.experiment.universe.store))
+    market_of = {ticker: _market_of(spec, store, ticker) for ticker in tickers}
+    live, gaps = ledger.live_cutoffs(spec.name), ledger.gaps(spec.name)
+    lost = {(ticker, day) for ticker, day in zip(gaps["ticker"], gaps["cutoff"], strict=True)}
+    asked = _Asked(spec.name, ledger)
+    markets: dict[str, MarketNight] = {}
+    todo: list[str] = []
+    missed: list[Missing] = []
+    for market in sorted(set(market_of.values())):
+        members = [ticker for ticker in tickers if market_of[ticker] == market]
+        due, until = due_session(market, scheduled), deadline(market, due_session(market, scheduled))
+        day = due.astype(object)
+        told = {d for t, d in (*live, *lost) if market_of.get(t) == market and d < day}
+        between = list(sessions_after(market, np.datetime64(max(told), "D"), due)) if told else []
+        for session in between:
+            reason = f"no run forecast from {session} before its deadline"
+            missed += [Missing(ticker, market, session.astype(object), "missed", reason) for ticker in members]
+        missed += _left_behind(market, members, told, live, lost, asked)
+        waiting = [t for t in members if (t, day) not in live and not ((t, day) in lost and now >= until)]
+        if len(waiting) < len(members) and _closed(market, due, scheduled):
+            waiting = []  # whoever is missing was missing on the session's own evening
+        markets[market] = MarketNight(
+            market=market,
+            session=str(due),
+            next_session=str(next_sessions(market, due, 1)[0]),
+            deadline=until,
+            skipped="" if waiting else _nothing(market, due, scheduled),
+            missed=tuple(str(session) for session in between),
+        )
+        if now >= until:
+            reason = f"the run came at {now:%Y-%m-%d %H:%M} UTC, after the deadline {until:%Y-%m-%d %H:%M} UTC"
+            missed += [Missing(ticker, market, day, "late", reason) for ticker in waiting]
+        todo += waiting
+    return Agenda(tuple(tickers), markets, market_of, tuple(todo), tuple(missed))
+
+
+class _Asked:
+    """The tickers that a run was to forecast, by its settings in the ledger; read when first asked for."""
+
+    def __init__(self, nightly: str, ledger: Ledger) -> None:
+        self._nightly, self._ledger = nightly, ledger
+        self._tickers: dict[str, frozenset[str]] | None = None
+
+    def of(self, run_id: str) -> frozenset[str]:
+        """None of them where the run took all of its source, or is too long ago."""
+        if self._tickers is None:
+            self._tickers = {run.run_id: _named(run.settings) for run in self._ledger.runs(self._nightly)}
+        return self._tickers.get(run_id, frozenset())
+
+
+def _named(settings: str) -> frozenset[str]:
+    try:
+        return frozenset(json.loads(settings)["experiment"]["universe"]["tickers"])
+    except (ValueError, KeyError, TypeError):
+        return frozenset()
+
+
+def _left_behind(
+    market: str,
+    members: Sequence[str],
+    told: Collection[date],
+    live: Mapping[tuple[str, date], str],
+    lost: Collection[tuple[str, date]],
+    asked: _Asked,
+) -> list[Missing]:
+    """Tickers without a word of a session that others were forecast from: the run that was to forecast them died."""
+    by_day: dict[date, str] = {}
+    for (_, day), run_id in live.items():
+        if day in told:
+            by_day[day] = run_id
+    found = []
+    for ticker in members:
+        own = {day for day in told if (ticker, day) in live or (ticker, day) in lost}
+        since = max(own, default=date.min)
+        for day in sorted(day for day in told if day > since and day in by_day):
+            if ticker in asked.of(by_day[day]):
+                reason = f"the run {by_day[day]} ended before it was issued, and no other came in time"
+                found.append(Missing(ticker, market, day, "missed", reason))
+    return found
+
+
+def _nothing(market: str, due: np.datetime64, scheduled: datetime) -> str:
+    closed = f"closed on {local_day(market, scheduled)}; " if _closed(market, due, scheduled) else ""
+    return f"{market}: {closed}everything from {due} is in the ledger already"
+
+
+def _closed(market: str, due: np.datetime64, scheduled: datetime) -> bool:
+    """Whether the scheduled day lies between two sessions: a holiday, or a weekend."""
+    return bool(next_sessions(market, due, 1)[0] > local_day(market, scheduled) > due)
+
+
+def _market_of(spec: Nightly, store: PriceStore, ticker: str) -> str:
+    universe = spec.experiment.universe
+    if ticker in universe.calendars:
+        return universe.calendars[ticker]
+    try:
+        kept = store.find(ticker)
+    except PriceError:
+        kept = None
+    return kept.about.calendar if kept else guess_calendar(ticker, np.array([], "datetime64[D]"))

@@ -1,0 +1,118 @@
+"""From tonight's forecasts to what is issued: the blend behind its gate, and the recalibrated row beside it.
+
+Both learn from the ledger: the gate from the matured losses of each member, the recalibration from the matured outcomes
+of the blend as it was issued.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+
+from s2squant.config.experiment import Experiment
+from s2squant.forecasters.blend import blend
+from s2squant.forecasters.recalibration import adapted
+from s2squant.nightly.ledger.entries import Issue
+from s2squant.nightly.outcomes import adjustment, raw_close
+from s2squant.series.arrays import Floats
+from s2squant.series.forecast import QUANTILE_COLUMNS, SUFFIX, quantile_crps
+from s2squant.series.history import PriceHistory
+from s2squant.series.long_table import KEYS
+
+COLUMNS = ["model", *KEYS, "ds", "y", "crps", "mean", *QUANTILE_COLUMNS]
+
+
+def issued_models(experiment: Experiment) -> tuple[str, ...]:
+    """Every model whose forecasts go into the ledger, the recommended one recalibrated last."""
+    models: tuple[str, ...] = experiment.forecasters.models
+    return (*models, experiment.verdict.recommended + SUFFIX) if experiment.conformal.enabled else models
+
+
+def compose(
+    tonight: pd.DataFrame, record: pd.DataFrame, experiment: Experiment, markets: Mapping[str, str]
+) -> pd.DataFrame:
+    """Tonight's forecasts with the blend's and the recalibrated ones, from what the record knows.
+
+    `tonight` is the long table of the fitted models, `record` the live rows of Ledger.record(), as they were known by
+    the moment that the night takes for its own: what is entered or corrected later must not tell when it is replayed.
+    """
+    now = tonight.assign(y=np.nan, crps=np.nan)[COLUMNS]
+    past = record[COLUMNS]
+    models = experiment.forecasters.models
+    if "blend" in models:
+        now = pd.concat([now, _blended(now, past, experiment, markets)], ignore_index=True)
+    if experiment.conformal.enabled:
+        name = experiment.verdict.recommended
+        both = pd.concat([past[past["model"] == name], now[now["model"] == name]], ignore_index=True)
+        rows = adapted(both, name, experiment.conformal)
+        now = pd.concat([now, _of_tonight(rows, now)], ignore_index=True)
+    return now.drop(columns=["y", "crps"]).sort_values(["model", *KEYS], ignore_index=True)
+
+
+def _blended(now: pd.DataFrame, past: pd.DataFrame, experiment: Experiment, markets: Mapping[str, str]) -> pd.DataFrame:
+    """The blend's rows of tonight; the gate reads the units that every member has forecast."""
+    names = ["anchor", *experiment.forecasters.blending.members]
+    both = pd.concat([past, now], ignore_index=True)
+    both = both[both["model"].isin(names) & both["unique_id"].isin(markets)]
+    complete = both.groupby(KEYS)["model"].transform("size") == len(names)
+    both = both[complete].reset_index(drop=True)
+    rows, _ = blend(both, quantile_crps, experiment.forecasters.blending, markets)
+    return _of_tonight(rows.assign(crps=np.nan), now)[COLUMNS]
+
+
+def _of_tonight(rows: pd.DataFrame, now: pd.DataFrame) -> pd.DataFrame:
+    units = pd.MultiIndex.from_frame(now[["unique_id", "cutoff"]].drop_duplicates())
+    return rows[pd.MultiIndex.from_frame(rows[["unique_id", "cutoff"]]).isin(units)]
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """What one model says of one ticker: sessions (H,), quantiles (H, Q) and means (H,)."""
+
+    model: str
+    sessions: list[date]
+    quantiles_HQ: Floats
+    mean_H: Floats
+
+
+def by_ticker(table: pd.DataFrame) -> dict[str, list[Spoken]]:
+    """The rows of `compose`, taken apart by ticker and model, steps in order."""
+    table = table.sort_values(["unique_id", "model", "step"], ignore_index=True)
+    days = table["ds"].to_numpy().astype("datetime64[D]").astype(object)
+    quantiles, mean = table[list(QUANTILE_COLUMNS)].to_numpy(np.float32), table["mean"].to_numpy(np.float32)
+    tickers, models = table["unique_id"].to_numpy(), table["model"].to_numpy()
+    new = np.flatnonzero((tickers[1:] != tickers[:-1]) | (models[1:] != models[:-1])) + 1
+    found: dict[str, list[Spoken]] = {}
+    for start, end in pairwise([0, *new, len(table)] if len(table) else []):
+        said = Spoken(str(models[start]), list(days[start:end]), quantiles[start:end], mean[start:end])
+        found.setdefault(str(tickers[start]), []).append(said)
+    return found
+
+
+def issues_of(said: Sequence[Spoken], history: PriceHistory, market: str, versions: Mapping[str, str]) -> list[Issue]:
+    """One ticker's forecasts as the ledger takes them, from the last bar of `history`; `versions` by model."""
+    at = len(history) - 1
+    close, factor = float(raw_close(history)[at]), float(adjustment(history)[at])
+    sha256, cutoff = history.sha256, history.dates[at].astype(object)
+    return [
+        Issue(
+            ticker=history.ticker,
+            market=market,
+            cutoff=cutoff,
+            model=one.model,
+            version=versions[one.model],
+            sessions=one.sessions,
+            quantiles_HQ=one.quantiles_HQ,
+            mean_H=one.mean_H,
+            close=close,
+            factor=factor,
+            prices_sha256=sha256,
+            prices_at=history.fetched_at,
+        )
+        for one in said
+    ]

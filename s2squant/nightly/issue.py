@@ -1,0 +1,163 @@
+"""The end of a night: compose what was forecast, issue it before its deadline, and enter what is missing."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from s2squant.nightly.agenda import Missing
+from s2squant.nightly.compose import by_ticker, compose, issues_of
+from s2squant.nightly.jobs import NightJob
+from s2squant.nightly.ledger.entries import GapKind
+from s2squant.nightly.outcomes import raw_close
+from s2squant.nightly.results import NightStatus, TickerNight
+from s2squant.nightly.state import NightState
+from s2squant.series.forecast import QUANTILE_COLUMNS, SUFFIX
+
+
+@dataclass(frozen=True)
+class Made:
+    """What the jobs left: forecasts of the tickers that are complete, what each job says of itself, and failures."""
+
+    table: pd.DataFrame
+    facts: Mapping[str, Mapping[str, Any]]
+    """By job key: version, anchor_version, how, trained, parent, session, order, seconds."""
+    failed: Mapping[str, str]
+    """By ticker."""
+
+
+@dataclass(frozen=True)
+class IssuedNight:
+    """What became of every ticker, and how many rows were issued, for the first time or again."""
+
+    tickers: tuple[TickerNight, ...]
+    issued: int
+    reissued: int
+
+
+def collect(
+    state: NightState, stages: Sequence[Sequence[NightJob]], failed: Mapping[str, str], markets: Mapping[str, str]
+) -> Made:
+    """Read the parts of all finished jobs; `failed` tells why by ticker, `markets` by market."""
+    parts, facts, reasons = [], {}, dict(failed)
+    for job in (job for stage in stages for job in stage):
+        if job.ticker and job.market in markets:
+            reasons[job.ticker] = markets[job.market]
+        if job.market in markets or not state.folder.is_done(job.key):
+            continue
+        table, _, told = state.folder.read_part(job.key)
+        parts.append(table)
+        facts[job.key] = told
+    if not parts:
+        return Made(pd.DataFrame(), facts, reasons)
+    table = pd.concat(parts, ignore_index=True)
+    done = [f"ticker:{ticker}" in facts for ticker in table["unique_id"]]
+    return Made(table[np.array(done, bool)].reset_index(drop=True), facts, reasons)
+
+
+def issue(state: NightState, made: Made) -> IssuedNight:
+    """Issue every complete ticker that is still in time; whatever else is due becomes a gap."""
+    nights = dict(state.prices.tickers)
+    composed = by_ticker(_composed(state, made.table))
+    live, issued, reissued = state.ledger.live_cutoffs(state.spec.name), 0, 0
+    for key, told in made.facts.items():
+        _add_model(state, key, told)
+    for missing in state.agenda.missed:
+        if missing.kind == "missed":
+            state.miss(missing)
+    for ticker in state.plan["open"]:
+        night = _checked(state, nights[ticker], made, set(live))
+        if night.status == "ok":
+            issues = issues_of(composed[ticker], state.history(ticker), night.market, _versions(state, made, night))
+            outcome = state.ledger.issue(state.spec.name, state.entry.run_id, issues, at=state.clock())
+            rows = sum(len(one.sessions) for one in issues)
+            issued += rows if outcome == "issued" else 0
+            reissued += rows if outcome == "reissued" else 0
+        else:
+            kind: GapKind = night.status if night.status in ("stale", "late") else "failed"
+            state.miss(Missing(ticker, night.market, state.due(night.market), kind, night.reason))
+        nights[ticker] = night
+    return IssuedNight(tuple(nights.values()), issued, reissued)
+
+
+def _checked(state: NightState, night: TickerNight, made: Made, live: set[tuple[str, date]]) -> TickerNight:
+    """The ticker as it stands after the jobs: still good, failed, or too late."""
+    if night.status != "ok":
+        return night
+    night = replace(night, close=float(raw_close(state.history(night.ticker))[-1]))
+    if night.ticker in made.failed:
+        return replace(night, status="failed", reason=made.failed[night.ticker])
+    told = made.facts.get(f"ticker:{night.ticker}")
+    if told is None or not ((night.ticker, state.due(night.market)) in live or state.in_time(night.market)):
+        until = f"{state.agenda.markets[night.market].deadline:%Y-%m-%d %H:%M} UTC"
+        return replace(night, status="late", reason=f"not ready before the deadline {until}")
+    return replace(night, how=told["how"], trained=told["trained"])
+
+
+def _composed(state: NightState, table: pd.DataFrame) -> pd.DataFrame:
+    """What is issued tonight; a run that goes on composes it from what was known the first time."""
+    if table.empty:
+        return pd.DataFrame(columns=["unique_id", "model", "step", "ds", "mean", *QUANTILE_COLUMNS])
+    experiment = state.spec.experiment
+    record = state.record(experiment.forecasters.models, known_by=state.known())
+    tonight = set(zip(table["unique_id"], table["cutoff"], strict=True))
+    pairs = zip(record["unique_id"], record["cutoff"], strict=True)
+    earlier = np.array([pair not in tonight for pair in pairs], bool)
+    markets = {ticker: night.market for ticker, night in state.prices.tickers.items()}
+    return compose(table, record[earlier], experiment, markets)
+
+
+def _versions(state: NightState, made: Made, night: TickerNight) -> dict[str, str]:
+    """By model, the weights behind it; those of an average are named by the hash of its parts'."""
+    market, own = made.facts.get(f"market:{night.market}", {}), made.facts[f"ticker:{night.ticker}"]
+    both = hashlib.sha256(f"{market.get('version', '')} {own['version']}".encode()).hexdigest()
+    known = {name: str(market["version"]) for name in market.get("order", ())}
+    known |= {name: str(own["version"]) for name in own["order"]}
+    experiment = state.spec.experiment
+    models = (*experiment.forecasters.models, experiment.verdict.recommended + SUFFIX)
+    return {model: known.get(model.removesuffix(SUFFIX), both) for model in models}
+
+
+def _add_model(state: NightState, key: str, told: Mapping[str, Any]) -> None:
+    kind, _, name = key.partition(":")
+    row = {name: told[name] for name in ("version", "parent", "how")}
+    facts = {"nightly": state.spec.name, "kind": kind, "key": name, "session": date.fromisoformat(told["session"])}
+    state.ledger.add_model(row | facts | {"run_id": state.entry.run_id, "at": state.clock()})
+
+
+def note_events(state: NightState) -> None:
+    """Enter what a person should know of tonight beside the forecasts."""
+    for market, night in state.agenda.markets.items():
+        for session in night.missed:
+            state.event(session, "missed", f"{market}: no forecast from {session}")
+        if market in state.plan["retrain"]:
+            why = state.plan["retrain"][market]
+            state.event(night.session, "drift" if why.startswith("drift") else "retrained", f"{market}: {why}")
+    for ticker, what in state.plan["revised"].items():
+        state.event(state.due(state.agenda.market_of[ticker]), "revised", what, ticker)
+    for ticker, found in state.prices.tickers.items():
+        if found.status == "stale":
+            state.event(state.due(found.market), "stale", found.reason, ticker)
+
+
+def verdict(tickers: Sequence[TickerNight], asked: Sequence[str]) -> tuple[NightStatus, str]:
+    """How a night ended, in a word and a line; tickers not `asked` for had their forecasts from an earlier run."""
+    due = [night for night in tickers if night.ticker in asked]
+    good = [night for night in due if night.status == "ok"]
+    lost = [night for night in due if night.status != "ok"]
+    named = "; ".join(f"{night.ticker} {night.status}: {night.reason}" for night in lost[:5])
+    more = f"; and {len(lost) - 5} more" if len(lost) > 5 else ""
+    before = sum(night.status == "ok" and night.ticker not in asked for night in tickers)
+    stand = f"; {before} {'stands' if before == 1 else 'stand'} from an earlier run" if before else ""
+    message = f"{len(good)} of {len(due)} tickers forecast{stand}" + (f"; {named}{more}" if lost else "")
+    if not lost:
+        return "done", message
+    if good or len(due) < len(tickers):
+        return "partial", message
+    return ("late" if all(night.status == "late" for night in lost) else "failed"), message

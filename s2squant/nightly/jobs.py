@@ -1,0 +1,297 @@
+"""The jobs of a nightly run: a market's anchor and pooled net, then every ticker's own models; adapted or fitted anew.
+
+A job reads the panels it was given and last night's weights, keeps what it fitted by content hash, and writes its
+forecasts to the run's folder.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from s2squant.config.models import BASELINES, Forecasters, ModelName
+from s2squant.config.networks import Scope
+from s2squant.config.nightly import Nightly
+from s2squant.errors import CheckpointError
+from s2squant.forecasters.anchor import FittedAnchor, stable_seed
+from s2squant.forecasters.baselines.field import FittedField, average
+from s2squant.forecasters.catalog import make, restore
+from s2squant.forecasters.features import has_ranges
+from s2squant.forecasters.network import FittedSeq2Seq, Prepared, prepare
+from s2squant.forecasters.network_training import Seq2SeqForecaster
+from s2squant.nightly.weights import ModelStore, bundle, settings_hash, unbundle
+from s2squant.runs.folder import RunFolder
+from s2squant.series.arrays import Dates, Ints
+from s2squant.series.forecast import Fitted, Forecast, State
+from s2squant.series.long_table import to_frame
+from s2squant.series.panel import Fold, Panel
+from s2squant.series.windows import last_rows, of_tickers, train_rows
+
+
+@dataclass(frozen=True)
+class NightJob:
+    """One unit of a night's work: a market, or one ticker of it."""
+
+    kind: Literal["market", "ticker"]
+    market: str
+    ticker: str = ""
+
+    @property
+    def key(self) -> str:
+        """The job's name in files, logs and the ledger."""
+        return f"{self.kind}:{self.ticker or self.market}"
+
+    @property
+    def label(self) -> str:
+        """The job's name for people."""
+        return self.ticker or f"market {self.market}"
+
+
+@dataclass(frozen=True)
+class NightInputs:
+    """Everything the jobs of a night share."""
+
+    spec: Nightly
+    panels: Mapping[str, Panel]
+    """Each market's bars, ending with the due session."""
+    sessions: Mapping[str, Dates]
+    """Each ticker's horizon of sessions to come."""
+    due: Mapping[str, np.datetime64]
+    parents: Mapping[str, str]
+    """By job key, the version of the newest weights; a job without any trains."""
+    retrain: Mapping[str, str]
+    """Markets to be fitted anew, and why."""
+    folder: RunFolder
+
+
+@dataclass
+class Views:
+    """Each market's panel as its networks read it, worked out once a process."""
+
+    held: dict[str, tuple[str, Prepared]] = field(default_factory=dict)
+
+    def of(self, inputs: NightInputs, market: str, anchor: FittedAnchor, version: str) -> Prepared:
+        """The panel through the anchor of this version, all rows."""
+        tag = f"{inputs.folder.path.resolve()} {version}"
+        if market not in self.held or self.held[market][0] != tag:
+            panel = inputs.panels[market]
+            every = np.arange(len(panel.log_price))
+            spec = inputs.spec.experiment.forecasters.seq2seq
+            ranges = spec.ranges and has_ranges(panel)
+            self.held[market] = (tag, prepare(anchor, spec, panel, every, ranges=ranges))
+        return self.held[market][1]
+
+
+_views = Views()
+
+
+def night_stages(spec: Nightly, todo: Mapping[str, tuple[str, ...]]) -> tuple[tuple[NightJob, ...], ...]:
+    """Markets first, then the tickers that are to be forecast; a stage's jobs run in any order."""
+    markets = [m for m, tickers in sorted(todo.items()) if tickers]
+    first = tuple(NightJob("market", market) for market in markets if "anchor" in spec.experiment.forecasters.models)
+    second = tuple(NightJob("ticker", market, ticker) for market in markets for ticker in todo[market])
+    return tuple(stage for stage in (first, second) if stage)
+
+
+def perform(inputs: NightInputs, job: NightJob) -> None:
+    """Carry out a job and keep its part; raises whatever went wrong."""
+    started = time.perf_counter()
+    fitted, facts = _market(inputs, job) if job.kind == "market" else _ticker(inputs, job)
+    panel = inputs.panels[job.market]
+    rows = last_rows(panel)
+    if job.ticker:
+        rows = of_tickers(panel, rows, [job.ticker])
+    forecasts = forecast(inputs, job.market, fitted, rows, facts["anchor_version"])
+    version = _store(inputs).put(bundle({name: _state(model) for name, model in fitted.items()}, _told(facts)))
+    table = pd.concat([to_frame(panel, one, inputs.sessions) for one in forecasts], ignore_index=True)
+    seconds = round(time.perf_counter() - started, 3)
+    inputs.folder.save_part(
+        job.key, table, pd.DataFrame({"none": []}), facts | {"version": version, "seconds": seconds}
+    )
+
+
+def forecast(
+    inputs: NightInputs, market: str, fitted: Mapping[str, Fitted], rows: Ints, anchor_version: str
+) -> list[Forecast]:
+    """What fitted models say from `rows` of a market's panel; networks share one view of it."""
+    panel, made = inputs.panels[market], dict[str, Forecast]()
+    for name, model in fitted.items():
+        if isinstance(model, FittedField):
+            made[name] = average([made[member.name] for member in model.members])
+        elif isinstance(model, FittedSeq2Seq):
+            made[name] = model.predict(panel, rows, _views.of(inputs, market, model.anchor, anchor_version))
+        else:
+            made[name] = model.predict(panel, rows)
+    return list(made.values())
+
+
+def restored(state: State, settings: Forecasters) -> tuple[dict[str, Fitted], dict[str, Any]]:
+    """The fitted models of a stored bundle, in the order they were fitted in, and its facts."""
+    members, facts = unbundle(state)
+    names: dict[str, ModelName] = {name: name for name in settings.models}
+    if missing := [name for name in members if name not in names]:
+        raise CheckpointError(f"stored weights of {missing[0]}, which is no model of this nightly")
+    return {name: restore(names[name], settings, members[name]) for name in facts["order"]}, facts
+
+
+def _market(inputs: NightInputs, job: NightJob) -> tuple[dict[str, Fitted], dict[str, Any]]:
+    """The anchor, which stays between fits, and the pooled net, adapted or fitted anew."""
+    experiment, market = inputs.spec.experiment, job.market
+    settings, panel = experiment.forecasters, inputs.panels[market]
+    rows, horizon = _training_rows(inputs, market), experiment.walk.horizon
+    last, facts, why = _last(inputs, job)
+    if market in inputs.retrain:
+        last, why = {}, inputs.retrain[market]
+    if not last:
+        fitted: dict[str, Fitted] = {
+            "anchor": make("anchor", settings).fit(panel, rows, horizon=horizon, seed=experiment.seed)
+        }
+        anchor = fitted["anchor"]
+        assert isinstance(anchor, FittedAnchor)
+        if "seq2seq_pooled" in settings.models:
+            maker = make("seq2seq_pooled", settings, anchor=anchor)
+            fitted["seq2seq_pooled"] = maker.fit(panel, rows, horizon=horizon, seed=experiment.seed)
+        facts = {"how": "trained", "trained": str(inputs.due[market]), "why": why}
+    else:
+        fitted = {"anchor": last["anchor"]}
+        if "seq2seq_pooled" in settings.models:
+            fitted["seq2seq_pooled"] = _adapted(inputs, market, "pooled", last["seq2seq_pooled"], rows, facts)
+        kept = {name: facts[name] for name in ("trained", "anchor_version")}
+        facts = kept | {"how": _goes_on(inputs, market, facts), "why": "", "parent": _parent(inputs, job, facts)}
+    anchor = fitted["anchor"]
+    facts.setdefault("anchor_version", _store(inputs).put(anchor.state()))
+    return fitted, _completed(inputs, job, facts, fitted)
+
+
+def _ticker(inputs: NightInputs, job: NightJob) -> tuple[dict[str, Fitted], dict[str, Any]]:
+    """A ticker's baselines, fitted each night, and its own net, adapted or fitted anew with its market."""
+    experiment, market = inputs.spec.experiment, job.market
+    settings, panel = experiment.forecasters, inputs.panels[market]
+    rows = of_tickers(panel, _training_rows(inputs, market), [job.ticker])
+    horizon, fitted = experiment.walk.horizon, dict[str, Fitted]()
+    for name in settings.models:
+        if name == "field":
+            fitted[name] = FittedField(tuple(fitted[member] for member in settings.field_members))
+        elif name in BASELINES:
+            fitted[name] = make(name, settings).fit(panel, rows, horizon=horizon, seed=experiment.seed)
+    market_facts = _market_facts(inputs, market) if "anchor" in settings.models else {}
+    trained = str(market_facts.get("trained", inputs.due[market]))
+    facts = {"how": "trained", "trained": trained, "why": "", "anchor_version": market_facts.get("anchor_version", "")}
+    if "seq2seq_per_ticker" in settings.models:
+        last, known, why = _last(inputs, job)
+        if last and known["anchor_version"] == facts["anchor_version"]:
+            net = _adapted(inputs, market, "per_ticker", last["seq2seq_per_ticker"], rows, known)
+            facts |= {"how": _goes_on(inputs, market, known), "parent": _parent(inputs, job, known)}
+        else:
+            anchor = restore("anchor", settings, _store(inputs).get(facts["anchor_version"]))
+            assert isinstance(anchor, FittedAnchor)
+            net = make("seq2seq_per_ticker", settings, anchor=anchor).fit(
+                panel, rows, horizon=horizon, seed=experiment.seed
+            )
+            facts["why"] = why or "its market was fitted anew"
+        fitted["seq2seq_per_ticker"] = net
+    return fitted, _completed(inputs, job, facts, fitted)
+
+
+def _adapted(
+    inputs: NightInputs, market: str, scope: Scope, last: Fitted, rows: Ints, facts: Mapping[str, Any]
+) -> Fitted:
+    """Last night's nets, a few steps further on the newest training origins; tonight's own stay as they are."""
+    assert isinstance(last, FittedSeq2Seq)
+    if _goes_on(inputs, market, facts) == "kept":
+        return last
+    experiment, retraining, panel = inputs.spec.experiment, inputs.spec.retraining, inputs.panels[market]
+    recent = rows[panel.bars_left(rows) < retraining.recent]
+    forecaster = Seq2SeqForecaster(experiment.forecasters.seq2seq, scope, last.anchor)
+    return forecaster.adapt(
+        last,
+        panel,
+        recent,
+        steps=retraining.steps,
+        lr=retraining.lr,
+        seed=stable_seed(experiment.seed, "adapt", str(inputs.due[market])),
+        prepared=_views.of(inputs, market, last.anchor, facts["anchor_version"]),
+    )
+
+
+def _goes_on(inputs: NightInputs, market: str, facts: Mapping[str, Any]) -> Literal["adapted", "kept"]:
+    """What becomes of weights that are not fitted anew."""
+    tonights = facts["session"] == str(inputs.due[market])
+    return "kept" if tonights or not inputs.spec.retraining.steps else "adapted"
+
+
+def _last(inputs: NightInputs, job: NightJob) -> tuple[dict[str, Fitted], dict[str, Any], str]:
+    """Last night's models and their facts; none, and why, where there are none that can be gone on from."""
+    version = inputs.parents.get(job.key, "")
+    if not version:
+        return {}, {}, "no weights yet"
+    try:
+        models, facts = restored(_store(inputs).get(version), inputs.spec.experiment.forecasters)
+    except CheckpointError as error:
+        return {}, {}, f"last weights cannot be read ({error})"
+    if facts["settings"] != _settings(inputs, job.market):
+        return {}, {}, "its settings changed"
+    return models, facts, ""
+
+
+def _completed(
+    inputs: NightInputs, job: NightJob, facts: dict[str, Any], fitted: Mapping[str, Fitted]
+) -> dict[str, Any]:
+    return (
+        {"parent": ""}
+        | facts
+        | {
+            "key": job.key,
+            "session": str(inputs.due[job.market]),
+            "settings": _settings(inputs, job.market),
+            "order": list(fitted),
+        }
+    )
+
+
+def _parent(inputs: NightInputs, job: NightJob, facts: Mapping[str, Any]) -> str:
+    """The weights that these came from; a second run of a session leaves tonight's weights with their own."""
+    return str(facts["parent"]) if facts["session"] == str(inputs.due[job.market]) else inputs.parents.get(job.key, "")
+
+
+def _told(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """What of the facts belongs to the weights themselves."""
+    return {
+        name: facts[name] for name in ("key", "session", "settings", "order", "trained", "anchor_version", "parent")
+    }
+
+
+def _settings(inputs: NightInputs, market: str) -> str:
+    """What weights depend on beside the prices."""
+    experiment = inputs.spec.experiment
+    ranges = has_ranges(inputs.panels[market])
+    chosen = experiment.forecasters.model_dump(mode="json", exclude={"blend"})
+    return settings_hash({"forecasters": chosen, "walk": experiment.walk.model_dump(mode="json"), "ranges": ranges})
+
+
+def _market_facts(inputs: NightInputs, market: str) -> dict[str, Any]:
+    return inputs.folder.read_part(NightJob("market", market).key)[2]
+
+
+def _training_rows(inputs: NightInputs, market: str) -> Ints:
+    """Origins of the panel that are warm and whose labels are known: the purge."""
+    panel, walk = inputs.panels[market], inputs.spec.experiment.walk
+    days = panel.calendar_dates()
+    start = days[0] if walk.window == "expanding" else days[max(0, len(days) - walk.train_bars)]
+    due = inputs.due[market]
+    fold = Fold(market, 0, start, due, np.array([due]), walk.horizon)
+    return train_rows(panel, fold, warmup=inputs.spec.experiment.forecasters.anchor.warmup)
+
+
+def _state(model: Fitted) -> State:
+    return model.state()
+
+
+def _store(inputs: NightInputs) -> ModelStore:
+    return ModelStore(Path(inputs.spec.models))

@@ -1,0 +1,1 @@
+"""Status, upkeep, and the Prefect server as others see it."""

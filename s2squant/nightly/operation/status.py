@@ -1,0 +1,244 @@
+"""How the scheduled operation stands: schedules, runs, freshness of prices, and what the ledger holds and lacks."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+
+from s2squant.config.nightly import Nightly
+from s2squant.errors import CallerError, LedgerError, PriceError
+from s2squant.nightly.ledger.database import ledger_url
+from s2squant.nightly.ledger.entries import RunEntry
+from s2squant.nightly.ledger.ledger import Ledger
+from s2squant.nightly.operation.server import DeployedFlow, FlowRun, PrefectApi, ServerError, address
+from s2squant.prices.calendars.exchanges import sessions_between
+from s2squant.prices.calendars.guess import guess_calendar
+from s2squant.prices.calendars.sessions import due_session
+from s2squant.prices.store.price_store import PriceStore
+
+SESSIONS = 30
+"""How far back gaps are counted."""
+HUNG = timedelta(hours=6)
+RETIRED = timedelta(days=14)
+"""A nightly that is not deployed any more, beside others that are, was given up when its last run is as old as this."""
+SHOWN_RUNS = 50
+BROKEN = ("Failed", "Crashed", "TimedOut")
+
+
+@dataclass(frozen=True)
+class MarketFreshness:
+    """The stored prices of one market's tickers against the session that is due."""
+
+    market: str
+    due: str
+    tickers: int
+    newest: str
+    """The newest last bar of any ticker."""
+    behind: Mapping[str, str]
+    """Ticker -> its last bar, of those without the due session's; "" where none is stored."""
+
+
+@dataclass(frozen=True)
+class NightlyStanding:
+    """One nightly as the ledger has it."""
+
+    name: str
+    last_run: RunEntry
+    last_issued: Mapping[str, str]
+    """Market -> the newest session with a live forecast."""
+    due: Mapping[str, str]
+    gaps: Mapping[str, int]
+    """Kind -> missing forecasts of the last SESSIONS sessions."""
+    last_gaps: Mapping[str, str]
+    """Ticker -> kind and reason, of the newest session with a gap or a forecast."""
+    drift: str
+    """The last drift alarm, "" without one."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Everything that `s2squant status` shows; `troubles` is empty where all is well."""
+
+    at: datetime
+    server: str
+    server_says: str
+    """"" where it answers."""
+    deployments: tuple[DeployedFlow, ...] = ()
+    runs: tuple[FlowRun, ...] = ()
+    ledger: str = ""
+    nightlies: tuple[NightlyStanding, ...] = ()
+    markets: tuple[MarketFreshness, ...] = ()
+    troubles: tuple[str, ...] = field(default=())
+
+
+def standing(now: datetime) -> Standing:
+    """Look at the server, the ledger and the price store; a dead server or a missing ledger is said, not raised."""
+    url, named = address()
+    troubles: list[str] = []
+    says = ""
+    deployments: tuple[DeployedFlow, ...] = ()
+    runs: tuple[FlowRun, ...] = ()
+    try:
+        with PrefectApi(url) as api:
+            deployments, runs = api.deployments(), api.last_runs(SHOWN_RUNS)
+    except ServerError as error:
+        says = str(error)
+        if named:
+            troubles.append(says)
+    troubles += [f"{d.name} is paused" for d in deployments if d.paused]
+    newest: dict[str, FlowRun] = {}
+    for run in runs:
+        newest.setdefault(run.deployment, run)
+    troubles += [
+        f"{name}: the last run is {run.state}: {run.message}"
+        for name, run in newest.items()
+        if name and run.state in BROKEN
+    ]
+    troubles += [
+        f"{d.name} has no next run" for d in deployments if d.schedules and not d.paused and d.next_run is None
+    ]
+    name = ""
+    nightlies: tuple[NightlyStanding, ...] = ()
+    markets: tuple[MarketFreshness, ...] = ()
+    try:
+        ledger = _ledger()
+        if ledger is not None:
+            name, specs = ledger.name, _specs(ledger)
+            nightlies = tuple(_nightly(ledger, run, spec, now) for run, spec in specs)
+            markets = tuple(_freshness([spec for _, spec in specs if spec is not None], now))
+    except (LedgerError, CallerError) as error:
+        troubles.append(str(error))
+    deployed = {deployment.name for deployment in deployments}
+    for nightly in nightlies:
+        if not _retired(nightly, deployed, now):
+            troubles += _troubles(nightly, now)
+    for market in markets:
+        if market.behind:
+            troubles.append(f"{market.market}: {len(market.behind)} of {market.tickers} tickers lack {market.due}")
+    return Standing(now, url, says, deployments, runs, name, nightlies, markets, tuple(troubles))
+
+
+def _ledger() -> Ledger | None:
+    """The ledger, None where it is a file that nobody made yet: to look at it must not make it."""
+    url = ledger_url()
+    if url.get_backend_name() == "sqlite" and not Path(url.database or "").exists():
+        return None
+    return Ledger(url)
+
+
+def _specs(ledger: Ledger) -> list[tuple[RunEntry, Nightly | None]]:
+    """The newest run of each nightly and its settings, None where they cannot be read any more."""
+    newest: dict[str, RunEntry] = {}
+    for run in ledger.runs(limit=2000):
+        newest.setdefault(run.nightly, run)
+    return [(newest[name], _spec(newest[name].settings)) for name in sorted(newest)]
+
+
+def _spec(settings: str) -> Nightly | None:
+    try:
+        return Nightly.model_validate(json.loads(settings))
+    except ValueError:
+        return None
+
+
+def _nightly(ledger: Ledger, run: RunEntry, spec: Nightly | None, now: datetime) -> NightlyStanding:
+    issued: dict[str, date] = {}
+    calendars = calendars_of(spec) if spec else {}
+    live = ledger.live_cutoffs(run.nightly)
+    for ticker, cutoff in live:
+        market = calendars.get(ticker, "")
+        issued[market] = max(cutoff, issued.get(market, cutoff))
+    gaps = ledger.gaps(run.nightly)
+    newest = max([*issued.values(), *gaps["cutoff"]], default=None)
+    since = now.date() - timedelta(days=60)
+    for market in sorted(set(calendars.values())):
+        days = sessions_between(market, since, now.date())
+        since = days[-SESSIONS].astype(object) if len(days) >= SESSIONS else since
+    recent = gaps[gaps["cutoff"] >= since]
+    last = gaps[gaps["cutoff"] == newest]
+    events = ledger.events(run.nightly)
+    drift = events[events["kind"] == "drift"].tail(1)
+    return NightlyStanding(
+        name=run.nightly,
+        last_run=run,
+        last_issued={market: str(day) for market, day in sorted(issued.items())},
+        due={market: str(due_session(market, now)) for market in sorted(set(calendars.values()))},
+        gaps={str(kind): int(count) for kind, count in recent["kind"].value_counts().items()},
+        last_gaps={str(r["ticker"]): f"{r['kind']}: {r['reason']}" for r in last.to_dict("records")},
+        drift=f"{drift['session'].iloc[0]}: {drift['text'].iloc[0]}" if len(drift) else "",
+    )
+
+
+def _retired(nightly: NightlyStanding, deployed: Collection[str], now: datetime) -> bool:
+    """Whether a nightly was renamed or taken out: its rows stay in the ledger, but nothing is due any more."""
+    served = any(name.startswith("forecast/") for name in deployed)
+    return served and f"forecast/{nightly.name}" not in deployed and now - nightly.last_run.started_at > RETIRED
+
+
+def _troubles(nightly: NightlyStanding, now: datetime) -> list[str]:
+    run = nightly.last_run
+    found = []
+    match run.status:
+        case "running" if now - run.started_at > HUNG:
+            found.append(f"{nightly.name}: the run of {run.scheduled_at:%Y-%m-%d %H:%M} UTC never ended")
+        case "partial" | "failed" | "late" | "dead":
+            found.append(f"{nightly.name}: the last run is {run.status}: {run.message}")
+    # The session that fell due last may still be waiting for its schedule: it is missing once the next one is due.
+    for market, due in nightly.due.items():
+        before = str(_session_before(market, due))
+        if nightly.last_issued.get(market, "") < before:
+            newest = nightly.last_issued.get(market, "nothing")
+            found.append(f"{nightly.name}: nothing is issued for {market} since {newest}; {before} is missing")
+    return found
+
+
+def _session_before(market: str, day: str) -> np.datetime64:
+    end = np.datetime64(day, "D")
+    known = sessions_between(market, end - np.timedelta64(20, "D"), end - np.timedelta64(1, "D"))
+    weekday: np.datetime64 = np.busday_offset(end, -1, roll="backward")
+    return np.datetime64(known[-1], "D") if len(known) else weekday
+
+
+def calendars_of(spec: Nightly) -> dict[str, str]:
+    """Ticker -> market, by the stored bars where there are any, else by its name."""
+    universe = spec.experiment.universe
+    unknown = np.array([], "datetime64[D]")
+    store = PriceStore(Path(universe.store))
+    found = {}
+    for ticker in universe.tickers or store.tickers():
+        market = universe.calendars.get(ticker) or _stored_market(store, ticker)
+        found[ticker] = market or guess_calendar(ticker, unknown)
+    return found
+
+
+def _stored_market(store: PriceStore, ticker: str) -> str:
+    try:
+        kept = store.find(ticker)
+    except PriceError:
+        return ""
+    return kept.about.calendar if kept else ""
+
+
+def _freshness(specs: Sequence[Nightly], now: datetime) -> list[MarketFreshness]:
+    last: dict[str, dict[str, str]] = defaultdict(dict)
+    for spec in specs:
+        if spec.experiment.universe.source.partition(":")[0] not in ("yfinance", "store"):
+            continue
+        store = PriceStore(Path(spec.experiment.universe.store))
+        for ticker, market in calendars_of(spec).items():
+            try:
+                last[market][ticker] = store.versions(ticker)[-1].last[:10]
+            except PriceError:
+                last[market][ticker] = ""
+    found = []
+    for market, tickers in sorted(last.items()):
+        due = str(_session_before(market, str(due_session(market, now))))
+        behind = {ticker: day for ticker, day in sorted(tickers.items()) if day < due}
+        found.append(MarketFreshness(market, due, len(tickers), max(tickers.values()), behind))
+    return found

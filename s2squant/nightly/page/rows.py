@@ -1,0 +1,224 @@
+"""Tonight's forecasts as the rows of a table: prices, what changed since last night, and what asks for a look."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from s2squant.nightly.results import Night, TickerNight
+from s2squant.report.formats import THIN, known, number, percent
+from s2squant.report.study_view import by, rows
+from s2squant.series.arrays import Floats
+from s2squant.series.forecast import LEVELS, QUANTILE_COLUMNS
+from s2squant.series.history import PriceHistory
+
+YEAR = 252
+WIDE, NARROW = 1.5, 0.6
+"""Width against its norm that is worth a look."""
+MOVED = 1.0
+"""Half-widths of last night's 80 % band that the median of the same date may move unremarked."""
+LONGEST_BREAK = pd.Timedelta(days=14)
+"""Longest time between two sessions."""
+EXTREME = 0.025
+"""PIT this close to 0 or 1 is a surprise."""
+
+
+@dataclass(frozen=True)
+class Ahead:
+    """The forecast of one session, in prices."""
+
+    step: int
+    day: str
+    median: float
+    low: float
+    high: float
+    raw_low: float
+    raw_high: float
+    """The 5 to 95 % range before recalibration; NaN where the forecast shown is the raw one."""
+
+
+@dataclass(frozen=True)
+class TonightRow:
+    """One ticker of tonight's table."""
+
+    ticker: str
+    market: str
+    close: float
+    ahead: tuple[Ahead, ...]
+    """Steps 1, 5 and the last."""
+    p_up: float
+    """Probability that the last step ends above the close."""
+    width: float
+    """80 % width one step ahead over the spread of the last year's one-bar returns."""
+    change: float
+    """Of the median for the furthest date that last night's forecast shares, a fraction."""
+    moved: float
+    """The same in half-widths of last night's 80 % band."""
+    pit: float
+    """Of last night's forecast one step ahead."""
+    skill: float
+    coverage: float
+    flags: tuple[tuple[str, str], ...]
+    """What asks for a look, gravest first: (word, why)."""
+    weight: float
+    """How much so, for the order."""
+
+
+@dataclass(frozen=True)
+class Tonight:
+    """All rows, the model they show, the cutoff of last night's forecast by ticker, and the tables by ticker."""
+
+    model: str
+    raw: str
+    rows: tuple[TonightRow, ...]
+    steps: tuple[int, ...]
+    before: Mapping[str, pd.Timestamp]
+    forecasts: Mapping[str, pd.DataFrame]
+    """Tonight's and last night's rows of the model shown, by ticker."""
+
+    @property
+    def flagged(self) -> tuple[TonightRow, ...]:
+        """Those with a flag, gravest first."""
+        return tuple(sorted((r for r in self.rows if r.flags), key=lambda r: -r.weight))
+
+
+def tonight(night: Night) -> Tonight:
+    """Lay tonight's forecasts out; without any, no rows."""
+    table = night.today
+    raw = night.track.recommended
+    have = set(table["model"].unique()) if len(table) else set()
+    model = night.track.model if night.track.model in have else raw
+    table = table[_COLUMNS] if len(table) else table
+    shown = by(table[table["model"] == model], "unique_id") if len(table) else {}
+    under = by(table[table["model"] == raw], "unique_id") if model != raw and len(table) else {}
+    past = by(_recent(night.record, model, table["cutoff"].min()), "unique_id") if len(table) else {}
+    figures = {str(r["unique_id"]): r for r in rows(night.track.by_ticker)}
+    horizon = int(table["step"].max()) if len(table) else 0
+    steps = tuple(s for s in dict.fromkeys((1, 5, horizon)) if 0 < s <= horizon)
+    before: dict[str, pd.Timestamp] = {}
+    drawn, made = {}, []
+    for status in night.tickers:
+        part = shown.get(status.ticker)
+        if part is None:
+            continue
+        old = _last_night(past.get(status.ticker), part["cutoff"].iloc[0])
+        if old is not None:
+            before[status.ticker] = old["cutoff"].iloc[0]
+        drawn[status.ticker] = part if old is None else pd.concat([old, part], ignore_index=True)
+        history = night.histories.get(status.ticker)
+        made.append(_row(status, part, under.get(status.ticker), old, history, figures.get(status.ticker, {}), steps))
+    return Tonight(model, raw, tuple(made), steps, before, drawn)
+
+
+def _recent(record: pd.DataFrame, model: str, cutoff: pd.Timestamp) -> pd.DataFrame:
+    """The rows of `model` that may hold last night's forecast."""
+    recent = (record["cutoff"] >= cutoff - LONGEST_BREAK) & (record["cutoff"] < cutoff)
+    return record.loc[recent & (record["model"] == model), _COLUMNS]
+
+
+def _last_night(past: pd.DataFrame | None, cutoff: pd.Timestamp) -> pd.DataFrame | None:
+    """The forecast whose first session was tonight's cutoff; None where that night had none."""
+    if past is None:
+        return None
+    first = past[(past["step"] == 1) & (past["ds"] == cutoff)]
+    return None if first.empty else past[past["cutoff"] == first["cutoff"].iloc[0]].sort_values("step")
+
+
+def _row(
+    status: TickerNight,
+    part: pd.DataFrame,
+    under: pd.DataFrame | None,
+    old: pd.DataFrame | None,
+    history: PriceHistory | None,
+    figures: Mapping[str, Any],
+    steps: tuple[int, ...],
+) -> TonightRow:
+    part = part.sort_values("step").set_index("step")
+    raw = under.set_index("step").reindex(part.index) if under is not None else None
+    close = float(part["close"].iloc[0])
+    columns = ["q0.500", *_ENDS]
+    prices_HQ = close * np.exp(part[columns].to_numpy(float))
+    below_HQ = np.full((len(part), 2), np.nan) if raw is None else close * np.exp(raw[_ENDS].to_numpy(float))
+    days = part["ds"].astype(str).str[:10].to_dict()
+    places = {int(step): k for k, step in enumerate(part.index)}
+    ahead = tuple(
+        Ahead(step, days[step], *map(float, prices_HQ[places[step]]), *map(float, below_HQ[places[step]]))
+        for step in steps
+        if step in places
+    )
+    last = part.iloc[-1][list(QUANTILE_COLUMNS)].to_numpy(float)
+    change, moved, pit = _since(part, old)
+    width = _width(part, history)
+    flags = tuple(_flags(width, change, moved, pit))
+    weight = max(
+        width / WIDE if known(width) else 0.0,
+        abs(moved) / MOVED if known(moved) else 0.0,
+        1.0 + 20.0 * (EXTREME - min(pit, 1 - pit)) if known(pit) and min(pit, 1 - pit) < EXTREME else 0.0,
+    )
+    return TonightRow(
+        ticker=status.ticker,
+        market=status.market,
+        close=close,
+        ahead=ahead,
+        p_up=_rises(last),
+        width=width,
+        change=change,
+        moved=moved,
+        pit=pit,
+        skill=float(figures.get("skill", np.nan)),
+        coverage=float(figures.get("coverage_80", np.nan)),
+        flags=flags,
+        weight=weight,
+    )
+
+
+_ENDS = ["q0.050", "q0.950"]
+_COLUMNS = ["model", "unique_id", "cutoff", "ds", "step", "close", "y", "pit", *QUANTILE_COLUMNS]
+
+
+def _rises(quantiles: Floats) -> float:
+    """Probability above zero; half of what lies on zero itself, where recalibration has drawn quantiles together."""
+    below, above = np.interp(0.0, quantiles, LEVELS), np.interp(0.0, -quantiles[::-1], LEVELS)
+    return float(0.5 * (1.0 - below + above))
+
+
+def _since(part: pd.DataFrame, old: pd.DataFrame | None) -> tuple[float, float, float]:
+    """Change of the median for the furthest common date, in half-widths too, and last night's PIT one step ahead."""
+    if old is None:
+        return np.nan, np.nan, np.nan
+    came, pit = float(old["y"].iloc[0]), float(old["pit"].iloc[0])
+    common = old[old["ds"].isin(part["ds"])]
+    if not known(came) or common.empty:
+        return np.nan, np.nan, pit
+    then = common.iloc[-1]
+    now = float(part.loc[part["ds"] == then["ds"], "q0.500"].iloc[0])
+    change = came + now - float(then["q0.500"])
+    half = 0.5 * float(then["q0.900"] - then["q0.100"])
+    return float(np.expm1(change)), change / half if half > 0 else np.nan, pit
+
+
+def _width(part: pd.DataFrame, history: PriceHistory | None) -> float:
+    if history is None or len(history) < YEAR // 2 or (history.adj_close[-YEAR - 1 :] <= 0).any():
+        return float("nan")
+    low, high = np.quantile(np.diff(np.log(history.adj_close[-YEAR - 1 :])), (0.1, 0.9))
+    first = part.iloc[0]
+    return float((first["q0.900"] - first["q0.100"]) / (high - low)) if high > low else float("nan")
+
+
+def _flags(width: float, change: float, moved: float, pit: float) -> list[tuple[str, str]]:
+    found = []
+    if known(pit) and min(pit, 1.0 - pit) < EXTREME:
+        side = "below" if pit < 0.5 else "above"
+        found.append(("surprise", f"the last session ended {side} 97.5{THIN}% of last night's forecast"))
+    if known(moved) and abs(moved) > MOVED:
+        text = f"the median for the same date moved {percent(change, 1, True)}, {number(abs(moved), 1)} half-widths"
+        found.append(("moved", f"{text} of last night's 80{THIN}% band"))
+    if known(width) and width > WIDE:
+        found.append(("wide", f"the 80{THIN}% band is {number(width, 1)} times the last year's usual spread"))
+    if known(width) and width < NARROW:
+        found.append(("narrow", f"the 80{THIN}% band is {number(width, 2)} times the last year's usual spread"))
+    return found

@@ -1,0 +1,169 @@
+"""Trading calendars: their real sessions, past and to come, and when each ends.
+
+A calendar is a code: an exchange_calendars code such as XNYS, one that nobody knows (every weekday), or one kept here:
+24/7 (every day), 24/5 (every weekday), ECB (weekdays without the closing days of the euro's TARGET system).
+"""
+
+from __future__ import annotations
+
+import difflib
+import warnings
+from datetime import UTC, datetime, time, timedelta
+from functools import cache
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from s2squant.errors import ConfigError
+from s2squant.series.arrays import Dates, frozen_array
+
+SETTLED = timedelta(minutes=30)
+"""After a session's close, until its bar counts as final."""
+
+PUBLISHED, FRANKFURT = time(16), ZoneInfo("Europe/Berlin")
+"""When and where the euro's reference rates come out."""
+
+OWN = ("24/7", "24/5", "ECB")
+"""The calendars kept here."""
+
+
+def check_calendar(code: str) -> str:
+    """The code itself where it is a calendar's; raises ConfigError, naming the nearest, where nobody knows it."""
+    import exchange_calendars
+
+    known = [*OWN, *exchange_calendars.get_calendar_names()]
+    if code in known:
+        return code
+    near = difflib.get_close_matches(code.upper(), known, n=1)
+    hint = f"did you mean {near[0]}?" if near else "codes are those of exchange_calendars, as XNYS, or 24/7, 24/5, ECB"
+    raise ConfigError(f"universe.calendars: no calendar is called {code!r}; {hint}")
+
+
+def next_sessions(calendar: str, after: Any, count: int) -> Dates:
+    """The `count` sessions strictly after a day (anything numpy reads as one), datetime64[D], increasing.
+
+    Exchange calendars are known to about a year ahead of today; beyond that, before their first year, and for codes
+    nobody knows, every weekday counts.
+    """
+    if count < 1:
+        raise ValueError(f"count is {count}; ask for at least one session")
+    day: np.datetime64 = np.datetime64(after, "D")
+    if calendar == "24/7":
+        return np.arange(day + 1, day + 1 + count)
+    if calendar == "ECB":
+        return _weekdays(day, count, target_closings(day, day + 2 * count + 30))
+    known = exchange_sessions(calendar)
+    if len(known) == 0 or day < known[0]:
+        return _weekdays(day, count)
+    first = int(np.searchsorted(known, day, side="right"))
+    real = known[first : first + count]
+    short = count - len(real)
+    return np.concatenate([real, _weekdays(max(day, known[-1]), short)]) if short else real.copy()
+
+
+def sessions_between(calendar: str, first: Any, last: Any) -> Dates:
+    """The calendar's sessions from `first` to `last`, both included, as far as they are known; empty for unknown codes.
+
+    Exchange calendars are known from 1990 at the earliest to about a year ahead of today.
+    """
+    start, end = np.datetime64(first, "D"), np.datetime64(last, "D")
+    if calendar == "24/7":
+        return np.arange(start, end + 1)
+    if calendar in ("24/5", "ECB"):
+        days = np.arange(start, end + 1)
+        closed = target_closings(start, end) if calendar == "ECB" else np.array([], "datetime64[D]")
+        return days[np.is_busday(days, holidays=closed)]
+    known = exchange_sessions(calendar)
+    return known[np.searchsorted(known, start) : np.searchsorted(known, end, side="right")]
+
+
+def is_among(days: Dates, known: Dates) -> NDArray[np.bool_]:
+    """Which days are among `known`, an increasing array."""
+    if len(known) == 0:
+        return np.zeros(len(days), bool)
+    return np.equal(known[np.minimum(np.searchsorted(known, days), len(known) - 1)], days)
+
+
+def is_settled(calendar: str, session: Any, now: datetime) -> bool:
+    """Whether the session's bar is final: its market closed at least `SETTLED` ago. `now` carries a time zone."""
+    day: np.datetime64 = np.datetime64(session, "D")
+    if np.datetime64(now.astimezone(UTC).date(), "D") - day > np.timedelta64(3, "D"):
+        return True  # whatever the exchange
+    return now.astimezone(UTC) >= closes_at(calendar, day) + SETTLED
+
+
+def closes_at(calendar: str, session: Any) -> datetime:
+    """When a session ends (UTC): at the exchange's close, half days included; ECB at 16:00 in Frankfurt, when the rates
+    are out; elsewhere with its day.
+    """
+    day: np.datetime64 = np.datetime64(session, "D")
+    midnight = datetime.combine(day.astype(object), time(), UTC) + timedelta(days=1)
+    if calendar == "ECB":
+        return datetime.combine(day.astype(object), PUBLISHED, FRANKFURT).astimezone(UTC)
+    exchange = find_exchange(calendar)
+    if exchange is None or not np.any(exchange_sessions(calendar) == day):
+        return midnight
+    close: datetime = exchange.session_close(pd.Timestamp(day)).to_pydatetime()
+    return close.astimezone(UTC)
+
+
+def target_closings(first: np.datetime64, last: np.datetime64) -> Dates:
+    """TARGET's closing days of every year touched: 1 January, Good Friday, Easter Monday, 1 May, 25 and 26 December."""
+    years = range(_year(first), _year(last) + 1)
+    fixed = [f"{year}-{day}" for year in years for day in ("01-01", "05-01", "12-25", "12-26")]
+    easters = np.array([_easter(year) for year in years])
+    return np.sort(np.concatenate([np.array(fixed, "datetime64[D]"), easters - 2, easters + 1]))
+
+
+@cache
+def exchange_sessions(calendar: str) -> Dates:
+    """Every known session of an exchange, from 1990 where its calendar reaches back so far; empty for unknown codes."""
+    exchange = find_exchange(calendar)
+    days = [] if exchange is None else exchange.sessions.to_numpy().astype("datetime64[D]")
+    return frozen_array(days, "datetime64[D]")
+
+
+@cache
+def find_exchange(calendar: str) -> Any:
+    """The exchange_calendars object, or None where the library has none of that code, or none that can be made."""
+    import exchange_calendars  # a second to import, and many runs never need it
+
+    if calendar in OWN or calendar not in exchange_calendars.get_calendar_names():
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # the library's own, about pandas 3.1
+        for start in ("1990-01-01", "2000-01-01", None, "2026-01-05"):
+            try:
+                return exchange_calendars.get_calendar(calendar, start=start)
+            except ValueError:  # its holidays are not recorded that far back; XTAE traded on Sundays until 2026
+                continue
+            except NotImplementedError:  # ASEX, whose Easter this pandas cannot add to a date
+                return None
+    return None
+
+
+def _weekdays(after: np.datetime64, count: int, closed: Dates | None = None) -> Dates:
+    holidays = np.array([], "datetime64[D]") if closed is None else closed
+    start = np.busday_offset(after, 0, roll="backward", holidays=holidays)
+    return np.asarray(np.busday_offset(start, np.arange(1, count + 1), holidays=holidays), "datetime64[D]")
+
+
+def _year(day: np.datetime64) -> int:
+    return int(day.astype("datetime64[Y]").astype(np.int64)) + 1970
+
+
+def _easter(year: int) -> np.datetime64:
+    """Easter Sunday, Gregorian (Meeus, Astronomical Algorithms, chapter 8)."""
+    a, (b, c) = year % 19, divmod(year, 100)
+    d, e = divmod(b, 4)
+    g = (8 * b + 13) // 25
+    h = (19 * a + b - d - g + 15) % 30
+    i, k = divmod(c, 4)
+    moved = (32 + 2 * e + 2 * i - h - k) % 7
+    m = (a + 11 * h + 19 * moved) // 433
+    month = (h + moved - 7 * m + 90) // 25
+    day = (h + moved - 7 * m + 33 * month + 19) % 32
+    return np.datetime64(f"{year:04d}-{month:02d}-{day:02d}", "D")

@@ -1,0 +1,66 @@
+"""Which session a scheduled run is about, and until when a forecast from it still speaks of the future."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pandas as pd
+
+from s2squant.prices.calendars.exchanges import (
+    FRANKFURT,
+    closes_at,
+    exchange_sessions,
+    find_exchange,
+    is_settled,
+    next_sessions,
+    sessions_between,
+)
+from s2squant.series.arrays import Dates
+
+OPEN_ENDED = timedelta(hours=6)
+"""After its close, until when a market that hardly pauses may be forecast."""
+_LOOK_BACK = np.timedelta64(40, "D")
+
+
+def due_session(calendar: str, at: datetime) -> np.datetime64:
+    """The last session whose bar is final at an instant (with its zone): closed `SETTLED` ago or longer.
+
+    For codes nobody knows every weekday counts.
+    """
+    day: np.datetime64 = np.datetime64(at.astimezone(UTC).date(), "D")
+    sessions = sessions_between(calendar, day - _LOOK_BACK, day + 1)
+    if len(sessions) == 0:
+        days = np.arange(day - _LOOK_BACK, day + 2)
+        sessions = days[np.is_busday(days)]
+    final = [session for session in sessions[-10:] if is_settled(calendar, session, at)]
+    return np.datetime64(final[-1], "D")
+
+
+def deadline(calendar: str, session: np.datetime64) -> datetime:
+    """The instant (UTC) before which a forecast from this session has to stand: the opening of the next one.
+
+    A market that does not close overnight (24/7, 24/5, futures), and one whose prices are fixings (ECB), gives
+    OPEN_ENDED after its session's end.
+    """
+    after = closes_at(calendar, session) + OPEN_ENDED
+    exchange = find_exchange(calendar)
+    following = next_sessions(calendar, session, 1)[0]
+    if exchange is None or not np.any(exchange_sessions(calendar) == following):
+        return after
+    opens = exchange.session_open(pd.Timestamp(following)).to_pydatetime().astimezone(UTC)
+    latest: datetime = max(opens, after)
+    return latest
+
+
+def local_day(calendar: str, at: datetime) -> np.datetime64:
+    """The date of an instant on the exchange's own clock; UTC's where it has none."""
+    exchange = find_exchange(calendar)
+    zone = FRANKFURT if calendar == "ECB" else UTC if exchange is None else exchange.tz
+    return np.datetime64(at.astimezone(zone).date(), "D")
+
+
+def sessions_after(calendar: str, last: np.datetime64, due: np.datetime64) -> Dates:
+    """The sessions strictly between two, increasing: those that nobody forecast from."""
+    between = next_sessions(calendar, last, max(1, int((due - last).astype(int))))
+    return between[between < due]

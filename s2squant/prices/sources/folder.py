@@ -1,0 +1,123 @@
+"""Sources csv:DIR and parquet:DIR: a folder with one file a ticker, the ticker being the file's name."""
+
+from __future__ import annotations
+
+import stat
+import warnings
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+
+from s2squant.errors import PriceError, SourceError
+from s2squant.prices.port import check_listed
+from s2squant.prices.sources.table import from_frame, read_parquet
+from s2squant.series.history import PriceHistory
+
+Form = Literal["csv", "parquet"]
+SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
+
+
+class FolderSource:
+    """The files of one folder, listed once when the source is opened.
+
+    A ticker is looked up in that listing and never joined into a path. What has a file's name and is none (a folder, a
+    link to nowhere) is listed, and refused when read. Raises SourceError for a folder that is missing or holds no name
+    of the form.
+    """
+
+    def __init__(self, form: Form, folder: Path) -> None:
+        self.name = f"{form}:{folder}"
+        self._form = form
+        self._files = _listing(self.name, form, folder.expanduser())
+
+    def tickers(self) -> tuple[str, ...]:
+        return tuple(self._files)
+
+    def default_universe(self) -> tuple[str, ...]:
+        """Every file of the folder, in alphabetical order."""
+        return self.tickers()
+
+    def check(self, tickers: Sequence[str]) -> None:
+        check_listed(self.name, self.tickers(), tickers)
+
+    def history(self, ticker: str) -> PriceHistory:
+        self.check([ticker])
+        path = self._files[ticker]
+        if why := _no_file(path):
+            raise PriceError(ticker, f"{path.name} {why}")
+        return from_frame(_read(self._form, path, ticker), ticker, source=self.name, fetched_at=_changed(path))
+
+
+def _changed(path: Path) -> str:
+    """When the file was last written, UTC; empty where the file system does not say."""
+    try:
+        return datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat(timespec="seconds")
+    except (OSError, OverflowError, ValueError):
+        return ""
+
+
+def _no_file(path: Path) -> str:
+    """What a name in a folder is in place of a file; empty for a file, and where nothing is there any more."""
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return f"is a link to {path.readlink()}, which does not exist; mend or remove it" if path.is_symlink() else ""
+    except OSError as error:
+        return f"cannot be read ({error.strerror}); mend or remove it"
+    if stat.S_ISDIR(mode):
+        return "is a folder, not a file; put the file in its place"
+    return "" if stat.S_ISREG(mode) else "is no regular file; put one in its place"
+
+
+def _listing(name: str, form: Form, folder: Path) -> dict[str, Path]:
+    """The files of the form, and what has the name of one, by ticker."""
+    if not folder.is_dir():
+        raise SourceError(f"{name}: no such folder; name a folder with one TICKER.{form} a ticker")
+    try:
+        inside = sorted(folder.iterdir())
+    except OSError as error:
+        raise SourceError(f"{name}: the folder cannot be listed ({error.strerror}); check its permissions") from None
+    files: dict[str, Path] = {}
+    for path in inside:
+        if path.suffix.lower() != f".{form}" or path.name.startswith("."):
+            continue
+        if not path.stem.isprintable():
+            raise SourceError(f"{name}: the file name {path.name!r} holds control characters; rename it")
+        if path.stem in files:
+            raise SourceError(f"{name}: {path.name} and {files[path.stem].name} are the same ticker; keep one")
+        files[path.stem] = path
+    if not files:
+        other = "parquet" if form == "csv" else "csv"
+        count = sum(path.suffix.lower() == f".{other}" for path in inside)
+        hint = (
+            f"it holds {count} .{other} file(s): use {other}:{folder}"
+            if count
+            else f"put one TICKER.{form} a ticker there"
+        )
+        raise SourceError(f"{name}: the folder holds no .{form} file; {hint}")
+    return files
+
+
+def _read(form: Form, path: Path, ticker: str) -> pd.DataFrame:
+    try:
+        if form == "parquet":
+            return read_parquet(path.read_bytes())
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            frame = pd.read_csv(path, encoding="utf-8-sig", low_memory=False)
+    except pd.errors.EmptyDataError:
+        raise PriceError(ticker, f"{path.name} is empty; give it a heading and one row a day") from None
+    except PermissionError as error:
+        raise PriceError(ticker, f"{path.name} cannot be read ({error.strerror}); see to its permissions") from None
+    except (OSError, ValueError, NotImplementedError, pd.errors.ParserWarning) as error:
+        why = " ".join(str(error).split())[:160]
+        raise PriceError(ticker, f"{path.name} cannot be read as {form} ({why}); write it again") from None
+    separator = next((name for sign, name in SEPARATORS.items() if sign in str(frame.columns[0])), "")
+    if len(frame.columns) == 1 and separator:
+        raise PriceError(ticker, f"{path.name}: columns are separated by {separator}; save it with commas")
+    if not isinstance(frame.index, pd.RangeIndex):
+        raise PriceError(ticker, f"{path.name}: rows hold more cells than the heading; write 1234.50 for 1,234.50")
+    return frame

@@ -1,0 +1,1 @@
+"""Every bar ever kept, and which stood when."""

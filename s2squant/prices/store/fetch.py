@@ -1,0 +1,96 @@
+"""Any source into a price store: live ones span by span, the others whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from pathlib import Path
+
+import numpy as np
+
+from s2squant.config.fetching import Fetching
+from s2squant.errors import PriceError, SourceError
+from s2squant.prices.port import Source
+from s2squant.prices.sources.yahoo import Yahoo
+from s2squant.prices.store.bars import GIVEN, About, Answer, Bars, columns_of
+from s2squant.prices.store.price_store import PriceStore
+from s2squant.prices.store.refresh import Refresher, Update
+from s2squant.prices.universe import open_source
+
+
+@dataclass(frozen=True)
+class FetchRequest:
+    """What is to be fetched, from where, into which store; checked when it is made into a Refresher."""
+
+    tickers: tuple[str, ...]
+    """None: the source's default universe."""
+    store: Path
+    source: str = "yfinance"
+    interval: str = "1d"
+    start: date | None = None
+    anew: bool = False
+    """Fetch everything again and take it, whatever it changes."""
+    spec: Fetching = field(default_factory=Fetching)
+
+
+FetchRunner = Callable[[FetchRequest, Callable[[Update], None]], None]
+"""Carries a request out and tells of every ticker as it is done."""
+
+
+class Handed:
+    """A source that hands over a ticker's whole daily history at once, as one that can be fetched from."""
+
+    live = False
+
+    def __init__(self, source: Source) -> None:
+        self.name = source.name
+        self._source = source
+
+    def default_universe(self) -> tuple[str, ...]:
+        return self._source.default_universe()
+
+    def check(self, tickers: Sequence[str]) -> None:
+        self._source.check(tickers)
+
+    def check_span(self, interval: str, _start: date | None, /) -> None:
+        if interval != "1d":
+            raise SourceError(f"{self.name} has daily bars only; leave --interval out")
+
+    def fetch(self, ticker: str, interval: str, start: datetime | None, _known: About | None, /) -> Answer:
+        """Every bar from `start`, and what was repaired in reading; the adjusted close is the source's own."""
+        history = self._source.history(ticker)
+        columns = columns_of({"close": history.adj_close, **history.bars, GIVEN: history.adj_close}, len(history))
+        bars = Bars(history.dates.astype("datetime64[s]"), columns)
+        if start is not None:
+            bars = bars.where(bars.at >= np.datetime64(start.replace(tzinfo=None), "s"))
+        if len(bars) == 0:
+            raise PriceError(ticker, f"no bars from {start:%Y-%m-%d}; it ends on {history.dates[-1]}")
+        notes = (*(finding.text for finding in history.findings), *history.notes)
+        return Answer(About(ticker, interval, self.name, history.calendar), bars, notes)
+
+    def stop(self) -> None:
+        """Nothing: it waits for nobody."""
+
+
+def open_refresher(
+    request: FetchRequest, *, clock: Callable[[], datetime] | None = None
+) -> tuple[Refresher, tuple[str, ...]]:
+    """What updates the store, and the tickers to update; `clock` says what time it is, the system's where it is None.
+
+    Raises SourceError, before anything is asked for, where source, tickers, interval or start cannot be.
+    """
+    source = Yahoo(request.spec, clock=clock) if request.source == "yfinance" else Handed(open_source(request.source))
+    tickers = request.tickers or source.default_universe()
+    source.check(tickers)
+    source.check_span(request.interval, request.start)
+    return Refresher(PriceStore(request.store), source, request.spec, clock=clock), tuple(dict.fromkeys(tickers))
+
+
+def side_by_side(request: FetchRequest, on_done: Callable[[Update], None]) -> None:
+    """Carry a request out in threads, as many as may ask the source at once."""
+    refresher, tickers = open_refresher(request)
+    with closing(refresher.update_all(tickers, request.interval, request.start, anew=request.anew)) as updates:
+        for update in updates:
+            on_done(update)

@@ -1,0 +1,232 @@
+"""Bringing the store up to date: ask only for what is missing and a little before it, and see what was revised."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Literal, Protocol
+
+import numpy as np
+
+from s2squant.config.fetching import Fetching
+from s2squant.errors import BadPricesError, PriceError, TemporaryPriceError
+from s2squant.prices.calendars.exchanges import is_settled, sessions_between
+from s2squant.prices.store.bars import About, Answer, Bars, day_of
+from s2squant.prices.store.price_store import Kept, PriceStore
+from s2squant.prices.store.revisions import Change, Revision, revise
+
+ASK_AGAIN = timedelta(hours=1)
+"""How long an answer without the bar that is due counts as the source's last word."""
+
+
+class Fetcher(Protocol):
+    """A source that is asked for spans of bars."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def live(self) -> bool:
+        """Whether it is asked over a network, and so no more often than it can have anything new."""
+        ...
+
+    def default_universe(self) -> tuple[str, ...]:
+        """What is meant when no ticker is named; raises SourceError where there is no sensible answer."""
+        ...
+
+    def check(self, tickers: Sequence[str]) -> None:
+        """Raise SourceError for the first that cannot be a ticker."""
+        ...
+
+    def check_span(self, interval: str, start: date | None, /) -> None:
+        """Raise SourceError for an interval or a start the source has not."""
+        ...
+
+    def fetch(self, ticker: str, interval: str, start: datetime | None, known: About | None, /) -> Answer:
+        """The settled bars from `start`, or all; raises PriceError."""
+        ...
+
+    def stop(self) -> None:
+        """End every wait under way in `fetch`, which then raises PriceError; nothing is asked any more."""
+        ...
+
+
+@dataclass(frozen=True)
+class Update:
+    """What became of one ticker: what is stored of it now, and what the source had to say."""
+
+    ticker: str
+    status: Literal["new", "updated", "unchanged", "fresh", "failed"]
+    """`fresh` was not asked for, as nothing can be missing; `failed` keeps what was stored."""
+    kept: Kept | None
+    added: int = 0
+    changes: tuple[Change, ...] = ()
+    notes: tuple[str, ...] = ()
+    error: PriceError | None = None
+
+    @property
+    def changed(self) -> int:
+        """How many bars stored before changed, in themselves or in their adjusted close."""
+        return max((change.rows for change in self.changes), default=0)
+
+
+class Refresher:
+    """Updates tickers of one store from one source. Any number of threads and processes may do so side by side."""
+
+    def __init__(
+        self, store: PriceStore, source: Fetcher, spec: Fetching, *, clock: Callable[[], datetime] | None = None
+    ) -> None:
+        self.store, self.source = store, source
+        self._spec = spec
+        self._clock = clock or _now
+        self._failures = 0
+        self._counting = threading.Lock()
+
+    def update_all(
+        self, tickers: Sequence[str], interval: str = "1d", start: date | None = None, *, anew: bool = False
+    ) -> Generator[Update]:
+        """Update every ticker, as many side by side as the source may be asked; each comes as it is done.
+
+        Raises SourceError before anything is asked for a ticker, interval or start that cannot be. Left before its end,
+        it stops the source, waits for what is being answered or stored, and asks nothing more.
+        """
+        self.source.check(tickers)
+        self.source.check_span(interval, start)
+        threads = ThreadPoolExecutor(self._spec.together)
+        try:
+            waiting = [threads.submit(self.update, ticker, interval, start, anew=anew) for ticker in tickers]
+            for done in as_completed(waiting):
+                yield done.result()
+        except BaseException:
+            self.source.stop()
+            raise
+        finally:
+            threads.shutdown(wait=True, cancel_futures=True)
+
+    def update(self, ticker: str, interval: str = "1d", start: date | None = None, *, anew: bool = False) -> Update:
+        """Bring one ticker up to date; a failure is a result. After several passing failures in a row nothing is asked.
+
+        `start` is the first day of a ticker that is not stored; an earlier one than before fetches the bars before.
+        `anew` fetches all there is and takes it, whatever it changes. Raises SourceError for an unusable store.
+        """
+        with self.store.locked(ticker, interval):
+            kept: Kept | None = None
+            try:
+                kept = self.store.find(ticker, interval)
+                self._refuse(ticker, kept)
+                if kept and not anew and _from(kept.start) <= _from(start) and self.source.live and self.is_fresh(kept):
+                    return Update(ticker, "fresh", kept)
+                update = self._ask(ticker, interval, start, kept, anew=anew)
+            except PriceError as error:
+                self._count(isinstance(error, TemporaryPriceError))
+                return Update(ticker, "failed", kept, error=error)
+            except OSError as error:  # a full disk
+                why = PriceError(ticker, f"cannot be stored in {self.store.folder} ({error.strerror or error})")
+                return Update(ticker, "failed", kept, error=why)
+            self._count(False)
+            return update
+
+    def is_fresh(self, kept: Kept) -> bool:
+        """Whether the source can hold nothing that the store has not, or said so within the hour."""
+        now = self._clock().astimezone(UTC)
+        checked = datetime.fromisoformat(kept.checked_at)
+        if kept.about.interval != "1d":
+            length = _length(kept.about.interval)
+            return now - checked < length or _utc(kept.bars.at[-1]) + 2 * length > now
+        last, calendar = kept.bars.at[-1].astype("datetime64[D]"), kept.about.calendar
+        sessions = sessions_between(calendar, last, np.datetime64(now.date(), "D"))
+        due = [day for day in sessions if day > last and is_settled(calendar, day, now)]
+        if len(sessions) and not due:
+            return True
+        known_missing = not due or is_settled(calendar, due[-1], checked)
+        return known_missing and now - checked < ASK_AGAIN
+
+    def _refuse(self, ticker: str, kept: Kept | None) -> None:
+        if kept is not None and kept.about.source != self.source.name:
+            raise PriceError(
+                ticker,
+                f"the store {self.store.folder} holds it from {kept.about.source}, not from {self.source.name}; "
+                "choose another --store",
+            )
+        if self._failures >= self._spec.give_up_after:
+            raise TemporaryPriceError(
+                ticker, f"not asked for, as {self._failures} in a row failed for a passing reason; try later"
+            )
+
+    def _count(self, failed: bool) -> None:
+        with self._counting:
+            self._failures = self._failures + 1 if failed else 0
+
+    def _ask(self, ticker: str, interval: str, start: date | None, kept: Kept | None, *, anew: bool) -> Update:
+        first = min(_from(start), _from(kept.start)) if kept else _from(start)
+        whole = None if first == date.min else datetime.combine(first, datetime.min.time(), UTC)
+        about = kept.about if kept else None
+        all_of_it = anew or not self.source.live or kept is None or first < _from(kept.start)
+        since = whole if kept is None or all_of_it else _moment(kept.bars, self._spec.overlap)
+        answer = self.source.fetch(ticker, interval, since, about)
+        now, began = self._clock(), "" if whole is None else str(first)
+        if kept is None:
+            count = len(answer.bars)
+            kept = self.store.write(answer.about, answer.bars, after=None, at=now, start=began, added=count)
+            return Update(ticker, "new", kept, count, notes=answer.notes)
+        self._same_currency(kept, answer, anew=anew)
+        revision = revise(ticker, kept.bars, answer.bars, accept=anew)
+        if revision.reaches_back and since != whole:
+            answer = self.source.fetch(ticker, interval, whole, about)
+            revision = revise(ticker, kept.bars, answer.bars)
+        bars = answer.bars if anew and interval == "1d" else revision.bars  # within the day the source forgets
+        return self._store(kept, answer, bars, revision, now, began)
+
+    def _store(self, kept: Kept, answer: Answer, bars: Bars, revision: Revision, now: datetime, began: str) -> Update:
+        notes = answer.notes
+        if answer.bars.at[0] > kept.bars.at[-1]:
+            notes += (f"nothing to compare: the source begins on {day_of(answer.bars.at[0])}, after what is stored",)
+        gone = ~np.isin(kept.bars.at, answer.bars.at)
+        if bars is answer.bars and gone.any():
+            notes += (f"{gone.sum()} stored bar(s) that the source no longer gives were dropped",)
+        elif withheld := revision.withheld if self.source.live else int(gone.sum()):  # a span says nothing of before it
+            notes += (f"{withheld} stored bar(s) that the source no longer gives were kept",)
+        if bars.sha256 == kept.version.sha256 and began == kept.start:
+            self.store.checked(answer.about, at=now)
+            return Update(kept.about.ticker, "unchanged", kept, notes=notes)
+        stored = self.store.write(
+            answer.about, bars, after=kept, at=now, start=began, added=revision.added, changes=revision.changes
+        )
+        return Update(kept.about.ticker, "updated", stored, revision.added, revision.changes, notes)
+
+    def _same_currency(self, kept: Kept, answer: Answer, *, anew: bool) -> None:
+        before, now = kept.about.currency, answer.about.currency
+        if before and now and before != now and not anew:
+            raise BadPricesError(
+                kept.about.ticker,
+                f"stored in {before}, it now comes in {now}; nothing was stored; try tomorrow, or accept with --anew",
+            )
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _from(start: date | str | None) -> date:
+    """A first day for comparing; the beginning of time where there is none."""
+    if not start:
+        return date.min
+    return start if isinstance(start, date) else date.fromisoformat(start)
+
+
+def _moment(bars: Bars, overlap: int) -> datetime:
+    """Where the last `overlap` bars begin."""
+    return _utc(bars.at[-min(overlap, len(bars))])
+
+
+def _utc(at: np.datetime64) -> datetime:
+    moment: datetime = at.astype("datetime64[s]").astype(datetime)
+    return moment.replace(tzinfo=UTC)
+
+
+def _length(interval: str) -> timedelta:
+    """An intraday interval's length."""
+    return timedelta(minutes={"m": 1, "h": 60}[interval[-1]] * int(interval[:-1]))

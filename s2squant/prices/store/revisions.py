@@ -1,0 +1,172 @@
+"""What a new answer of the source changes in the bars already kept, and why.
+
+Bars are kept as traded, so that neither a new split nor a new dividend rewrites them: both change only the adjusted
+close of the bars before. Whatever else differs is a revision by the vendor.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from s2squant.errors import BadPricesError
+from s2squant.prices.store.bars import COLUMNS, GIVEN, Bars, day_of
+
+Reason = Literal["dividend", "split", "vendor revision", "late session", "earlier history"]
+
+SAME = 1e-6
+"""Relative difference below which two prices are the same: vendors keep them as 32-bit floats."""
+MOVED = 0.02
+"""A common factor further from 1 than this is a change of unit or of basis, not a correction."""
+LISTED = 10
+
+
+@dataclass(frozen=True)
+class Change:
+    """One reason why a stored history is no longer what it was."""
+
+    reason: Reason
+    first: str
+    """First and last day that changed: of the adjusted close for events, of the bars themselves otherwise."""
+    last: str
+    rows: int
+    what: str
+    """For people: the event, or the columns and days."""
+
+    def rewrites(self, last: str) -> bool:
+        """Whether a return between bars kept until the day `last` may be another one: no event of a newer bar is."""
+        match self.reason:
+            case "split" | "dividend":
+                return self.last < last
+            case "vendor revision":
+                return not {"close", GIVEN}.isdisjoint(self.what.partition(" of ")[0].split(", "))
+            case "late session":
+                return True
+        return False
+
+
+@dataclass(frozen=True)
+class Revision:
+    """The kept bars and the new ones made one."""
+
+    bars: Bars
+    added: int
+    """Bars after the last one kept before."""
+    changes: tuple[Change, ...]
+    reaches_back: bool
+    """Whether the answer differs from the kept bars so early that more may differ before its first bar."""
+    withheld: int
+    """Kept bars that the answer no longer holds; they stay."""
+
+    @property
+    def changed(self) -> int:
+        """How many kept bars changed, in themselves or in their adjusted close."""
+        return max((change.rows for change in self.changes), default=0)
+
+
+def revise(ticker: str, kept: Bars, new: Bars, *, accept: bool = False) -> Revision:
+    """Compare where both have bars, take the new values, keep what only one of them has.
+
+    Raises BadPricesError where many bars moved by one common factor: a lost split adjustment, pence for pounds.
+    """
+    since = int(np.searchsorted(kept.at, new.at[0]))  # what is older than the answer stays as it is
+    older, kept_tail = kept.where(slice(since)), kept.where(slice(since, None))
+    at = np.union1d(kept_tail.at, new.at)
+    in_kept, in_new = _among(at, kept_tail.at), _among(at, new.at)
+    merged: dict[str, NDArray[np.float64]] = {}
+    differs: dict[str, NDArray[np.bool_]] = {}
+    for name in COLUMNS:
+        old, fresh = np.full(len(at), np.nan), np.full(len(at), np.nan)
+        old[in_kept], fresh[in_new] = kept_tail.columns[name], new.columns[name]
+        differs[name] = in_kept & in_new & _differ(old, fresh)
+        merged[name] = np.where(in_new & (differs[name] | ~in_kept), fresh, old)
+    last = kept.at[-1]
+    raw = np.logical_or.reduce([differs[name] for name in COLUMNS if name not in ("dividends", "splits")])
+    old_close = np.full(len(at), np.nan)
+    old_close[in_kept] = kept_tail.close
+    if not accept:
+        _refuse_common_factor(ticker, at[raw], merged["close"][raw] / old_close[raw])
+    fresh_rows = in_new & ~in_kept
+    late, early = fresh_rows & (at < last) & (at > kept.at[0]), fresh_rows & (at < kept.at[0])
+    splits = differs["splits"] | (fresh_rows & _some(merged["splits"]))
+    dividends = differs["dividends"] | (fresh_rows & _some(merged["dividends"]))
+    revised = [name for name in COLUMNS if differs[name].any() and name not in ("dividends", "splits")]
+    changes = [
+        *_events("split", at, merged["splits"], splits & (at <= last), kept),
+        *_events("split", at, merged["splits"], splits & (at > last), kept),
+        *_events("dividend", at, merged["dividends"], dividends & (at <= last), kept),
+        *_events("dividend", at, merged["dividends"], dividends & (at > last), kept),
+        *_rows("vendor revision", at, raw, revised),
+        *_rows("late session", at, late, []),
+        *_rows("earlier history", at, early, []),
+    ]
+    shared = np.flatnonzero(in_kept & in_new)
+    odd = raw | differs["dividends"] | differs["splits"] | late
+    early_half = at[shared[len(shared) // 2]] if len(shared) else last
+    return Revision(
+        bars=Bars(np.concatenate([older.at, at]), {n: np.concatenate([older.columns[n], merged[n]]) for n in COLUMNS}),
+        added=int((fresh_rows & (at > last)).sum()),
+        changes=tuple(changes),
+        reaches_back=bool((odd & (at <= early_half)).any() and new.at[0] > kept.at[0]),
+        withheld=int((in_kept & ~in_new & (at >= new.at[0])).sum()),
+    )
+
+
+def _among(at: NDArray[Any], known: NDArray[Any]) -> NDArray[np.bool_]:
+    if len(known) == 0:
+        return np.zeros(len(at), bool)
+    return np.asarray(known[np.minimum(np.searchsorted(known, at), len(known) - 1)] == at)
+
+
+def _differ(old: NDArray[Any], fresh: NDArray[Any]) -> NDArray[np.bool_]:
+    with np.errstate(invalid="ignore"):
+        close = np.abs(old - fresh) <= SAME * np.maximum(np.abs(old), np.abs(fresh))
+    return np.asarray(~(close | (np.isnan(old) & np.isnan(fresh))))
+
+
+def _some(events: NDArray[Any]) -> NDArray[np.bool_]:
+    return np.asarray(np.isfinite(events) & (events != 0))
+
+
+def _refuse_common_factor(ticker: str, at: NDArray[Any], ratio: NDArray[Any]) -> None:
+    if len(ratio) < 3 or not np.isfinite(ratio).all() or (ratio <= 0).any():
+        return
+    middle = float(np.median(ratio))
+    if abs(middle - 1) < MOVED or np.abs(ratio / middle - 1).max() > 1e-3:
+        return
+    times = f"{middle:.4g}" if middle > 1 else f"1/{1 / middle:.4g}"
+    raise BadPricesError(
+        ticker,
+        f"{len(ratio)} stored closes from {day_of(at[0])} to {day_of(at[-1])} now come {times} times as large, and no "
+        "split says so (another unit, or a split not applied); nothing was stored; try tomorrow, or accept with --anew",
+    )
+
+
+def _events(
+    reason: Literal["dividend", "split"], at: NDArray[Any], events: NDArray[Any], new: NDArray[Any], kept: Bars
+) -> list[Change]:
+    """One change for all events of a kind; they alter the adjusted close of every kept bar before the latest.
+
+    Those told late, of bars kept already, are a change of their own.
+    """
+    days = np.flatnonzero(new)
+    before = kept.at[kept.at < at[days[-1]]] if len(days) else kept.at[:0]
+    if len(before) == 0:
+        return []
+    told = ", ".join(f"{events[i]:.6g} on {day_of(at[i])}" for i in days[-LISTED:])
+    more = f" and {len(days) - LISTED} earlier" if len(days) > LISTED else ""
+    return [Change(reason, day_of(before[0]), day_of(before[-1]), len(before), told + more)]
+
+
+def _rows(reason: Reason, at: NDArray[Any], chosen: NDArray[Any], names: list[str]) -> list[Change]:
+    days = at[chosen]
+    if len(days) == 0:
+        return []
+    told = ", ".join(day_of(day) for day in days[:LISTED]) + (
+        f" and {len(days) - LISTED} more" if len(days) > LISTED else ""
+    )
+    what = f"{', '.join(names)} of {told}" if names else told
+    return [Change(reason, day_of(days[0]), day_of(days[-1]), len(days), what)]

@@ -1,0 +1,139 @@
+"""Where and when the recommended model works and fails: groups, ranks across tickers, and its largest misses."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+from s2squant.report.formats import count, day, interval, known, number, percent, skill
+from s2squant.report.panels import Panel
+from s2squant.report.study_view import POOL, Contents
+from s2squant.report.styles import inline, label
+from s2squant.report.tables import Column, grid, without_blanks
+
+GROUPS = (
+    Column("basis", "By", "text"),
+    Column("group", "Group", "text"),
+    Column("tickers", "Tickers", ",d"),
+    Column("skill", "Skill", "skill"),
+    Column("low", "Low", "skill"),
+    Column("high", "High", "skill"),
+    Column("finding", "Finding", "text"),
+    Column("p", "p", "p"),
+    Column("p_adjusted", "p adj.", "p", "Benjamini-Hochberg over all groups"),
+    Column("n", "n", ",d", "Cutoffs"),
+    Column("n_eff", "n eff.", ",.0f"),
+    Column("smallest_detectable", "Detectable", "percent"),
+    Column("reason", "Why not tested", "wide"),
+)
+RANKS = (
+    Column("model", "Model", "model"),
+    Column("market", "Market", "text"),
+    Column("step", "Step", "d"),
+    Column("tickers", "Tickers", ",d", "On a date, median"),
+    Column("ic", "Rank IC", ".4f", "Mean over dates of the rank correlation of median and outcome"),
+    Column("low", "Low", ".4f"),
+    Column("high", "High", ".4f"),
+    Column("icir", "ICIR", ".3f", "Mean over standard deviation by date"),
+    Column("finding", "Finding", "text"),
+    Column("p", "p", "p"),
+    Column("p_adjusted", "p adj.", "p", "Benjamini-Hochberg over all rows"),
+    Column("spread", "Spread, %", ".3f", "Outcome of the highest fifth (tenth, from 50 tickers) less the lowest"),
+    Column("spread_p", "p of spread", "p"),
+    Column("turnover", "Turnover", ".0%", "Share of those parts that was not in them at the cutoff before"),
+    Column("n", "n", ",d", "Dates"),
+    Column("n_eff", "n eff.", ",.0f"),
+    Column("smallest_detectable", "Detectable", ".4f"),
+    Column("reason", "Why not tested", "wide"),
+)
+MISSES = (
+    Column("unique_id", "Ticker", "text"),
+    Column("cutoff", "Cutoff", "day"),
+    Column("step", "Step", "d"),
+    Column("ds", "Until", "day"),
+    Column("price", "Price then", "price"),
+    Column("realised", "Became", "price"),
+    Column("low", "95 % from", "price"),
+    Column("high", "to", "price"),
+    Column("moved", "Move", "skill"),
+    Column("miss", "Miss, sd", "+.1f", "Standard deviations of the forecast"),
+    Column("pit", "PIT", ".4f", "Probability that the forecast gave to less than what came"),
+    Column("others", "Others", "skill", "Mean move of the market's other tickers on the same days"),
+)
+
+
+def groups(c: Contents) -> Panel | None:
+    """Skill of the recommended model by group of tickers and by regime."""
+    table = c.study.groups
+    if table.empty:
+        return None
+    made = table[table["group"].astype(str) != ""]
+    tested = made[made["finding"].astype(str) != "not tested"]
+    found = tested[tested["finding"].astype(str) != "no evidence"]
+    held = tested[tested["skill"].map(known)]
+    say = f"{len(found)} of {count(len(tested), 'group')} stand out after allowing for all of them"
+    if len(found):
+        named = [_named(r) for r in found.to_dict("records")[:4]]
+        say += f": {', '.join(named)}{' and others' if len(found) > 4 else ''}"
+    elif len(held):
+        records = sorted(held.to_dict("records"), key=lambda r: float(r["skill"]))
+        say += f"; most skill in {_named(records[-1])}, least in {_named(records[0])}"
+    absent = table[table["group"].astype(str) == ""]
+    notes = [f"Not grouped by {r['basis']}: {r['reason']}." for r in absent.to_dict("records")]
+    notes.append(
+        "Volatility and dollar volume: terciles of the last 250 bars before a ticker’s first cutoff, volume within its "
+        "own market. Regime: tercile of the ticker’s 60-bar volatility at the cutoff among its own so far. A group has "
+        "few dates of its own: read its interval, and choose no group after seeing the table."
+    )
+    title = f"{label(c.recommended)} against {inline(c.reference)}, by group"
+    shown = grid("group-table", title, without_blanks(made), GROUPS)
+    return Panel("groups", "Groups", "Where does it work", f"{say}.", grids=(shown,), notes=tuple(notes))
+
+
+def _named(row: Mapping[Hashable, Any]) -> str:
+    return f"{row['basis']}: {row['group']} ({skill(row['skill'])} {interval(row['low'], row['high'])})"
+
+
+def cross_section(c: Contents) -> Panel | None:
+    """Whether the medians rank tickers, or why that was not asked."""
+    table = c.study.cross_section
+    if table.empty:
+        return None
+    made = table[table["model"].astype(str) != ""]
+    if made.empty:
+        say = (
+            "Not computed: ranking tickers needs 20 or more of a market on one date, and the largest market here has "
+            f"{int(table['tickers'].max())}."
+        )
+        return Panel("cross-section", "Ranks", "Does it rank tickers", say)
+    own = made[(made["model"].astype(str) == c.recommended) & made["ic"].map(known)]
+    tested = made[made["finding"].astype(str) != "not tested"]
+    found = tested[tested["finding"].astype(str) != "no evidence"]
+    say = f"{len(found)} of {count(len(tested), 'rank correlation')} stand out after allowing for all of them."
+    if len(own):
+        first = own.iloc[0]
+        say += (
+            f" {label(c.recommended)} at step {int(first['step'])}: mean rank IC {number(first['ic'], 3, True)}, "
+            f"spread {number(first['spread'], 2, True)} points."
+        )
+    shown = grid(
+        "rank-table", "Rank correlation by date of median and outcome, mean over dates", without_blanks(made), RANKS
+    )
+    return Panel("cross-section", "Ranks", "Does it rank tickers", say, grids=(shown,))
+
+
+def misses(c: Contents, ticker: str) -> Panel | None:
+    """The largest misses of a ticker, or of the run when `ticker` is "all"."""
+    table = c.of("misses", ticker)
+    if table.empty:
+        return None
+    worst = table.iloc[0]
+    whose = f" is of {worst['unique_id']}" if ticker == POOL else ""
+    others = f"; the market’s other tickers {percent(worst['others'], 1, True)}" if known(worst["others"]) else ""
+    say = (
+        f"The largest miss{whose}: {number(worst['miss'], 1, True)} standard deviations {int(worst['step'])} steps "
+        f"after {day(worst['cutoff'])} ({percent(worst['moved'], 1, True)} by {day(worst['ds'])}{others})."
+    ).replace(" 1 steps", " 1 step")
+    caption = f"Largest misses of {inline(c.recommended)}, one for each stretch of days; prices are adjusted closes"
+    title, columns = ("The largest misses", MISSES) if ticker == POOL else ("Its largest misses", MISSES[1:])
+    return Panel("largest-misses", "Misses", title, say, grids=(grid("miss-table", caption, table, columns),))

@@ -1,0 +1,191 @@
+"""Fan charts: the only drawings where cumulative log returns become prices, P[t+h] = P[t] exp(quantile)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from s2squant.report.charts import Chart, Trace, absent, axis, band, days, numbers
+from s2squant.report.formats import THIN, price
+from s2squant.report.styles import inline, pattern, style
+from s2squant.series.arrays import Dates, Floats
+from s2squant.series.forecast import LEVELS, QUANTILE_COLUMNS
+from s2squant.series.history import PriceHistory
+
+BEFORE = 120
+"""Bars of history before the last forecast."""
+BEFORE_PAST = 45
+"""Bars of history before a past forecast."""
+BANDS = {"95": ("q0.025", "q0.975"), "80": ("q0.100", "q0.900"), "50": ("q0.250", "q0.750")}
+"""The central intervals, widest first."""
+OPACITY = {"95": 0.14, "80": 0.2, "50": 0.28}
+
+
+@dataclass(frozen=True)
+class Fan:
+    """One forecast in prices, cutoff first: `dates`, `realised` (H+1,), NaN where open, and `quantiles_HQ` (H+1, Q)."""
+
+    model: str
+    dates: Dates
+    quantiles_HQ: Floats
+    realised: Floats
+
+    def at(self, column: str) -> Floats:
+        """One quantile's path in prices, the cutoff's price first."""
+        return self.quantiles_HQ[:, QUANTILE_COLUMNS.index(column)]
+
+    @property
+    def is_open(self) -> bool:
+        """Whether no step has been realised yet."""
+        return bool(np.isnan(self.realised[1:]).all())
+
+
+def fan_at(table: pd.DataFrame, model: str, cutoff: pd.Timestamp, history: PriceHistory) -> Fan | None:
+    """The forecast of `model` from `cutoff`; None where there is none or the history lacks that bar."""
+    part = table[(table["model"] == model) & (table["cutoff"] == cutoff) & table["ds"].notna()].sort_values("step")
+    at = np.flatnonzero(history.dates == np.datetime64(cutoff, "D"))
+    if part.empty or not len(at):
+        return None
+    start = float(history.adj_close[at[0]])
+    moves_HQ = part[list(QUANTILE_COLUMNS)].to_numpy(dtype=float)
+    dates = np.concatenate([[history.dates[at[0]]], part["ds"].to_numpy(dtype="datetime64[D]")])
+    return Fan(
+        model=model,
+        dates=dates,
+        quantiles_HQ=start * np.exp(np.vstack([np.zeros(len(LEVELS)), moves_HQ])),
+        realised=start * np.exp(np.concatenate([[0.0], part["y"].to_numpy(dtype=float)])),
+    )
+
+
+def last_fan(table: pd.DataFrame, model: str, history: PriceHistory) -> Fan | None:
+    """The newest forecast of a model."""
+    if table.empty:
+        return None
+    own = table[table["model"] == model]
+    return None if own.empty else fan_at(own, model, own["cutoff"].max(), history)
+
+
+def past_fans(table: pd.DataFrame, model: str, history: PriceHistory, many: int = 6) -> list[Fan]:
+    """`many` evenly spaced forecasts whose whole path is known: chosen by the calendar, not by eye."""
+    if table.empty:
+        return []
+    own = table[table["model"] == model]
+    is_open = own["y"].isna().groupby(own["cutoff"]).any()
+    cutoffs = is_open.index[~is_open.to_numpy(dtype=bool)]
+    if cutoffs.empty:
+        return []
+    places = np.unique(np.linspace(0, len(cutoffs) - 1, many).round().astype(int))
+    fans = (fan_at(own, model, pd.Timestamp(cutoffs[i]), history) for i in places)
+    return [fan for fan in fans if fan is not None]
+
+
+def fan_chart(id: str, fan: Fan | None, outline: Fan | None, history: PriceHistory) -> Chart:
+    """The newest forecast in prices: history, median, 50/80/95 % bands, and the reference's 95 % band as an outline."""
+    title = "History and forecast in prices"
+    if fan is None:
+        return absent(id, title, "this ticker has no forecast.")
+    traces = [*_bands(fan, ("95", "80", "50"), legend=True), _history(fan, history, BEFORE)]
+    if outline is not None:
+        look = style(outline.model)
+        for side, column in enumerate(BANDS["95"]):
+            traces.append(
+                {
+                    "type": "scatter",
+                    "mode": "lines",
+                    "name": f"95{THIN}% of {inline(outline.model)}",
+                    "legendgroup": "outline",
+                    "showlegend": side == 0,
+                    "x": days(outline.dates),
+                    "y": numbers(outline.at(column)),
+                    "line": {"color": f"@{look.colour}", "width": 1.5, "dash": pattern("dot")},
+                    "hoverinfo": "skip",
+                }
+            )
+    traces.append(_median(fan))
+    layout = {
+        "hovermode": "closest",
+        "xaxis": axis("", kind="date"),
+        "yaxis": axis("Adjusted close") | {"separatethousands": True},
+    }
+    return Chart(id, title, tuple(traces), layout, height=440)
+
+
+def past_chart(id: str, fan: Fan, history: PriceHistory) -> Chart:
+    """One past forecast (80 % band and median) with the path that came."""
+    traces = [*_bands(fan, ("80",), legend=False), _history(fan, history, BEFORE_PAST), _median(fan), _path(fan)]
+    for trace in traces:
+        trace["showlegend"] = False
+    layout = {
+        "hovermode": "closest",
+        "margin": {"l": 44, "r": 8, "t": 6, "b": 26},
+        "xaxis": axis("", kind="date") | {"nticks": 4, "tickformat": "%b %Y" if len(fan.dates) > 60 else "%d %b"},
+        "yaxis": axis("") | {"nticks": 5, "separatethousands": True},
+    }
+    return Chart(id, f"Forecast of {fan.dates[0]} and what came", tuple(traces), layout, height=210)
+
+
+def fan_rows(fan: Fan) -> list[tuple[int, str, list[str]]]:
+    """The newest forecast as a table: step, date, and prices from the lowest bound to the highest."""
+    columns = ("q0.025", "q0.100", "q0.250", "q0.500", "q0.750", "q0.900", "q0.975")
+    return [
+        (step, str(fan.dates[step]), [price(float(fan.at(column)[step])) for column in columns])
+        for step in range(1, len(fan.dates))
+    ]
+
+
+def _bands(fan: Fan, levels: Sequence[str], *, legend: bool) -> list[Trace]:
+    x, colour = days(fan.dates), style(fan.model).colour
+    return [
+        band(x, numbers(fan.at(low)), numbers(fan.at(high)), f"@{colour}/{OPACITY[level]}", f"band{level}")
+        | {"name": f"{level}{THIN}% band", "showlegend": legend}
+        for level in levels
+        for low, high in (BANDS[level],)
+    ]
+
+
+def _history(fan: Fan, history: PriceHistory, before: int) -> Trace:
+    end = int(np.searchsorted(history.dates, fan.dates[0]))
+    part = slice(max(end - before, 0), end + 1)
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "name": "Adjusted close",
+        "legendgroup": "history",
+        "showlegend": True,
+        "x": days(history.dates[part]),
+        "y": numbers(history.adj_close[part], 6),
+        "line": {"color": "@ink", "width": 1.6},
+        "hovertemplate": "%{x|%Y-%m-%d}: %{y}<extra></extra>",
+    }
+
+
+def _median(fan: Fan) -> Trace:
+    spans = zip(fan.at("q0.100"), fan.at("q0.900"), strict=True)
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "name": f"Median of {inline(fan.model)}",
+        "legendgroup": "median",
+        "legendrank": 1,
+        "showlegend": True,
+        "x": days(fan.dates),
+        "y": numbers(fan.at("q0.500")),
+        "text": [f"80{THIN}%: {price(float(low))} to {price(float(high))}" for low, high in spans],
+        "line": {"color": f"@{style(fan.model).colour}", "width": 2.6, "dash": "solid"},
+        "hovertemplate": "%{x|%Y-%m-%d}: median %{y}<br>%{text}<extra></extra>",
+    }
+
+
+def _path(fan: Fan) -> Trace:
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "name": "What came",
+        "x": days(fan.dates),
+        "y": numbers(fan.realised),
+        "line": {"color": "@m-vermillion", "width": 2, "dash": pattern("dash")},
+        "hovertemplate": "%{x|%Y-%m-%d}: %{y}<extra></extra>",
+    }

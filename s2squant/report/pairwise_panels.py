@@ -1,0 +1,176 @@
+"""Models against each other: every pair tested, and the scores of whole paths."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from s2squant.report.charts import Chart, Trace
+from s2squant.report.figures import shorten
+from s2squant.report.formats import count, interval, known, pvalue, skill
+from s2squant.report.heatmaps import heatmap
+from s2squant.report.panels import Panel
+from s2squant.report.study_view import Contents, rows
+from s2squant.report.styles import inline, label
+from s2squant.report.tables import Column, grid, without_blanks
+
+PAIRS = (
+    Column("model", "Ahead", "model"),
+    Column("against", "Of", "model"),
+    Column("effect", "By", "skill", "Share of the reference's mean CRPS"),
+    Column("finding", "Finding", "text", "After adjustment"),
+    Column("p_adjusted", "p adj.", "p", "Of the largest difference of all pairs"),
+    Column("p", "p alone", "p", "As if only this pair had been looked at"),
+    Column("statistic", "t", ".2f"),
+    Column("n", "n", ",d"),
+    Column("n_eff", "n eff.", ",.0f"),
+    Column("smallest_detectable", "Detectable", "percent", "After adjustment"),
+    Column("reason", "Why not tested", "wide"),
+)
+PATHS = (
+    Column("model", "Model", "model"),
+    Column("drawn", "Paths", "text", "Sample paths scored at each cutoff"),
+    Column("energy", "Energy score", ".4f", "In standard deviations of a step; lower is better"),
+    Column("skill", "Skill of paths", "skill", "Against the reference, by date"),
+    Column("low", "Low", "skill"),
+    Column("high", "High", "skill"),
+    Column("p", "p", "p"),
+    Column("crps_skill", "Skill step by step", "skill", "CRPS on the same cutoffs"),
+    Column("n", "n", ",d"),
+    Column("n_eff", "n eff.", ",.0f"),
+    Column("smallest_detectable", "Detectable", "percent"),
+    Column("reason", "Remark", "wide"),
+)
+
+
+def pairs(c: Contents) -> Panel | None:
+    """Every model against every other, adjusted for the number of pairs."""
+    if c.study.pairs.empty:
+        return None
+    by_step = _by_step(c)
+    table = by_step.pop("all")
+    tested = table[table["finding"].astype(str) != "not tested"]
+    differ = tested[tested["finding"].astype(str) == "differ"]
+    if tested.empty:
+        say = f"No pair could be tested: {table['reason'].iloc[0]}."
+    else:
+        alone = int((tested["p"] < c.study.experiment.verdict.alpha).sum())
+        say = (
+            f"{len(differ)} of {count(len(tested), 'pair')} of models differ after allowing for all of them; "
+            f"{alone} would, each looked at alone."
+        )
+    caption = (
+        "How much less the row lost than the column, as a share of the reference's CRPS. A star: the two differ at "
+        "the level of the verdict after adjustment for all pairs."
+    )
+    ordered = table.sort_values(["p_adjusted", "p", "effect"], ascending=[True, True, False], kind="stable")
+    shown = grid("pair-table", "Every pair once, surest difference first", without_blanks(ordered), PAIRS, most=300)
+    return Panel(
+        "pairs",
+        "Pairs",
+        "Is the lead over each model real",
+        say,
+        charts=((_matrix(c, table, "pairs", ""), caption),),
+        folded_charts=tuple(_step_chart(c, step, part, caption) for step, part in by_step.items()),
+        folded=(("Every pair as a table", shown),),
+    )
+
+
+def _by_step(c: Contents) -> dict[str, pd.DataFrame]:
+    """The table of each step, that of all steps first; a run from before the choice has that one only."""
+    table = c.study.pairs
+    if "step" not in table.columns:
+        return {"all": table}
+    named = table["step"].astype(str)
+    steps = sorted((step for step in named.unique() if step != "all"), key=int)
+    return {step: table[named == step].drop(columns="step") for step in ("all", *steps)}
+
+
+def _step_chart(c: Contents, step: str, table: pd.DataFrame, caption: str) -> tuple[str, Chart, str]:
+    tested = table[table["finding"].astype(str) != "not tested"]
+    found = f"{int((tested['finding'].astype(str) == 'differ').sum())} of {count(len(tested), 'pair')} differ"
+    if tested.empty:
+        found = str(table["reason"].iloc[0])
+    chart = _matrix(c, table, f"pairs-{step}", f" at step {step}")
+    return f"At step {step}: {found}", chart, f"{caption} Adjusted for the pairs at this step."
+
+
+def _matrix(c: Contents, table: pd.DataFrame, name: str, when: str) -> Chart:
+    found = rows(table)
+    named = {str(r[side]) for r in found for side in ("model", "against")}
+    models = [m for m in c.models if m in named] + sorted(named - set(c.models))
+    at = {m: k for k, m in enumerate(models)}
+    values = np.full((len(models), len(models)), np.nan)
+    texts = [["" for _ in models] for _ in models]
+    starred: list[tuple[int, int]] = []
+    for r in found:
+        i, j = at[str(r["model"])], at[str(r["against"])]
+        for row, column, sign in ((i, j, 1), (j, i, -1)):
+            values[row, column] = sign * r["effect"]
+            texts[row][column] = (
+                f"{label(models[row])} over {inline(models[column])}: {skill(sign * r['effect'])}, "
+                f"p adj. {pvalue(r['p_adjusted'])}"
+            )
+            if r["finding"] == "differ":
+                starred.append((row, column))
+    places = [str(k + 1) for k in range(len(models))]
+    names = [f"{shorten(label(m), 22)} {k}" for m, k in zip(models, places, strict=True)]
+    chart = heatmap(
+        name,
+        f"Lead of each model (row) over each other (column){when}",
+        values,
+        places,
+        names,
+        form=".1%",
+        hover="%{text}",
+        texts=texts,
+        written=False,
+    )
+    if chart.reason:
+        return chart
+    below = {"orientation": "h", "y": -0.08, "yanchor": "top", "len": 0.8}
+    heat: Trace = chart.traces[0] | {"colorbar": chart.traces[0]["colorbar"] | below}
+    stars: Trace = {"type": "scatter", "mode": "markers", "name": "Differ", "showlegend": False, "hoverinfo": "skip"}
+    stars |= {"x": [heat["x"][j] for _, j in starred], "y": [heat["y"][i] for i, _ in starred]}
+    stars |= {"marker": {"symbol": "star", "size": 7, "color": "@ink"}}
+    layout = dict(chart.layout or {})
+    every = {"tickmode": "linear", "dtick": 1}  # left to itself, plotly names every other model
+    layout["xaxis"] = layout["xaxis"] | every | {"side": "top"}
+    layout["yaxis"] = layout["yaxis"] | every
+    return replace(chart, traces=(heat, stars) if starred else (heat,), layout=layout, height=130 + 26 * len(models))
+
+
+def paths(c: Contents) -> Panel | None:
+    """Energy scores of whole paths, beside the CRPS step by step."""
+    table = c.study.energy
+    if table.empty:
+        return None
+    order = {m: k for k, m in enumerate(c.models)}
+    table = table.assign(
+        drawn=[f"{int(n):,}" if n else str(why) for n, why in zip(table["paths"], table["reason"], strict=True)],
+        place=[order.get(str(m), len(order)) for m in table["model"]],
+    ).sort_values("place", kind="stable")
+    drawn = table[table["paths"] > 0]
+    rivals = drawn[(drawn["model"].astype(str) != c.reference) & drawn["skill"].map(known)]
+    say = f"{len(drawn)} of {count(len(table), 'model')} draw whole paths; the others give quantiles only."
+    if len(rivals):
+        best = rivals.iloc[int(np.argmax(rivals["skill"].to_numpy(float)))]
+        say += (
+            f" {label(str(best['model']))} draws them best: {skill(best['skill'])} "
+            f"{interval(best['low'], best['high'])} against {inline(c.reference)}, "
+            f"{skill(best['crps_skill'])} step by step."
+        )
+    note = (
+        "Energy score (Gneiting and Raftery 2007) of all steps of a path together: it sees how steps hang together, "
+        "which the CRPS of each step does not. Step h is divided by the root of h times the ticker’s root mean square "
+        "one-bar return up to the fit date, so that late steps do not decide. Low and High: the 95 % interval."
+    )
+    has = table["paths"] > 0
+    table = table.assign(
+        reason=table["reason"].where(has, ""), n=table["n"].where(has), n_eff=table["n_eff"].where(has)
+    )
+    title = "Whole paths, on cutoffs that all models with paths share"
+    shown = grid("path-table", title, without_blanks(table), PATHS)
+    return Panel("paths", "Paths", "Are whole paths drawn well", say, grids=(shown,), notes=(note,))

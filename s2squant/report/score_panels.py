@@ -1,0 +1,229 @@
+"""What lies beyond the leaderboard: every score, further tests, models that cannot be told apart, shrinkage."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from s2squant.report.charts import Chart, Trace, absent, axis, band, days, line, numbers, plain
+from s2squant.report.figures import shorten
+from s2squant.report.formats import count, interval, known, number, percent, skill
+from s2squant.report.panels import Panel
+from s2squant.report.study_view import Contents
+from s2squant.report.styles import inline, label, style
+from s2squant.report.tables import Column, grid, without_blanks
+
+SCORES = (
+    Column("model", "Model", "model"),
+    Column("crps", "CRPS, %", ".4f", "Continuous ranked probability score; lower is better"),
+    Column("skill", "Skill", "skill", "Against the reference"),
+    Column("log_score", "Log score", ".3f", "Nats, minus the log density of % returns; lower is better"),
+    Column("interval_80", "Interval score 80, %", ".3f", "Width plus a fine for each miss; lower is better"),
+    Column("mae_ratio", "MAE ratio", ".3f", "Of the median, to the reference's"),
+    Column("r2", "R² of the mean", "skill", "Against no change, out of sample"),
+    Column("qlike", "QLIKE", ".3f", "Of the variance; lower is better"),
+    Column("direction", "Direction", "percent", "Share of calls with the right sign"),
+    Column("direction_expected", "Expected", "percent", "Of the same calls if they knew nothing"),
+    Column("rmsse", "RMSSE", ".3f", "No change scores about 1"),
+    Column("width_ratio", "Width ratio", ".2f", "Of the 80 % band, to the reference's"),
+    Column("width_follows_volatility", "Follows risk", ".2f", "Rank correlation of width with realised volatility"),
+    Column("n", "n", ",d"),
+)
+BEST = {"crps": "min", "skill": "max", "log_score": "min", "interval_80": "min", "mae_ratio": "min", "r2": "max"}
+BEST |= {"qlike": "min", "direction": "max", "rmsse": "min", "width_follows_volatility": "max"}
+GROUPED = (SCORES[0], Column("group", "Steps", "text"), *SCORES[1:])
+SHORT = tuple(c for c in SCORES if c.name not in ("interval_80", "rmsse", "n"))
+
+
+def scorecard(c: Contents) -> Panel | None:
+    """Every score of every model, and the confidence set."""
+    table, chosen = c.study.scorecard, c.study.confidence_set
+    if table.empty and chosen.empty:
+        return None
+    group = table["group"].astype(str) if not table.empty else pd.Series(dtype=str)
+    every, rest = table[group == "all"], table[group != "all"]
+    marked = ("model", c.recommended)
+    tested = chosen["reason"].astype(str) == "" if not chosen.empty else pd.Series(dtype=bool)
+    inside = grid(
+        "confidence-set",
+        "Model confidence set: models that the data cannot tell from the best, by step",
+        without_blanks(chosen.assign(inside=chosen["inside"].where(tested, None))) if not chosen.empty else chosen,
+        [
+            Column("step", "Step", "text"),
+            Column("model", "Model", "model"),
+            Column("inside", "In the set", "flag"),
+            Column("p", "p", "p"),
+            Column("same_as", "Equals", "text"),
+            Column("n", "n", ",d"),
+            Column("n_eff", "n eff.", ",.0f"),
+            Column("reason", "Why not tested", "wide"),
+        ],
+    )
+    scores = grid(
+        "scorecard-table", "All tickers and steps; best of each column in bold", every, SHORT, best=BEST, chosen=marked
+    )
+    by_group = grid("scorecard-steps", "The same by steps ahead", rest, GROUPED, chosen=marked)
+    folded = (("The same by steps ahead", by_group), ("Which models cannot be told from the best", inside))
+    say = _set_line(chosen) + _direction(every, c.recommended)
+    return Panel("scorecard", "Scores", "Every score", say.strip(), grids=(scores,), folded=folded)
+
+
+def _set_line(chosen: pd.DataFrame) -> str:
+    pooled = chosen[chosen["step"].astype(str) == "all"] if not chosen.empty else chosen
+    if pooled.empty:
+        return ""
+    if reason := str(pooled["reason"].iloc[0]):
+        return f"Which models may be the best was not tested: {reason}. "
+    named = ", ".join(inline(str(m)) for m in pooled.loc[pooled["inside"].astype(bool), "model"])
+    return f"The data cannot tell these from the best: {named}. "
+
+
+def _direction(every: pd.DataFrame, model: str) -> str:
+    found = every[every["model"].astype(str) == model] if not every.empty else every
+    if found.empty or not known(found.iloc[0].get("direction")):
+        return ""
+    row = found.iloc[0]
+    return (
+        f"{label(model)} calls the sign right {percent(row['direction'], 1)} of the time; the same calls would by luck "
+        f"{percent(row['direction_expected'], 1)}."
+    )
+
+
+def tests(c: Contents) -> Panel | None:
+    """Tests that ask other questions than Diebold and Mariano's."""
+    table = c.study.tests
+    if table.empty:
+        return None
+    done = table[~table["finding"].astype(str).isin(["not tested"])]
+    found = done[done["finding"].astype(str) != "no evidence"]
+    told = ", ".join(dict.fromkeys(str(t) for t in found["test"]))
+    say = f"{count(len(found), 'test')} of {len(done)} found something{f': {told}' if told else ''}."
+    columns = [
+        Column("test", "Test", "text"),
+        Column("pool", "Pool", "text"),
+        Column("challenger", "Challenger", "model"),
+        Column("benchmark", "Benchmark", "model"),
+        Column("finding", "Finding", "text"),
+        Column("effect", "Effect", "skill"),
+        Column("statistic", "Statistic", ".2f"),
+        Column("p", "p", "p"),
+        Column("n", "n", ",d"),
+        Column("n_eff", "n eff.", ",.0f"),
+        Column("smallest_detectable", "Detectable", ".3g"),
+        Column("reason", "Why not tested", "wide"),
+    ]
+    return Panel(
+        "tests",
+        "Other tests",
+        "What other tests say",
+        say,
+        grids=(grid("other-tests", "All further tests of the run", table, columns),),
+    )
+
+
+def fluctuation(c: Contents) -> Panel | None:
+    """Whether skill came and went: the mean gain in a moving window beside what chance allows."""
+    table = c.study.fluctuation
+    if table.empty:
+        return None
+    own = table[table["challenger"].astype(str) == c.recommended]
+    own = own[own["benchmark"].astype(str) == c.reference] if c.reference in set(own["benchmark"].astype(str)) else own
+    if own.empty:
+        return None
+    own = own.sort_values("cutoff")
+    x, limit = days(own["cutoff"]), own["band"].to_numpy(dtype=float)
+    reach = band(x, numbers(-limit, 3), numbers(limit, 3), "@m-grey/0.2", "chance")
+    gain = line(c.recommended, x, numbers(own["effect"], 3), strong=True) | {"hovertemplate": "%{y:+.2%}"}
+    layout = {"xaxis": axis("End of the window", kind="date"), "yaxis": axis("Mean gain", ".1%") | {"zeroline": True}}
+    chart = Chart("fluctuation", "Gain over the reference in a moving window", (reach, gain), layout)
+    beyond = int((np.abs(own["effect"].to_numpy(dtype=float)) > limit).sum())
+    say = f"In windows of {count(int(own['window'].iloc[0]), 'cutoff')} the gain left the band of chance "
+    say += f"{count(beyond, 'time')}." if beyond else "at no time."
+    caption = (
+        "Shaded: the largest gain or loss that chance allows at 5 % anywhere on the line (Giacomini and Rossi 2010)."
+    )
+    return Panel("fluctuation", "Stability", "Was the skill there all along", say, charts=((chart, caption),))
+
+
+def shrinkage(c: Contents) -> Panel | None:
+    """Skill by ticker after shrinking each towards the common mean by what its own data weigh."""
+    table = c.study.shrinkage
+    own = table[table["model"].astype(str) == c.recommended] if not table.empty else table
+    if own.empty:
+        return None
+    spread = float(own["prior_spread"].iloc[0])
+    clear = int((own["low"] > 0).sum())
+    say = (
+        f"Shrunken towards their common mean, {clear} of {count(len(own), 'ticker')} keep an interval above zero; "
+        f"skill truly differs between tickers by about {number(100 * spread, 2)} points."
+    )
+    columns = [
+        Column("unique_id", "Ticker", "text"),
+        Column("skill", "Raw skill", "skill"),
+        Column("se", "Std. error", "percent"),
+        Column("shrunken", "Shrunken", "skill"),
+        Column("low", "Low", "skill"),
+        Column("high", "High", "skill"),
+        Column("weight", "Own weight", "percent", "Of the ticker's own data"),
+        Column("p", "p", "p"),
+        Column("q_bh", "q (BH)", "p", "Benjamini-Hochberg"),
+        Column("q_by", "q (BY)", "p", "Benjamini-Yekutieli: holds under any dependence"),
+        Column("n_eff", "n eff.", ",.0f"),
+        Column("smallest_detectable", "Detectable", "percent"),
+    ]
+    ordered = own.sort_values("shrunken", ascending=False)
+    folded = (
+        (
+            "Raw and shrunken skill, p and q by ticker",
+            grid("shrunken-table", "Empirical Bayes over tickers", ordered, columns, most=400),
+        ),
+    )
+    caption = "Filled: shrunken skill with its 95 % interval; hollow: raw. The farther apart, the more was noise."
+    charts = ((_caterpillar(c, ordered), caption), (_p_values(own), "Flat is what no skill anywhere looks like."))
+    return Panel("shrinkage", "Luck", "Are the winners real", say, charts=charts, folded=folded)
+
+
+def _caterpillar(c: Contents, ordered: pd.DataFrame) -> Chart:
+    shown = ordered.iloc[::-1]
+    at, colour = list(range(len(shown))), style(c.recommended).colour
+    text = [
+        plain(f"{r['unique_id']}: {skill(r['shrunken'])} {interval(r['low'], r['high'])}, raw {skill(r['skill'])}")
+        for r in shown.to_dict("records")
+    ]
+    common: Trace = {"type": "scatter", "mode": "markers", "y": at, "showlegend": True, "text": text}
+    common |= {"hovertemplate": "%{text}<extra></extra>"}
+    raw = common | {"name": "Raw", "legendgroup": "raw", "x": numbers(shown["skill"], 3)}
+    raw["marker"] = {"symbol": "circle-open", "size": 7, "color": "@m-grey"}
+    drawn = common | {"name": "Shrunken", "legendgroup": "shrunken", "x": numbers(shown["shrunken"], 3)}
+    drawn["marker"] = {"symbol": "circle", "size": 8, "color": f"@{colour}"}
+    drawn["error_x"] = {
+        "type": "data",
+        "symmetric": False,
+        "array": numbers(shown["high"] - shown["shrunken"], 3),
+        "arrayminus": numbers(shown["shrunken"] - shown["low"], 3),
+        "thickness": 1.4,
+        "width": 0,
+        "color": f"@{colour}",
+    }
+    every = 1 + (len(shown) - 1) // 60
+    ticks = list(range(len(shown) - 1, -1, -every))
+    names = [plain(shorten(str(shown["unique_id"].iloc[i]))) for i in ticks]
+    layout = {
+        "hovermode": "closest",
+        "xaxis": axis("CRPS skill against the reference", ".1%") | {"zeroline": True},
+        "yaxis": {"tickvals": ticks, "ticktext": names, "range": [-0.8, len(shown) - 0.2], "showgrid": False},
+    }
+    height = 90 + 20 * min(len(shown), 60)
+    return Chart("shrunken", "Raw and shrunken skill by ticker", (raw, drawn), layout, height=height)
+
+
+def _p_values(own: pd.DataFrame) -> Chart:
+    title = "p values over tickers"
+    held = own["p"].dropna().to_numpy(dtype=float)
+    if len(held) < 8:
+        return absent("p-values", title, "fewer than eight tickers have a p value.")
+    shares, edges = np.histogram(held, bins=10, range=(0, 1))
+    trace: Trace = {"type": "bar", "name": "Tickers", "x": numbers((edges[1:] + edges[:-1]) / 2), "y": shares.tolist()}
+    trace |= {"marker": {"color": "@m-blue/0.75"}, "hovertemplate": "p around %{x:.2f}: %{y}<extra></extra>"}
+    layout = {"hovermode": "closest", "bargap": 0.08, "xaxis": axis("p value"), "yaxis": axis("Tickers")}
+    return Chart("p-values", title, (trace,), layout, height=240)

@@ -1,0 +1,255 @@
+"""A study laid out as files: the index, a page for each finished ticker, and the assets they share."""
+
+from __future__ import annotations
+
+import functools
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from s2squant import __version__
+from s2squant.evaluation.results import Study, TickerReport
+from s2squant.report import breakdown_panels as place_panels
+from s2squant.report import calibration_panels, figures, panels, strategy_panels
+from s2squant.report import fan_charts as fans
+from s2squant.report import pairwise_panels as model_panels
+from s2squant.report import score_panels as evidence_panels
+from s2squant.report import sentences as takeaways
+from s2squant.report import sparklines as sparks
+from s2squant.report.charts import absent
+from s2squant.report.formats import known
+from s2squant.report.panels import present
+from s2squant.report.study_view import POOL, Contents, Row, arrange, rows
+from s2squant.report.tables import Grid, grid
+from s2squant.report.templating import assets, fill, leaf
+
+MOST_TESTS = 150
+"""Rows of the table of pooled tests; the rest is in verdicts.parquet."""
+
+
+def render(study: Study, *, single_file: bool = False) -> Iterator[tuple[str, bytes]]:
+    """The report of a study as (relative path, content), ready to be written; the same study gives the same bytes.
+
+    `single_file` yields report.html alone: the index, behind it every ticker's page, and all styles and scripts.
+    """
+    contents = arrange(study)
+    tickers = ((f"tickers/{contents.slugs[t.ticker]}.html", t, i) for i, t in enumerate(contents.finished))
+    if single_file:
+        leaves = [leaf("ticker.html.j2", path, ticker_page(contents, t, i)) for path, t, i in tickers]
+        values = index_page(contents) | {"leaves": leaves}
+        yield "report.html", fill("index.html.j2", values, single_file=True)
+        return
+    yield from assets()
+    for path, report, place in tickers:
+        yield path, fill("ticker.html.j2", ticker_page(contents, report, place), root="../")
+    yield "index.html", fill("index.html.j2", index_page(contents))
+
+
+def index_page(c: Contents) -> dict[str, Any]:
+    """What the template of the index reads."""
+    study = c.study
+    board = {str(r["model"]): r for r in rows(study.leaderboard)}
+    verdicts = rows(study.by_ticker, {"model": c.recommended})
+    curves, over_time = c.of("equity", POOL), c.of("over_time", POOL)
+    pools = {t.ticker for t in study.tickers}
+    tests = [r for r in rows(study.verdicts) if r["pool"] not in pools]
+    tests.sort(key=lambda r: str(r["step"]) != "all")
+    return _common(c) | {
+        "lost": [t for t in study.tickers if t.status != "ok"],
+        "board": [board[m] for m in c.models if m in board],
+        "best": _best(list(board.values()), c.nominal),
+        "whisker": _whiskers([(r["effect"], r["effect_low"], r["effect_high"]) for r in board.values()]),
+        "head": c.headline,
+        "recommended_row": board.get(c.recommended),
+        "tickers": _ticker_rows(c, verdicts),
+        "better": sum(r["word"] == "better" for r in verdicts),
+        "charts": {
+            "steps": figures.skill_by_step("steps", study.by_step, c.models, c.recommended, c.reference),
+            "caterpillar": figures.caterpillar("caterpillar", verdicts),
+            "over_time": figures.over_time("over-time", over_time, c.featured, c.recommended)
+            if len(over_time)
+            else absent("over-time", "Error over time", "no pooled scores over time were recorded."),
+            "equity": figures.equity("equity", curves, _traded(c, curves), c.recommended)
+            if len(curves)
+            else absent("equity", "Equity", "no pooled equity was recorded; a ticker's own is on its page."),
+        },
+        "say": {
+            "run": takeaways.run(c),
+            "board": takeaways.leaderboard(c),
+            "steps": takeaways.steps(study.by_step, c.recommended, c.reference),
+            "tickers": takeaways.tickers(c, verdicts),
+            "over_time": takeaways.over_time(over_time, c.recommended),
+            "equity": takeaways.equity(c, curves, c.recommended),
+            "folds": takeaways.folds(c),
+            "gates": takeaways.gates(study.gates),
+        },
+        "step_table": _step_table(study.by_step, c.models),
+        "tests": tests[:MOST_TESTS],
+        "tests_left": max(len(tests) - MOST_TESTS, 0),
+        "dropped": [r for r in rows(study.gates) if not r["kept"]],
+        "caveats": takeaways.caveats(c),
+        "slots": {
+            "run": present(panels.audit(c), panels.findings(study.tickers)),
+            "leaderboard": present(evidence_panels.scorecard(c), model_panels.pairs(c), model_panels.paths(c)),
+            "steps": present(calibration_panels.calibration(c)),
+            "tickers": present(evidence_panels.shrinkage(c), place_panels.groups(c), place_panels.cross_section(c)),
+            "time": present(evidence_panels.fluctuation(c), place_panels.misses(c, POOL)),
+            "method": present(evidence_panels.tests(c)),
+            "equity": present(strategy_panels.performance(c, POOL), strategy_panels.overfitting(c), panels.changes(c)),
+        },
+        "experiment": study.experiment.to_json(),
+        "provenance": _provenance(study),
+    }
+
+
+def ticker_page(c: Contents, report: TickerReport, place: int) -> dict[str, Any]:
+    """What the template of a ticker reads; `place` is its position among the finished tickers."""
+    ticker, study = report.ticker, c.study
+    table = {str(r["model"]): r for r in rows(c.of("by_ticker", ticker))}
+    mine = table.get(c.recommended)
+    history = study.histories.get(ticker)
+    forecasts, curves = c.of("forecasts", ticker), c.of("equity", ticker)
+    steps, over_time, own = c.of("by_ticker_step", ticker), c.of("over_time", ticker), c.of("training", ticker)
+    newest = fans.last_fan(forecasts, c.recommended, history) if history else None
+    outline = fans.last_fan(forecasts, c.reference, history) if history and c.reference != c.recommended else None
+    past = fans.past_fans(forecasts, c.recommended, history) if history else []
+    pooled = _pooled_training(c, report.market)
+    around = [c.finished[i].ticker if 0 <= i < len(c.finished) else None for i in (place - 1, place + 1)]
+    return _common(c) | {
+        "report": report,
+        "previous": around[0],
+        "next": around[1],
+        "mine": mine,
+        "table": [table[m] for m in c.models if m in table],
+        "best": _best(list(table.values()), c.nominal),
+        "whisker": _whiskers([(r["skill"], r["low"], r["high"]) for r in table.values()]),
+        "charts": {
+            "fan": fans.fan_chart("fan", newest, outline, history)
+            if history
+            else absent("fan", "Forecast", "the study holds no prices of this ticker."),
+            "past": [fans.past_chart(f"past-{i}", fan, history) for i, fan in enumerate(past)] if history else [],
+            "steps": figures.skill_by_step("steps", steps, c.models, c.recommended, c.reference),
+            "coverage": figures.coverage("coverage", list(table.values()), c.models, c.nominal),
+            "over_time": figures.over_time("over-time", over_time, c.featured, c.recommended),
+            "equity": figures.equity("equity", curves, _traded(c, curves), c.recommended),
+            "training": figures.training("training", own, pooled),
+        },
+        "say": {
+            "verdict": takeaways.ticker(c, mine),
+            "fan": takeaways.fan(newest, ticker),
+            "past": takeaways.past(past),
+            "steps": takeaways.steps(steps, c.recommended, c.reference),
+            "coverage": takeaways.coverage(mine, c.recommended, c.nominal),
+            "over_time": takeaways.over_time(over_time, c.recommended),
+            "equity": takeaways.equity(c, curves, c.recommended),
+            "training": takeaways.training(own, pooled),
+        },
+        "slots": {
+            "past": present(panels.attention(c, report)),
+            "coverage": present(calibration_panels.of_ticker(c, ticker)),
+            "time": present(place_panels.misses(c, ticker)),
+            "equity": present(strategy_panels.performance(c, ticker)),
+        },
+        "findings": _findings(report),
+        "past_dates": [str(fan.dates[0]) for fan in past],
+        "is_open": newest is not None and newest.is_open,
+        "fan_rows": fans.fan_rows(newest) if newest else [],
+        "step_table": _step_table(steps, c.models),
+        "command": _command_for(str(study.provenance.get("command", "")), ticker),
+    }
+
+
+def _common(c: Contents) -> dict[str, Any]:
+    versions = c.study.provenance.get("versions")
+    version = versions.get("s2squant", __version__) if isinstance(versions, Mapping) else __version__
+    return {
+        "c": c,
+        "study": c.study,
+        "command": str(c.study.provenance.get("command", "")),
+        "version": version,
+    }
+
+
+def _provenance(study: Study) -> dict[str, dict[str, Any]]:
+    """Provenance in named groups; single facts share one. The command and the data hashes have places of their own."""
+    facts = {k: v for k, v in study.provenance.items() if k not in ("command", "prices")}
+    groups = {name.replace("_", " ").capitalize(): dict(v) for name, v in facts.items() if isinstance(v, Mapping)}
+    single = {name.replace("_", " "): v for name, v in facts.items() if not isinstance(v, Mapping)}
+    return groups | ({"This run": single} if single else {})
+
+
+def _command_for(command: str, ticker: str) -> str:
+    """The run's command for one ticker: its own --tickers and --out would name other tickers and a folder in use."""
+    if not command:
+        return ""
+    kept, words = [], iter(shlex.split(command))
+    for word in words:
+        name, given, _ = word.partition("=")
+        if name not in ("--tickers", "--out"):
+            kept.append(word)
+        elif not given:
+            next(words, None)
+    asked = [f"--tickers={ticker}"] if ticker.startswith("-") else ["--tickers", ticker]
+    return shlex.join([*kept, *asked])
+
+
+def _best(board: Sequence[Row], nominal: Sequence[str]) -> dict[str, str]:
+    """The model to print in bold in each column, "" where none is known."""
+    best = dict.fromkeys(["crps", "skill", "won", *(f"coverage_{level}" for level in nominal)], "")
+    for column, sign in {"crps": 1, "skill": -1, "won": -1}.items():
+        values = [(sign * r[column], str(r["model"])) for r in board if column in r and known(r[column])]
+        best |= {column: min(values)[1]} if values else {}
+    for level in nominal:
+        name = f"coverage_{level}"
+        off = [(abs(r[name] - int(level) / 100), str(r["model"])) for r in board if known(r.get(name))]
+        best |= {name: min(off)[1]} if off else {}
+    return best
+
+
+def _whiskers(estimates: Sequence[tuple[Any, Any, Any]]) -> Any:
+    """Draw an estimate with its interval on one scale for the whole table."""
+    values = [v for estimate in estimates for v in estimate if known(v)] + [0.0]
+    return functools.partial(sparks.whisker, least=min(values), most=max(values))
+
+
+def _ticker_rows(c: Contents, verdicts: Sequence[Row]) -> list[Row]:
+    found = {str(r["unique_id"]): r for r in verdicts}
+    steps = {t.ticker: rows(c.of("by_ticker_step", t.ticker), {"model": c.recommended}) for t in c.finished}
+    values = [float(r["skill"]) for part in steps.values() for r in part if known(r["skill"])] + [0.0]
+    made = []
+    for report in c.finished:
+        ordered = [float(r["skill"]) for r in sorted(steps[report.ticker], key=lambda r: int(r["step"]))]
+        text = f"skill by step, from {100 * ordered[0]:+.1f} % to {100 * ordered[-1]:+.1f} %" if ordered else ""
+        spark = sparks.sparkline(ordered, min(values), max(values), text)
+        made.append({"report": report, "row": found.get(report.ticker), "spark": spark})
+    return made
+
+
+def _step_table(table: pd.DataFrame, models: Sequence[str]) -> dict[str, dict[int, float]]:
+    """Skill by model and step, for the table beneath the chart."""
+    found: dict[str, dict[int, float]] = {}
+    for row in rows(table):
+        found.setdefault(str(row["model"]), {})[int(row["step"])] = row["skill"]
+    return {m: found[m] for m in models if m in found}
+
+
+def _findings(report: TickerReport) -> Grid | None:
+    table = panels.finding_table((report.ticker, finding) for finding in report.findings)
+    return grid("finding-table", "What the checks of its prices found and did", table, panels.FINDINGS)
+
+
+def _traded(c: Contents, curves: pd.DataFrame) -> list[str]:
+    """The models whose equity is drawn: the featured ones, then what only the equity table knows."""
+    if curves.empty:
+        return []
+    extra = [str(m) for m in dict.fromkeys(curves["model"]) if m not in c.models]
+    return [*c.featured, *extra]
+
+
+def _pooled_training(c: Contents, market: str) -> pd.DataFrame:
+    table = c.study.training
+    if table.empty:
+        return table
+    return table[~table["unique_id"].isin([t.ticker for t in c.study.tickers]) & (table["market"] == market)]

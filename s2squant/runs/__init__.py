@@ -1,0 +1,1 @@
+"""How a run is planned, carried out side by side, resumed and written."""

@@ -1,0 +1,1 @@
+"""Who carries jobs out: processes of this machine, Dask, or Ray."""

@@ -1,0 +1,275 @@
+"""The only place that knows folders: a run's folder, written atomically, the manifest last.
+
+experiment.json  forecasts.parquet  scores.parquet  verdicts.parquet  equity.parquet  manifest.json
+study.json  prices.parquet  tables/     the rest of what the report shows (see archive.py)
+index.html  tickers/  assets/      the report
+models/                            what was fitted, safetensors with its JSON inside
+work/                              finished parts of a run under way; gone once the manifest stands
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import shutil
+from collections.abc import Callable, Collection, Iterable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any
+
+import pandas as pd
+
+from s2squant.errors import RunError
+from s2squant.files import safe_name, write_atomic
+
+REPORTS = Path("reports")
+
+
+STUDIES = Path("data/tuning")
+"""A search under way: a folder of parts, and beside it the database of its trials."""
+
+
+class RunFolder:
+    """One run's folder: claimed by one process at a time, filled part by part, finished by its manifest."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock: IO[str] | None = None
+
+    def __reduce__(self) -> tuple[type[RunFolder], tuple[Path]]:
+        return type(self), (self.path,)
+
+    @classmethod
+    def unfinished(cls, flow: str, name: str) -> RunFolder:
+        """The folder reports/<flow>/<name> unless a run is finished there, else the next one free of that name."""
+        number = 1
+        while True:
+            path = REPORTS / flow / (name if number == 1 else f"{name}-{number}")
+            if not (path / "manifest.json").exists():
+                return cls(path)
+            shutil.rmtree(path / "work", ignore_errors=True)  # it was killed between its last two steps
+            number += 1
+
+    @classmethod
+    def fresh(cls, flow: str, tag: str) -> RunFolder:
+        """A folder of its own below reports/<flow>, named by time; nothing is created yet."""
+        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+        number = 0
+        while True:
+            path = REPORTS / flow / (f"{stamp}-{tag}" + (f"-{number}" if number else ""))
+            if not path.exists():
+                return cls(path)
+            number += 1
+
+    def claim(self, identity: Mapping[str, Any]) -> bool:
+        """Take the folder for this run; True when it already holds parts of the same run.
+
+        `identity` is what decides the run's numbers. Raises RunError when the folder holds something else, a finished
+        run, or is in use.
+        """
+        text = json.dumps(dict(identity), sort_keys=True, indent=1) + "\n"
+        try:
+            self._refuse_foreign()
+            self._stamp.parent.mkdir(parents=True, exist_ok=True)
+            self._lock = (self._stamp.parent / "lock").open("w")
+            self._own()
+            if self._stamp.exists():
+                if self._stamp.read_text() != text:
+                    raise RunError(
+                        f"{self.path}: holds parts of a different run (settings, prices or version differ); "
+                        "choose another --out"
+                    )
+                self._sweep()
+                return True
+            write_atomic(self._stamp, lambda at: _text(at, text))
+        except OSError as error:
+            self.release()
+            raise RunError(f"{self.path}: cannot be written ({error.strerror}); choose another --out") from None
+        except RunError:
+            self.release()
+            raise
+        return False
+
+    @property
+    def _stamp(self) -> Path:
+        return self.path / "work" / "identity.json"
+
+    @property
+    def name(self) -> str:
+        """The folder's own name."""
+        return self.path.name
+
+    def is_under_way(self) -> bool:
+        """Whether a run was begun here and has not finished."""
+        return self._stamp.exists() and not (self.path / "manifest.json").exists()
+
+    def begun_with(self) -> dict[str, Any] | None:
+        """The identity of the run under way here; None where there is none, or none that can be read."""
+        try:
+            held = json.loads(self._stamp.read_text(encoding="utf-8")) if self.is_under_way() else None
+        except (OSError, ValueError):
+            return None
+        return held if isinstance(held, dict) else None
+
+    def _refuse_foreign(self) -> None:
+        """Raise RunError unless the folder is missing, empty, or holds parts of an unfinished run."""
+        if self.path.exists() and not self.path.is_dir():
+            raise RunError(f"{self.path}: not a folder; choose another --out")
+        if (self.path / "manifest.json").exists():
+            raise RunError(f"{self.path}: holds a finished run; choose another --out or remove it")
+        if not self.path.is_dir() or self._stamp.exists():
+            return
+        inside = {entry.name for entry in self.path.iterdir()} - {"work"}
+        if self._stamp.parent.is_dir():  # killed before its stamp stood, a run leaves a lock and no more
+            left = {e.name for e in self._stamp.parent.iterdir()} - {"lock"}
+            inside |= {name for name in left if not name.startswith(f".{self._stamp.name}.")}
+        if inside:
+            raise RunError(f"{self.path}: not empty and not a run of ours; choose another --out")
+
+    def _own(self) -> None:
+        """Lock the folder; raises RunError while another process holds it, or when that one has just finished."""
+        assert self._lock is not None
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RunError(
+                f"{self.path}: another process is writing this run; wait for it or choose another --out"
+            ) from None
+        self._refuse_foreign()
+
+    def _sweep(self) -> None:
+        """Remove the temporary files of a killed process."""
+        for stray in self.path.rglob(".*.tmp"):
+            stray.unlink(missing_ok=True)
+
+    def release(self) -> None:
+        """Let go of the folder."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def part(self, key: str, kind: str) -> Path:
+        """Where a job keeps its result of this kind."""
+        return self.path / "work" / f"{safe_name(key)}.{kind}"
+
+    def model(self, *names: str) -> Path:
+        """Where a fitted model is kept."""
+        return self.path / "models" / f"{safe_name(':'.join(names))}.safetensors"
+
+    def started(self, ticket: str) -> int:
+        """Note that a worker takes up a piece of work; how often that was noted under this name, this time included."""
+        at = self.path / "work" / f"{safe_name(ticket)}.started"
+        if not at.parent.is_dir():
+            return 1
+        with at.open("a", encoding="utf-8") as marks:
+            marks.write("+")
+        return at.stat().st_size
+
+    def is_done(self, key: str) -> bool:
+        """Whether a job finished, in this or an earlier process."""
+        return self.part(key, "done.json").exists()
+
+    def save_part(self, key: str, forecasts: pd.DataFrame, training: pd.DataFrame, facts: Mapping[str, Any]) -> None:
+        """Keep a job's result; its done mark is written last."""
+        _write_parquet(self.part(key, "forecasts.parquet"), forecasts)
+        _write_parquet(self.part(key, "training.parquet"), training)
+        write_atomic(self.part(key, "done.json"), lambda at: _text(at, json.dumps(dict(facts))))
+
+    def read_part(self, key: str) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
+        """A finished job's forecasts, training curves and facts."""
+        facts: dict[str, Any] = json.loads(self.part(key, "done.json").read_text())
+        forecasts = pd.read_parquet(self.part(key, "forecasts.parquet"))
+        return forecasts, pd.read_parquet(self.part(key, "training.parquet")), facts
+
+    def write_table(self, name: str, table: pd.DataFrame) -> None:
+        """Write a table as parquet, inside the folder."""
+        _write_parquet(self.path / name, table)
+
+    def write_text(self, name: str, text: str) -> None:
+        """Write a text file, inside the folder."""
+        write_atomic(self.path / name, lambda at: _text(at, text))
+
+    def read_text(self, name: str) -> str:
+        """A text file of the folder; raises RunError when it cannot be read."""
+        try:
+            return (self.path / name).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise RunError(f"{self.path / name}: cannot be read ({_why(error)})") from None
+
+    def read_work(self, name: str) -> dict[str, Any] | None:
+        """A JSON object that this unfinished run wrote before; None where it did not get so far."""
+        path = self.path / name
+        if not path.exists():
+            return None
+        held: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return held
+
+    def read_json(self, name: str, *, after: str) -> dict[str, Any]:
+        """A JSON object of a run that is finished, which its file `after` says; raises RunError otherwise."""
+        if not self.path.is_dir():
+            raise RunError(f"{self.path}: no such folder; give the folder of a finished run")
+        for wanted in (after, name):
+            if not (self.path / wanted).exists():
+                what = "the run is not finished or not ours" if wanted == after else "an older s2squant wrote this run"
+                raise RunError(f"{self.path}: holds no {wanted}: {what}")
+        try:
+            held = json.loads(self.read_text(name))
+        except ValueError as error:
+            raise RunError(f"{self.path / name}: damaged ({_why(error)}); run the backtest again") from None
+        if not isinstance(held, dict):
+            raise RunError(f"{self.path / name}: damaged (not a JSON object); run the backtest again")
+        return held
+
+    def read_table(self, name: str, *, models: Collection[str] | None = None) -> pd.DataFrame:
+        """A table of the folder, of all models or of these; raises RunError when it cannot be read."""
+        chosen = None if models is None else [("model", "in", sorted(models))]
+        try:
+            return pd.read_parquet(self.path / name, filters=chosen)
+        except (OSError, ValueError) as error:  # pyarrow's errors are both
+            raise RunError(f"{self.path / name}: cannot be read ({_why(error)}); run the backtest again") from None
+
+    def earlier(self, is_same: Callable[[str], bool]) -> list[Path]:
+        """Finished runs beside this one below reports/<flow> whose experiment.json `is_same`, the newest first."""
+        if self.path.parent.parent != REPORTS:
+            return []
+        beside = sorted((p for p in self.path.parent.iterdir() if p.name < self.path.name), reverse=True)
+        return [p for p in beside if (p / "manifest.json").exists() and _is(p / "experiment.json", is_same)]
+
+    def write_pages(self, pages: Iterable[tuple[str, bytes]]) -> None:
+        """Write the report's files; refuses a path that leaves the folder."""
+        root = self.path.resolve()
+        for name, content in pages:
+            target = (root / name).resolve()
+            if target == root or not target.is_relative_to(root):
+                raise ValueError(f"a page would be written outside the run's folder: {name}")
+            write_atomic(target, lambda at, content=content: _bytes(at, content))  # type: ignore[misc]
+
+    def finish(self, manifest: Mapping[str, Any]) -> None:
+        """Write the manifest, then drop the parts."""
+        self.write_text("manifest.json", json.dumps(dict(manifest), indent=1, sort_keys=True) + "\n")
+        shutil.rmtree(self.path / "work", ignore_errors=True)
+        self.release()
+
+
+def _write_parquet(path: Path, table: pd.DataFrame) -> None:
+    # Rows stand by model: small groups let a reader of two models pass over the others.
+    write_atomic(path, lambda at: table.to_parquet(at, index=False, compression="zstd", row_group_size=50_000))
+
+
+def _is(path: Path, wanted: Callable[[str], bool]) -> bool:
+    try:
+        return wanted(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+
+
+def _why(error: Exception) -> str:
+    return " ".join(str(getattr(error, "strerror", None) or error).split())[:160]
+
+
+def _text(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+
+
+def _bytes(path: Path, content: bytes) -> None:
+    path.write_bytes(content)

@@ -1,0 +1,186 @@
+"""The jobs of a run, each a function of the run's inputs: what a worker process carries out.
+
+A job reads the panels and folds it was given, the models that earlier stages stored, and writes its part to the run's
+folder.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from s2squant.config.experiment import Experiment
+from s2squant.config.models import BASELINES, ModelName
+from s2squant.evaluation.paths import path_scores
+from s2squant.forecasters.anchor import FittedAnchor, restore_anchor
+from s2squant.forecasters.baselines.field import FittedField, average
+from s2squant.forecasters.catalog import make
+from s2squant.forecasters.fitting import TRAINING_COLUMNS, curves
+from s2squant.forecasters.network import FittedSeq2Seq, restore_seq2seq
+from s2squant.runs.folder import RunFolder
+from s2squant.runs.states import load_state, save_state
+from s2squant.series.arrays import Dates, Ints
+from s2squant.series.forecast import Fitted, Forecast
+from s2squant.series.long_table import to_frame
+from s2squant.series.panel import Fold, Panel
+from s2squant.series.windows import last_rows, test_rows, train_rows
+
+
+@dataclass(frozen=True)
+class Job:
+    """One unit of work: a market's anchors, one fold's pooled net, or one ticker."""
+
+    kind: Literal["anchor", "pooled", "ticker", "adapted"]
+    market: str
+    fold: int = -1
+    ticker: str = ""
+
+    @property
+    def key(self) -> str:
+        """The job's name in files and logs."""
+        match self.kind:
+            case "anchor":
+                return f"anchor:{self.market}"
+            case "pooled":
+                return f"pooled:{self.market}:{self.fold}"
+            case "ticker" | "adapted":
+                return f"{self.kind}:{self.ticker}"
+
+    @property
+    def label(self) -> str:
+        """The job's name for people."""
+        match self.kind:
+            case "anchor":
+                return f"anchor of {self.market}"
+            case "pooled":
+                return f"pooled net of {self.market}, fold {self.fold}"
+            case "ticker":
+                return self.ticker
+            case "adapted":
+                return f"{self.ticker}, adapted"
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Everything the jobs of a run share."""
+
+    experiment: Experiment
+    panels: Mapping[str, Panel]
+    folds: Mapping[str, tuple[Fold, ...]]
+    sessions: Mapping[str, Dates]
+    folder: RunFolder
+
+
+def stages_of(inputs: Inputs) -> tuple[tuple[Job, ...], ...]:
+    """The jobs in the order they depend on each other; long ones first, those of one stage in any order."""
+    models = inputs.experiment.forecasters.models
+    markets = sorted(inputs.panels)
+    pooled = (
+        [Job("pooled", m, f.number) for m in markets for f in inputs.folds[m]] if "seq2seq_pooled" in models else []
+    )
+    tickers = [Job("ticker", m, ticker=t) for m in markets for t in inputs.panels[m].tickers]
+    stages = [
+        tuple(Job("anchor", m) for m in markets) if "anchor" in models else (),
+        (*pooled, *tickers),
+        tuple(Job("adapted", j.market, ticker=j.ticker) for j in tickers) if "seq2seq_adapted" in models else (),
+    ]
+    return tuple(stage for stage in stages if stage)
+
+
+def perform(inputs: Inputs, job: Job) -> None:
+    """Carry out a job and keep its part; raises whatever went wrong."""
+    started = time.perf_counter()
+    forecasts: list[pd.DataFrame] = []
+    training: list[pd.DataFrame] = []
+    attention: dict[str, list[list[float]]] = {}
+    energy: list[dict[str, Any]] = []
+    panel = inputs.panels[job.market]
+    if job.ticker:
+        panel = panel.only(job.ticker)
+    for fold in inputs.folds[job.market]:
+        if job.kind == "pooled" and fold.number != job.fold:
+            continue
+        made: dict[str, Forecast] = {}
+        for fitted, rows in _fits(inputs, job, panel, fold):
+            if isinstance(fitted, FittedField):
+                forecast = average([made[member.name] for member in fitted.members])
+            else:
+                forecast = fitted.predict(panel, rows)
+            made[fitted.name] = forecast
+            forecasts.append(to_frame(panel, forecast, inputs.sessions))
+            attention |= newest_attention(panel, forecast)
+            energy += path_scores(panel, fold.fit_date, forecast)
+            if isinstance(fitted, FittedSeq2Seq):
+                training.append(curves(fitted, job.market, fold.number))
+    empty = pd.DataFrame(columns=TRAINING_COLUMNS)
+    inputs.folder.save_part(
+        job.key,
+        pd.concat(forecasts, ignore_index=True) if forecasts else pd.DataFrame(),
+        pd.concat(training, ignore_index=True) if training else empty,
+        {"seconds": round(time.perf_counter() - started, 3), "attention": attention, "energy": energy},
+    )
+
+
+def _fits(inputs: Inputs, job: Job, panel: Panel, fold: Fold) -> Iterator[tuple[Fitted, Ints]]:
+    """Fit what a job fits in one fold, on its panel up to the fit date, and name the rows it is to forecast."""
+    settings, seed = inputs.experiment.forecasters, inputs.experiment.seed
+    targets = forecast_rows(panel, inputs.folds[job.market], fold)
+    if len(targets) == 0:  # delisted, or halted all along: nothing to forecast, perhaps nothing to learn from
+        return
+    past = panel.until(fold.fit_date)
+    rows = train_rows(past, fold, warmup=settings.anchor.warmup)
+    store = inputs.folder.model
+    names: Sequence[ModelName]
+    match job.kind:
+        case "anchor":
+            names = ("anchor",)
+        case "pooled":
+            names = ("seq2seq_pooled",)
+        case "adapted":
+            names = ("seq2seq_adapted",)
+        case "ticker":
+            names = [m for m in settings.models if m in BASELINES or m == "seq2seq_per_ticker"]
+    done: dict[ModelName, Fitted] = {}
+    for name in names:
+        anchor = pooled = None
+        if name.startswith("seq2seq"):
+            anchor = load_anchor(inputs, fold)
+        if name == "seq2seq_adapted":
+            pooled = restore_seq2seq(load_state(store("seq2seq_pooled", job.market, str(fold.number))))
+        if name == "field":
+            fitted: Fitted = FittedField(tuple(done[member] for member in settings.field_members))
+        else:
+            maker = make(name, settings, anchor=anchor, pooled=pooled)
+            fitted = maker.fit(past, rows, horizon=fold.horizon, seed=seed)
+        done[name] = fitted
+        if name not in BASELINES:
+            save_state(store(name, job.ticker or job.market, str(fold.number)), fitted.state())
+        yield fitted, targets
+
+
+def newest_attention(panel: Panel, forecast: Forecast) -> dict[str, list[list[float]]]:
+    """Where a network attended in its newest forecast of each ticker, (H, W) in plain numbers; empty without any."""
+    if forecast.attention_NHL is None:
+        return {}
+    owner = panel.ticker_of[forecast.rows]
+    newest = {panel.tickers[m]: np.flatnonzero(owner == m)[-1] for m in np.unique(owner)}
+    return {ticker: np.round(forecast.attention_NHL[at], 5).tolist() for ticker, at in newest.items()}
+
+
+def load_anchor(inputs: Inputs, fold: Fold) -> FittedAnchor:
+    """The anchor that an earlier stage fitted for this fold."""
+    return restore_anchor(load_state(inputs.folder.model("anchor", fold.market, str(fold.number))))
+
+
+def forecast_rows(panel: Panel, folds: Sequence[Fold], fold: Fold) -> Ints:
+    """The rows a fold forecasts: its cutoffs, and in the last fold the last bar of every ticker traded by then."""
+    rows = test_rows(panel, fold.cutoffs)
+    if fold is not folds[-1]:
+        return rows
+    tomorrow = last_rows(panel)
+    return np.union1d(rows, tomorrow[panel.dates[tomorrow] >= fold.fit_date])

@@ -1,0 +1,123 @@
+"""What a run will do: which histories take part, in which markets, with which folds; and why the others do not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from s2squant.config.experiment import Experiment, Walk
+from s2squant.errors import CallerError
+from s2squant.evaluation.results import TickerReport
+from s2squant.forecasters.fitting import origins_needed
+from s2squant.prices.calendars.exchanges import next_sessions
+from s2squant.prices.universe import Loaded, load_universe
+from s2squant.series.arrays import Dates
+from s2squant.series.history import PriceHistory
+from s2squant.series.panel import Fold, Panel
+from s2squant.series.windows import all_cutoffs, bars_needed, check_room, make_folds, session_dates, too_short
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The markets of a run, and what became of every ticker asked for, in the order asked."""
+
+    panels: Mapping[str, Panel]
+    folds: Mapping[str, tuple[Fold, ...]]
+    sessions: Mapping[str, Dates]
+    """Each ticker's next sessions after its last bar."""
+    histories: Mapping[str, PriceHistory]
+    """All that could be read, those too short to take part included."""
+    tickers: tuple[TickerReport, ...]
+
+
+def make_plan(experiment: Experiment, loaded: Loaded | None = None) -> Plan:
+    """Make the folds, on prices already `loaded` or read here; raises CallerError when no ticker can be backtested."""
+    models, walk = experiment.forecasters, experiment.walk
+    check_room(walk, warmup=models.anchor.warmup, origins=origins_needed(models))
+    loaded = loaded or load_universe(experiment.universe)
+    found = loaded.findings
+    reports = {t: TickerReport(t, "failed", why, findings=found.get(t, ())) for t, why in loaded.refused.items()}
+    panels: dict[str, Panel] = {}
+    for market, members in by_market(loaded.histories).items():
+        kept, refused = plan_market(members, experiment)
+        for history in members:
+            status: Literal["ok", "skipped"] = "skipped" if history.ticker in refused else "ok"
+            reports[history.ticker] = describe(history, status, refused.get(history.ticker, ""))
+        if kept:
+            panels[market] = Panel(kept)
+    if not panels:
+        first = next(iter(r for r in reports.values() if r.status != "ok"))
+        raise CallerError(f"no ticker can be backtested; {first.ticker}: {first.reason}")
+    histories = {h.ticker: h for h in loaded.histories}
+    return Plan(
+        panels=panels,
+        folds=folds_of(panels, walk),
+        sessions=sessions_of(panels, walk),
+        histories=histories,
+        tickers=tuple(reports[ticker] for ticker in (*histories, *loaded.refused)),
+    )
+
+
+def folds_of(panels: Mapping[str, Panel], walk: Walk) -> dict[str, tuple[Fold, ...]]:
+    """The folds of every market, oldest first."""
+    return {market: make_folds(panel, walk) for market, panel in panels.items()}
+
+
+def sessions_of(panels: Mapping[str, Panel], walk: Walk) -> dict[str, Dates]:
+    """The horizon's sessions after each ticker's last bar."""
+    return {
+        h.ticker: next_sessions(market, h.dates[-1], walk.horizon)
+        for market, panel in panels.items()
+        for h in panel.histories
+    }
+
+
+def plan_market(
+    members: tuple[PriceHistory, ...], experiment: Experiment
+) -> tuple[tuple[PriceHistory, ...], dict[str, str]]:
+    """Which histories of a market are long enough, and why the others are not."""
+    walk, kept, refused = experiment.walk, members, dict[str, str]()
+    while kept:
+        panel = Panel(kept)
+        cutoffs = all_cutoffs(panel, walk)
+        if len(cutoffs) == 0:
+            have, need = len(session_dates(panel)), bars_needed(walk)
+            reason = (
+                f"too short: {have} bars, {need} are needed for {walk.cutoffs} cutoffs every {walk.every} bars with "
+                f"horizon {walk.horizon} after {walk.min_train} training bars; "
+                "lower walk.cutoffs, walk.every or walk.min_train"
+            )
+            return (), refused | {h.ticker: reason for h in kept}
+        new = {h.ticker: why for h in kept if (why := too_short(h, cutoffs, walk))}
+        if not new:
+            return kept, refused
+        refused |= new
+        kept = tuple(h for h in kept if h.ticker not in new)
+    return (), refused
+
+
+def describe(history: PriceHistory, status: Literal["ok", "skipped"], reason: str) -> TickerReport:
+    """A ticker's entry in the report and the manifest."""
+    return TickerReport(
+        ticker=history.ticker,
+        status=status,
+        reason=reason,
+        market=history.calendar,
+        bars=len(history),
+        first=str(history.dates[0]),
+        last=str(history.dates[-1]),
+        source=history.source,
+        fetched_at=history.fetched_at,
+        sha256=history.sha256,
+        notes=(*(finding.text for finding in history.findings), *history.notes),
+        findings=history.findings,
+    )
+
+
+def by_market(histories: tuple[PriceHistory, ...]) -> dict[str, tuple[PriceHistory, ...]]:
+    """The histories of each calendar, in the order given."""
+    markets: dict[str, list[PriceHistory]] = {}
+    for history in histories:
+        markets.setdefault(history.calendar, []).append(history)
+    return {market: tuple(members) for market, members in markets.items()}

@@ -1,0 +1,1 @@
+"""A price history, the panel of a market, windows on it, and forecasts from it."""

@@ -1,0 +1,106 @@
+"""One ticker's price history, checked where it is made."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from s2squant.errors import Finding, PriceError
+from s2squant.series.arrays import Dates, Floats, frozen_array
+
+OHLCV: tuple[str, ...] = ("open", "high", "low", "close", "volume")
+
+
+@dataclass(frozen=True)
+class PriceHistory:
+    """One ticker's daily bars, oldest first, in the currency of its exchange.
+
+    `adj_close` (T,) is finite, and above zero wherever a logarithm is taken (`log_price` refuses other prices). `bars`
+    holds raw open, high, low, close, volume where known, each (T,), NaN where a bar lacks it. Raises PriceError on
+    dates or prices that make no series.
+    """
+
+    ticker: str
+    calendar: str
+    dates: Dates
+    adj_close: Floats
+    bars: Mapping[str, Floats] = field(default_factory=dict)
+    source: str = "memory"
+    fetched_at: str = ""
+    notes: tuple[str, ...] = ()
+    """What else is to be known of them, one line each; shown in the report."""
+    findings: tuple[Finding, ...] = ()
+    one_price: bool = False
+    """Whether the source tells one price a day: the raw close, if any, is the adjusted one, now as ever."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "dates", frozen_array(self.dates, "datetime64[D]"))
+        object.__setattr__(self, "adj_close", frozen_array(self.adj_close, np.float64))
+        object.__setattr__(self, "bars", {k: frozen_array(v, np.float64) for k, v in self.bars.items()})
+        unknown = set(self.bars) - set(OHLCV)
+        if unknown:
+            raise PriceError(self.ticker, f"unknown bar fields {sorted(unknown)}; known are {', '.join(OHLCV)}")
+        if self.dates.ndim != 1 or any(len(v) != len(self.dates) for v in (self.adj_close, *self.bars.values())):
+            raise PriceError(self.ticker, "dates and prices differ in length")
+        if len(self.dates) < 2:
+            raise PriceError(self.ticker, f"{len(self.dates)} usable row(s); at least 2 are needed for a return")
+        if np.isnat(self.dates).any():
+            raise PriceError(self.ticker, "a date is missing")
+        gaps = np.diff(self.dates).astype(int)
+        if (gaps <= 0).any():
+            at = self.dates[1:][gaps <= 0][0]
+            raise PriceError(self.ticker, f"dates must increase without repeats, and {at} does not")
+        if not np.isfinite(self.adj_close).all():
+            raise self._no_logarithm(~np.isfinite(self.adj_close))
+
+    def __len__(self) -> int:
+        return len(self.dates)
+
+    @property
+    def log_price(self) -> Floats:
+        """Natural logarithm of the adjusted close, (T,); raises PriceError where a price is not above zero."""
+        if (self.adj_close <= 0).any():
+            raise self._no_logarithm(self.adj_close <= 0)
+        return np.log(self.adj_close)
+
+    def _no_logarithm(self, bad: NDArray[np.bool_]) -> PriceError:
+        at, value = self.dates[bad][0], self.adj_close[bad][0]
+        return PriceError(self.ticker, f"price {value} on {at}; log returns need finite prices above zero")
+
+    @property
+    def sha256(self) -> str:
+        """Content hash of dates, adjusted close and bars: equal data, equal hash."""
+        digest = hashlib.sha256(self.dates.astype("int64").tobytes())
+        digest.update(self.adj_close.tobytes())
+        for name in OHLCV:
+            if name in self.bars:
+                digest.update(name.encode())
+                digest.update(self.bars[name].tobytes())
+        return digest.hexdigest()
+
+    def between(self, start: Any = None, end: Any = None) -> PriceHistory:
+        """The bars from `start` to `end`, both included; None leaves a side open."""
+        keep = np.ones(len(self.dates), bool)
+        if start is not None:
+            keep &= self.dates >= np.datetime64(start, "D")
+        if end is not None:
+            keep &= self.dates <= np.datetime64(end, "D")
+        if keep.all():
+            return self
+        return PriceHistory(
+            ticker=self.ticker,
+            calendar=self.calendar,
+            dates=self.dates[keep],
+            adj_close=self.adj_close[keep],
+            bars={k: v[keep] for k, v in self.bars.items()},
+            source=self.source,
+            fetched_at=self.fetched_at,
+            notes=self.notes,
+            findings=self.findings,
+            one_price=self.one_price,
+        )

@@ -1,0 +1,48 @@
+"""Forecasts as the long table that files and scores use: one row a (model, ticker, cutoff, step).
+
+Shape legend: N origins, H steps, Q levels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from s2squant.series.arrays import Dates
+from s2squant.series.forecast import LEVELS, QUANTILE_COLUMNS, Forecast
+from s2squant.series.panel import Panel
+
+KEYS = ["unique_id", "cutoff", "step"]
+
+
+def to_frame(panel: Panel, forecast: Forecast, sessions: Mapping[str, Dates]) -> pd.DataFrame:
+    """Lay a forecast out as model, unique_id, cutoff, ds, step, y, mean, q0.025 .. q0.975.
+
+    `sessions` gives each ticker's next trading sessions after its last bar, at least the horizon; y is missing for
+    those. Quantiles are stored in float32, and scores are taken from what is stored.
+    """
+    rows, horizon = forecast.rows, forecast.quantiles_NHQ.shape[1]
+    steps = np.tile(np.arange(1, horizon + 1), len(rows))
+    index = rows[:, None] + np.arange(1, horizon + 1)
+    beyond = index - panel.starts[panel.ticker_of[rows] + 1][:, None]  # 0 is the first session after the last bar
+    ds = panel.dates[np.minimum(index, len(panel.dates) - 1)]
+    for m in np.unique(panel.ticker_of[rows]):
+        future = (panel.ticker_of[rows] == m)[:, None] & (beyond >= 0)
+        if future.any():
+            ds[future] = sessions[panel.tickers[m]][beyond[future]]
+    names = np.array(panel.tickers, dtype=object)[panel.ticker_of[rows]]
+    head = pd.DataFrame(
+        {
+            "model": forecast.forecaster,
+            "unique_id": np.repeat(names, horizon),
+            "cutoff": np.repeat(panel.dates[rows], horizon).astype("datetime64[s]"),
+            "ds": ds.ravel().astype("datetime64[s]"),
+            "step": steps.astype(np.int16),
+            "y": panel.targets(rows, horizon).ravel(),
+            "mean": forecast.mean_NH.ravel().astype(np.float32),
+        }
+    )
+    quantiles = forecast.quantiles_NHQ.reshape(-1, len(LEVELS)).astype(np.float32)
+    return pd.concat([head, pd.DataFrame(quantiles, columns=list(QUANTILE_COLUMNS))], axis=1)

@@ -1,0 +1,121 @@
+"""The histories of one market laid end to end, and the folds of a walk-forward backtest on them.
+
+Shape legend: R bars of all tickers of a panel laid end to end, M tickers, N origins, H steps ahead.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from s2squant.series.arrays import Dates, Floats, Ints, frozen_array
+from s2squant.series.history import PriceHistory
+
+
+@dataclass(frozen=True, eq=False)
+class Panel:
+    """The histories of one market (tickers that share a calendar), each on its own bars, laid end to end.
+
+    A *row* is an index into the R bars: ticker m owns rows `starts[m]` to `starts[m + 1] - 1`, oldest first. So tickers
+    with different listing dates or halted days need no padding, and a window is a range of rows.
+    """
+
+    histories: tuple[PriceHistory, ...]
+    whole: Panel | None = field(default=None, repr=False)
+    """The panel of the whole market, where this one holds only some of its tickers: it tells what the market did."""
+    told_until: np.datetime64 | None = None
+    """The last day of `whole` that counts; None for all of it."""
+    starts: Ints = field(init=False)
+    dates: Dates = field(init=False)
+    log_price: Floats = field(init=False)
+    ticker_of: Ints = field(init=False)
+    """(R,) which ticker a row belongs to."""
+
+    def __post_init__(self) -> None:
+        if not self.histories:
+            raise ValueError("a panel needs at least one history")
+        calendars = {h.calendar for h in self.histories}
+        if len(calendars) > 1:
+            raise ValueError(f"one panel, one calendar; given {sorted(calendars)}")
+        if len(set(self.tickers)) < len(self.histories):
+            raise ValueError("a ticker stands twice in the panel")
+        lengths = [len(h) for h in self.histories]
+        object.__setattr__(self, "starts", frozen_array(np.concatenate([[0], np.cumsum(lengths)]), np.intp))
+        object.__setattr__(
+            self, "dates", frozen_array(np.concatenate([h.dates for h in self.histories]), "datetime64[D]")
+        )
+        object.__setattr__(
+            self, "log_price", frozen_array(np.concatenate([h.log_price for h in self.histories]), np.float64)
+        )
+        object.__setattr__(self, "ticker_of", frozen_array(np.repeat(np.arange(len(lengths)), lengths), np.intp))
+
+    @property
+    def tickers(self) -> tuple[str, ...]:
+        return tuple(h.ticker for h in self.histories)
+
+    @property
+    def market(self) -> str:
+        return self.histories[0].calendar
+
+    def rows_of(self, ticker: str) -> Ints:
+        """All rows of one ticker, oldest first."""
+        m = self.tickers.index(ticker)
+        return np.arange(self.starts[m], self.starts[m + 1])
+
+    def calendar_dates(self) -> Dates:
+        """Every date on which any ticker has a bar, increasing."""
+        return np.unique(self.dates)
+
+    def bar_number(self, rows: Ints) -> Ints:
+        """How many bars of the same ticker lie before each row."""
+        return rows - self.starts[self.ticker_of[rows]]
+
+    def bars_left(self, rows: Ints) -> Ints:
+        """How many bars of the same ticker lie after each row."""
+        return self.starts[self.ticker_of[rows] + 1] - 1 - rows
+
+    def targets(self, rows: Ints, horizon: int) -> Floats:
+        """Realised cumulative log returns (N, H) after each row; NaN where the ticker's bars end first."""
+        steps = np.arange(1, horizon + 1)
+        index = np.minimum(rows[:, None] + steps, len(self.log_price) - 1)
+        known = steps[None, :] <= self.bars_left(rows)[:, None]
+        return np.where(known, self.log_price[index] - self.log_price[rows][:, None], np.nan)
+
+    def until(self, date: Any) -> Panel:
+        """The panel as it stood after `date`: later bars gone, tickers without two bars by then gone."""
+        day = np.datetime64(date, "D")
+        kept = tuple(h.between(None, day) for h in self.histories if (h.dates <= day).sum() >= 2)
+        if not kept:
+            raise ValueError(f"no ticker of {self.market} has two bars by {day}")
+        if self.whole is None:
+            return Panel(kept)
+        return Panel(kept, self.whole, day if self.told_until is None else min(day, self.told_until))
+
+    def only(self, *tickers: str) -> Panel:
+        """The panel of some of the tickers, which are still seen among all of them; nothing of the others is copied."""
+        kept = tuple(self.histories[self.tickers.index(ticker)] for ticker in tickers)
+        return Panel(kept, self.whole or self, self.told_until)
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One fit and the cutoffs it serves. Training labels end on or before `fit_date` <= the first cutoff: the purge."""
+
+    market: str
+    number: int
+    train_start: np.datetime64
+    fit_date: np.datetime64
+    """Last bar any part of the fit may see."""
+    cutoffs: Dates
+    horizon: int
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "cutoffs", frozen_array(self.cutoffs, "datetime64[D]"))
+        if len(self.cutoffs) == 0:
+            raise ValueError("a fold needs a cutoff")
+        if self.fit_date > self.cutoffs[0]:
+            raise ValueError(
+                f"fit date {self.fit_date} lies after the first cutoff {self.cutoffs[0]}: labels would leak"
+            )

@@ -1,0 +1,1 @@
+"""A search for better settings, judged on cutoffs it never saw."""

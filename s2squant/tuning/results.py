@@ -1,0 +1,108 @@
+"""What a search finds, as frozen values: its trials, the held-out comparison, the sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from s2squant.config.experiment import Experiment
+from s2squant.config.tuning import Ending, Tuning, Value
+from s2squant.evaluation.results import Word
+
+
+@dataclass(frozen=True)
+class Tried:
+    """One trial: its settings, how it ended, and its skill over the folds so far, after each of them."""
+
+    number: int
+    ending: Ending
+    values: Mapping[str, Value]
+    skill: float
+    """Relative gain in CRPS over the reference on the searched cutoffs; NaN when there is none."""
+    skills: tuple[float, ...]
+    reason: str
+    seconds: float
+    is_default: bool = False
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """A model against another on the held-out cutoffs: relative gain in CRPS by date, 95 % interval, p, word."""
+
+    challenger: str
+    benchmark: str
+    effect: float
+    low: float
+    high: float
+    p: float
+    n: int
+    n_eff: float
+    crps: float
+    crps_benchmark: float
+    word: Word
+    test: str
+
+
+Paid = Literal["better", "worse", "no evidence", "nothing better"]
+"""Whether tuning paid on the held-out cutoffs; `nothing better`: the experiment as it was is the best one tried."""
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """A finished search."""
+
+    experiment: Experiment
+    """As it was given."""
+    best: Experiment
+    tuning: Tuning
+    study: str
+    run_id: str
+    created_at: str
+    space: Mapping[str, str]
+    trials: tuple[Tried, ...]
+    best_number: int | None
+    """None: nothing did better in the search than the experiment as it was."""
+    default_skill: float
+    """Of the experiment as it was, on the searched cutoffs."""
+    held_out: tuple[HeldOut, ...]
+    last_searched: str
+    first_held_out: str
+    cutoffs: int
+    """Dates searched on."""
+    held_out_cutoffs: int
+    looks: int
+    """Best configurations of this study that were ever scored on the held-out cutoffs, this one included."""
+    configurations: int | None
+    """That the trial ledger counts on this universe; None when this process entered none."""
+    word: Paid
+    sentence: str
+    importances: Mapping[str, float]
+    left_out: Mapping[str, str]
+    """Tickers without a part in the search, and why."""
+    provenance: Mapping[str, Any]
+
+
+def sentence_of(
+    held: HeldOut | None, *, best: int, tried: int, first: str, cutoffs: int, looks: int
+) -> tuple[Paid, str]:
+    """Whether tuning paid, in one sentence; `held` compares the best configuration with the default one."""
+    where = f"on {cutoffs} held-out cutoff dates from {first} on"
+    if held is None:
+        return "nothing better", (
+            f"Tuning found nothing better: of {tried} configurations the experiment as it was did best in the search, "
+            "so there is nothing to compare on the held-out cutoffs."
+        )
+    interval = f"95 % interval {100 * held.low:+.2f} to {100 * held.high:+.2f} %, p = {held.p:.3f}"
+    gain = f"skill {100 * held.effect:+.2f} %, {held.test if held.test.startswith('not') else interval}"
+    told = f"trial {best}, the best of {tried}, against the experiment as it was, {where}: {gain}."
+    match held.word:
+        case "better":
+            said = f"Tuning paid: {told}"
+        case "worse":
+            said = f"Tuning made it worse: {told}"
+        case _:
+            said = f"No evidence that tuning helped: {told}"
+    if looks > 1:
+        said += f" These cutoffs were looked at {looks} times in this study, which the interval does not allow for."
+    return held.word, said

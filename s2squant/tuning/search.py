@@ -1,0 +1,359 @@
+"""The search: optuna asks for settings, the walk's earlier folds score them, the last cutoffs judge the best of them.
+
+with open_search(experiment, tuning) as search:
+    while (tried := search.step()) is not None:
+        ...
+    tuned = search.finish()
+
+A study is one SQLite file and one folder below data/tuning; what was finished stays finished when the process is
+killed, and the sampler is seeded anew by how many trials are: the same settings come whether it was or not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+
+import optuna
+import pandas as pd
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.exc import SQLAlchemyError
+
+from s2squant import __version__
+from s2squant.config.experiment import Experiment
+from s2squant.config.tuning import Ending, Range, Span, Tuning, Value
+from s2squant.errors import ConfigError, RunError
+from s2squant.evaluation.strategy.trial_ledger import Trial, Trials, ledger_path, record
+from s2squant.prices.sources.from_store import pinned
+from s2squant.runs.folder import STUDIES, RunFolder
+from s2squant.runs.manifest import provenance
+from s2squant.runs.plan import Plan, make_plan
+from s2squant.tuning.bench import Bench, TrialError, complete, earned, measure, reference_rows
+from s2squant.tuning.finish import compare_held_out, write
+from s2squant.tuning.results import Tried, Tuned, sentence_of
+from s2squant.tuning.space import candidate, default_space, present, space_of
+from s2squant.tuning.split import Split, split
+
+UNPRUNED = 4
+"""Complete trials before the median of them is a measure."""
+FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
+
+
+def open_search(
+    experiment: Experiment,
+    tuning: Tuning,
+    out: Path | None = None,
+    *,
+    workers: int | None = None,
+    command: str = "",
+    studies: Path = STUDIES,
+) -> Search:
+    """Read the prices, hold the last cutoffs out, and claim the study's folder; a study that was begun goes on.
+
+    `workers` processes fit a trial's models side by side, as many as there are processors when None, none but this one
+    when 0; trials come one after the other, so that their number decides nothing. The result goes to `out`, or to
+    reports/tune/RUN_ID. Raises CallerError when something cannot be searched as asked.
+    """
+    ranges = space_of(experiment, tuning)
+    plan = make_plan(experiment)
+    universe = pinned(experiment.universe, plan.histories.values())
+    experiment = experiment.model_copy(update={"universe": universe})
+    parts = split(plan, tuning.holdout, experiment.walk)
+    identity = {
+        "experiment": json.loads(experiment.to_json()),
+        "space": {key: vars(found) | {"kind": type(found).__name__} for key, found in ranges.items()},
+        "search": tuning.model_dump(mode="json", include={"holdout", "prune", "startup"}),
+        "prices": {ticker: history.sha256 for ticker, history in sorted(plan.histories.items())},
+        "version": __version__,
+    }
+    tag = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]
+    readable = re.sub(r"[^A-Za-z0-9.-]+", "-", experiment.name).strip("-.")[:40] or "study"
+    name = tuning.study or f"{readable}-{tag}"
+    folder = RunFolder(studies / name)
+    try:
+        folder.claim(identity)
+    except RunError as error:
+        raise RunError(str(error).replace("--out", "--study")) from None
+    try:
+        return Search(
+            experiment, tuning, ranges, plan, parts, folder, tag=tag, out=out, workers=workers, command=command
+        )
+    except BaseException:
+        folder.release()
+        raise
+
+
+class Search:
+    """A search under way: trial after trial, then its end."""
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        tuning: Tuning,
+        ranges: Mapping[str, Range],
+        plan: Plan,
+        parts: Split,
+        folder: RunFolder,
+        *,
+        tag: str,
+        out: Path | None,
+        workers: int | None,
+        command: str,
+    ) -> None:
+        self.experiment, self.tuning, self.parts = experiment, tuning, parts
+        self.name, self.folder = folder.name, folder
+        self.skipped = {r.ticker: r.reason for r in plan.tickers if r.status != "ok"}
+        self.workers = 1 if workers == 0 else workers or os.cpu_count() or 1
+        self._ranges, self._plan, self._command, self._out, self._tag = ranges, plan, command, out, tag
+        self._inline = workers == 0
+        self._space = tuning.space or default_space(experiment)
+        self._distributions = {key: _distribution(found) for key, found in ranges.items()}
+        self._tuned, self._reference = experiment.verdict.recommended, experiment.verdict.reference
+        self._started, self._begun = datetime.now(UTC), time.monotonic()
+        self._ledger: Trials | None = None
+        self._study = _open_study(folder.path.with_name(f"{folder.name}.sqlite"), folder.name, tuning)
+        for left in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            self._study.tell(left.number, state=TrialState.FAIL)  # its process was killed
+        self.bench = Bench(parts.search, folder.path, 0 if self._inline else self.workers)
+
+    def __enter__(self) -> Search:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.bench.close(cancel=kind is not None)
+        self.folder.release()
+
+    @property
+    def finished(self) -> tuple[Tried, ...]:
+        """The trials that are over, in their order; those that were interrupted are no part of it."""
+        found = self._study.get_trials(deepcopy=False, states=FINISHED)
+        return tuple(self._as_tried(trial, place) for place, trial in enumerate(found))
+
+    @property
+    def defaults(self) -> dict[str, Value] | None:
+        """The settings of the experiment as it is; None where it lies outside of the space."""
+        values = {key: present(self.experiment, key) for key in self._ranges}
+        return values if all(self._ranges[key].holds(value) for key, value in values.items()) else None
+
+    def step(self) -> Tried | None:
+        """Carry out the next trial; None when there were enough, or their time is over.
+
+        The first is the experiment as it is, where it lies in the space. A configuration that was tried before keeps
+        its result.
+        """
+        done = self._study.get_trials(deepcopy=False, states=FINISHED)
+        late = self.tuning.timeout is not None and time.monotonic() - self._begun >= self.tuning.timeout
+        if len(done) >= self.tuning.trials or late:
+            return None
+        self._study.sampler = _sampler(self.experiment.seed, len(done), self.tuning.startup)
+        if not done and self.defaults and not self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+            self._study.enqueue_trial(self.defaults)
+        trial = self._study.ask(self._distributions)
+        begun = time.perf_counter()
+        try:
+            ending, skills, reason = self._try(trial, done)
+        except BaseException:  # it stands for nothing, and is asked for again
+            self._study.tell(trial, state=TrialState.FAIL)
+            raise
+        facts = {"ending": ending, "skills": skills, "reason": reason, "seconds": time.perf_counter() - begun}
+        trial.set_user_attr("facts", facts)
+        if ending == "done":
+            self._study.tell(trial, skills[-1])
+        else:
+            self._study.tell(trial, state=TrialState.PRUNED)
+        self._tidy()
+        return self.finished[-1]
+
+    def _try(self, trial: optuna.Trial, done: list[FrozenTrial]) -> tuple[Ending, list[float], str]:
+        for before in done:
+            if before.params == trial.params:
+                facts = before.user_attrs["facts"]
+                for step, skill in enumerate(facts["skills"]):
+                    trial.report(skill, step)
+                return facts["ending"], facts["skills"], facts["reason"] or "as tried before"
+        try:
+            wanted = candidate(self.experiment, trial.params)
+        except ConfigError as error:
+            return "refused", [], str(error).removeprefix("trial: ")
+
+        def is_hopeless(step: int, skill: float) -> bool:
+            trial.report(skill, step)
+            return step + 1 < len(self.parts.search.steps) and trial.should_prune()
+
+        return self._score(wanted, f"tune-{self.name}-{len(done)}", is_hopeless)
+
+    def _score(
+        self, wanted: Experiment, run_id: str, is_hopeless: Callable[[int, float], bool]
+    ) -> tuple[Ending, list[float], str]:
+        """Skill over the folds so far after each of them; what came through all of them enters the trial ledger."""
+        skills: list[float] = []
+        own: list[pd.DataFrame] = []
+        base: list[pd.DataFrame] = []
+        markets = self.bench.markets
+        for at, number in enumerate(self.parts.search.steps):
+            try:
+                base.append(reference_rows(self.bench, self.experiment, number))
+                own.append(self.bench.forecasts(wanted, self._tuned, number))
+                mine = complete(pd.concat(own, ignore_index=True), wanted, self._tuned, self._tuned, markets)
+                table = pd.concat([mine, *base], ignore_index=True)
+                row = measure(table, [(self._tuned, self._reference)], self.experiment, markets).iloc[0]
+            except TrialError as error:
+                return "failed", skills, str(error)
+            skills.append(float(row["effect"]))
+            if is_hopeless(at, skills[-1]):
+                return "pruned", skills, f"below the median of the trials before it after fold {at + 1}"
+        histories = {h.ticker: h for panel in self.parts.search.panels.values() for h in panel.histories}
+        ratios, returns = earned(mine, self._tuned, self.experiment, histories)
+        asked = tuple(report.ticker for report in self._plan.tickers)
+        entry = Trial(wanted, asked, run_id, _stamp(datetime.now(UTC)), str(row["word"]), ratios, returns)
+        self._ledger = record(entry, ledger_path())
+        return "done", skills, ""
+
+    def _tidy(self) -> None:
+        """Drop what trials left behind that are neither the best so far nor the experiment as it is."""
+        best = self._best()
+        for one in self.finished:
+            if one.ending != "refused" and not one.is_default and best is not None and one.values != best.values:
+                self.bench.forget(candidate(self.experiment, one.values), self._tuned)
+
+    def _best(self) -> Tried | None:
+        scored = [one for one in self.finished if one.ending == "done"]
+        return max(scored, key=lambda one: (one.skill, one.is_default, -one.number)) if scored else None
+
+    def _as_tried(self, trial: FrozenTrial, place: int) -> Tried:
+        facts = trial.user_attrs["facts"]
+        skills = tuple(float(value) for value in facts["skills"])
+        return Tried(
+            number=place,
+            ending=facts["ending"],
+            values=dict(trial.params),
+            skill=skills[-1] if skills else float("nan"),
+            skills=skills,
+            reason=facts["reason"],
+            seconds=float(facts["seconds"]),
+            is_default=trial.params == self.defaults,
+        )
+
+    def finish(self) -> tuple[Path, Tuned]:
+        """Score the best configuration and the experiment as it is on the held-out cutoffs; write everything.
+
+        Raises ConfigError when no trial was scored.
+        """
+        best, trials = self._best(), self.finished
+        if best is None:
+            why = f"; the last: {trials[-1].reason}" if trials else "; raise --timeout"
+            raise ConfigError(f"no trial of {len(trials)} could be scored{why}")
+        default = next((one.skill for one in trials if one.is_default and one.ending == "done"), None)
+        if default is None:
+            ending, skills, reason = self._score(self.experiment, f"tune-{self.name}-default", lambda *_: False)
+            if ending != "done":
+                raise ConfigError(f"the experiment as it is cannot be scored: {reason}")
+            default = skills[-1]
+        won = best.skill > default
+        wanted = candidate(self.experiment, best.values) if won else self.experiment
+        looked = list(self._study.user_attrs.get("looked", []))
+        if won and (mark := json.dumps(best.values, sort_keys=True)) not in looked:
+            looked.append(mark)
+            self._study.set_user_attr("looked", looked)
+        rest = Bench(self.parts.rest, self.folder.path / "held-out", 0 if self._inline else self.workers)
+        try:
+            asked = {"tuned": wanted, "default": self.experiment} if won else {"default": self.experiment}
+            held = compare_held_out(self.bench, rest, self.parts, asked, self.experiment)
+        except TrialError as error:
+            raise ConfigError(f"the held-out cutoffs cannot be scored: {error}") from None
+        finally:
+            rest.close()
+        first, dates = str(self.parts.first), self.parts.held_out
+        against = next((row for row in held if (row.challenger, row.benchmark) == ("tuned", "default")), None)
+        word, sentence = sentence_of(
+            against, best=best.number, tried=len(trials), first=first, cutoffs=dates, looks=len(looked)
+        )
+        folder = RunFolder(self._out) if self._out is not None else RunFolder.fresh("tune", self._tag[:6])
+        counted = self._ledger
+        tuned = Tuned(
+            experiment=self.experiment,
+            best=wanted,
+            tuning=self.tuning,
+            study=self.name,
+            run_id=folder.name,
+            created_at=_stamp(self._started),
+            space=self._space,
+            trials=trials,
+            best_number=best.number if won else None,
+            default_skill=default,
+            held_out=held,
+            first_held_out=first,
+            last_searched=str(self.parts.search.cutoffs[-1]),
+            cutoffs=len(self.parts.search.cutoffs),
+            held_out_cutoffs=dates,
+            looks=len(looked),
+            configurations=counted.count if counted else None,
+            word=word,
+            sentence=sentence,
+            importances=_importances(self._study),
+            left_out=self.skipped,
+            provenance=provenance(
+                self.experiment,
+                self._plan.histories,
+                command=self._command,
+                engine="local",
+                workers=self.workers,
+                timings={"trials": round(sum(t.seconds for t in trials), 1)},
+            )
+            | {"trial_ledger": counted.note if counted else "", "optuna": optuna.__version__},
+        )
+        write(tuned, folder)
+        return folder.path, tuned
+
+
+def _open_study(path: Path, name: str, tuning: Tuning) -> optuna.Study:
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    pruner = optuna.pruners.MedianPruner(n_startup_trials=UNPRUNED) if tuning.prune else optuna.pruners.NopPruner()
+    try:
+        storage = optuna.storages.RDBStorage(  # its values are JSON; nothing is unpickled
+            f"sqlite:///{path}", engine_kwargs={"connect_args": {"timeout": 15}}
+        )
+        return optuna.create_study(
+            storage=storage, study_name=name, direction="maximize", pruner=pruner, load_if_exists=True
+        )
+    except (SQLAlchemyError, RuntimeError, optuna.exceptions.OptunaError) as error:
+        told = " ".join(str(getattr(error, "orig", None) or error).split())
+        raise RunError(f"{path}: cannot be used ({told[:160]}); choose another --study") from None
+
+
+def _sampler(seed: int, done: int, startup: int) -> optuna.samplers.TPESampler:
+    text = f"{seed} {done}"
+    return optuna.samplers.TPESampler(
+        seed=int(hashlib.sha256(text.encode()).hexdigest()[:8], 16), n_startup_trials=startup
+    )
+
+
+def _distribution(found: Range) -> BaseDistribution:
+    if not isinstance(found, Span):
+        return CategoricalDistribution(found.values)
+    if found.whole:
+        return IntDistribution(int(found.low), int(found.high), log=found.log)
+    return FloatDistribution(found.low, found.high, log=found.log)
+
+
+def _importances(study: optuna.Study) -> dict[str, float]:
+    """Each setting's share in the spread of skills (PED-ANOVA, Watanabe et al. 2023); empty where none spread."""
+    try:
+        found = optuna.importance.get_param_importances(study)
+    except (RuntimeError, ValueError):
+        return {}
+    return {key: float(value) for key, value in found.items()}
+
+
+def _stamp(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,155 @@
+from datetime import date
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from s2squant.config.experiment import Experiment
+from s2squant.config.files import build_experiment, make_experiment, override, read_experiment
+from s2squant.config.models import BASELINES
+from s2squant.errors import ConfigError
+
+
+def refused(data: dict) -> str:
+    with pytest.raises(ConfigError) as caught:
+        make_experiment(data)
+    text = str(caught.value)
+    assert "\n" not in text
+    return text
+
+
+def test_an_experiment_comes_back_from_its_own_json() -> None:
+    changed = make_experiment(
+        {"universe": {"tickers": ["A", "B"], "start": "2001-02-03"}, "walk": {"horizon": 7}, "seed": 5}
+    )
+    for experiment in (Experiment(), changed):
+        again = make_experiment(read_experiment(experiment.to_json(), form="json", where="experiment.json"))
+        assert again == experiment
+        assert again.to_json() == experiment.to_json()
+
+
+@given(st.integers(1, 250), st.sampled_from(["expanding", "sliding"]), st.floats(0, 100))
+def test_any_possible_setting_survives_json(horizon: int, window: str, cost: float) -> None:
+    experiment = make_experiment({"walk": {"horizon": horizon, "window": window}, "strategy": {"cost_bp": cost}})
+    assert make_experiment(read_experiment(experiment.to_json(), form="json", where="x")) == experiment
+
+
+def test_an_experiment_cannot_be_changed() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        Experiment().seed = 1
+
+
+def test_toml_and_json_say_the_same() -> None:
+    toml = read_experiment("[walk]\nhorizon = 9\n[universe]\nend = 2020-01-31", form="toml", where="a.toml")
+    json = read_experiment('{"walk": {"horizon": 9}, "universe": {"end": "2020-01-31"}}', form="json", where="a.json")
+    assert make_experiment(toml) == make_experiment(json)
+
+
+@pytest.mark.parametrize(("form", "text"), [("toml", "walk = ["), ("json", "{"), ("json", "[1]"), ("json", "3")])
+def test_a_text_that_is_no_experiment_names_its_file(form: str, text: str) -> None:
+    with pytest.raises(ConfigError, match=r"^here\.x: "):
+        read_experiment(text, form=form, where="here.x")
+
+
+def test_override_reads_toml_values_and_bare_words() -> None:
+    given = {"walk": {"horizon": 3}, "name": "old"}
+    settings = ["walk.horizon=10", "name=new run", "universe.tickers=['A', 'B']", "universe.start=2020-01-31"]
+    settings += ["forecasters.seq2seq.training.bf16=true", "forecasters.seq2seq.training.clip=0.5"]
+    experiment = make_experiment(override(given, settings))
+    assert (experiment.walk.horizon, experiment.name) == (10, "new run")
+    assert experiment.universe.tickers == ("A", "B")
+    assert experiment.universe.start == date(2020, 1, 31)
+    assert experiment.forecasters.seq2seq.training.bf16
+    assert experiment.forecasters.seq2seq.training.clip == 0.5
+    assert given == {"walk": {"horizon": 3}, "name": "old"}
+
+
+@pytest.mark.parametrize("setting", ["walk.horizon", "=3", "walk..horizon=3", ".=3", "name.x=3"])
+def test_a_malformed_setting_is_quoted(setting: str) -> None:
+    with pytest.raises(ConfigError, match="--set"):
+        override({"name": "backtest"}, [setting])
+
+
+@pytest.mark.parametrize(
+    ("data", "path", "near"),
+    [
+        ({"walks": {}}, "walks", "walk"),
+        ({"walk": {"horizn": 3}}, "walk.horizn", "horizon"),
+        ({"forecasters": {"seq2seq": {"encoder": {"hiden": 3}}}}, "forecasters.seq2seq.encoder.hiden", "hidden"),
+    ],
+)
+def test_an_unknown_key_is_answered_with_the_nearest(data: dict, path: str, near: str) -> None:
+    assert f"unknown key '{path}'; did you mean '{near}'?" in refused(data)
+
+
+def test_an_unknown_key_near_to_nothing_gets_the_list() -> None:
+    assert "known keys here: window" in refused({"forecasters": {"random_walk": {"zzzzzzzz": 1}}})
+
+
+@pytest.mark.parametrize(
+    ("data", "remedy"),
+    [
+        ({"walk": {"horizon": 0}}, "walk.horizon: Input should be greater than or equal to 1 (given 0)"),
+        ({"walk": {"horizon": "many"}}, "walk.horizon"),
+        ({"universe": {"start": "2020-01-02", "end": "2020-01-01"}}, "is not before end"),
+        ({"universe": {"tickers": ["A", "A"]}}, "named twice: A"),
+        ({"forecasters": {"models": ["historical_simulation", "blend"]}}, "add 'anchor'"),
+        ({"forecasters": {"models": ["historical_simulation", "anchor", "seq2seq_adapted"]}}, "add 'seq2seq_pooled'"),
+        ({"forecasters": {"models": ["historical_simulation", "anchor", "blend"]}}, "none runs; add 'seq2seq_pooled'"),
+        ({"forecasters": {"blend": {"members": ["gbm"]}}}, "take it out of"),
+        ({"forecasters": {"models": ["anchor", "anchor"]}}, "named twice"),
+        ({"forecasters": {"models": ["historical_simulation"]}}, "verdict.recommended is blend"),
+        ({"forecasters": {"models": ["historical_simulation", "field"]}}, "fewer than two run"),
+        ({"forecasters": {"extra": ["field"], "field": {"members": ["anchor", "ewma_t"]}}}, "anchor is none"),
+        ({"forecasters": {"field": {"members": ["gbm", "ewma_t"]}}}, "put it before field"),
+        ({"forecasters": {"extra": ["lstm"]}}, "forecasters.extra"),
+        ({"forecasters": {"ridge": {"penalties": [0.0, 1.0]}}}, "above zero"),
+        ({"forecasters": {"gbm": {"levels": [0.5, 0.1]}}}, "increase between 0 and 1"),
+        (
+            {"forecasters": {"seq2seq": {"decoder": {"kind": "mlp", "context": "initial"}}}},
+            "use context = 'every_step'",
+        ),
+        ({"forecasters": {"seq2seq": {"training": {"chunk": 60}}}}, "raise chunk"),
+        ({"walk": {"horizon": 0, "every": 0}}, "and 1 more"),
+    ],
+)
+def test_what_cannot_run_is_refused_with_a_remedy(data: dict, remedy: str) -> None:
+    assert remedy in refused(data)
+
+
+def test_extra_models_are_taken_up_in_their_place() -> None:
+    default = Experiment().forecasters.models
+    found = make_experiment({"forecasters": {"extra": ["har", "ewma_t", "seq2seq_adapted"]}}).forecasters
+    assert found.extra == ()
+    assert set(found.models) == {*default, "har", "seq2seq_adapted"}
+    assert found.models.index("gjr_t") < found.models.index("har") < found.models.index("anchor")
+    assert make_experiment({"forecasters": {"models": found.models}}).forecasters == found
+    everything = make_experiment({"forecasters": {"extra": ["baselines"]}}).forecasters
+    assert everything.models[: len(BASELINES)] == BASELINES
+    assert everything.field_members == BASELINES[:-1]
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("universe.tickers=AAPL,MSFT", ("AAPL", "MSFT")),
+        ("universe.tickers=AAPL", ("AAPL",)),
+        ("universe.tickers=BRK-B, SAP.DE,", ("BRK-B", "SAP.DE")),
+        ('universe.accept="all"', ("all",)),
+        ("universe.accept=unadjusted split", ("unadjusted split",)),
+        ('universe.calendars={"SAP.DE" = "XETR"}', {"SAP.DE": "XETR"}),
+        ("forecasters.blend.members=gjr_t,seq2seq_pooled", ("gjr_t", "seq2seq_pooled")),
+    ],
+)
+def test_lists_and_tickers_with_dots_can_be_set_by_hand(setting, value):
+    made = make_experiment(override({}, [setting]))
+    for part in setting.partition("=")[0].split("."):
+        made = getattr(made, part)
+    assert made == value
+
+
+@pytest.mark.parametrize("name", ["e.toml", "e.json"])
+def test_a_byte_order_mark_is_passed_over(tmp_path, name):
+    text = "seed = 7" if name.endswith("toml") else '{"seed": 7}'
+    (tmp_path / name).write_bytes(b"\xef\xbb\xbf" + text.encode())
+    assert build_experiment(tmp_path / name, []).seed == 7

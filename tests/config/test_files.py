@@ -1,0 +1,54 @@
+"""A nightly's settings: what is left out is a nightly's own, what is wrong is said in one line."""
+
+from pathlib import Path
+
+import pytest
+
+from s2squant.config.files import make_nightly, read_nightly
+from s2squant.config.nightly import ISSUED, Nightly
+from s2squant.errors import ConfigError
+
+
+def test_what_is_left_out_is_a_nightly_s_own(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('name = "mine"\n[experiment.universe]\ntickers = ["SPY"]\n[retraining]\nevery = 5\n')
+    found = read_nightly(path, ["experiment.walk.horizon=10"])
+    assert found.experiment.universe.source == "yfinance"
+    assert found.experiment.forecasters.models == ISSUED
+    assert (found.experiment.name, found.experiment.walk.horizon, found.retraining.every) == ("mine", 10, 5)
+    assert Nightly.model_validate_json(found.model_dump_json()) == found
+    assert read_nightly(None) == Nightly()
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"nmae": "x"}, "unknown key 'nmae'; did you mean 'name'"),
+        ({"experiment": {"universe": {"tickets": []}}}, "did you mean 'tickers'"),
+        ({"name": "Not Plain"}, "made of a-z, 0-9 and -"),
+        ({"name": "../up"}, "made of a-z, 0-9 and -"),
+        ({"retraining": {"every": 0}}, "retraining.every: Input should be greater than or equal to 1"),
+        ({"experiment": {"universe": {"end": "2020-01-01"}}}, "takes the newest bars"),
+        (
+            {"experiment": {"forecasters": {"models": [*ISSUED, "seq2seq_adapted"]}}},
+            "seq2seq_adapted is no model of a nightly",
+        ),
+    ],
+)
+def test_a_mistake_is_one_line(given: dict[str, object], said: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        make_nightly(given, where="mine.toml")
+    assert str(error.value).startswith("mine.toml: ")
+    assert said in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "broken.toml").write_text("name = ")
+    for name, said in (
+        ("none.toml", "cannot be read"),
+        ("broken.toml", "not valid TOML"),
+        ("mine.yaml", ".toml or .json"),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            read_nightly(tmp_path / name)

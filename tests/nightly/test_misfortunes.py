@@ -1,0 +1,239 @@
+"""What goes wrong around a night: two markets, runs that died half way, wrong times, folders with one name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import s2squant.nightly.summary
+from s2squant.config.files import make_nightly
+from s2squant.config.nightly import Nightly, Retraining
+from s2squant.errors import CallerError, ConfigError, LedgerError
+from s2squant.nightly.ledger.ledger import Ledger
+from s2squant.nightly.night import forecast, open_night
+from s2squant.nightly.replay import replay
+from s2squant.nightly.results import Monitor, Night
+from s2squant.nightly.weights import ModelStore
+from tests.local_yahoo import LocalYahoo
+from tests.worlds.nightly_sim import HASTY, Clock, at_close, at_yahoo, cheap, tiny
+
+
+@dataclass
+class Desk:
+    """A nightly of two quick models on a local Yahoo."""
+
+    root: Path
+    yahoo: LocalYahoo
+
+    def spec(
+        self, *tickers: str, models: Sequence[str] = ("historical_simulation", "anchor"), **changes: Any
+    ) -> Nightly:
+        """The last of the models is the recommended one."""
+        return cheap(tiny(self.root, *tickers, **changes), models)
+
+    def night(self, spec: Nightly, when: datetime, out: Path | None = None) -> Night:
+        self.yahoo.fixed_today = str(when.date())
+        clock = Clock(when)
+        with open_night(spec, scheduled=when, clock=clock, workers=0, fetching=HASTY, out=out) as run:
+            for stage in run.stages:
+                for _ in run.execute_all(stage):
+                    pass
+            return run.finish()
+
+    def pairs(self, nightly: str = "tiny") -> set[tuple[str, str]]:
+        """(ticker, cutoff) of every live forecast."""
+        return {(ticker, str(day)) for ticker, day in Ledger().live_cutoffs(nightly)}
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
+    with at_yahoo(tmp_path, monkeypatch, "2025-11-17") as yahoo:
+        yield Desk(tmp_path, yahoo)
+
+
+def in_london(day: str) -> datetime:
+    return datetime.fromisoformat(f"{day}T18:00+00:00")
+
+
+def test_two_markets_each_in_its_evening(desk: Desk) -> None:
+    spec = desk.spec("AAA", "VOD.L")
+    days = ("2025-11-18", "2025-11-19", "2025-11-20")
+    for day in days:
+        london = desk.night(spec, in_london(day))
+        assert london.status == ("partial" if day == days[0] else "done"), london.message
+        shown = {(row.unique_id, str(row.cutoff)[:10]) for row in london.today.itertuples()}
+        assert ("VOD.L", day) in shown
+        assert len(shown) == len({ticker for ticker, _ in shown}), "one cutoff a ticker: that of its market"
+        york = desk.night(spec, at_close(day))
+        assert (york.status, york.message) == ("done", "1 of 1 tickers forecast; 1 stands from an earlier run")
+        assert {(row.unique_id, str(row.cutoff)[:10]) for row in york.today.itertuples()} == {
+            ("AAA", day),
+            ("VOD.L", day),
+        }
+    assert desk.pairs() == {(ticker, day) for ticker in ("AAA", "VOD.L") for day in days}
+    runs = Ledger().runs("tiny")
+    assert all((Path(run.folder) / "index.html").is_file() for run in runs)
+
+
+@pytest.mark.slow
+def test_an_alarm_in_one_markets_evening_fits_the_others_anew_in_theirs_and_once(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec, real, alarm = desk.spec("AAA", "VOD.L"), s2squant.nightly.track_record.drift.watch, [False]
+
+    def drifting(record: Any, settings: Any, *, model: str, since: Any) -> Monitor:
+        told = real(record, settings, model=model, since=since)
+        return replace(told, alarmed=alarm[0] and since is None, sentence="it drifts")
+
+    monkeypatch.setattr(s2squant.nightly.summary, "watch", drifting)
+    for day in ("2025-11-18", "2025-11-19", "2025-11-20", "2025-11-21"):
+        alarm[0] = day >= "2025-11-20"
+        desk.night(spec, in_london(day))
+        desk.night(spec, at_close(day))
+    models = Ledger().models("tiny")
+    fits = models[(models["kind"] == "market") & (models["how"] == "trained")]
+    assert {(row.key, str(row.session)) for row in fits.itertuples()} == {
+        ("XLON", "2025-11-18"),
+        ("XNYS", "2025-11-18"),
+        ("XLON", "2025-11-20"),
+        ("XNYS", "2025-11-20"),
+    }
+    events = Ledger().events("tiny")
+    assert (events["kind"] == "drift").sum() == 1
+
+
+def test_tickers_that_a_dying_run_left_out_are_gaps(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = desk.spec("AAA", "BBB", "CCC")
+    desk.night(spec, at_close("2025-11-18"))
+    real, calls = Ledger.issue, [0]
+
+    def full(self: Ledger, *given: Any, **named: Any) -> Any:
+        calls[0] += 1
+        if calls[0] == 2:
+            raise LedgerError("the ledger could not be written")
+        return real(self, *given, **named)
+
+    monkeypatch.setattr(Ledger, "issue", full)
+    with pytest.raises(LedgerError):
+        desk.night(spec, at_close("2025-11-19"))
+    monkeypatch.setattr(Ledger, "issue", real)
+    wider = desk.spec("AAA", "BBB", "CCC", "NEW")
+    night = desk.night(wider, at_close("2025-11-20"))
+    assert night.status == "done"
+    gaps = Ledger().gaps("tiny")
+    assert {(g.ticker, str(g.cutoff), g.kind) for g in gaps.itertuples()} == {
+        ("BBB", "2025-11-19", "missed"),
+        ("CCC", "2025-11-19", "missed"),
+    }, "and none of a ticker that nobody had asked for then"
+    assert (night.track.issued, night.track.due) == (8, 10)
+    desk.night(wider, at_close("2025-11-21"))
+    assert len(Ledger().gaps("tiny")) == 2
+
+
+@pytest.mark.slow
+def test_a_ticker_that_was_taken_out_is_scored_all_the_same(desk: Desk) -> None:
+    days = ("2025-11-18", "2025-11-19", "2025-11-20", "2025-11-21", "2025-11-24")
+    desk.night(desk.spec("AAA", "BBB"), at_close(days[0]))
+    for day in days[1:]:
+        night = desk.night(desk.spec("AAA"), at_close(day))
+        assert [ticker.ticker for ticker in night.tickers] == ["AAA"]
+    record = Ledger().record("tiny")
+    known = record[(record["unique_id"] == "BBB") & record["y"].notna()]
+    assert set(known["step"]) == {1, 2, 3, 4}
+    stock = desk.yahoo.stock("BBB")
+    close = {str(day): float(np.float32(value)) for day, value in zip(stock.days, stock.close, strict=True)}
+    first = known[(known["step"] == 1) & (known["model"] == "anchor")]["y"].iloc[0]
+    assert first == pytest.approx(np.log(close[days[1]] / close[days[0]]), abs=1e-6)
+    assert {ticker for ticker, day in desk.pairs() if day > days[0]} == {"AAA"}
+    assert Ledger().gaps("tiny").empty
+
+
+def test_a_time_to_come_is_refused_before_anything_is_written(desk: Desk) -> None:
+    spec = desk.spec("AAA")
+    desk.night(spec, at_close("2025-11-18"))
+    before = len(Ledger().runs())
+    with pytest.raises(CallerError, match=r"2026-11-19 22:30 UTC lies ahead, it is 2025-11-19"):
+        forecast(spec, scheduled=at_close("2026-11-19"), clock=Clock(at_close("2025-11-19")), workers=0, fetching=HASTY)
+    assert Ledger().gaps("tiny").empty
+    assert len(Ledger().runs()) == before
+
+
+def test_folders_of_one_name_are_different_runs(desk: Desk) -> None:
+    spec = desk.spec("AAA")
+    other = spec.model_copy(update={"name": "other"})
+    nights = [
+        desk.night(spec, at_close("2025-11-18"), desk.root / "18" / "night"),
+        desk.night(spec, at_close("2025-11-19"), desk.root / "19" / "night"),
+        desk.night(other, at_close("2025-11-19"), desk.root / "other" / "night"),
+    ]
+    assert len({night.run_id for night in nights}) == 3
+    ledger = Ledger()
+    assert [run.folder for run in ledger.runs("other")] == [str(desk.root / "other" / "night")]
+    assert all(replay(night.run_id, ledger).identical for night in nights)
+
+
+def test_a_backtest_that_is_gone_costs_the_comparison_not_the_night(desk: Desk) -> None:
+    spec = desk.spec("AAA", backtest="reports/backtest/gone")
+    night = desk.night(spec, at_close("2025-11-18"))
+    assert night.status == "done"
+    assert night.track.band is not None
+    assert "reports/backtest/gone" in night.track.band.reason
+    assert np.isnan(night.track.band.low)
+
+
+def test_a_second_run_of_a_session_leaves_its_weights_alone(desk: Desk) -> None:
+    spec = desk.spec("AAA", "BBB", models=["historical_simulation", "anchor", "seq2seq_pooled"])
+    desk.night(spec, at_close("2025-11-18"))
+    desk.yahoo.stock("BBB").hidden.add(np.datetime64("2025-11-19"))
+    assert desk.night(spec, at_close("2025-11-19")).status == "partial"
+    desk.yahoo.stock("BBB").hidden.clear()
+    again = desk.night(spec, at_close("2025-11-19", 4))
+    assert again.status == "done", again.message
+    models = Ledger().models("tiny")
+    market = models[models["kind"] == "market"]
+    assert list(market["how"]) == ["trained", "adapted"], "one adaptation a session"
+    assert market["parent"].iloc[1] == market["version"].iloc[0]
+
+
+def test_without_steps_weights_stay_as_they_are_between_fits(desk: Desk) -> None:
+    models = ["historical_simulation", "anchor", "seq2seq_pooled", "seq2seq_per_ticker"]
+    assert Nightly().retraining.steps == 0, "adapting was measured, and does not pay"
+    spec = desk.spec("AAA", models=models, retraining=Retraining(every=10, steps=0))
+    first, second = (desk.night(spec, at_close(day)) for day in ("2025-11-18", "2025-11-19"))
+    assert (first.tickers[0].how, second.tickers[0].how) == ("trained", "kept")
+    assert second.tickers[0].trained == "2025-11-18"
+    weights, rows = ModelStore(Path(spec.models)), Ledger().models("tiny")
+    for key in ("XNYS", "AAA"):
+        was, now = (weights.get(version).arrays for version in rows.loc[rows["key"] == key, "version"])
+        nets = [name for name in was if "seq2seq" in name]
+        assert nets
+        assert all((was[name] == now[name]).all() for name in nets)
+    assert replay(second.run_id, Ledger()).identical
+
+
+def test_too_few_bars_to_adapt_on_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"retraining\.recent = 100 holds no training chunk; 170 bars are needed"):
+        make_nightly({"retraining": {"recent": 100}}, where="nightly.toml")
+    assert make_nightly({"retraining": {"recent": 170}}, where="x").retraining.recent == 170
+
+
+def test_a_full_disk_is_a_tickers_reason(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    from s2squant.prices.store.price_store import PriceStore
+
+    real = PriceStore.write
+
+    def full(self: PriceStore, about: Any, *given: Any, **named: Any) -> Any:
+        if about.ticker == "BBB":
+            raise OSError(28, "No space left on device")
+        return real(self, about, *given, **named)
+
+    monkeypatch.setattr(PriceStore, "write", full)
+    night = desk.night(desk.spec("AAA", "BBB"), at_close("2025-11-18"))
+    assert {t.ticker: t.status for t in night.tickers} == {"AAA": "ok", "BBB": "failed"}
+    assert "No space left on device" in next(t.reason for t in night.tickers if t.ticker == "BBB")

@@ -1,0 +1,156 @@
+"""Sections on models against each other, groups, ranks and misses: in order, with a takeaway, or with the reason."""
+
+import re
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from s2squant.report import breakdown_panels as place_panels
+from s2squant.report import calibration_panels
+from s2squant.report import pairwise_panels as model_panels
+from s2squant.report import score_panels as evidence_panels
+from s2squant.report.study_pages import render
+from s2squant.report.study_view import arrange
+from tests.report.factory import make_study
+from tests.report.factory_more import filled
+
+
+@pytest.fixture(scope="module")
+def whole():
+    return filled(make_study())
+
+
+def cells(panel, which=0):
+    return [[cell.text for cell in row] for row in panel.grids[which].rows]
+
+
+def test_they_stand_in_the_order_of_the_survey(whole):
+    pages = {path: content.decode() for path, content in render(whole) if path.endswith(".html")}
+    order = re.findall(r'<h2 id="([\w-]+)"', pages["index.html"])
+    wanted = ["leaderboard", "scorecard", "pairs", "paths", "steps", "tickers", "shrinkage", "groups", "cross-section"]
+    wanted += ["time", "largest-misses", "equity"]
+    assert [name for name in order if name in wanted] == wanted
+    ticker = next(text for path, text in pages.items() if path.startswith("tickers/acme"))
+    order = re.findall(r'<h2 id="([\w-]+)"', ticker)
+    assert order.index("time") < order.index("largest-misses") < order.index("equity")
+    for name in ("pairs", "paths", "groups", "cross-section", "largest-misses"):
+        assert f'id="say-{name}"' in pages["index.html"]
+        assert f'href="#{name}"' in pages["index.html"], "in the list of sections"
+
+
+def test_the_matrix_holds_each_pair_from_both_sides(whole):
+    c = arrange(whole)
+    panel = model_panels.pairs(c)
+    heat, stars = panel.charts[0][0].traces
+    values = np.array(heat["z"], float)
+    assert np.isnan(np.diag(values)).all()
+    np.testing.assert_allclose(values + values.T, np.where(np.eye(len(values)), np.nan, 0.0))
+    every = whole.pairs[whole.pairs["step"] == "all"]
+    differ = every[every["finding"] == "differ"]
+    assert len(stars["x"]) == 2 * len(differ)
+    assert panel.say.startswith(f"{len(differ)} of {len(every)} pairs of models differ")
+    assert [grid.caption for _, grid in panel.folded] == ["Every pair once, surest difference first"]
+    assert len(panel.folded[0][1].rows) == len(every)
+    row = differ.iloc[0]
+    at = [c.models.index(row["model"]), c.models.index(row["against"])]
+    assert heat["z"][at[0]][at[1]] == row["effect"]
+    assert heat["text"][at[1]][at[0]].count("−") == 1
+
+
+def test_the_pairs_are_told_by_step_too(whole):
+    told = model_panels.pairs(arrange(whole)).folded_charts
+    wanted = [f"At step {s}: {len(whole.pairs[whole.pairs['finding'] == 'differ']) // 4}" for s in (1, 5, 20)]
+    assert [summary.partition(" of ")[0] for summary, _, _ in told] == wanted
+    assert len({chart.id for _, chart, _ in told}) == 3
+    assert all("at step" in chart.label for _, chart, _ in told)
+    older = replace(whole, pairs=whole.pairs[whole.pairs["step"] == "all"].drop(columns="step"))
+    panel = model_panels.pairs(arrange(older))
+    assert (panel.folded_charts, panel.say) == ((), model_panels.pairs(arrange(whole)).say)
+
+
+def test_models_without_paths_are_named_not_dropped(whole):
+    panel = model_panels.paths(arrange(whole))
+    shown = cells(panel)
+    assert len(shown) == len(whole.energy)
+    assert {row[1] for row in shown} == {"128", "quantiles only"}
+    best = whole.energy["skill"].max()
+    assert f"+{100 * best:.2f}" in panel.say
+    assert "root mean square" in panel.notes[0]
+
+
+def test_a_refused_confidence_set_is_no_finding(whole):
+    """Nothing is called equal to the best, and no model inside, where the set was not tested."""
+    told = evidence_panels.scorecard(arrange(whole))
+    assert told.say.startswith("The data cannot tell these from the best: ")
+    shown = {row[1].text: row[2].text for row in told.folded[1][1].rows}
+    assert shown["Random walk"] == "no"
+    assert set(shown.values()) == {"yes", "no"}
+    reason = "20 cutoffs, at least 24 needed"
+    for inside in (False, True):  # runs written before this said True
+        refused = whole.confidence_set.assign(p=np.nan, inside=inside, reason=reason)
+        panel = evidence_panels.scorecard(arrange(replace(whole, confidence_set=refused)))
+        assert panel.say.startswith(f"Which models may be the best was not tested: {reason}. ")
+        assert "cannot tell" not in panel.say
+        table = panel.folded[1][1]
+        assert {row[-1].text for row in table.rows} == {reason}
+        assert not {"yes", "no"} & {cell.text for row in table.rows for cell in row}
+
+
+def test_the_run_page_counts_the_tickers_whose_misses_are_wrong(whole):
+    panel = calibration_panels.calibration(arrange(whole))
+    own = whole.exceedances[whole.exceedances["model"] == "blend"]
+    names = list(dict.fromkeys(own["unique_id"]))
+    many = f"of {len(names)} tickers left the bands too often, too seldom or not at random, after allowing for all"
+    assert f"One step ahead 1 {many} of them: {names[1]} (below 5\u202f%: too many)." in panel.say
+    summary, table = panel.folded[1]
+    assert summary == "Outcomes outside the bands at step 1"
+    assert len(table.rows) == len(own)
+    assert [cell.text for cell in table.rows[0]][:3] == [names[1], "below 5 %", "too many"]
+    few = whole.exceedances.assign(finding="not tested", p_adjusted=np.nan, reason="30 cutoffs, at least 50 needed")
+    told = calibration_panels.calibration(arrange(replace(whole, exceedances=few))).say
+    assert told.endswith("Misses one step ahead were not tested: 30 cutoffs, at least 50 needed.")
+    older = whole.exceedances.drop(columns=["finding", "p_adjusted"])
+    panel = calibration_panels.calibration(arrange(replace(whole, exceedances=older)))
+    assert "One step ahead" not in panel.say
+    assert len(panel.folded[1][1].rows) == len(own)
+
+
+def test_ranks_say_why_they_are_not_there(whole):
+    few = whole.cross_section.iloc[:1].assign(model="", tickers=4, reason="4 tickers on a date; 20 are needed")
+    panel = place_panels.cross_section(arrange(replace(whole, cross_section=few)))
+    assert panel.say == (
+        "Not computed: ranking tickers needs 20 or more of a market on one date, and the largest market here has 4."
+    )
+    assert not panel.grids
+    assert len(cells(place_panels.cross_section(arrange(whole)))) == len(whole.cross_section)
+
+
+def test_groups_that_are_not_there_are_told(whole):
+    panel = place_panels.groups(arrange(whole))
+    assert panel.say.startswith("0 of 3 groups stand out after allowing for all of them; most skill in market: XNYS")
+    assert panel.notes[0] == "Not grouped by dollar volume: no market has 6 tickers with a known volume."
+    one = whole.groups.assign(finding=["better", "no evidence", "no evidence", "not tested"])
+    panel = place_panels.groups(arrange(replace(whole, groups=one)))
+    assert panel.say.startswith("1 of 3 groups stand out after allowing for all of them: market: XNYS (+1.00")
+
+
+def test_a_miss_reads_as_a_sentence_and_a_ticker_lists_its_own(whole):
+    c = arrange(whole)
+    run, own = place_panels.misses(c, "all"), place_panels.misses(c, "ACME")
+    assert run.say.startswith("The largest miss is of ACME: −6.2 standard deviations 1 step after ")
+    assert "1,234.50" in cells(run)[0]
+    assert len(cells(own)) == 4
+    assert len(cells(own)[0]) == len(cells(run)[0]) - 1, "its name is on the page already"
+    assert place_panels.misses(c, "unheard of") is None
+
+
+def test_a_study_of_an_older_version_has_no_such_sections(whole):
+    names = ("pairs", "energy", "misses", "groups", "cross_section")
+    older = arrange(replace(whole, **dict.fromkeys(names, pd.DataFrame())))
+    assert model_panels.pairs(older) is None
+    assert model_panels.paths(older) is None
+    assert place_panels.groups(older) is None
+    assert place_panels.cross_section(older) is None
+    assert place_panels.misses(older, "all") is None
