@@ -189,7 +189,7 @@ class Study(Evidence):
     attention: Mapping[str, Floats] = field(default_factory=dict)
     """By ticker, a network's attention (H, W) at its newest forecast: steps ahead by input bars, newest bar last."""
     changes: pd.DataFrame = field(default_factory=pd.DataFrame)
-    """Against the run `previous` of the same experiment; columns: see changes.py."""
+    """Against the run `previous` of the same experiment; columns: see previous_run.py."""
     previous: str = ""
     performance: pd.DataFrame = field(default_factory=pd.DataFrame)
     equity_by_cost: pd.DataFrame = field(default_factory=pd.DataFrame)

@@ -1,6 +1,6 @@
 """A user's own forecasters and features: installed as entry points, or named as `package.module:function`.
 
-`s2squant.forecasters` holds factories: called without arguments, each gives a Forecaster (records.py).
+`s2squant.forecasters` holds factories: called without arguments, each gives a Forecaster (series/forecast.py).
 `s2squant.features` holds functions from a Panel to arrays by name, each (R,), a row's value reading no bar after it.
 """
 

@@ -61,7 +61,7 @@ class MarketNight:
 
 @dataclass(frozen=True)
 class Monitor:
-    """What the drift monitor says of one model's live record; e-values and guarantees: see monitor.py."""
+    """What the drift monitor says of one model's live record; e-values and guarantees: see track_record/drift.py."""
 
     model: str
     alpha: float

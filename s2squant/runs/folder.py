@@ -1,7 +1,7 @@
 """The only place that knows folders: a run's folder, written atomically, the manifest last.
 
 experiment.json  forecasts.parquet  scores.parquet  verdicts.parquet  equity.parquet  manifest.json
-study.json  prices.parquet  tables/     the rest of what the report shows (see archive.py)
+study.json  prices.parquet  tables/     the rest of what the report shows (see study_files.py)
 index.html  tickers/  assets/      the report
 models/                            what was fitted, safetensors with its JSON inside
 work/                              finished parts of a run under way; gone once the manifest stands
