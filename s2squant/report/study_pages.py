@@ -11,13 +11,18 @@ import pandas as pd
 
 from s2squant import __version__
 from s2squant.evaluation.results import Study, TickerReport
-from s2squant.report import breakdown_panels as place_panels
-from s2squant.report import calibration_panels, figures, panels, strategy_panels
-from s2squant.report import fan_charts as fans
-from s2squant.report import pairwise_panels as model_panels
-from s2squant.report import score_panels as evidence_panels
-from s2squant.report import sentences as takeaways
-from s2squant.report import sparklines as sparks
+from s2squant.report import (
+    breakdown_panels,
+    calibration_panels,
+    fan_charts,
+    figures,
+    pairwise_panels,
+    panels,
+    score_panels,
+    sentences,
+    sparklines,
+    strategy_panels,
+)
 from s2squant.report.charts import absent
 from s2squant.report.formats import known
 from s2squant.report.panels import present
@@ -76,27 +81,29 @@ def index_page(c: Contents) -> dict[str, Any]:
             else absent("equity", "Equity", "no pooled equity was recorded; a ticker's own is on its page."),
         },
         "say": {
-            "run": takeaways.run(c),
-            "board": takeaways.leaderboard(c),
-            "steps": takeaways.steps(study.by_step, c.recommended, c.reference),
-            "tickers": takeaways.tickers(c, verdicts),
-            "over_time": takeaways.over_time(over_time, c.recommended),
-            "equity": takeaways.equity(c, curves, c.recommended),
-            "folds": takeaways.folds(c),
-            "gates": takeaways.gates(study.gates),
+            "run": sentences.run(c),
+            "board": sentences.leaderboard(c),
+            "steps": sentences.steps(study.by_step, c.recommended, c.reference),
+            "tickers": sentences.tickers(c, verdicts),
+            "over_time": sentences.over_time(over_time, c.recommended),
+            "equity": sentences.equity(c, curves, c.recommended),
+            "folds": sentences.folds(c),
+            "gates": sentences.gates(study.gates),
         },
         "step_table": _step_table(study.by_step, c.models),
         "tests": tests[:MOST_TESTS],
         "tests_left": max(len(tests) - MOST_TESTS, 0),
         "dropped": [r for r in rows(study.gates) if not r["kept"]],
-        "caveats": takeaways.caveats(c),
+        "caveats": sentences.caveats(c),
         "slots": {
             "run": present(panels.audit(c), panels.findings(study.tickers)),
-            "leaderboard": present(evidence_panels.scorecard(c), model_panels.pairs(c), model_panels.paths(c)),
+            "leaderboard": present(score_panels.scorecard(c), pairwise_panels.pairs(c), pairwise_panels.paths(c)),
             "steps": present(calibration_panels.calibration(c)),
-            "tickers": present(evidence_panels.shrinkage(c), place_panels.groups(c), place_panels.cross_section(c)),
-            "time": present(evidence_panels.fluctuation(c), place_panels.misses(c, POOL)),
-            "method": present(evidence_panels.tests(c)),
+            "tickers": present(
+                score_panels.shrinkage(c), breakdown_panels.groups(c), breakdown_panels.cross_section(c)
+            ),
+            "time": present(score_panels.fluctuation(c), breakdown_panels.misses(c, POOL)),
+            "method": present(score_panels.tests(c)),
             "equity": present(strategy_panels.performance(c, POOL), strategy_panels.overfitting(c), panels.changes(c)),
         },
         "experiment": study.experiment.to_json(),
@@ -112,9 +119,9 @@ def ticker_page(c: Contents, report: TickerReport, place: int) -> dict[str, Any]
     history = study.histories.get(ticker)
     forecasts, curves = c.of("forecasts", ticker), c.of("equity", ticker)
     steps, over_time, own = c.of("by_ticker_step", ticker), c.of("over_time", ticker), c.of("training", ticker)
-    newest = fans.last_fan(forecasts, c.recommended, history) if history else None
-    outline = fans.last_fan(forecasts, c.reference, history) if history and c.reference != c.recommended else None
-    past = fans.past_fans(forecasts, c.recommended, history) if history else []
+    newest = fan_charts.last_fan(forecasts, c.recommended, history) if history else None
+    outline = fan_charts.last_fan(forecasts, c.reference, history) if history and c.reference != c.recommended else None
+    past = fan_charts.past_fans(forecasts, c.recommended, history) if history else []
     pooled = _pooled_training(c, report.market)
     around = [c.finished[i].ticker if 0 <= i < len(c.finished) else None for i in (place - 1, place + 1)]
     return _common(c) | {
@@ -126,10 +133,10 @@ def ticker_page(c: Contents, report: TickerReport, place: int) -> dict[str, Any]
         "best": _best(list(table.values()), c.nominal),
         "whisker": _whiskers([(r["skill"], r["low"], r["high"]) for r in table.values()]),
         "charts": {
-            "fan": fans.fan_chart("fan", newest, outline, history)
+            "fan": fan_charts.fan_chart("fan", newest, outline, history)
             if history
             else absent("fan", "Forecast", "the study holds no prices of this ticker."),
-            "past": [fans.past_chart(f"past-{i}", fan, history) for i, fan in enumerate(past)] if history else [],
+            "past": [fan_charts.past_chart(f"past-{i}", fan, history) for i, fan in enumerate(past)] if history else [],
             "steps": figures.skill_by_step("steps", steps, c.models, c.recommended, c.reference),
             "coverage": figures.coverage("coverage", list(table.values()), c.models, c.nominal),
             "over_time": figures.over_time("over-time", over_time, c.featured, c.recommended),
@@ -137,25 +144,25 @@ def ticker_page(c: Contents, report: TickerReport, place: int) -> dict[str, Any]
             "training": figures.training("training", own, pooled),
         },
         "say": {
-            "verdict": takeaways.ticker(c, mine),
-            "fan": takeaways.fan(newest, ticker),
-            "past": takeaways.past(past),
-            "steps": takeaways.steps(steps, c.recommended, c.reference),
-            "coverage": takeaways.coverage(mine, c.recommended, c.nominal),
-            "over_time": takeaways.over_time(over_time, c.recommended),
-            "equity": takeaways.equity(c, curves, c.recommended),
-            "training": takeaways.training(own, pooled),
+            "verdict": sentences.ticker(c, mine),
+            "fan": sentences.fan(newest, ticker),
+            "past": sentences.past(past),
+            "steps": sentences.steps(steps, c.recommended, c.reference),
+            "coverage": sentences.coverage(mine, c.recommended, c.nominal),
+            "over_time": sentences.over_time(over_time, c.recommended),
+            "equity": sentences.equity(c, curves, c.recommended),
+            "training": sentences.training(own, pooled),
         },
         "slots": {
             "past": present(panels.attention(c, report)),
             "coverage": present(calibration_panels.of_ticker(c, ticker)),
-            "time": present(place_panels.misses(c, ticker)),
+            "time": present(breakdown_panels.misses(c, ticker)),
             "equity": present(strategy_panels.performance(c, ticker)),
         },
         "findings": _findings(report),
         "past_dates": [str(fan.dates[0]) for fan in past],
         "is_open": newest is not None and newest.is_open,
-        "fan_rows": fans.fan_rows(newest) if newest else [],
+        "fan_rows": fan_charts.fan_rows(newest) if newest else [],
         "step_table": _step_table(steps, c.models),
         "command": _command_for(str(study.provenance.get("command", "")), ticker),
     }
@@ -211,7 +218,7 @@ def _best(board: Sequence[Row], nominal: Sequence[str]) -> dict[str, str]:
 def _whiskers(estimates: Sequence[tuple[Any, Any, Any]]) -> Any:
     """Draw an estimate with its interval on one scale for the whole table."""
     values = [v for estimate in estimates for v in estimate if known(v)] + [0.0]
-    return functools.partial(sparks.whisker, least=min(values), most=max(values))
+    return functools.partial(sparklines.whisker, least=min(values), most=max(values))
 
 
 def _ticker_rows(c: Contents, verdicts: Sequence[Row]) -> list[Row]:
@@ -222,7 +229,7 @@ def _ticker_rows(c: Contents, verdicts: Sequence[Row]) -> list[Row]:
     for report in c.finished:
         ordered = [float(r["skill"]) for r in sorted(steps[report.ticker], key=lambda r: int(r["step"]))]
         text = f"skill by step, from {100 * ordered[0]:+.1f} % to {100 * ordered[-1]:+.1f} %" if ordered else ""
-        spark = sparks.sparkline(ordered, min(values), max(values), text)
+        spark = sparklines.sparkline(ordered, min(values), max(values), text)
         made.append({"report": report, "row": found.get(report.ticker), "spark": spark})
     return made
 
