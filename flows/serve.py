@@ -7,7 +7,6 @@ what falls due meanwhile runs late when it is back, about its own slot, and says
 from __future__ import annotations
 
 import argparse
-import fcntl
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -27,6 +26,7 @@ from flows.reaping import take_up
 from s2squant.cli.screen import complain
 from s2squant.config.files import read_nightly
 from s2squant.errors import CallerError, ConfigError
+from s2squant.files import locked
 
 TOGETHER = 2
 """Runs at once; those of one deployment wait for each other anyway."""
@@ -48,11 +48,9 @@ def chosen(nightlies: Sequence[Path]) -> tuple[Deployed, ...]:
 def alone(lock: Path = LOCK) -> Iterator[None]:
     """Hold this folder's lock while serving; raises ConfigError where another serves already."""
     lock.parent.mkdir(parents=True, exist_ok=True)
-    with lock.open("a") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise ConfigError(f"another serve already runs in {Path.cwd()}; stop it first") from None
+    with locked(lock, wait=False) as mine:
+        if not mine:
+            raise ConfigError(f"another serve already runs in {Path.cwd()}; stop it first")
         yield
 
 

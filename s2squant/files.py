@@ -1,12 +1,14 @@
-"""Files that are whole or absent, under names that no text can break out of."""
+"""Atomic writes, safe file names, and the one file lock."""
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import re
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -26,6 +28,22 @@ def write_atomic(path: Path, write: Callable[[Path], None]) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(path: Path, *, wait: bool) -> Iterator[bool]:
+    """Hold a lock file exclusively: True with the lock, False where another holds it and `wait` is off.
+
+    The lock belongs to the open file, so it also excludes another thread, and ends with the block or with the process,
+    however that ends. The file is created where it is missing, and stays.
+    """
+    with path.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
 
 
 def safe_name(key: str) -> str:

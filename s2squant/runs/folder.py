@@ -9,18 +9,18 @@ work/                              finished parts of a run under way; gone once 
 
 from __future__ import annotations
 
-import fcntl
 import json
 import shutil
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import pandas as pd
 
 from s2squant.errors import RunError
-from s2squant.files import safe_name, write_atomic
+from s2squant.files import locked, safe_name, write_atomic
 
 REPORTS = Path("reports")
 
@@ -34,7 +34,7 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._lock: IO[str] | None = None
+        self._lock = ExitStack()
 
     def __reduce__(self) -> tuple[type[RunFolder], tuple[Path]]:
         return type(self), (self.path,)
@@ -71,7 +71,6 @@ class RunFolder:
         try:
             self._refuse_foreign()
             self._stamp.parent.mkdir(parents=True, exist_ok=True)
-            self._lock = (self._stamp.parent / "lock").open("w")
             self._own()
             if self._stamp.exists():
                 if self._stamp.read_text() != text:
@@ -93,6 +92,10 @@ class RunFolder:
     @property
     def _stamp(self) -> Path:
         return self.path / "work" / "identity.json"
+
+    @property
+    def _lock_file(self) -> Path:
+        return self.path / "work" / "lock"
 
     @property
     def name(self) -> str:
@@ -128,14 +131,18 @@ class RunFolder:
 
     def _own(self) -> None:
         """Lock the folder; raises RunError while another process holds it, or when that one has just finished."""
-        assert self._lock is not None
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RunError(
-                f"{self.path}: another process is writing this run; wait for it or choose another --out"
-            ) from None
+        if not self._lock.enter_context(locked(self._lock_file, wait=False)):
+            raise RunError(f"{self.path}: another process is writing this run; wait for it or choose another --out")
         self._refuse_foreign()
+
+    @contextmanager
+    def idle(self) -> Iterator[bool]:
+        """Keep every run out of the folder; False where one is at work. Without a lock file none is, none is made."""
+        with ExitStack() as stack:
+            free = True
+            with suppress(FileNotFoundError):  # moved aside between two steps
+                free = not self._lock_file.is_file() or stack.enter_context(locked(self._lock_file, wait=False))
+            yield free
 
     def _sweep(self) -> None:
         """Remove the temporary files of a killed process."""
@@ -144,9 +151,7 @@ class RunFolder:
 
     def release(self) -> None:
         """Let go of the folder."""
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
+        self._lock.close()
 
     def part(self, key: str, kind: str) -> Path:
         """Where a job keeps its result of this kind."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import signal
 import subprocess
@@ -17,6 +16,7 @@ from s2squant.cli import app as cli
 from s2squant.config.experiment import Universe
 from s2squant.config.files import make_experiment
 from s2squant.errors import RunError
+from s2squant.files import locked
 from s2squant.prices.sources.from_store import as_history
 from s2squant.prices.sources.yahoo import SERVER
 from s2squant.prices.store.bars import Bars
@@ -174,8 +174,8 @@ def test_an_interruption_does_not_wait_for_a_source_that_asks_to_wait(yahoo, tmp
     assert process.returncode == 130
     assert said.endswith("interrupted; what was stored stays, and the same command goes on\n")
     for lock in (tmp_path / "s").rglob("lock"):
-        with lock.open() as handle:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with locked(lock, wait=False) as mine:
+            assert mine
 
 
 def test_a_killed_run_goes_on_with_the_bars_it_began_with(yahoo, tmp_path, monkeypatch):

@@ -351,7 +351,6 @@ def test_a_worker_gets_the_folder_without_its_lock(folder):
 
 
 def _path_of(folder):
-    assert folder._lock is None
     return folder.path
 
 

@@ -7,7 +7,6 @@ then emptied, a version of prices goes with its manifest, and weights are single
 
 from __future__ import annotations
 
-import fcntl
 import json
 import re
 import shutil
@@ -24,7 +23,7 @@ from s2squant.errors import ConfigError, S2squantError, one_line
 from s2squant.nightly.ledger.ledger import Ledger
 from s2squant.prices.store.compaction import Spent, drop_spent, spent_versions
 from s2squant.prices.store.price_store import PriceStore
-from s2squant.runs.folder import REPORTS, STUDIES
+from s2squant.runs.folder import REPORTS, STUDIES, RunFolder
 
 TRASH = ".trash"
 """Below the reports and the searches: what was moved aside to be removed."""
@@ -248,30 +247,13 @@ def _touched(path: Path) -> datetime:
 
 def _is_locked(path: Path) -> bool:
     """Whether a process is at work in a run's folder."""
-    with _locked(path) as free:
+    with RunFolder(path).idle() as free:
         return not free
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[bool]:
-    """Hold a run's folder as a run does; False where another holds it. A folder without a lock is free."""
-    try:
-        handle = (path / "work" / "lock").open("r")
-    except (FileNotFoundError, NotADirectoryError):
-        yield True
-        return
-    with handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
 
 
 def _remove_folder(path: Path, site: _Site, root: Path, beside: Sequence[Path] = ()) -> int | None:
     """Files `beside` it go first: a kill in between leaves the folder, by which the next upkeep finds the rest."""
-    with _locked(path) as free:
+    with RunFolder(path).idle() as free:
         if not free or not _why_old(path, site):  # taken up again since it was listed
             return None
         size, aside = _size(path, *beside), root / TRASH / f"{path.name}-{uuid.uuid4().hex[:8]}"

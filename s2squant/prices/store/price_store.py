@@ -11,11 +11,10 @@ closed (`until`) and its successor added, so every earlier version can be read a
 
 from __future__ import annotations
 
-import fcntl
 import json
 import re
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -26,7 +25,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from s2squant.errors import BadPricesError, PriceError, SourceError
-from s2squant.files import safe_name, write_atomic
+from s2squant.files import locked, safe_name, write_atomic
 from s2squant.prices.store.bars import GIVEN, About, Bars, columns_of, day_of
 from s2squant.prices.store.revisions import Change
 from s2squant.prices.store.versions import Rows, first_rows, next_rows
@@ -81,15 +80,14 @@ class PriceStore:
     def locked(self, ticker: str, interval: str = "1d") -> Iterator[None]:
         """Hold the ticker alone, waiting for another process to let go; sweeps what a killed one left."""
         place = self._place(ticker, interval)
-        try:
-            place.mkdir(parents=True, exist_ok=True)
-            handle = (place / "lock").open("a")
-        except OSError as error:
-            raise SourceError(
-                f"the price store {self.folder} cannot be written ({error.strerror}); choose another --store"
-            ) from None
-        with handle:
-            fcntl.flock(handle, fcntl.LOCK_EX)
+        with ExitStack() as stack:
+            try:
+                place.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(locked(place / "lock", wait=True))
+            except OSError as error:
+                raise SourceError(
+                    f"the price store {self.folder} cannot be written ({error.strerror}); choose another --store"
+                ) from None
             self._sweep(place)
             yield
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import multiprocessing
 import os
@@ -17,6 +16,7 @@ from s2squant.cli import app as cli
 from s2squant.config.experiment import Experiment, Universe
 from s2squant.config.nightly import Nightly, Retention
 from s2squant.errors import ConfigError, PriceError
+from s2squant.files import locked
 from s2squant.nightly.ledger.database import make_sqlite_url
 from s2squant.nightly.ledger.ledger import Ledger
 from s2squant.nightly.operation import upkeep as retention
@@ -163,16 +163,15 @@ def a_search(name, touched):
 
 
 def test_searches_and_their_results_go_too(ledger):
-    young, old, locked = a_search("young", days_ago(80)), a_search("old", days_ago(91)), a_search("held", days_ago(91))
+    young, old, busy = a_search("young", days_ago(80)), a_search("old", days_ago(91)), a_search("held", days_ago(91))
     a_folder("finished", days_ago(91), flow="tune")
     Path("data/tuning/mine.txt").write_text("not a search")
-    with (locked[0] / "work" / "lock").open() as one:
-        fcntl.flock(one, fcntl.LOCK_EX)
+    with locked(busy[0] / "work" / "lock", wait=False):
         done = keep_up()
     assert [(item.part, Path(item.name).name) for item in done.removed] == [("runs", "finished"), ("studies", "old")]
     assert done.removed[1].why == "last written 2026-08-21"
     assert done.removed[1].size == 2100
-    assert [path.exists() for path in (*young, *old, *locked)] == [True, True, False, False, True, True]
+    assert [path.exists() for path in (*young, *old, *busy)] == [True, True, False, False, True, True]
     assert sorted(path.name for path in Path("data/tuning").iterdir()) == [
         "held",
         "held.sqlite",
@@ -196,11 +195,9 @@ def test_a_run_under_way_stays_and_one_given_up_goes(ledger):
     finishing = a_folder("finishing", days_ago(95))
     shutil.copytree(Path("reports/nightly/locked/work"), finishing / "work")
     with (
-        (Path("reports/nightly/locked/work/lock")).open() as one,
-        (finishing / "work" / "lock").open() as two,
+        locked(Path("reports/nightly/locked/work/lock"), wait=False),
+        locked(finishing / "work" / "lock", wait=False),
     ):
-        fcntl.flock(one, fcntl.LOCK_EX)
-        fcntl.flock(two, fcntl.LOCK_EX)
         assert names(keep_up().removed) == ["given-up"]
     assert names(keep_up().removed) == ["finishing", "locked"]
 
@@ -312,8 +309,7 @@ def test_runs_without_a_sign_of_life_are_dead(ledger):
     ledger.start_run(a_run("other", nightly="other", at=days_ago(3)))
     ledger.start_run(a_run("ended", at=days_ago(3)))
     ledger.end_run("ended", "done", "", at=NOW)
-    with Path("reports/nightly/at-work/work/lock").open() as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked(Path("reports/nightly/at-work/work/lock"), wait=False):
         done = keep_up()
     assert sorted(item.name for item in done.removed) == ["died", "gone"]
     status = {run.run_id: run.status for run in ledger.runs()}

@@ -1,0 +1,73 @@
+"""The file lock: one holder at a time, free again when its holder ends in any way."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from s2squant.files import locked
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from s2squant.files import locked
+with locked(Path(sys.argv[1]), wait=False) as mine:
+    print(mine, flush=True)
+    time.sleep(60)
+"""
+
+
+def is_free(path):
+    with locked(path, wait=False) as mine:
+        return mine
+
+
+def test_one_holder_at_a_time(tmp_path):
+    path = tmp_path / "lock"
+    with locked(path, wait=False) as mine:
+        assert mine
+        assert not is_free(path)
+    assert is_free(path)
+    assert path.exists()
+
+
+def test_an_error_of_the_block_frees_the_lock(tmp_path):
+    with pytest.raises(BlockingIOError, match="the block's own"), locked(tmp_path / "lock", wait=False):
+        raise BlockingIOError("the block's own")
+    assert is_free(tmp_path / "lock")
+
+
+def test_who_waits_gets_it_when_it_is_free(tmp_path):
+    path, order = tmp_path / "lock", []
+
+    def wait_for_it():
+        with locked(path, wait=True) as mine:
+            order.append(f"second {mine}")
+
+    other = threading.Thread(target=wait_for_it)
+    with locked(path, wait=True):
+        other.start()
+        time.sleep(0.2)
+        order.append("first")
+    other.join(10)
+    assert order == ["first", "second True"]
+
+
+def test_a_killed_process_holds_nothing(tmp_path):
+    path = tmp_path / "lock"
+    command = [sys.executable, "-c", HOLDER, str(path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "True\n"
+        assert not is_free(path)
+        process.kill()
+        process.wait(10)
+    assert is_free(path)
+
+
+def test_a_lock_in_a_missing_folder_is_an_error(tmp_path):
+    with pytest.raises(FileNotFoundError), locked(tmp_path / "gone" / "lock", wait=False):
+        pass
