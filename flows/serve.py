@@ -62,9 +62,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     options = parser.parse_args(argv)
     try:
+        deployments = chosen(options.nightly)
         if not PREFECT_API_URL.value():
             raise ConfigError("PREFECT_API_URL is not set; s2squant up starts a server and this together")
-        deployments = chosen(options.nightly)
         with alone():
             for name in take_up([deployed.full_name for deployed in deployments]):
                 print(f"taken up again: {name}", flush=True)

@@ -220,7 +220,7 @@ def test_yahoo_is_not_asked_for_what_cannot_be_a_ticker(spelt, here, capfd):
         (["typo.toml"], "typo.toml: unknown key 'walk.horizn'; did you mean 'horizon'?"),
         (["type.toml"], "type.toml: walk.window"),
         (["broken.toml"], "broken.toml: not valid TOML"),
-        (["list.json"], "list.json: an experiment is a table of settings"),
+        (["list.json"], "list.json: settings are a table of keys and values"),
         (["prices"], "is a folder"),
     ],
 )
@@ -386,7 +386,8 @@ def test_a_file_that_may_not_be_read_is_told_so(here, nobody, capfd):
     assert "MSFT: MSFT.csv cannot be read (Permission denied); see to its permissions" in capfd.readouterr().out
     assert cli.main(["fetch", "--universe", "list.txt"]) == 2
     assert "list.txt cannot be read (Permission denied); see to its permissions" in capfd.readouterr().err
-    assert cli.main(["config", "e.toml"]) == 2
-    assert "e.toml cannot be read (Permission denied); see to its permissions" in capfd.readouterr().err
+    for argv in (["config"], ["forecast"], ["maintain"], ["tune", "--tuning"], ["up", "--nightly"]):
+        assert cli.main([*argv, "e.toml"]) == 2
+        assert capfd.readouterr().err == "error: e.toml cannot be read (Permission denied); see to its permissions\n"
     assert cli.main(["prices", "check", "store"]) == 3
     assert "cannot be read (Permission denied); see to the permissions of store/1d/AAPL-" in capfd.readouterr().out

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from s2squant import __version__
+from s2squant.cli import options
 from s2squant.cli.commands.audit import audit
 from s2squant.cli.commands.fetch import fetch
 from s2squant.cli.commands.forecast import NightRunner, forecast
@@ -34,18 +35,6 @@ from s2squant.cli.commands.reproduce import reproduce
 from s2squant.cli.commands.status import status
 from s2squant.cli.commands.tune import tune
 from s2squant.cli.commands.up import up
-from s2squant.cli.options import (
-    EngineName,
-    ExperimentFile,
-    FirstDate,
-    LastDate,
-    Seed,
-    Settings,
-    SourceSpec,
-    TickerList,
-    Workers,
-    as_settings,
-)
 from s2squant.cli.screen import Mode, Screen, Watcher, complain, exit_status
 from s2squant.config.experiment import Engine, Experiment
 from s2squant.config.files import build_experiment
@@ -124,21 +113,21 @@ def _front(
 @app.command()
 def backtest(
     ctx: typer.Context,
-    experiment: ExperimentFile = None,
-    source: SourceSpec = None,
-    tickers: TickerList = None,
-    start: FirstDate = None,
-    end: LastDate = None,
+    experiment: options.ExperimentFile = None,
+    source: options.SourceSpec = None,
+    tickers: options.TickerList = None,
+    start: options.FirstDate = None,
+    end: options.LastDate = None,
     out: Annotated[
         Path | None,
         typer.Option(
             metavar="DIR", help="The run's folder. A killed run's folder goes on. Left out: reports/backtest/RUN_ID."
         ),
     ] = None,
-    settings: Settings = None,
-    seed: Seed = None,
-    workers: Workers = None,
-    engine: EngineName = "local",
+    settings: options.Settings = None,
+    seed: options.Seed = None,
+    workers: options.Workers = None,
+    engine: options.EngineName = "local",
     quiet: Annotated[bool, typer.Option("--quiet", help="Say only the verdict and where the report is.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Write a summary for programs to standard output.")] = False,
 ) -> int:
@@ -148,8 +137,9 @@ def backtest(
     2 a mistake in what was asked (one line says which);
     1 a fault of s2squant itself; 130 interrupted.
     """
-    named = as_settings(source=source, tickers=tickers, start=start, end=end, seed=seed)
-    wanted = build_experiment(experiment, [*named, *(settings or ())])
+    wanted = options.experiment_of(
+        experiment, settings, source=source, tickers=tickers, start=start, end=end, seed=seed
+    )
     front: Front = ctx.obj
     mode: Mode = "json" if as_json else "quiet" if quiet else "text"
     with Screen(mode) as screen:
@@ -169,7 +159,7 @@ def backtest(
 
 
 @app.command()
-def config(experiment: ExperimentFile = None, settings: Settings = None) -> None:
+def config(experiment: options.ExperimentFile = None, settings: options.Settings = None) -> None:
     """Print the whole experiment as JSON, checked; itself an input to backtest."""
     print(build_experiment(experiment, settings or ()).to_json(), end="")
 

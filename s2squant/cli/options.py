@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from s2squant.config.experiment import Engine
+from s2squant.config.experiment import Engine, Experiment
+from s2squant.config.files import build_experiment
 from s2squant.errors import ConfigError
 
 ExperimentFile = Annotated[
@@ -19,7 +20,6 @@ ExperimentFile = Annotated[
     ),
 ]
 
-
 Settings = Annotated[
     list[str] | None,
     typer.Option(
@@ -27,28 +27,21 @@ Settings = Annotated[
     ),
 ]
 
-
 SourceSpec = Annotated[
     str | None, typer.Option(metavar="SPEC", help="Prices from: sample, yfinance, store:DIR, csv:DIR, parquet:DIR.")
 ]
-
 
 TickerList = Annotated[
     str | None, typer.Option(metavar="A,B,...", help="Which tickers. Left out: all of the source's.")
 ]
 
-
 FirstDate = Annotated[str | None, typer.Option(metavar="DATE", help="First date used, as in 2010-01-31.")]
-
 
 LastDate = Annotated[str | None, typer.Option(metavar="DATE", help="Last date used, inclusive.")]
 
-
 Seed = Annotated[int | None, typer.Option(metavar="N", help="Seed of everything random.")]
 
-
 Workers = Annotated[int | None, typer.Option(metavar="N", min=1, help="Processes that train. Left out: one a core.")]
-
 
 EngineName = Annotated[
     Engine,
@@ -58,6 +51,23 @@ EngineName = Annotated[
         help="Who starts those processes; the numbers are the same. dask and ray are extras of the package.",
     ),
 ]
+
+AsJson = Annotated[bool, typer.Option("--json", help="Write the outcome for programs to standard output.")]
+
+
+def experiment_of(
+    file: Path | None,
+    settings: list[str] | None,
+    *,
+    source: str | None,
+    tickers: str | None,
+    start: str | None,
+    end: str | None,
+    seed: int | None,
+) -> Experiment:
+    """The experiment that a command asks for: its file, under the options that name a setting, under `--set`."""
+    named = as_settings(source=source, tickers=tickers, start=start, end=end, seed=seed)
+    return build_experiment(file, [*named, *(settings or ())])
 
 
 def as_settings(

@@ -116,5 +116,5 @@ class Experiment(Part):
         return self
 
     def to_json(self) -> str:
-        """The experiment as text that `read_experiment` takes back unchanged."""
+        """The experiment as JSON text, which `build_experiment` reads back unchanged."""
         return self.model_dump_json(indent=1) + "\n"

@@ -7,24 +7,81 @@ import json
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 
 from s2squant.config.experiment import Experiment
 from s2squant.config.nightly import Nightly
-from s2squant.config.tuning import Tuning
-from s2squant.errors import ConfigError
+from s2squant.errors import ConfigError, one_line
+
+Form = Literal["toml", "json"]
+Settings = TypeVar("Settings", bound=BaseModel)
+
+FORMS: dict[str, Form] = {".toml": "toml", ".json": "json"}
+REMEDY = "name a .toml or .json file, or leave it out and the defaults hold"
 
 
-def read_experiment(text: str, *, form: Literal["toml", "json"], where: str) -> dict[str, Any]:
-    """Parse an experiment file's text to a plain dictionary; raises ConfigError naming `where`."""
+def build_experiment(path: Path | None, settings: Sequence[str] = ()) -> Experiment:
+    """The experiment of a file (the defaults without one) under `dotted.key=value` settings; raises ConfigError."""
+    return make_experiment(override(read_settings(path), settings), where=str(path or "experiment"))
+
+
+def read_nightly(path: Path | None, settings: Sequence[str] = ()) -> Nightly:
+    """The nightly of a file (the defaults without one) under `dotted.key=value` settings; raises ConfigError."""
+    return validated(Nightly, override(read_settings(path), settings), where=str(path or "nightly"))
+
+
+def make_experiment(data: Mapping[str, Any], *, where: str = "experiment") -> Experiment:
+    """Validate a dictionary into an Experiment; raises ConfigError with one line and the nearest key."""
+    return validated(Experiment, data, where=where)
+
+
+def validated(kind: type[Settings], data: Mapping[str, Any], *, where: str) -> Settings:
+    """Validate a dictionary into settings of a kind; raises ConfigError with one line and the nearest key."""
+    try:
+        return kind.model_validate(dict(data))
+    except ValidationError as error:
+        raise ConfigError(one_line(f"{where}: {_first_mistake(error, kind)}")) from None
+
+
+def read_settings(path: Path | None) -> dict[str, Any]:
+    """The table in a .toml or .json file, an empty one without a file; raises ConfigError: what, where, the remedy.
+
+    A byte-order mark of UTF-8 is passed over. An empty file is refused: whoever names one expects it to say something.
+    """
+    if path is None:
+        return {}
+    name, form = one_line(str(path)), FORMS.get(path.suffix.lower())
+    try:
+        with path.open("rb") as file:
+            if form is None:
+                raise ConfigError(f"{name} is no .toml or .json file; {REMEDY}")
+            text = file.read().decode("utf-8-sig")
+    except (FileNotFoundError, NotADirectoryError):
+        raise ConfigError(f"{name} does not exist; {REMEDY}") from None
+    except IsADirectoryError:
+        raise ConfigError(f"{name} is a folder; name the .toml or .json file in it") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{name} cannot be read as text; save it as UTF-8") from None
+    except OSError as error:
+        raise ConfigError(f"{name} cannot be read ({error.strerror}); see to its permissions") from None
+    if "\0" in text:  # UTF-16 without a mark, or no text at all
+        raise ConfigError(f"{name} cannot be read as text; save it as UTF-8")
+    if not text.strip():
+        raise ConfigError(f"{name} is empty; write settings into it, or leave it out and the defaults hold")
+    return parse_settings(text, form=form, where=name)
+
+
+def parse_settings(text: str, *, form: Form, where: str) -> dict[str, Any]:
+    """The table of settings in a text; raises ConfigError naming `where`."""
     try:
         data = tomllib.loads(text) if form == "toml" else json.loads(text)
-    except (tomllib.TOMLDecodeError, json.JSONDecodeError) as error:
-        raise ConfigError(f"{where}: not valid {form.upper()} ({error})") from None
+    except (ValueError, RecursionError) as error:  # RecursionError: brackets a thousand deep
+        raise ConfigError(one_line(f"{where}: not valid {form.upper()} ({error})")) from None
     if not isinstance(data, dict):
-        raise ConfigError(f"{where}: an experiment is a table of settings, not {type(data).__name__}")
+        raise ConfigError(f"{where}: settings are a table of keys and values, not a {type(data).__name__}")
     return data
 
 
@@ -48,98 +105,48 @@ def override(data: Mapping[str, Any], settings: Sequence[str]) -> dict[str, Any]
     return result
 
 
-def make_experiment(data: Mapping[str, Any], *, where: str = "experiment") -> Experiment:
-    """Validate a dictionary into an Experiment; raises ConfigError with one line and the nearest key."""
-    try:
-        return Experiment.model_validate(dict(data))
-    except ValidationError as error:
-        raise ConfigError(f"{where}: {in_one_line(error, Experiment)}") from None
+def field_of(kind: type[BaseModel], key: str) -> FieldInfo:
+    """The field that a dotted key names, which is no table of its own; raises ConfigError with the nearest key."""
+    parts = key.split(".")
+    for depth, part in enumerate(parts, start=1):
+        path = ".".join(parts[:depth])
+        field = kind.model_fields.get(part)
+        if field is None:
+            raise ConfigError(_unknown(kind, path))
+        inner = _table(field)
+        if depth == len(parts) and inner is None:
+            return field
+        if depth == len(parts):
+            raise ConfigError(f"{path} is a table of settings; name one of them")
+        if inner is None:
+            raise ConfigError(f"{path} is a value, not a table")
+        kind = inner
+    raise AssertionError("a key has a last part")
 
 
-def in_one_line(error: ValidationError, model: type[BaseModel]) -> str:
-    """The first thing wrong with settings of a model, with the nearest key where one is unknown."""
+def _first_mistake(error: ValidationError, kind: type[BaseModel]) -> str:
+    """The first thing wrong with settings, with the nearest key where one is unknown."""
     first = error.errors()[0]
     path = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        known = _fields_at(model, first["loc"][:-1])
-        near = difflib.get_close_matches(str(first["loc"][-1]), known, n=1, cutoff=0.4)
-        hint = f"did you mean '{near[0]}'?" if near else f"known keys here: {', '.join(known)}"
-        return f"unknown key '{path}'; {hint}"
+        for part in first["loc"][:-1]:
+            field = kind.model_fields.get(str(part))
+            kind = (field and _table(field)) or kind
+        return _unknown(kind, path)
     message = first["msg"].removeprefix("Value error, ")
     given = "" if isinstance(first["input"], (dict, BaseModel)) else f" (given {first['input']!r})"
     more = error.error_count() - 1
     return f"{path + ': ' if path else ''}{message}{given}" + (f"; and {more} more" if more else "")
 
 
-def _fields_at(model: type[BaseModel], location: Sequence[int | str]) -> list[str]:
-    for part in location:
-        field = model.model_fields.get(str(part))
-        if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)):
-            break
-        model = field.annotation
-    return list(model.model_fields)
+def _unknown(kind: type[BaseModel], path: str) -> str:
+    known = list(kind.model_fields)
+    near = difflib.get_close_matches(path.rpartition(".")[2], known, n=1, cutoff=0.4)
+    hint = f"did you mean '{near[0]}'?" if near else f"known keys here: {', '.join(known)}"
+    return f"unknown key '{path}'; {hint}"
 
 
-def read_nightly(path: Path | None, settings: Sequence[str] = ()) -> Nightly:
-    """The nightly of a file (the defaults without one) under `dotted.key=value` settings; raises ConfigError."""
-    data: dict[str, Any] = {}
-    if path is not None:
-        form = path.suffix.lower()
-        if form not in (".toml", ".json"):
-            raise ConfigError(f"{path}: a nightly is a .toml or .json file")
-        try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{path} cannot be read ({getattr(error, 'strerror', 'not text')})") from None
-        data = read_experiment(text, form="toml" if form == ".toml" else "json", where=str(path))
-    return make_nightly(override(data, settings), where=str(path or "nightly"))
-
-
-def make_nightly(data: Mapping[str, Any], *, where: str = "nightly") -> Nightly:
-    """Validate a dictionary into a Nightly; raises ConfigError with one line and the nearest key."""
-    try:
-        return Nightly.model_validate(dict(data))
-    except ValidationError as error:
-        raise ConfigError(f"{where}: {in_one_line(error, Nightly)}") from None
-
-
-def build_experiment(path: Path | None, settings: Sequence[str]) -> Experiment:
-    """The experiment of a .toml or .json file (the defaults without one) under `dotted.key=value` settings."""
-    where = "experiment" if path is None else str(path)
-    data = {} if path is None else _read(path)
-    return make_experiment(override(data, settings), where=where)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    forms: dict[str, Literal["toml", "json"]] = {".toml": "toml", ".json": "json"}
-    if path.is_dir():
-        raise ConfigError(f"{path} is a folder; give the file, for example {path / 'experiment.json'}")
-    if path.suffix.lower() not in forms:
-        raise ConfigError(f"{path}: an experiment is a .toml or .json file; without one the defaults run")
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise ConfigError(
-            f"{path} does not exist; `s2squant config > experiment.json` writes one to start from"
-        ) from None
-    except PermissionError as error:
-        raise ConfigError(f"{path} cannot be read ({error.strerror}); see to its permissions") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} cannot be read as text: {error}") from None
-    return read_experiment(text, form=forms[path.suffix.lower()], where=str(path))
-
-
-def make_tuning(data: Mapping[str, Any], *, where: str = "tuning") -> Tuning:
-    """Validate a dictionary into a Tuning; raises ConfigError with one line."""
-    try:
-        return Tuning.model_validate(dict(data))
-    except ValidationError as error:
-        first = error.errors()[0]
-        path = ".".join(str(part) for part in first["loc"])
-        told = first["msg"].removeprefix("Value error, ")
-        if first["type"] == "extra_forbidden":
-            near = difflib.get_close_matches(path, list(Tuning.model_fields), n=1, cutoff=0.4)
-            raise ConfigError(
-                f"{where}: unknown key '{path}'" + (f"; did you mean '{near[0]}'?" if near else "")
-            ) from None
-        raise ConfigError(f"{where}: {told if path == 'space' else f'{path}: {told}'}") from None
+def _table(field: FieldInfo) -> type[BaseModel] | None:
+    """The settings that a field holds, where it is a table of them."""
+    inner = field.annotation
+    return inner if isinstance(inner, type) and issubclass(inner, BaseModel) else None

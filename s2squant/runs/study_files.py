@@ -21,7 +21,7 @@ import pandas as pd
 from pydantic import TypeAdapter
 
 from s2squant.config.experiment import Experiment
-from s2squant.config.files import make_experiment, read_experiment
+from s2squant.config.files import make_experiment, parse_settings
 from s2squant.errors import RunError, S2squantError
 from s2squant.evaluation.results import Study
 from s2squant.runs.folder import RunFolder
@@ -92,7 +92,7 @@ def load_experiment(path: Path) -> Experiment:
     """The experiment of a finished run's folder; raises CallerError when there is none that can be read."""
     folder, where = RunFolder(path), str(path / "experiment.json")
     folder.read_json("manifest.json", after="manifest.json")
-    data = read_experiment(folder.read_text("experiment.json"), form="json", where=where)
+    data = parse_settings(folder.read_text("experiment.json"), form="json", where=where)
     return make_experiment(data, where=where)
 
 

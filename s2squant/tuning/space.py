@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from s2squant.config.experiment import Experiment
-from s2squant.config.files import make_experiment, override
+from s2squant.config.files import field_of, make_experiment, override
 from s2squant.config.models import ModelName
 from s2squant.config.tuning import Range, Span, Tuning, Value, read_range
 from s2squant.errors import ConfigError
@@ -167,22 +166,10 @@ def _field(key: str) -> FieldInfo:
         raise ConfigError(f"--space {key}: only settings of forecasters are searched; others change what is measured")
     if parts[1:2] and parts[1] in ("models", "extra", "field"):
         raise ConfigError(f"--space {key}: which models run is no setting to search; choose them with --set")
-    model: type[BaseModel] = Experiment
-    for at, part in enumerate(parts):
-        field = model.model_fields.get(part)
-        if field is None:
-            near = difflib.get_close_matches(part, list(model.model_fields), n=1, cutoff=0.4)
-            hint = f"did you mean '{near[0]}'?" if near else f"known keys here: {', '.join(model.model_fields)}"
-            raise ConfigError(f"--space {key}: unknown key '{'.'.join(parts[: at + 1])}'; {hint}")
-        inner = isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
-        if at == len(parts) - 1:
-            if inner:
-                raise ConfigError(f"--space {key}: is a table of settings; name one of them")
-            return field
-        if not inner:
-            raise ConfigError(f"--space {key}: {'.'.join(parts[: at + 1])} is a value, not a table")
-        model = field.annotation  # type: ignore[assignment]
-    raise AssertionError("a key has a last part")
+    try:
+        return field_of(Experiment, key)
+    except ConfigError as error:
+        raise ConfigError(f"--space {key}: {error}") from None
 
 
 def _check_ends(key: str, found: Range, field: FieldInfo) -> None:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from s2squant.config.experiment import Experiment
-from s2squant.config.files import build_experiment, make_experiment, override, read_experiment
+from s2squant.config.files import make_experiment, override, parse_settings
 from s2squant.config.models import BASELINES
 from s2squant.errors import ConfigError
 
@@ -23,7 +23,7 @@ def test_an_experiment_comes_back_from_its_own_json() -> None:
         {"universe": {"tickers": ["A", "B"], "start": "2001-02-03"}, "walk": {"horizon": 7}, "seed": 5}
     )
     for experiment in (Experiment(), changed):
-        again = make_experiment(read_experiment(experiment.to_json(), form="json", where="experiment.json"))
+        again = make_experiment(parse_settings(experiment.to_json(), form="json", where="experiment.json"))
         assert again == experiment
         assert again.to_json() == experiment.to_json()
 
@@ -31,7 +31,7 @@ def test_an_experiment_comes_back_from_its_own_json() -> None:
 @given(st.integers(1, 250), st.sampled_from(["expanding", "sliding"]), st.floats(0, 100))
 def test_any_possible_setting_survives_json(horizon: int, window: str, cost: float) -> None:
     experiment = make_experiment({"walk": {"horizon": horizon, "window": window}, "strategy": {"cost_bp": cost}})
-    assert make_experiment(read_experiment(experiment.to_json(), form="json", where="x")) == experiment
+    assert make_experiment(parse_settings(experiment.to_json(), form="json", where="x")) == experiment
 
 
 def test_an_experiment_cannot_be_changed() -> None:
@@ -40,15 +40,15 @@ def test_an_experiment_cannot_be_changed() -> None:
 
 
 def test_toml_and_json_say_the_same() -> None:
-    toml = read_experiment("[walk]\nhorizon = 9\n[universe]\nend = 2020-01-31", form="toml", where="a.toml")
-    json = read_experiment('{"walk": {"horizon": 9}, "universe": {"end": "2020-01-31"}}', form="json", where="a.json")
+    toml = parse_settings("[walk]\nhorizon = 9\n[universe]\nend = 2020-01-31", form="toml", where="a.toml")
+    json = parse_settings('{"walk": {"horizon": 9}, "universe": {"end": "2020-01-31"}}', form="json", where="a.json")
     assert make_experiment(toml) == make_experiment(json)
 
 
 @pytest.mark.parametrize(("form", "text"), [("toml", "walk = ["), ("json", "{"), ("json", "[1]"), ("json", "3")])
 def test_a_text_that_is_no_experiment_names_its_file(form: str, text: str) -> None:
     with pytest.raises(ConfigError, match=r"^here\.x: "):
-        read_experiment(text, form=form, where="here.x")
+        parse_settings(text, form=form, where="here.x")
 
 
 def test_override_reads_toml_values_and_bare_words() -> None:
@@ -146,10 +146,3 @@ def test_lists_and_tickers_with_dots_can_be_set_by_hand(setting, value):
     for part in setting.partition("=")[0].split("."):
         made = getattr(made, part)
     assert made == value
-
-
-@pytest.mark.parametrize("name", ["e.toml", "e.json"])
-def test_a_byte_order_mark_is_passed_over(tmp_path, name):
-    text = "seed = 7" if name.endswith("toml") else '{"seed": 7}'
-    (tmp_path / name).write_bytes(b"\xef\xbb\xbf" + text.encode())
-    assert build_experiment(tmp_path / name, []).seed == 7

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from s2squant.config.files import make_nightly, read_nightly
+from s2squant.config.experiment import Experiment
+from s2squant.config.files import build_experiment, field_of, read_nightly, read_settings, validated
 from s2squant.config.nightly import ISSUED, Nightly
 from s2squant.errors import ConfigError
 
@@ -37,18 +38,28 @@ def test_what_is_left_out_is_a_nightly_s_own(tmp_path: Path) -> None:
 )
 def test_a_mistake_is_one_line(given: dict[str, object], said: str) -> None:
     with pytest.raises(ConfigError) as error:
-        make_nightly(given, where="mine.toml")
+        validated(Nightly, given, where="mine.toml")
     assert str(error.value).startswith("mine.toml: ")
     assert said in str(error.value)
     assert "\n" not in str(error.value)
 
 
-def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    (tmp_path / "broken.toml").write_text("name = ")
-    for name, said in (
-        ("none.toml", "cannot be read"),
-        ("broken.toml", "not valid TOML"),
-        ("mine.yaml", ".toml or .json"),
-    ):
-        with pytest.raises(ConfigError, match=said):
-            read_nightly(tmp_path / name)
+def test_what_a_file_leaves_out_has_its_default(tmp_path: Path) -> None:
+    (tmp_path / "comments.toml").write_text("# nothing yet\n")
+    assert build_experiment(tmp_path / "comments.toml") == build_experiment(None) == Experiment()
+    assert read_settings(None) == {}
+
+
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [
+        ("forecasters.seq2seq.pooled.ir", "unknown key 'forecasters.seq2seq.pooled.ir'; did you mean 'lr'?"),
+        ("forecasters.seq2seq.pooled", "forecasters.seq2seq.pooled is a table of settings; name one of them"),
+        ("seed.x", "seed is a value, not a table"),
+    ],
+)
+def test_a_key_that_names_no_setting_is_refused(key: str, said: str) -> None:
+    assert field_of(Experiment, "forecasters.seq2seq.pooled.lr").annotation is float
+    with pytest.raises(ConfigError) as error:
+        field_of(Experiment, key)
+    assert str(error.value) == said

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import s2squant.nightly.summary
-from s2squant.config.files import make_nightly
+from s2squant.config.files import validated
 from s2squant.config.nightly import Nightly, Retraining
 from s2squant.errors import CallerError, ConfigError, LedgerError
 from s2squant.nightly.ledger.ledger import Ledger
@@ -219,8 +219,8 @@ def test_without_steps_weights_stay_as_they_are_between_fits(desk: Desk) -> None
 
 def test_too_few_bars_to_adapt_on_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"retraining\.recent = 100 holds no training chunk; 170 bars are needed"):
-        make_nightly({"retraining": {"recent": 100}}, where="nightly.toml")
-    assert make_nightly({"retraining": {"recent": 170}}, where="x").retraining.recent == 170
+        validated(Nightly, {"retraining": {"recent": 100}}, where="nightly.toml")
+    assert validated(Nightly, {"retraining": {"recent": 170}}, where="x").retraining.recent == 170
 
 
 def test_a_full_disk_is_a_tickers_reason(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,8 @@ import pandas as pd
 import pytest
 
 from s2squant.cli.app import main
-from s2squant.config.files import make_experiment, make_tuning
+from s2squant.config.files import make_experiment, validated
+from s2squant.config.tuning import Tuning
 from s2squant.errors import CallerError, ConfigError
 from s2squant.runs.plan import make_plan
 from s2squant.tuning.results import HeldOut, sentence_of
@@ -66,7 +67,7 @@ def place(tmp_path, monkeypatch):
 
 
 def search_for(prices, place, *, trials=4, space=None, name="one", **more):
-    tuning = make_tuning({"trials": trials, "study": name, "space": space or {LR: "log:1e-4:1e-1"}, **more})
+    tuning = Tuning(trials=trials, study=name, space=space or {LR: "log:1e-4:1e-1"}, **more)
     return open_search(make_experiment(raw(prices)), tuning, workers=0, studies=place / "studies")
 
 
@@ -193,7 +194,7 @@ def test_time_is_up(prices, place, stand_in):
 )
 def test_a_space_is_refused_with_one_line(space, complaint):
     with pytest.raises(ConfigError, match=r"^[^\n]+$") as error:
-        space_of(make_experiment(raw("p")), make_tuning({"space": read_space([space])}))
+        space_of(make_experiment(raw("p")), validated(Tuning, {"space": read_space([space])}, where="tuning"))
     assert complaint in str(error.value)
 
 
@@ -216,8 +217,8 @@ def test_the_command_line_says_a_mistake_in_one_line(place, capsys):
 def test_a_reference_that_would_move_is_no_measure():
     experiment = make_experiment(raw("p", verdict={"reference": "anchor", "recommended": "seq2seq_pooled"}))
     with pytest.raises(ConfigError, match="measures nothing"):
-        space_of(experiment, make_tuning({"space": {"forecasters.anchor.stride": "int:2:5"}}))
-    assert not any(key.startswith("forecasters.anchor") for key in space_of(experiment, make_tuning({})))
+        space_of(experiment, Tuning(space={"forecasters.anchor.stride": "int:2:5"}))
+    assert not any(key.startswith("forecasters.anchor") for key in space_of(experiment, Tuning()))
 
 
 def test_what_a_model_needs_and_no_more():
@@ -227,7 +228,7 @@ def test_what_a_model_needs_and_no_more():
     changed = candidate(whole, {"forecasters.garch_t.window": 999, "forecasters.seq2seq.pooled.lr": 0.01})
     assert reduced(changed, "anchor") == reduced(whole, "anchor")
     assert reduced(changed, "blend") != reduced(whole, "blend")
-    assert set(space_of(whole, make_tuning({}))) > {LR, HIDDEN, "forecasters.anchor.stride"}
+    assert set(space_of(whole, Tuning())) > {LR, HIDDEN, "forecasters.anchor.stride"}
 
 
 def test_searched_and_held_out_cutoffs_lie_a_horizon_apart(prices):

@@ -16,19 +16,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from s2squant.cli.options import (
-    ExperimentFile,
-    FirstDate,
-    LastDate,
-    Seed,
-    Settings,
-    SourceSpec,
-    TickerList,
-    Workers,
-    as_settings,
-)
+from s2squant.cli import options
 from s2squant.config.experiment import Experiment, Universe
-from s2squant.config.files import build_experiment
 
 if TYPE_CHECKING:  # study brings torch, which a help text can do without
     from s2squant.evaluation.results import Study
@@ -50,14 +39,14 @@ LEAK = 3
 
 
 def audit(
-    experiment: ExperimentFile = None,
-    source: SourceSpec = None,
-    tickers: TickerList = None,
-    start: FirstDate = None,
-    end: LastDate = None,
-    settings: Settings = None,
-    seed: Seed = None,
-    workers: Workers = None,
+    experiment: options.ExperimentFile = None,
+    source: options.SourceSpec = None,
+    tickers: options.TickerList = None,
+    start: options.FirstDate = None,
+    end: options.LastDate = None,
+    settings: options.Settings = None,
+    seed: options.Seed = None,
+    workers: options.Workers = None,
     forecaster: Annotated[
         list[str] | None,
         typer.Option(
@@ -91,8 +80,9 @@ def audit(
 
     sys.path.insert(0, "")  # modules in the working folder
     factories, functions = own_forecasters(forecaster or ()), own_features(feature or ())
-    named = as_settings(source=source, tickers=tickers, start=start, end=end, seed=seed)
-    wanted = build_experiment(experiment, [*named, *(settings or ())])
+    wanted = options.experiment_of(
+        experiment, settings, source=source, tickers=tickers, start=start, end=end, seed=seed
+    )
     plan = make_plan(wanted)
     chosen = [report.ticker for report in plan.tickers if report.status == "ok"][:TICKERS]
     with tempfile.TemporaryDirectory(prefix="s2squant-audit-") as folder:

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from s2squant.cli.options import AsJson
 from s2squant.config.experiment import Universe
 from s2squant.config.fetching import Fetching
 from s2squant.errors import SourceError
@@ -57,7 +58,7 @@ def fetch(
     quiet: Annotated[
         bool, typer.Option("--quiet", help="No progress, and of the tickers only those that failed.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Write the outcome for programs to standard output.")] = False,
+    as_json: AsJson = False,
 ) -> int:
     """Fetch prices into the store: what is missing and a little before it, to see what was revised.
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from s2squant.cli.options import AsJson
 from s2squant.config.files import read_nightly
 from s2squant.config.nightly import Retention
 
@@ -38,7 +39,7 @@ def maintain(
     dead_after: Annotated[
         float, typer.Option(metavar="HOURS", min=0.01, help="A run that counts as running for longer is dead.")
     ] = DEFAULTS.dead_after,
-    as_json: Annotated[bool, typer.Option("--json", help="Write the outcome for programs to standard output.")] = False,
+    as_json: AsJson = False,
 ) -> int:
     """Remove what was kept long enough, and mark runs that died. Rows of the ledger are never removed.
 

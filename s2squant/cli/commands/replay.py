@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from s2squant.cli.options import AsJson
+
 DIFFERENT = 3
 """Exit status where a row came out otherwise, or could not be recomputed."""
 SHOWN = 20
@@ -14,7 +16,7 @@ SHOWN = 20
 
 def replay(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A nightly run's id, as in its report or in status.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Write the outcome for programs to standard output.")] = False,
+    as_json: AsJson = False,
 ) -> int:
     """Recompute a past night from its stored prices, weights and settings, and compare with the ledger bit by bit.
 

@@ -11,22 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from s2squant.cli.options import (
-    ExperimentFile,
-    FirstDate,
-    LastDate,
-    Seed,
-    Settings,
-    SourceSpec,
-    TickerList,
-    Workers,
-    as_settings,
-)
+from s2squant.cli import options
 from s2squant.cli.screen import bars
 from s2squant.config.experiment import Experiment
-from s2squant.config.files import build_experiment, read_experiment
+from s2squant.config.files import read_settings, validated
 from s2squant.config.tuning import Tuning
-from s2squant.errors import ConfigError
 
 if TYPE_CHECKING:  # tuning brings torch and optuna, which a help text can do without
     from s2squant.tuning.results import Tried, Tuned
@@ -37,13 +26,13 @@ DEFAULTS = Tuning()
 
 def tune(
     ctx: typer.Context,
-    experiment: ExperimentFile = None,
-    source: SourceSpec = None,
-    tickers: TickerList = None,
-    start: FirstDate = None,
-    end: LastDate = None,
-    settings: Settings = None,
-    seed: Seed = None,
+    experiment: options.ExperimentFile = None,
+    source: options.SourceSpec = None,
+    tickers: options.TickerList = None,
+    start: options.FirstDate = None,
+    end: options.LastDate = None,
+    settings: options.Settings = None,
+    seed: options.Seed = None,
     space: Annotated[
         list[str] | None,
         typer.Option(
@@ -76,9 +65,9 @@ def tune(
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="The result's folder. Left out: reports/tune/RUN_ID.")
     ] = None,
-    workers: Workers = None,
+    workers: options.Workers = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Say only the verdict and where the report is.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Write the outcome for programs to standard output.")] = False,
+    as_json: options.AsJson = False,
 ) -> int:
     """Search for better settings of the recommended model; the last cutoffs, which it never sees, say if that paid.
 
@@ -88,10 +77,11 @@ def tune(
     Exit status: 0 done, whether tuning paid or not; 2 a mistake in what was asked (one line says which);
     1 a fault of s2squant itself; 130 interrupted.
     """
-    named = as_settings(source=source, tickers=tickers, start=start, end=end, seed=seed)
     given = {"trials": trials, "timeout": timeout, "holdout": holdout, "study": study}
     wanted = build_tuning(tuning, space or (), {key: value for key, value in given.items() if value is not None})
-    chosen = build_experiment(experiment, [*named, *(settings or ())])
+    chosen = options.experiment_of(
+        experiment, settings, source=source, tickers=tickers, start=start, end=end, seed=seed
+    )
     try:
         folder, tuned = _search(chosen, wanted, out, workers, ctx.obj.command, quiet=quiet or as_json)
     except KeyboardInterrupt:
@@ -103,23 +93,11 @@ def tune(
 
 def build_tuning(path: Path | None, space: Sequence[str], given: dict[str, Any]) -> Tuning:
     """The search of a .toml or .json file (the defaults without one), options over it; raises ConfigError."""
-    from s2squant.config.files import make_tuning  # s2squant.config alone; torch is not behind it
     from s2squant.tuning.space import read_space
 
-    data: dict[str, Any] = {}
-    if path is not None:
-        form = path.suffix.lower()
-        if form not in (".toml", ".json"):
-            raise ConfigError(f"--tuning {path}: a search is a .toml or .json file")
-        try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"--tuning {path}: cannot be read ({getattr(error, 'strerror', 'not text')})") from None
-        data = read_experiment(text, form="toml" if form == ".toml" else "json", where=str(path))
     ranges = read_space(space)
-    if ranges:
-        given = given | {"space": ranges}
-    return make_tuning(data | given, where="tuning" if path is None else str(path))
+    asked = read_settings(path) | given | ({"space": ranges} if ranges else {})
+    return validated(Tuning, asked, where=str(path or "tuning"))
 
 
 def _search(

@@ -13,7 +13,7 @@ from importlib import metadata
 from pathlib import Path
 
 from s2squant import __version__
-from s2squant.config.files import make_experiment, read_experiment
+from s2squant.config.files import make_experiment, parse_settings
 from s2squant.errors import RunError
 from s2squant.runs.engines.worker import Errand
 from s2squant.runs.folder import RunFolder
@@ -64,7 +64,7 @@ def read_inputs(path: Path, version: str) -> Inputs:
     if not sound or hashlib.sha256(written.encode()).hexdigest() != kept["experiment"]:
         raise RunError(f"{path}: the inputs that were handed over are damaged; run the backtest again")
     where = str(path / EXPERIMENT)
-    experiment = make_experiment(read_experiment(written, form="json", where=where), where=where)
+    experiment = make_experiment(parse_settings(written, form="json", where=where), where=where)
     panels = {market: Panel(tuple(histories[t] for t in tickers)) for market, tickers in kept["markets"].items()}
     walk = experiment.walk
     return Inputs(experiment, panels, folds_of(panels, walk), sessions_of(panels, walk), folder)
