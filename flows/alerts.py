@@ -13,12 +13,10 @@ from collections.abc import Sequence
 from datetime import timedelta
 from urllib.parse import urlsplit
 
+from flows.environment import prefect_settings
 from s2squant.nightly.operation.server import TAG, PrefectApi, address
 
-# Prefect reads its settings when it is imported.
-os.environ.setdefault("DO_NOT_TRACK", "1")
-os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
-os.environ.setdefault("PREFECT_SERVER_ALLOW_EPHEMERAL_MODE", "false")
+os.environ.update(prefect_settings(ephemeral=False))
 if __name__ == "__main__":
     os.environ.setdefault("PREFECT_API_URL", address()[0])
 

@@ -6,69 +6,49 @@ result ends as Completed with the name PartiallyFailed; a mistake in the paramet
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 from contextvars import ContextVar
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field
 
-# Prefect reads its settings when it is imported.
-os.environ.setdefault("DO_NOT_TRACK", "1")
-os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
-os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "90")
-if __name__ == "__main__":
-    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "WARNING")
+from flows.environment import prefect_settings
 
-from prefect import State, flow, get_run_logger, unmapped
-from prefect.futures import as_completed
+os.environ.update(prefect_settings(by_hand=__name__ == "__main__"))
+
+from prefect import State, flow
 from prefect.states import Completed, Failed
 
+from flows.by_hand import Hand, Logged, lent
 from flows.runners import let_the_screen_speak, start_server, waiting_threads
-from flows.tasks import execute, finish, publish
+from flows.tasks import execute_stages, finish, publish
 from s2squant.cli import app as cli
 from s2squant.cli.screen import Watcher, summary
 from s2squant.config.experiment import Engine, Experiment
 from s2squant.errors import CallerError
 from s2squant.evaluation.results import Study
-from s2squant.runs.runner import JobResult
 from s2squant.study import Run, open_run
 
 DEFAULTS = Experiment()
 
 
-class Logged:
-    """The Watcher of a scheduled run: one line a job in the flow run's log."""
-
-    def __init__(self) -> None:
-        self._log = get_run_logger()
-        logging.getLogger("s2squant").setLevel(logging.INFO)  # or nothing of it reaches the run's log
+class LoggedRun(Logged):
+    """The Watcher of a scheduled backtest."""
 
     def opened(self, run: Run) -> None:
-        self._log.info("run folder %s\n%s", run.folder, run.fold_table)
+        """Log the folds, and what was skipped."""
+        self.log.info("run folder %s\n%s", run.folder, run.fold_table)
         for ticker, reason in run.skipped.items():
-            self._log.warning("skipped %s: %s", ticker, reason)
-
-    def finished(self, result: JobResult) -> None:
-        level = logging.WARNING if result.status == "failed" else logging.INFO
-        self._log.log(level, "%s %s, %.1f s %s", result.key, result.status, result.seconds, result.reason)
+            self.log.warning("skipped %s: %s", ticker, reason)
 
     def written(self, folder: Path, study: Study) -> None:
-        self._log.info("%s Report: %s", study.sentence, folder / "index.html")
+        """Log the verdict."""
+        self.log.info("%s Report: %s", study.sentence, folder / "index.html")
 
 
-@dataclass(frozen=True)
-class Hand:
-    """What a run by hand brings along that no parameter can: those are stored with the flow run."""
-
-    watcher: Watcher
-    command: str
-
-
-_hand: ContextVar[Hand | None] = ContextVar("hand", default=None)
+_hand: ContextVar[Hand[Watcher] | None] = ContextVar("hand", default=None)
 
 
 @flow(task_runner=waiting_threads(None), persist_result=False)
@@ -86,7 +66,7 @@ def backtest(
         workers: Processes that train, one a core if left out.
         engine: Who starts those processes: local, or one of the package's extras, dask and ray.
     """
-    hand = _hand.get() or Hand(Logged(), "s2squant backtest experiment.json")
+    hand = _hand.get() or Hand[Watcher](LoggedRun(), "s2squant backtest experiment.json")
     try:
         with open_run(
             experiment,
@@ -97,9 +77,7 @@ def backtest(
             command=hand.command,
         ) as run:
             hand.watcher.opened(run)
-            for stage in filter(None, run.stages):
-                for future in as_completed(execute.map(unmapped(run.execute), list(stage))):
-                    hand.watcher.finished(future.result())
+            execute_stages(run, hand.watcher.finished)
             study = finish(run.finish)
     except CallerError as error:
         return Failed(message=str(error), data=error)
@@ -114,12 +92,9 @@ def under_prefect(request: cli.Request, watcher: Watcher) -> None:
     let_the_screen_speak()
     start_server()
     chosen = backtest.with_options(task_runner=waiting_threads(request.workers))
-    token = _hand.set(Hand(watcher, request.command))
-    try:
-        out = str(request.out) if request.out else None
+    out = str(request.out) if request.out else None
+    with lent(_hand, Hand(watcher, request.command)):
         chosen(request.experiment, out, request.workers, request.engine, return_state=True).result()
-    finally:
-        _hand.reset(token)
 
 
 if __name__ == "__main__":

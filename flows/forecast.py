@@ -7,34 +7,29 @@ on in its folder when the same slot is run again.
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field
 
-# Prefect reads its settings when it is imported.
-os.environ.setdefault("DO_NOT_TRACK", "1")
-os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
-os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "90")
-if __name__ == "__main__":
-    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "WARNING")
+from flows.environment import prefect_settings
 
-from prefect import State, flow, get_run_logger, unmapped
-from prefect.futures import as_completed
+os.environ.update(prefect_settings(by_hand=__name__ == "__main__"))
+
+from prefect import State, flow, get_run_logger
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
+from flows.by_hand import Hand, Logged, lent
 from flows.night_artifacts import alert, publish_night, where_is
 from flows.runners import let_the_screen_speak, start_server, waiting_threads
-from flows.tasks import conclude, execute
+from flows.tasks import conclude, execute_stages
 from s2squant.cli import app as cli
 from s2squant.cli.commands.forecast import NightRequest
 from s2squant.cli.night_screen import NightWatcher
@@ -49,41 +44,25 @@ from s2squant.runs.runner import JobResult
 DEFAULTS = Nightly()
 
 
-class Logged:
-    """The watcher of a scheduled night: one line a job in the flow run's log."""
-
-    def __init__(self) -> None:
-        self._log = get_run_logger()
-        logging.getLogger("s2squant").setLevel(logging.INFO)  # or nothing of it reaches the run's log
+class LoggedNight(Logged):
+    """The watcher of a scheduled night."""
 
     def opened(self, run: NightRun) -> None:
-        """Say where it is written, or why there is nothing to do."""
-        self._log.info("run folder %s%s", run.folder, f"; {run.skipped}" if run.skipped else "")
-
-    def finished(self, result: JobResult) -> None:
-        """Say one job."""
-        level = logging.WARNING if result.status == "failed" else logging.INFO
-        self._log.log(level, "%s %s, %.1f s %s", result.key, result.status, result.seconds, result.reason)
+        """Log where it is written, or why there is nothing to do."""
+        self.log.info("run folder %s%s", run.folder, f"; {run.skipped}" if run.skipped else "")
 
     def written(self, folder: Path, night: Night) -> None:
-        """Say what became of it, and the tickers without a forecast."""
+        """Log the outcome, and the tickers without a forecast."""
         for ticker in night.lost:
-            self._log.warning("%s %s: %s", ticker.status, ticker.ticker, ticker.reason)
-        self._log.info("%s %s", night.message, where_is(folder))
+            self.log.warning("%s %s: %s", ticker.status, ticker.ticker, ticker.reason)
+        self.log.info("%s %s", night.message, where_is(folder))
 
 
-@dataclass(frozen=True)
-class Hand:
-    """What a run by hand brings along that no parameter can."""
-
-    watcher: NightWatcher
-    command: str
-    clock: Clock | None = None
-    """What time it is, where not the system's."""
-    fetching: Fetching | None = None
+class NoForecastError(S2squantError):
+    """A night in which no ticker has a forecast; its report is written all the same."""
 
 
-_hand: ContextVar[Hand | None] = ContextVar("hand", default=None)
+_hand: ContextVar[Hand[NightWatcher] | None] = ContextVar("hand", default=None)
 
 
 def _run_name() -> str:
@@ -115,7 +94,7 @@ def forecast(
         workers: Processes that train, one a core if left out; 0: none but the run's own.
         out: The run's folder, reports/NIGHTLY/RUN_ID if left out; a killed run's folder goes on.
     """
-    hand = _hand.get() or Hand(Logged(), "s2squant forecast nightly.json")
+    hand = _hand.get() or Hand[NightWatcher](LoggedNight(), "s2squant forecast nightly.json")
     try:
         with open_night(
             nightly,
@@ -128,9 +107,7 @@ def forecast(
             fetching=hand.fetching,
         ) as run:
             hand.watcher.opened(run)
-            for stage in filter(None, run.stages):
-                for future in as_completed(execute.map(unmapped(run.execute), list(stage))):
-                    hand.watcher.finished(future.result())
+            execute_stages(run, hand.watcher.finished)
             night = conclude(run.finish)
     except S2squantError as error:
         return Failed(message=str(error), data=error)
@@ -146,11 +123,8 @@ def forecast(
 @contextmanager
 def simulated(clock: Clock, fetching: Fetching | None = None) -> Iterator[None]:
     """Within it, flows of this process go by that clock: for simulations and benchmarks."""
-    token = _hand.set(Hand(Silent(), "simulated", clock, fetching))
-    try:
+    with lent(_hand, Hand[NightWatcher](Silent(), "simulated", clock, fetching)):
         yield
-    finally:
-        _hand.reset(token)
 
 
 class Silent:
@@ -180,7 +154,7 @@ def final_state(folder: Path, night: Night) -> State[dict[str, Any]]:
         case "late":
             return Completed(name="Late", message=message, data=data)
         case "failed":
-            return Failed(message=message, data=S2squantError(night.message))
+            return Failed(message=message, data=NoForecastError(night.message))
 
 
 def under_prefect(request: NightRequest, watcher: NightWatcher) -> None:
@@ -188,33 +162,9 @@ def under_prefect(request: NightRequest, watcher: NightWatcher) -> None:
     let_the_screen_speak()
     start_server()
     chosen = forecast.with_options(task_runner=waiting_threads(request.workers))
-    told = _Told(watcher)
-    token = _hand.set(Hand(told, request.command))
-    try:
-        out = str(request.out) if request.out else None
-        state = chosen(request.nightly, request.scheduled, request.workers, out, return_state=True)
-    finally:
-        _hand.reset(token)
-    if not told.written_once:  # a night without any forecast is Failed too, but the watcher has it
-        state.result()
-
-
-class _Told:
-    """A watcher that remembers whether the night came to its end."""
-
-    def __init__(self, watcher: NightWatcher) -> None:
-        self._watcher = watcher
-        self.written_once = False
-
-    def opened(self, run: NightRun) -> None:
-        self._watcher.opened(run)
-
-    def finished(self, result: JobResult) -> None:
-        self._watcher.finished(result)
-
-    def written(self, folder: Path, night: Night) -> None:
-        self.written_once = True
-        self._watcher.written(folder, night)
+    out = str(request.out) if request.out else None
+    with lent(_hand, Hand(watcher, request.command)), suppress(NoForecastError):  # of which the watcher has the report
+        chosen(request.nightly, request.scheduled, request.workers, out, return_state=True).result()
 
 
 if __name__ == "__main__":

@@ -16,18 +16,16 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-# Prefect reads its settings when it is imported.
-os.environ.setdefault("DO_NOT_TRACK", "1")
-os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
-os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "90")
-if __name__ == "__main__":
-    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "WARNING")
+from flows.environment import prefect_settings
+
+os.environ.update(prefect_settings(by_hand=__name__ == "__main__"))
 
 from prefect import State, flow, get_run_logger, unmapped
 from prefect.artifacts import create_table_artifact
 from prefect.futures import as_completed
 from prefect.states import Completed, Failed
 
+from flows.by_hand import lent
 from flows.runners import waiting_threads
 from flows.tasks import fetch
 from s2squant.cli import app as cli
@@ -108,8 +106,7 @@ def ingest(
 def under_prefect(request: FetchRequest, on_done: Callable[[Update], None]) -> None:
     """The command line's FetchRunner: the flow in this process; raises what the flow raised."""
     chosen = ingest.with_options(task_runner=waiting_threads(request.spec.together))
-    token = _hand.set(on_done)
-    try:
+    with lent(_hand, on_done):
         chosen(
             list(request.tickers),
             request.source,
@@ -121,8 +118,6 @@ def under_prefect(request: FetchRequest, on_done: Callable[[Update], None]) -> N
             request.spec.together,
             return_state=True,
         ).result()
-    finally:
-        _hand.reset(token)
 
 
 if __name__ == "__main__":

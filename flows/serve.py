@@ -13,10 +13,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-# Prefect reads its settings when it is imported.
-os.environ.setdefault("DO_NOT_TRACK", "1")
-os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
-os.environ.setdefault("PREFECT_SERVER_ALLOW_EPHEMERAL_MODE", "false")
+from flows.environment import prefect_settings
+
+os.environ.update(prefect_settings(ephemeral=False))
 
 from prefect import serve
 from prefect.settings import PREFECT_API_URL

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from prefect import task
+from prefect import task, unmapped
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
+from prefect.futures import as_completed
 from prefect.states import Completed
 
 from s2squant.cli.screen import dropped, summary
@@ -24,6 +25,10 @@ from s2squant.nightly.results import Night
 from s2squant.prices.store.refresh import Update
 from s2squant.runs.runner import JobResult
 
+if TYPE_CHECKING:
+    from s2squant.nightly.night import NightRun
+    from s2squant.study import Run
+
 
 @task(task_run_name="{job.key}", cache_policy=NO_CACHE, persist_result=False)
 def execute(work: Callable[[Any], JobResult], job: Any) -> JobResult:
@@ -32,6 +37,13 @@ def execute(work: Callable[[Any], JobResult], job: Any) -> JobResult:
     if result.status == "failed":  # Prefect hands on the state's data
         return Completed(name="TickerFailed", message=result.reason, data=result)  # type: ignore[return-value]
     return result
+
+
+def execute_stages(run: Run | NightRun, finished: Callable[[JobResult], None]) -> None:
+    """Carry out all jobs, one stage after the other, a task each; `finished` is called as they end."""
+    for stage in filter(None, run.stages):
+        for future in as_completed(execute.map(unmapped(run.execute), list(stage))):
+            finished(future.result())
 
 
 @task(task_run_name="{ticker}", cache_policy=NO_CACHE, persist_result=False)

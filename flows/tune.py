@@ -15,12 +15,9 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-# Prefect reads its settings when it is imported.
-os.environ.setdefault("DO_NOT_TRACK", "1")
-os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
-os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "90")
-if __name__ == "__main__":
-    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "WARNING")
+from flows.environment import prefect_settings
+
+os.environ.update(prefect_settings(by_hand=__name__ == "__main__"))
 
 from prefect import State, flow, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
