@@ -89,15 +89,16 @@ def install(webhook: str) -> None:
 
 def remove() -> bool:
     """Take both away; whether there was anything."""
-    found = False
+    removed = False
     with get_client(sync_client=True) as client:
-        for automation in client.read_automations_by_name(NAME):
-            client.delete_automation(automation.id)
-            found = True
+        while standing := client.read_automations_by_name(NAME):  # a page of them at a time
+            for automation in standing:
+                client.delete_automation(automation.id)
+            removed = True
         try:
             block = client.read_block_document_by_name(NAME, CustomWebhookNotificationBlock.get_block_type_slug())
         except ObjectNotFound:
-            return found
+            return removed
         client.delete_block_document(block.id)
     return True
 

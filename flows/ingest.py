@@ -32,7 +32,7 @@ from s2squant.cli import app as cli
 from s2squant.cli.commands.fetch import outcome
 from s2squant.config.experiment import Universe
 from s2squant.config.fetching import Fetching
-from s2squant.errors import CallerError
+from s2squant.errors import CallerError, first_of
 from s2squant.prices.store.fetch import FetchRequest, open_refresher
 from s2squant.prices.store.refresh import Update
 
@@ -98,7 +98,7 @@ def ingest(
     create_table_artifact(key="prices", table=rows, description=store)
     failed = sorted(update.ticker for update in updates if update.error)
     message = f"{len(found) - len(failed)} of {len(found)} tickers are up to date" + (
-        f"; failed: {', '.join(failed[:20])}" if failed else ""
+        f"; failed: {first_of(failed, 20)}" if failed else ""
     )
     return Completed(name="PartiallyFailed" if failed else "Completed", message=message, data=found)
 

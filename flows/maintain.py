@@ -28,7 +28,7 @@ from s2squant.cli.commands.maintain import as_plain, summary
 from s2squant.cli.screen import complain
 from s2squant.config.files import read_nightly
 from s2squant.config.nightly import Nightly, Retention
-from s2squant.errors import S2squantError
+from s2squant.errors import S2squantError, first_of
 
 DEFAULTS = Retention()
 EVERY = [Nightly()]
@@ -65,7 +65,7 @@ def maintain(
     for failure in failures:
         log.warning("not done: %s", failure)
     create_table_artifact(key="upkeep", table=rows, description="; ".join(lines))
-    message = "; ".join([*lines, *failures[:5]])
+    message = first_of([*lines, *failures], len(lines) + 5, between="; ")
     return Completed(name="PartiallyFailed" if failures else "Completed", message=message, data=told)
 
 

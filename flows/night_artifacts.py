@@ -10,6 +10,7 @@ import numpy as np
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 from prefect.events import emit_event
 
+from s2squant.errors import first_of
 from s2squant.nightly.results import Night, TickerNight
 
 DRIFT = "s2squant.drift"
@@ -38,7 +39,12 @@ def alert(folder: Path, night: Night) -> None:
         return
     stale = [f"{t.ticker} (last bar {t.session or 'none'})" for t in night.tickers if t.status == "stale"]
     if stale:
-        _emit(STALE, folder, night, f"{len(stale)} of {len(night.tickers)} tickers have stale prices: {_some(stale)}")
+        _emit(
+            STALE,
+            folder,
+            night,
+            f"{len(stale)} of {len(night.tickers)} tickers have stale prices: {first_of(stale, SHOWN)}",
+        )
     if night.monitor.alarmed:
         _emit(DRIFT, folder, night, night.monitor.sentence)
 
@@ -95,11 +101,6 @@ def _emit(kind: str, folder: Path, night: Night, message: str) -> None:
         resource={"prefect.resource.id": f"s2squant.nightly.{name}", "prefect.resource.name": name},
         payload={"nightly": name, "run_id": night.run_id, "message": f"{message}. {where_is(folder)}"},
     )
-
-
-def _some(names: list[str]) -> str:
-    rest = len(names) - SHOWN
-    return ", ".join(names[:SHOWN]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def where_is(folder: Path) -> str:

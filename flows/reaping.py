@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import (
     DeploymentFilter,
+    DeploymentFilterName,
     DeploymentFilterTags,
+    FlowFilter,
+    FlowFilterName,
     FlowRunFilter,
     FlowRunFilterState,
     FlowRunFilterStateType,
@@ -19,7 +21,7 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.states import Crashed
 
-from s2squant.nightly.operation.server import TAG
+from s2squant.nightly.operation.server import PAGE, TAG
 
 UNFINISHED = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
 TAKEN_UP = timedelta(days=5)
@@ -47,12 +49,11 @@ def take_up(names: Sequence[str], *, now: datetime | None = None) -> tuple[str, 
     begun: list[str] = []
     with get_client(sync_client=True) as client:
         for name in names:
-            flow, _, deployment = name.partition("/")
-            latest = _latest(client, deployment)
+            latest = _latest(client, name)
             if latest is None or latest.deployment_id is None or latest.work_pool_name:
                 continue
             dead = latest.state_type in UNFINISHED
-            again = flow == "forecast" and moment - _slot(latest) < TAKEN_UP
+            again = name.startswith("forecast/") and moment - _slot(latest) < TAKEN_UP
             if dead:
                 next_one = "the next run takes it up" if again else "it is too long ago to be taken up"
                 _bury(client, latest, f"the process that ran it is gone; {next_one}")
@@ -65,23 +66,31 @@ def take_up(names: Sequence[str], *, now: datetime | None = None) -> tuple[str, 
 
 
 def _unfinished(client: SyncPrefectClient) -> list[FlowRun]:
+    """All of ours; one server page after the other, sorted by what no two runs share."""
     states = FlowRunFilterState(type=FlowRunFilterStateType(any_=UNFINISHED))
-    return client.read_flow_runs(
-        flow_run_filter=FlowRunFilter(state=states, tags=FlowRunFilterTags(all_=[TAG])), limit=200
-    )
+    where = FlowRunFilter(state=states, tags=FlowRunFilterTags(all_=[TAG]))
+    runs: list[FlowRun] = []
+    while True:
+        page = client.read_flow_runs(flow_run_filter=where, sort=FlowRunSort.ID_DESC, limit=PAGE, offset=len(runs))
+        runs += page
+        if len(page) < PAGE:
+            return runs
 
 
-def _latest(client: SyncPrefectClient, deployment: str) -> FlowRun | None:
-    """The newest run of a deployment of ours that has begun or should have."""
+def _latest(client: SyncPrefectClient, name: str) -> FlowRun | None:
+    """The newest run of a deployment of ours (FLOW/NAME) that has begun or should have."""
+    flow, _, deployment = name.partition("/")
     begun = FlowRunFilterState(type=FlowRunFilterStateType(not_any_=[StateType.SCHEDULED]))
-    named: Any = {"name": {"any_": [deployment]}}
-    found = client.read_flow_runs(
-        deployment_filter=DeploymentFilter(tags=DeploymentFilterTags(all_=[TAG]), **named),
+    newest = client.read_flow_runs(
+        flow_filter=FlowFilter(name=FlowFilterName(any_=[flow])),
+        deployment_filter=DeploymentFilter(
+            name=DeploymentFilterName(any_=[deployment]), tags=DeploymentFilterTags(all_=[TAG])
+        ),
         flow_run_filter=FlowRunFilter(state=begun),
         sort=FlowRunSort.EXPECTED_START_TIME_DESC,
         limit=1,
     )
-    return found[0] if found else None
+    return newest[0] if newest else None
 
 
 def _slot(run: FlowRun) -> datetime:

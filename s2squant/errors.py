@@ -17,6 +17,7 @@ S2squantError                 anything this package says on purpose
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -60,6 +61,12 @@ def one_line(text: str) -> str:
     """The text on one line, whatever cannot be printed (control characters, halves of a character) written out."""
     line = " ".join(text.split())
     return line if line.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
+
+
+def first_of(items: Sequence[str], most: int, *, between: str = ", ") -> str:
+    """The first `most` of them on one line, and how many more there are."""
+    rest = len(items) - most
+    return between.join(items[:most]) + (f"{';' if between == '; ' else ''} and {rest} more" if rest > 0 else "")
 
 
 class S2squantError(Exception):

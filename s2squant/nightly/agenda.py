@@ -6,16 +6,17 @@ Decided once a run and kept in its folder, so that a killed run goes on with the
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 
 from s2squant.config.nightly import Nightly
 from s2squant.errors import PriceError
-from s2squant.nightly.ledger.entries import GapKind
+from s2squant.nightly.ledger.entries import GapKind, RunEntry
 from s2squant.nightly.ledger.ledger import Ledger
 from s2squant.nightly.results import MarketNight
 from s2squant.prices.calendars.exchanges import next_sessions
@@ -61,7 +62,7 @@ def agenda(spec: Nightly, tickers: Sequence[str], ledger: Ledger, *, scheduled: 
     market_of = {ticker: _market_of(spec, store, ticker) for ticker in tickers}
     live, gaps = ledger.live_cutoffs(spec.name), ledger.gaps(spec.name)
     lost = {(ticker, day) for ticker, day in zip(gaps["ticker"], gaps["cutoff"], strict=True)}
-    asked = _Asked(spec.name, ledger)
+    asked = cache(lambda run_id: _tickers_of(ledger.run(run_id)))
     markets: dict[str, MarketNight] = {}
     todo: list[str] = []
     missed: list[Missing] = []
@@ -93,23 +94,10 @@ def agenda(spec: Nightly, tickers: Sequence[str], ledger: Ledger, *, scheduled: 
     return Agenda(tuple(tickers), markets, market_of, tuple(todo), tuple(missed))
 
 
-class _Asked:
-    """The tickers that a run was to forecast, by its settings in the ledger; read when first asked for."""
-
-    def __init__(self, nightly: str, ledger: Ledger) -> None:
-        self._nightly, self._ledger = nightly, ledger
-        self._tickers: dict[str, frozenset[str]] | None = None
-
-    def of(self, run_id: str) -> frozenset[str]:
-        """None of them where the run took all of its source, or is too long ago."""
-        if self._tickers is None:
-            self._tickers = {run.run_id: _named(run.settings) for run in self._ledger.runs(self._nightly)}
-        return self._tickers.get(run_id, frozenset())
-
-
-def _named(settings: str) -> frozenset[str]:
+def _tickers_of(run: RunEntry | None) -> frozenset[str]:
+    """The tickers that a run was to forecast, by its settings; none where it took all of its source."""
     try:
-        return frozenset(json.loads(settings)["experiment"]["universe"]["tickers"])
+        return frozenset(json.loads(run.settings)["experiment"]["universe"]["tickers"]) if run else frozenset()
     except (ValueError, KeyError, TypeError):
         return frozenset()
 
@@ -120,7 +108,7 @@ def _left_behind(
     told: Collection[date],
     live: Mapping[tuple[str, date], str],
     lost: Collection[tuple[str, date]],
-    asked: _Asked,
+    asked: Callable[[str], frozenset[str]],
 ) -> list[Missing]:
     """Tickers without a word of a session that others were forecast from: the run that was to forecast them died."""
     by_day: dict[date, str] = {}
@@ -132,7 +120,7 @@ def _left_behind(
         own = {day for day in told if (ticker, day) in live or (ticker, day) in lost}
         since = max(own, default=date.min)
         for day in sorted(day for day in told if day > since and day in by_day):
-            if ticker in asked.of(by_day[day]):
+            if ticker in asked(by_day[day]):
                 reason = f"the run {by_day[day]} ended before it was issued, and no other came in time"
                 found.append(Missing(ticker, market, day, "missed", reason))
     return found

@@ -57,7 +57,7 @@ def replay(run_id: str, ledger: Ledger) -> Replay:
     """Recompute a finished night and compare; raises RunError for a run the ledger has not, or that issued nothing."""
     entry = ledger.run(run_id)
     if entry is None:
-        near = ", ".join(run.run_id for run in ledger.runs(limit=3)) or "it has none"
+        near = ", ".join(run.run_id for run in ledger.runs(newest=3)) or "it has none"
         raise RunError(f"the ledger has no run {run_id!r}; its newest are: {near}")
     facts: dict[str, Any] = json.loads(entry.facts)
     issued = ledger.record(entry.nightly, run_id=run_id, live=False)

@@ -26,6 +26,9 @@ from s2squant.runs.study_files import load_study
 from s2squant.series.forecast import SUFFIX
 from s2squant.series.panel import Panel
 
+RUNS_SHOWN = 60
+"""Runs that a night's page lists."""
+
 
 def view(
     state: NightState,
@@ -70,7 +73,7 @@ def view(
         histories=dict(state.prices.histories),
         gaps=gaps,
         events=ledger.events(name),
-        runs=pd.DataFrame([asdict(run) for run in ledger.runs(name, limit=60)]),
+        runs=pd.DataFrame([asdict(run) for run in ledger.runs(name, newest=RUNS_SHOWN)]),
         track=track(
             record,
             gaps,

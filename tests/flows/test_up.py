@@ -122,7 +122,8 @@ def test_up_schedules_stays_on_this_machine_restarts_what_dies_and_stops_cleanly
         assert known["forecast/offline"].next_run is not None
         assert (tmp_path / "data/prefect" / NOTED).read_text().strip() == api.url
 
-        runs = wait_until(lambda: [run for run in api.last_runs() if run.state in ("Failed", "Completed")], 240)
+        ends = ("Failed", "Completed")
+        runs = wait_until(lambda: [run for run in api.last_runs(api.deployments()) if run.state in ends], 240)
         assert runs[0].state == "Failed", "its prices are absent, and it says so in one line"
         assert "absent" in runs[0].message
         found = addresses(tree(process.pid))

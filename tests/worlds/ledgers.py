@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -16,8 +17,10 @@ from sqlalchemy import event
 from sqlalchemy.engine import URL
 
 from s2squant.errors import LedgerError
+from s2squant.nightly.ledger.database import transaction
 from s2squant.nightly.ledger.entries import Issue, RunEntry
 from s2squant.nightly.ledger.ledger import Ledger
+from s2squant.nightly.ledger.tables import RUNS
 from s2squant.series.forecast import LEVELS
 
 CUTOFF = date(2024, 3, 1)
@@ -51,6 +54,13 @@ def an_issue(
 def a_run(run_id: str = "run-1", *, nightly: str = NIGHTLY, at: datetime = AT, folder: str = "") -> RunEntry:
     """A run that has just begun."""
     return RunEntry(run_id, nightly, "forecast", at, at, "running", folder=folder)
+
+
+def many_runs(ledger: Ledger, many: int, *, after: datetime) -> None:
+    """That many finished runs of NIGHTLY, many-0 and on, a minute apart."""
+    rows = [asdict(a_run(f"many-{n}", at=after + timedelta(minutes=n))) | {"status": "done"} for n in range(many)]
+    with transaction(ledger.engine, writes=True) as connection:
+        connection.execute(RUNS.insert(), rows)
 
 
 def an_outcome(forecast_id: int, y: float = 0.01) -> dict[str, Any]:

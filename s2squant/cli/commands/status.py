@@ -13,11 +13,13 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from s2squant.errors import first_of
+
 if TYPE_CHECKING:  # the ledger brings SQLAlchemy and pandas, which a help text can do without
     from s2squant.nightly.operation.status import Standing
 
-RUNS, WIDTH = 10, 90
-"""Rows of the last runs, and characters of a message."""
+RUNS, NAMED, WIDTH = 10, 10, 90
+"""Rows of the last runs, tickers that are named, and characters of a message."""
 TROUBLED = 3
 """Exit status where something is stale, missing or failed."""
 
@@ -50,7 +52,7 @@ def _show(found: Standing) -> None:
         shown = [(run.name, run.state, _moment(run.started), _short(run.message)) for run in found.runs[:RUNS]]
         console.print(_table(("last runs", "state", "started", "message"), shown))
     for market in found.markets:
-        behind = ", ".join(f"{ticker} ({day or 'none'})" for ticker, day in list(market.behind.items())[:10])
+        behind = first_of([f"{ticker} ({day or 'none'})" for ticker, day in market.behind.items()], NAMED)
         console.print(
             f"prices {market.market}: newest {market.newest or 'none'}, {market.tickers - len(market.behind)} of "
             f"{market.tickers} tickers have {market.due}" + (f"; behind: {behind}" if behind else "")
@@ -62,8 +64,10 @@ def _show(found: Standing) -> None:
         gaps = ", ".join(f"{count} {kind}" for kind, count in nightly.gaps.items()) or "none"
         console.print(f"{nightly.name}: last run {_moment(run.started_at)} {run.status}; issued {issued}")
         console.print(f"  gaps of the last 30 sessions: {gaps}; drift: {nightly.drift or 'none'}")
-        for ticker, why in list(nightly.last_gaps.items())[:10]:
+        for ticker, why in list(nightly.last_gaps.items())[:NAMED]:
             console.print(f"  no forecast of {ticker}, {why}")
+        if len(nightly.last_gaps) > NAMED:
+            console.print(f"  and no forecast of {len(nightly.last_gaps) - NAMED} more")
         if run.folder:
             console.print(f"  report: {run.folder}/index.html")
     for trouble in found.troubles:

@@ -29,7 +29,7 @@ from s2squant.errors import one_line
 from s2squant.nightly.ledger.database import Database, hold, insert, ledger_url, raw
 from s2squant.nightly.ledger.entries import GapKind, Issue, Issued, RunEntry, content_of, forecast_rows, key_of
 from s2squant.nightly.ledger.migrations import upgrade
-from s2squant.nightly.ledger.queries import with_outcomes
+from s2squant.nightly.ledger.queries import ranking, with_outcomes
 from s2squant.nightly.ledger.tables import CORRECTIONS, EVENTS, FORECASTS, GAPS, MODELS, OUTCOMES, RUNS
 
 QUOTED = re.compile(r'"([^"\\]+)"')
@@ -94,13 +94,22 @@ class Ledger:
         with self._database.writing() as connection:
             return bool(connection.execute(dead.values(**values)).rowcount)
 
-    def runs(self, nightly: str | None = None, *, status: str | None = None, limit: int = 1000) -> tuple[RunEntry, ...]:
-        """The newest runs, the latest first."""
-        query = select(RUNS).order_by(RUNS.c.started_at.desc(), RUNS.c.run_id.desc()).limit(limit)
+    def runs(
+        self, nightly: str | None = None, *, status: str | None = None, newest: int | None = None
+    ) -> tuple[RunEntry, ...]:
+        """Every run, the latest first; with `newest` only so many of them, for people to look at."""
+        query = select(RUNS).order_by(RUNS.c.started_at.desc(), RUNS.c.run_id.desc()).limit(newest)
         if nightly is not None:
             query = query.where(RUNS.c.nightly == nightly)
         if status is not None:
             query = query.where(RUNS.c.status == status)
+        return tuple(RunEntry(**row) for row in self._database.rows(query))
+
+    def last_runs(self) -> tuple[RunEntry, ...]:
+        """The newest run of each nightly, by the nightly's name."""
+        ranked = ranking(RUNS.c.run_id, by=(RUNS.c.nightly,), newest=(RUNS.c.started_at, RUNS.c.run_id))
+        newest = select(ranked.c.run_id).where(ranked.c.place == 1)
+        query = select(RUNS).where(RUNS.c.run_id.in_(newest)).order_by(RUNS.c.nightly)
         return tuple(RunEntry(**row) for row in self._database.rows(query))
 
     def nightlies(self) -> tuple[str, ...]:
@@ -337,11 +346,8 @@ class Ledger:
         """
         if since is None:
             return frozenset(row["version"] for row in self._database.rows(select(MODELS.c.version).distinct()))
-        order = func.row_number().over(
-            partition_by=(MODELS.c.nightly, MODELS.c.kind, MODELS.c.key),
-            order_by=(MODELS.c.session.desc(), MODELS.c.id.desc()),
-        )
-        ranked = select(MODELS.c.version, MODELS.c.parent, MODELS.c.session, order.label("place")).subquery()
+        of_model, newest = (MODELS.c.nightly, MODELS.c.kind, MODELS.c.key), (MODELS.c.session, MODELS.c.id)
+        ranked = ranking(MODELS.c.version, MODELS.c.parent, MODELS.c.session, by=of_model, newest=newest)
         models = select(ranked.c.version, ranked.c.parent).where((ranked.c.session >= since) | (ranked.c.place == 1))
         used = select(FORECASTS.c.version).where(FORECASTS.c.cutoff >= since).distinct()
         rows = [*self._database.rows(models), *self._database.rows(used)]

@@ -1,4 +1,4 @@
-"""What a Prefect server says, over plain HTTP: only flows/ import Prefect, and asking costs no second of imports.
+"""Client of a Prefect server over plain HTTP: only flows/ import Prefect, whose own takes a second to import.
 
 The server is the one that PREFECT_API_URL names, or the one that `s2squant up` noted in its folder, or the one at
 Prefect's own port of this machine.
@@ -7,7 +7,7 @@ Prefect's own port of this machine.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +25,13 @@ PORT = 4200
 TAG = "s2squant"
 """On everything of ours."""
 TIMEOUT = 20.0
+PAGE = 200
+"""Rows that a server gives at once, at most."""
+
+
+OURS = {"tags": {"all_": [TAG]}}
+SCHEDULED = {"state": {"type": {"any_": ["SCHEDULED"]}}}
+BEGUN = {"state": {"type": {"not_any_": ["SCHEDULED"]}}}
 
 
 class ServerError(CallerError):
@@ -98,56 +105,53 @@ class PrefectApi:
 
     def deployments(self) -> tuple[DeployedFlow, ...]:
         """Our deployments by name, with their next runs."""
-        flows = self._flow_names()
-        scheduled = self._runs({"state": {"type": {"any_": ["SCHEDULED"]}}}, sort="EXPECTED_START_TIME_ASC", limit=200)
-        following: dict[str, datetime | None] = {}
-        for run in scheduled:
-            following.setdefault(str(run["deployment_id"]), _moment(run["expected_start_time"]))
-        found = [
+        flows = {row["id"]: row["name"] for row in self._all("flows", {}, sort="NAME_ASC")}
+        waiting = self._all("flow_runs", {"flow_runs": OURS | SCHEDULED}, sort="ID_DESC")
+        next_runs: dict[str, datetime] = {}
+        for run in waiting:
+            key, due = str(run["deployment_id"]), _moment(run["expected_start_time"])
+            if due is not None:
+                next_runs[key] = min(due, next_runs.get(key, due))
+        known = [
             DeployedFlow(
                 id=str(row["id"]),
                 name=f"{flows.get(row['flow_id'], '?')}/{row['name']}",
                 schedules=tuple(_said(s["schedule"]) for s in row["schedules"] if s["active"]),
                 paused=bool(row["paused"]),
-                next_run=following.get(str(row["id"])),
+                next_run=next_runs.get(str(row["id"])),
             )
-            for row in self._all_deployments()
+            for row in self._all("deployments", {"deployments": OURS}, sort="CREATED_DESC")
         ]
-        return tuple(sorted(found, key=lambda deployed: deployed.name))
+        return tuple(sorted(known, key=lambda deployed: deployed.name))
 
-    def last_runs(self, limit: int = 20) -> tuple[FlowRun, ...]:
-        """Our newest runs that were begun, the latest first."""
-        flows = self._flow_names()
-        deployed = {row["id"]: f"{flows.get(row['flow_id'], '?')}/{row['name']}" for row in self._all_deployments()}
-        begun = {"state": {"type": {"not_any_": ["SCHEDULED"]}}}
-        return tuple(
-            FlowRun(
-                name=row["name"],
-                deployment=deployed.get(row["deployment_id"], ""),
-                state=row["state_name"] or "",
-                message=((row["state"] or {}).get("message") or ""),
-                scheduled=_moment(row["expected_start_time"]),
-                started=_moment(row["start_time"]),
-                ended=_moment(row["end_time"]),
-            )
-            for row in self._runs(begun, sort="EXPECTED_START_TIME_DESC", limit=limit)
-        )
+    def last_runs(self, deployed: Sequence[DeployedFlow], newest: int = 20) -> tuple[FlowRun, ...]:
+        """The newest of our runs that were begun, as many as people look at, the latest first."""
+        names = {deployment.id: deployment.name for deployment in deployed}
+        rows = self._page("flow_runs", {"flow_runs": OURS | BEGUN}, sort="EXPECTED_START_TIME_DESC", limit=newest)
+        return tuple(_run(row, names.get(str(row["deployment_id"]), "")) for row in rows)
+
+    def last_run(self, deployed: DeployedFlow) -> FlowRun | None:
+        """A deployment's newest run that was begun, None where none was."""
+        where = {"flow_runs": BEGUN, "deployments": {"id": {"any_": [deployed.id]}}}
+        rows = self._page("flow_runs", where, sort="EXPECTED_START_TIME_DESC", limit=1)
+        return _run(rows[0], deployed.name) if rows else None
 
     def start(self, deployment: str) -> str:
         """Ask for a run of a deployment (its id) right away; the run's name."""
         asked = {"state": {"type": "SCHEDULED", "message": "asked for by s2squant"}}
         return str(self._post(f"deployments/{deployment}/create_flow_run", asked)["name"])
 
-    def _all_deployments(self) -> list[dict[str, Any]]:
-        rows: list[dict[str, Any]] = self._post("deployments/filter", {"deployments": {"tags": {"all_": [TAG]}}})
-        return rows
+    def _all(self, kind: str, where: Mapping[str, Any], *, sort: str) -> list[dict[str, Any]]:
+        """Every row of a listing; `sort` is by something that no two rows share, as each page is its own question."""
+        rows: list[dict[str, Any]] = []
+        while True:
+            page = self._page(kind, where, sort=sort, limit=PAGE, offset=len(rows))
+            rows += page
+            if len(page) < PAGE:
+                return rows
 
-    def _flow_names(self) -> dict[str, str]:
-        return {row["id"]: row["name"] for row in self._post("flows/filter", {})}
-
-    def _runs(self, where: Mapping[str, Any], *, sort: str, limit: int) -> list[dict[str, Any]]:
-        asked = {"flow_runs": {"tags": {"all_": [TAG]}, **where}, "sort": sort, "limit": limit}
-        rows: list[dict[str, Any]] = self._post("flow_runs/filter", asked)
+    def _page(self, kind: str, where: Mapping[str, Any], *, sort: str, limit: int, offset: int = 0) -> list[Any]:
+        rows: list[Any] = self._post(f"{kind}/filter", {**where, "sort": sort, "limit": limit, "offset": offset})
         return rows
 
     def _post(self, path: str, body: Mapping[str, Any]) -> Any:
@@ -162,6 +166,18 @@ class PrefectApi:
 
 def _moment(text: str | None) -> datetime | None:
     return None if not text else datetime.fromisoformat(text).astimezone(UTC)
+
+
+def _run(row: Mapping[str, Any], deployment: str) -> FlowRun:
+    return FlowRun(
+        name=row["name"],
+        deployment=deployment,
+        state=row["state_name"] or "",
+        message=((row["state"] or {}).get("message") or ""),
+        scheduled=_moment(row["expected_start_time"]),
+        started=_moment(row["start_time"]),
+        ended=_moment(row["end_time"]),
+    )
 
 
 def _said(schedule: Mapping[str, Any]) -> str:

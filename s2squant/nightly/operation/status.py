@@ -28,6 +28,7 @@ HUNG = timedelta(hours=6)
 RETIRED = timedelta(days=14)
 """A nightly that is not deployed any more, beside others that are, was given up when its last run is as old as this."""
 SHOWN_RUNS = 50
+"""Of the server's newest."""
 BROKEN = ("Failed", "Crashed", "TimedOut")
 
 
@@ -84,21 +85,21 @@ def standing(now: datetime) -> Standing:
     says = ""
     deployments: tuple[DeployedFlow, ...] = ()
     runs: tuple[FlowRun, ...] = ()
+    newest: dict[str, FlowRun] = {}
     try:
         with PrefectApi(url) as api:
-            deployments, runs = api.deployments(), api.last_runs(SHOWN_RUNS)
+            deployments = api.deployments()
+            runs = api.last_runs(deployments, SHOWN_RUNS)
+            newest = {run.deployment: run for run in reversed(runs) if run.deployment}
+            unseen = [d for d in deployments if d.schedules and d.name not in newest]
+            newest |= {run.deployment: run for run in map(api.last_run, unseen) if run is not None}
     except ServerError as error:
         says = str(error)
         if named:
             troubles.append(says)
     troubles += [f"{d.name} is paused" for d in deployments if d.paused]
-    newest: dict[str, FlowRun] = {}
-    for run in runs:
-        newest.setdefault(run.deployment, run)
     troubles += [
-        f"{name}: the last run is {run.state}: {run.message}"
-        for name, run in newest.items()
-        if name and run.state in BROKEN
+        f"{name}: the last run is {run.state}: {run.message}" for name, run in newest.items() if run.state in BROKEN
     ]
     troubles += [
         f"{d.name} has no next run" for d in deployments if d.schedules and not d.paused and d.next_run is None
@@ -134,10 +135,7 @@ def _ledger() -> Ledger | None:
 
 def _specs(ledger: Ledger) -> list[tuple[RunEntry, Nightly | None]]:
     """The newest run of each nightly and its settings, None where they cannot be read any more."""
-    newest: dict[str, RunEntry] = {}
-    for run in ledger.runs(limit=2000):
-        newest.setdefault(run.nightly, run)
-    return [(newest[name], _spec(newest[name].settings)) for name in sorted(newest)]
+    return [(run, _spec(run.settings)) for run in ledger.last_runs()]
 
 
 def _spec(settings: str) -> Nightly | None:

@@ -201,14 +201,11 @@ def _old_runs(site: _Site) -> Iterator[Item]:
 
 def _backtests(ledger: Ledger) -> list[str]:
     """The backtests that the nightlies of the ledger name, by the settings of their newest runs."""
-    newest: dict[str, str] = {}
-    for run in ledger.runs(limit=2000):
-        newest.setdefault(run.nightly, run.settings)
-    found = []
-    for settings in newest.values():
+    named = []
+    for run in ledger.last_runs():
         with suppress(ValueError, AttributeError):
-            found.append(str(json.loads(settings).get("backtest") or ""))
-    return found
+            named.append(str(json.loads(run.settings).get("backtest") or ""))
+    return named
 
 
 def _why_old(path: Path, site: _Site) -> str:

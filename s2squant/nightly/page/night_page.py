@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from s2squant.errors import first_of
 from s2squant.nightly.page.fan_charts import flagged_fans, other_fans
 from s2squant.nightly.page.operation_panels import alerts, revisions_panel, runs_panel
 from s2squant.nightly.page.rows import Tonight, tonight
@@ -141,8 +142,7 @@ def _facts(night: Night) -> list[tuple[str, str, str]]:
 
 
 def _markets(night: Night) -> str:
-    names = [m.market for m in night.markets]
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    return first_of([m.market for m in night.markets], 3)
 
 
 def _evidence(value: float) -> str:

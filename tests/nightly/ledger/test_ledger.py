@@ -23,7 +23,7 @@ from s2squant.nightly.ledger.entries import RunEntry
 from s2squant.nightly.ledger.ledger import Ledger
 from s2squant.nightly.ledger.tables import META
 from s2squant.series.forecast import QUANTILE_COLUMNS
-from tests.worlds.ledgers import AT, CUTOFF, NIGHTLY, a_run, an_issue, an_outcome
+from tests.worlds.ledgers import AT, CUTOFF, NIGHTLY, a_run, an_issue, an_outcome, many_runs
 from tests.worlds.postgres import GUARDED, PASSWORD
 
 ODD = [
@@ -288,6 +288,17 @@ def test_a_run_begins_ends_goes_on_and_dies(ledger):
     assert [run.run_id for run in ledger.runs(status="running")] == ["run-2"]
     assert ledger.runs("other") == ()
     assert ledger.run("run-3") is None
+
+
+def test_no_number_of_runs_hides_one(ledger):
+    """The newest run of each nightly, and every run under way, behind thousands of others."""
+    ledger.start_run(a_run("paused-1", nightly="paused", at=AT + timedelta(minutes=1)))
+    ledger.start_run(a_run("paused-2", nightly="paused", at=AT + timedelta(minutes=2)))
+    many_runs(ledger, 2_100, after=AT + timedelta(days=1))
+    assert [run.run_id for run in ledger.last_runs()] == ["many-2099", "paused-2"]
+    assert [run.run_id for run in ledger.runs(status="running")] == ["paused-2", "paused-1", "run-1"]
+    assert len(ledger.runs(NIGHTLY)) == 2_101
+    assert [run.run_id for run in ledger.runs(NIGHTLY, newest=2)] == ["many-2099", "many-2098"]
 
 
 def test_instants_keep_their_moment_whatever_the_zone(ledger):

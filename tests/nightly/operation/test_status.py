@@ -15,6 +15,7 @@ from s2squant.nightly.ledger.ledger import Ledger
 from s2squant.nightly.operation import status as operation
 from s2squant.nightly.operation.server import DeployedFlow, FlowRun, PrefectApi, ServerError, address, home
 from s2squant.nightly.operation.status import Standing, standing
+from tests.worlds.ledgers import many_runs
 
 SATURDAY = datetime(2026, 11, 21, 12, tzinfo=UTC)
 """The session due is Friday's; the one before it has to be there."""
@@ -85,6 +86,13 @@ def test_a_run_that_never_ended_is_seen(monkeypatch: pytest.MonkeyPatch) -> None
     assert "never ended" in standing(SATURDAY).troubles[0]
 
 
+def test_a_nightly_that_rested_is_seen_behind_thousands_of_runs() -> None:
+    many_runs(enter("partial", message="one failed", started=2000), 2_100, after=SATURDAY - timedelta(hours=1900))
+    seen = standing(SATURDAY)
+    assert [nightly.name for nightly in seen.nightlies] == ["mine", "nightly"]
+    assert any("mine: the last run is partial: one failed" in line for line in seen.troubles)
+
+
 def test_gaps_are_counted_over_thirty_sessions_and_the_last_are_named() -> None:
     ledger = enter()
     for day, kind in (("2026-11-20", "stale"), ("2026-10-21", "late"), ("2026-08-03", "missed")):
@@ -128,7 +136,7 @@ def served(
     deployed = DeployedFlow("1", "forecast/mine", ("30 17 * * 1-5 (America/New_York)",), paused, when)
     run = FlowRun("mine 2026-11-20 22:30", "forecast/mine", state, message, SATURDAY, SATURDAY, SATURDAY)
     monkeypatch.setattr(PrefectApi, "deployments", lambda self: (deployed,))
-    monkeypatch.setattr(PrefectApi, "last_runs", lambda self, limit=20: (run,))
+    monkeypatch.setattr(PrefectApi, "last_runs", lambda self, deployed, newest=20: (run,))
 
 
 def test_the_server_has_its_say(monkeypatch: pytest.MonkeyPatch) -> None:

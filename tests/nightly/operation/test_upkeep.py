@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import os
 import shutil
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from s2squant.nightly.operation import upkeep as retention
 from s2squant.nightly.operation.upkeep import maintain
 from s2squant.prices.store.bars import About, Bars, columns_of
 from s2squant.prices.store.price_store import PriceStore
-from tests.worlds.ledgers import a_run, an_issue
+from tests.worlds.ledgers import a_run, an_issue, many_runs
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 KEEP = Retention(runs=90, models=400, prices=400, dead_after=6)
@@ -132,6 +133,15 @@ def test_what_is_not_ours_stays(ledger):
     for path in (foreign, damaged, listed, plain):
         age(path, days_ago(500))
     assert keep_up().listed == ()
+
+
+def test_a_paused_nightlys_backtest_stays_however_many_runs_others_had_since(ledger):
+    wanted, newest = a_folder("wanted", days_ago(500), flow="backtest"), days_ago(300)
+    paused = settings(name="paused", backtest="reports/backtest/wanted")
+    ledger.start_run(replace(a_run("p", nightly="paused", at=newest), settings=paused.model_dump_json()))
+    many_runs(ledger, 2_100, after=days_ago(200))
+    assert keep_up().removed == ()
+    assert wanted.exists()
 
 
 def test_the_backtest_that_the_record_is_held_against_stays(ledger):
