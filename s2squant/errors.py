@@ -1,10 +1,11 @@
-"""What can go wrong, as a tree.
+"""Exceptions of the package as one tree, and findings about prices.
 
 S2squantError                 anything this package says on purpose
 ├── CallerError               the caller's mistake: one line (what, where, the remedy), exit status 2
 │   ├── ConfigError           an experiment that cannot be run as written
 │   ├── SourceError           a price source that does not exist or does not hold what was asked of it
-│   └── RunError              a run folder that cannot be used as asked
+│   ├── RunError              a run folder that cannot be used as asked
+│   └── ServerError           no Prefect server answers, or not as one does
 ├── PriceError                one ticker's prices cannot be used; the others go on
 │   ├── UnknownTickerError    the source does not know it
 │   ├── DelistedError         the source no longer knows it, or says it is not traded any more
@@ -12,7 +13,8 @@ S2squantError                 anything this package says on purpose
 │   └── TemporaryPriceError   worth another try later: no answer, or none that can be read
 │       └── RateLimitError    the source limits how often it is asked
 ├── CheckpointError           a stored model that is damaged or of another kind
-└── LedgerError               the forecast ledger cannot be read or written
+├── LedgerError               the forecast ledger cannot be read or written
+└── TrialError                a configuration that a search could not fit or score
 """
 
 from __future__ import annotations
@@ -93,6 +95,10 @@ class RunError(CallerError):
     """A run folder that cannot be used as asked."""
 
 
+class ServerError(CallerError):
+    """No Prefect server answers, or not as one does; the text says where."""
+
+
 class PriceError(S2squantError):
     """One ticker's prices cannot be used; `ticker` names it, the text says why, `findings` what the checks found."""
 
@@ -133,3 +139,7 @@ class CheckpointError(S2squantError):
 
 class LedgerError(S2squantError):
     """The forecast ledger cannot be read or written; what was entered before stands."""
+
+
+class TrialError(S2squantError):
+    """A configuration that could not be fitted or scored; the search goes on without it."""

@@ -18,7 +18,7 @@ import pandas as pd
 
 from s2squant.config.experiment import Experiment
 from s2squant.config.models import ModelName
-from s2squant.errors import ConfigError, S2squantError
+from s2squant.errors import ConfigError, S2squantError, TrialError
 from s2squant.evaluation.comparisons import compare
 from s2squant.evaluation.losses import score
 from s2squant.evaluation.pools import pools
@@ -33,10 +33,6 @@ from s2squant.series.forecast import quantile_crps
 from s2squant.series.history import PriceHistory
 from s2squant.tuning.space import reduced
 from s2squant.tuning.split import Ground
-
-
-class TrialError(S2squantError):
-    """A configuration that could not be fitted or scored; the search goes on without it."""
 
 
 class Shelf(RunFolder):

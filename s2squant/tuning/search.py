@@ -30,13 +30,13 @@ from sqlalchemy.exc import SQLAlchemyError
 from s2squant import __version__
 from s2squant.config.experiment import Experiment
 from s2squant.config.tuning import Ending, Range, Span, Tuning, Value
-from s2squant.errors import ConfigError, RunError
+from s2squant.errors import ConfigError, RunError, TrialError
 from s2squant.evaluation.strategy.trial_ledger import Trial, Trials, ledger_path, record
 from s2squant.prices.sources.from_store import pinned
 from s2squant.runs.folder import STUDIES, RunFolder
 from s2squant.runs.manifest import provenance
 from s2squant.runs.plan import Plan, make_plan
-from s2squant.tuning.bench import Bench, TrialError, complete, earned, measure, reference_rows
+from s2squant.tuning.bench import Bench, complete, earned, measure, reference_rows
 from s2squant.tuning.finish import compare_held_out, write
 from s2squant.tuning.results import Tried, Tuned, sentence_of
 from s2squant.tuning.space import candidate, default_space, present, space_of

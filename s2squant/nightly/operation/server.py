@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx
 
-from s2squant.errors import CallerError
+from s2squant.errors import ServerError
 
 HOME = Path("data/prefect")
 """Prefect's folder under `s2squant up`, unless PREFECT_HOME says another."""
@@ -32,10 +32,6 @@ PAGE = 200
 OURS = {"tags": {"all_": [TAG]}}
 SCHEDULED = {"state": {"type": {"any_": ["SCHEDULED"]}}}
 BEGUN = {"state": {"type": {"not_any_": ["SCHEDULED"]}}}
-
-
-class ServerError(CallerError):
-    """No Prefect server answers, or not as one does; the text says where."""
 
 
 @dataclass(frozen=True)

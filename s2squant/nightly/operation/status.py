@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from s2squant.config.nightly import Nightly
-from s2squant.errors import CallerError, LedgerError, PriceError
+from s2squant.errors import CallerError, LedgerError, PriceError, ServerError
 from s2squant.nightly.ledger.database import ledger_url
 from s2squant.nightly.ledger.entries import RunEntry
 from s2squant.nightly.ledger.ledger import Ledger
-from s2squant.nightly.operation.server import DeployedFlow, FlowRun, PrefectApi, ServerError, address
+from s2squant.nightly.operation.server import DeployedFlow, FlowRun, PrefectApi, address
 from s2squant.prices.calendars.exchanges import sessions_between
 from s2squant.prices.calendars.guess import guess_calendar
 from s2squant.prices.calendars.sessions import due_session

@@ -10,10 +10,11 @@ import pytest
 
 from s2squant.cli import app as cli
 from s2squant.config.nightly import Nightly
+from s2squant.errors import ServerError
 from s2squant.nightly.ledger.entries import RunEntry
 from s2squant.nightly.ledger.ledger import Ledger
 from s2squant.nightly.operation import status as operation
-from s2squant.nightly.operation.server import DeployedFlow, FlowRun, PrefectApi, ServerError, address, home
+from s2squant.nightly.operation.server import DeployedFlow, FlowRun, PrefectApi, address, home
 from s2squant.nightly.operation.status import Standing, standing
 from tests.worlds.ledgers import many_runs
 
