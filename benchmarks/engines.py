@@ -89,7 +89,7 @@ def carry_out(source: str, out: Path, engine: Engine, workers: int, part: str) -
     wanted = build_experiment(None, [f"universe.source={source}", *settings])
     with open_run(wanted, out, workers=workers, engine=engine, trial=False) as run:
         began = time.perf_counter()
-        failed = [r for stage in run.stages for r in run.execute_all(stage) if r.status != "done"]
+        failed = [r for r in run.execute_stages() if r.status != "done"]
         jobs = time.perf_counter() - began
         status = run.finish().status if part == "whole" else "partial" if failed else "done"
     print(json.dumps({"jobs": jobs, "failed": len(failed), "status": status}))

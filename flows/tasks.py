@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from prefect import task, unmapped
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
@@ -23,11 +23,7 @@ from s2squant.evaluation.results import Study
 from s2squant.nightly.operation.upkeep import Upkeep, maintain
 from s2squant.nightly.results import Night
 from s2squant.prices.store.refresh import Update
-from s2squant.runs.runner import JobResult
-
-if TYPE_CHECKING:
-    from s2squant.nightly.night import NightRun
-    from s2squant.study import Run
+from s2squant.runs.runner import JobResult, JobRunner
 
 
 @task(task_run_name="{job.key}", cache_policy=NO_CACHE, persist_result=False)
@@ -39,7 +35,7 @@ def execute(work: Callable[[Any], JobResult], job: Any) -> JobResult:
     return result
 
 
-def execute_stages(run: Run | NightRun, finished: Callable[[JobResult], None]) -> None:
+def execute_stages(run: JobRunner[Any], finished: Callable[[JobResult], None]) -> None:
     """Carry out all jobs, one stage after the other, a task each; `finished` is called as they end."""
     for stage in filter(None, run.stages):
         for future in as_completed(execute.map(unmapped(run.execute), list(stage))):

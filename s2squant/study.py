@@ -1,9 +1,8 @@
 """The line itself, from prices to report: a table of contents.
 
 with open_run(experiment, out) as run:
-    for stage in run.stages:
-        for job in stage:
-            run.execute(job)
+    for result in run.execute_stages():
+        ...
     study = run.finish()
 """
 
@@ -11,25 +10,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import time
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from s2squant import __version__
 from s2squant.config.experiment import Engine, Experiment
 from s2squant.config.files import make_experiment
 from s2squant.config.models import BASELINES
-from s2squant.errors import CallerError, S2squantError
+from s2squant.errors import CallerError
 from s2squant.evaluation.evidence import assess
 from s2squant.evaluation.losses import score
 from s2squant.evaluation.paths import scores_table
@@ -39,20 +34,20 @@ from s2squant.evaluation.strategy.trade import trade
 from s2squant.evaluation.strategy.trial_ledger import asked, ledger_path
 from s2squant.evaluation.verdict import judge
 from s2squant.evaluation.wording import after_audit
-from s2squant.forecasters.blend import GATE_COLUMNS, blend
+from s2squant.forecasters.blend import with_blend
 from s2squant.forecasters.recalibration import adapted
 from s2squant.prices.sources.from_store import pinned
 from s2squant.report.study_pages import render
 from s2squant.runs.audit import audit
+from s2squant.runs.collect import collect, reports_after
 from s2squant.runs.engines.choose import check_engine, make_pool
 from s2squant.runs.folder import RunFolder
 from s2squant.runs.jobs import Inputs, Job, stages_of
 from s2squant.runs.manifest import manifest, provenance
 from s2squant.runs.plan import make_plan
-from s2squant.runs.runner import SEQUENTIAL, JobResult
+from s2squant.runs.runner import JobResult, JobRunner
 from s2squant.runs.study_files import load_study, write_study
-from s2squant.series.arrays import Floats
-from s2squant.series.forecast import SUFFIX, quantile_crps
+from s2squant.series.forecast import SUFFIX
 from s2squant.series.history import PriceHistory
 from s2squant.series.panel import Fold
 from s2squant.series.windows import fold_table
@@ -122,7 +117,7 @@ def _as_begun(experiment: Experiment, folder: RunFolder) -> Experiment:
     return make_experiment(begun, where=str(folder.path))
 
 
-class Run:
+class Run(JobRunner[Job]):
     """A backtest under way: its jobs, the pool that carries them out, and its end."""
 
     def __init__(
@@ -139,66 +134,22 @@ class Run:
     ) -> None:
         self.inputs = inputs
         self.experiment = inputs.experiment
-        self.folder = inputs.folder.path
-        self.stages = stages_of(inputs)
+        self.engine = engine
         self.skipped = {r.ticker: r.reason for r in tickers if r.status != "ok"}
         self.fold_table = fold_table(self._folds())
         self._tickers, self._histories, self._command, self._ledger = tickers, histories, command, ledger
         self._started, self._loading = datetime.now(UTC), seconds
-        self._failed: dict[str, str] = {}  # by ticker
-        self._failed_markets: dict[str, str] = {}
         self._seconds: dict[str, float] = {}
-        self._attention: dict[str, Floats] = {}  # by ticker; its own net's in place of a pooled one's
-        self._energy: list[Mapping[str, Any]] = []  # scores of whole paths, by model, ticker and fold
-        jobs = sum(len(stage) for stage in self.stages)
-        self.workers = 1 if workers == 0 else max(1, min(workers or os.cpu_count() or 1, jobs))
-        self.engine = engine
-        self._pool = make_pool(engine, inputs, 0 if workers == 0 else self.workers)
-
-    def __enter__(self) -> Run:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._pool.close(cancel=kind is not None)
-        self.inputs.folder.release()
-
-    def execute(self, job: Job) -> JobResult:
-        """Carry out one job in a worker process; a failure is a result, not an exception."""
-        if self.inputs.folder.is_done(job.key):
-            return JobResult(job.key, "kept", "", 0.0)
-        if job.market in self._failed_markets:
-            return self._fail(job, self._failed_markets[job.market], 0.0)
-        started = time.perf_counter()
-        reason = self._pool.perform(job)
-        seconds = time.perf_counter() - started
-        if reason:
-            return self._fail(job, reason, seconds)
-        return JobResult(job.key, "done", "", seconds)
-
-    def execute_all(self, stage: tuple[Job, ...]) -> Iterator[JobResult]:
-        """Carry out the jobs of one stage side by side; results come as they end."""
-        threads = ThreadPoolExecutor(self.workers)  # they only wait; the worker processes work
-        try:
-            for done in as_completed([threads.submit(self.execute, job) for job in stage]):
-                yield done.result()
-        finally:
-            threads.shutdown(wait=False, cancel_futures=True)
-
-    def _fail(self, job: Job, reason: str, seconds: float) -> JobResult:
-        if job.kind in SEQUENTIAL:
-            self._failed_markets.setdefault(job.market, f"{job.label} failed: {reason}")
-        else:
-            self._failed[job.ticker] = reason
-        return JobResult(job.key, "failed", reason, seconds)
+        super().__init__(inputs.folder, stages_of(inputs), workers, partial(make_pool, engine, inputs))
 
     def finish(self) -> Study:
         """Blend, score, judge, trade, lay out; write everything, the manifest last."""
-        self._pool.close()
+        self.close()
         clock = time.perf_counter()
-        forecasts, gates, training = self._collect_blended()
+        collected = collect(self.inputs, self)
+        self._seconds |= collected.seconds
         experiment, markets = self.experiment, self._markets()
+        forecasts, gates = with_blend(collected.forecasts, experiment.forecasters, markets)
         if experiment.conformal.enabled:
             rows = adapted(forecasts, experiment.verdict.recommended, experiment.conformal)
             forecasts = pd.concat([forecasts, rows], ignore_index=True)
@@ -219,9 +170,9 @@ class Run:
             kinds=kinds,
             markets=markets,
             histories=self._histories,
-            energies=scores_table(self._energy),
+            energies=scores_table(collected.energy),
         )
-        tickers, created_at = self._reports(), self._started.strftime("%Y-%m-%dT%H:%M:%SZ")
+        tickers, created_at = reports_after(self._tickers, self), self._started.strftime("%Y-%m-%dT%H:%M:%SZ")
         traded = trade(
             forecasts,
             self._histories,
@@ -257,7 +208,7 @@ class Run:
             by_ticker=judged.by_ticker,
             by_ticker_step=judged.by_ticker_step,
             over_time=judged.over_time,
-            training=training,
+            training=collected.training,
             gates=gates,
             equity=traded.equity,
             provenance=self._provenance() | {"trial_ledger": traded.note},
@@ -265,22 +216,12 @@ class Run:
             equity_by_cost=traded.equity_by_cost,
             overfitting=traded.overfitting,
             audit=audited,
-            attention={t: weights for t, weights in self._attention.items() if t in present},
+            attention={t: weights for t, weights in collected.attention.items() if t in present},
             **vars(evidence),
         )
         study = self._beside_previous(study)
         self._write(study)
         return study
-
-    def forecasts(self) -> pd.DataFrame:
-        """What the finished jobs and the blend forecast, for a caller who asks for no verdict; ends the jobs."""
-        self._pool.close()
-        return self._collect_blended()[0]
-
-    @property
-    def refused(self) -> dict[str, str]:
-        """Why each ticker without a result has none."""
-        return {r.ticker: r.reason for r in self._reports() if r.status != "ok"}
 
     def _markets(self) -> dict[str, str]:
         return {t: m for m, panel in self.inputs.panels.items() for t in panel.tickers}
@@ -288,49 +229,12 @@ class Run:
     def _folds(self) -> tuple[Fold, ...]:
         return tuple(f for market in sorted(self.inputs.folds) for f in self.inputs.folds[market])
 
-    def _collect_blended(self) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-        forecasts, training = self._collect()
-        models = self.experiment.forecasters
-        if "blend" not in models.models:
-            return forecasts, pd.DataFrame(columns=GATE_COLUMNS), training
-        rows, gates = blend(forecasts, quantile_crps, models.blending, self._markets())
-        return pd.concat([forecasts, rows], ignore_index=True), gates, training
-
-    def _collect(self) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """The parts of all finished jobs, without the tickers that failed."""
-        bad = {t for m in self._failed_markets for t in self.inputs.panels[m].tickers} | set(self._failed)
-        forecasts, training = [], []
-        for job in (job for stage in self.stages for job in stage):
-            if job.market in self._failed_markets or job.ticker in bad:
-                continue
-            part, curve, facts = self.inputs.folder.read_part(job.key)
-            self._attention |= {ticker: np.array(weights) for ticker, weights in facts.get("attention", {}).items()}
-            self._energy += [record for record in facts.get("energy", []) if record["unique_id"] not in bad]
-            forecasts.append(part[~part["unique_id"].isin(bad)] if bad and len(part) else part)
-            training.append(curve)
-            self._seconds[job.key] = facts["seconds"]
-        kept = [part for part in forecasts if len(part)]
-        if not kept:
-            reason = next(iter([*self._failed_markets.values(), *self._failed.values()]), "nothing was forecast")
-            raise S2squantError(f"every ticker failed; the first reason: {reason}")
-        curves = [curve for curve in training if len(curve)]
-        return pd.concat(kept, ignore_index=True), pd.concat(curves, ignore_index=True) if curves else training[0]
-
     def _ordered(self, forecasts: pd.DataFrame) -> pd.DataFrame:
         made = set(forecasts["model"])
         models = [name for m in self.experiment.forecasters.models for name in (m, m + SUFFIX) if name in made]
         forecasts["model"] = pd.Categorical(forecasts["model"], categories=models)
         forecasts["unique_id"] = forecasts["unique_id"].astype("category")
         return forecasts.sort_values(["model", "unique_id", "cutoff", "step"], ignore_index=True)
-
-    def _reports(self) -> tuple[TickerReport, ...]:
-        def after(report: TickerReport) -> TickerReport:
-            reason = self._failed_markets.get(report.market) or self._failed.get(report.ticker)
-            if report.status != "ok" or not reason:
-                return report
-            return TickerReport(**(report.__dict__ | {"status": "failed", "reason": reason}))
-
-        return tuple(after(report) for report in self._tickers)
 
     def _provenance(self) -> dict[str, Any]:
         timings = {"load": round(self._loading, 3)} | self._seconds
@@ -372,10 +276,9 @@ def backtest(
 ) -> tuple[Path, Study]:
     """Run a whole backtest in a plain loop; returns its folder and the study."""
     with open_run(experiment, out, workers=workers, engine=engine, flow=flow, command=command) as run:
-        for stage in run.stages:
-            for result in run.execute_all(stage):
-                if on_result is not None:
-                    on_result(result)
+        for result in run.execute_stages():
+            if on_result is not None:
+                on_result(result)
         return run.folder, run.finish()
 
 

@@ -37,9 +37,8 @@ def inline(request, watcher):
     """The command's own Runner without worker processes."""
     with open_run(request.experiment, request.out, workers=0, command=request.command) as run:
         watcher.opened(run)
-        for stage in run.stages:
-            for result in run.execute_all(stage):
-                watcher.finished(result)
+        for result in run.execute_stages():
+            watcher.finished(result)
         watcher.written(run.folder, run.finish())
 
 

@@ -13,13 +13,13 @@ from s2squant.config.experiment import Experiment
 from s2squant.config.models import Forecasters, ModelName
 from s2squant.forecasters.anchor import FittedAnchor
 from s2squant.forecasters.baselines.field import FittedField
-from s2squant.forecasters.blend import blend
+from s2squant.forecasters.blend import with_blend
 from s2squant.forecasters.catalog import make
 from s2squant.forecasters.fitting import origins_needed
 from s2squant.forecasters.network import FittedSeq2Seq
 from s2squant.runs.engines.worker import reason_of
 from s2squant.series.arrays import Dates
-from s2squant.series.forecast import Fitted, Forecast, quantile_crps
+from s2squant.series.forecast import Fitted, Forecast
 from s2squant.series.history import PriceHistory
 from s2squant.series.long_table import to_frame
 from s2squant.series.panel import Fold, Panel
@@ -119,8 +119,4 @@ def newest_table(
     No forecast has matured yet, so the blend's gate keeps every member.
     """
     table = pd.concat([to_frame(part, forecast, sessions) for part, forecast in newest(panel, fits)], ignore_index=True)
-    if "blend" not in experiment.forecasters.models:
-        return table
-    markets = dict.fromkeys(panel.tickers, panel.market)
-    rows, _ = blend(table, quantile_crps, experiment.forecasters.blending, markets)
-    return pd.concat([table, rows], ignore_index=True)
+    return with_blend(table, experiment.forecasters, dict.fromkeys(panel.tickers, panel.market))[0]

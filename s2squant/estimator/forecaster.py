@@ -12,6 +12,7 @@ from __future__ import annotations
 import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -28,19 +29,22 @@ from s2squant.estimator.caller_keys import Keys
 from s2squant.estimator.files import read_fitted, write_fitted
 from s2squant.estimator.fits import Fits, bars_looked_at, fit_market, newest, newest_table, reads_market
 from s2squant.estimator.wide_table import paths_to_wide, to_wide
+from s2squant.forecasters.blend import with_blend
 from s2squant.prices.calendars.exchanges import next_sessions
 from s2squant.prices.sources.continued import ContinuedSource
 from s2squant.prices.sources.memory import FrameSource
 from s2squant.prices.sources.table import Named
 from s2squant.prices.universe import Loaded, load_from
+from s2squant.runs.collect import collect, reports_after
+from s2squant.runs.engines.choose import make_pool
 from s2squant.runs.engines.worker import one_at_a_time
 from s2squant.runs.folder import RunFolder
-from s2squant.runs.jobs import Inputs
+from s2squant.runs.jobs import Inputs, stages_of
 from s2squant.runs.plan import by_market, make_plan
+from s2squant.runs.runner import JobRunner
 from s2squant.series.arrays import Dates
 from s2squant.series.history import PriceHistory
 from s2squant.series.panel import Panel
-from s2squant.study import Run
 
 DEFAULT = ("gjr_t", "anchor", "seq2seq_per_ticker", "seq2seq_pooled", "blend")
 FIELDS = ("unique_id", "ds", "y")
@@ -173,14 +177,16 @@ class PriceForecaster(BaseEstimator):  # type: ignore[misc]
         plan = make_plan(experiment, loaded)
         with tempfile.TemporaryDirectory(prefix="s2squant-") as folder:
             inputs = Inputs(experiment, plan.panels, plan.folds, plan.sessions, RunFolder(Path(folder)))
-            with Run(inputs, plan.tickers, plan.histories, workers=workers) as run:
-                for stage in run.stages:
-                    for _ in run.execute_all(stage):
-                        pass
-                forecasts, refused = run.forecasts(), run.refused
-        _tell(refused)
-        asked = {market: {day for fold in folds for day in fold.cutoffs} for market, folds in plan.folds.items()}
+            start_pool = partial(make_pool, "local", inputs)
+            with JobRunner(inputs.folder, stages_of(inputs), workers, start_pool) as runner:
+                for _ in runner.execute_stages():
+                    pass
+                forecasts = collect(inputs, runner).forecasts
+                reports = reports_after(plan.tickers, runner)
+        _tell({report.ticker: report.reason for report in reports if report.status != "ok"})
         calendar = {t: market for market, panel in plan.panels.items() for t in panel.tickers}
+        forecasts, _ = with_blend(forecasts, experiment.forecasters, calendar)
+        asked = {market: {day for fold in folds for day in fold.cutoffs} for market, folds in plan.folds.items()}
         days = forecasts["cutoff"].to_numpy().astype("datetime64[D]")
         kept = [day in asked[calendar[t]] for t, day in zip(forecasts["unique_id"], days, strict=True)]
         scored = forecasts[np.array(kept) & forecasts["y"].notna().to_numpy()]

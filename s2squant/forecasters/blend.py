@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from s2squant.config.models import BlendSpec
+from s2squant.config.models import BlendSpec, Forecasters
 from s2squant.series.arrays import Floats
-from s2squant.series.forecast import QUANTILE_COLUMNS
+from s2squant.series.forecast import QUANTILE_COLUMNS, quantile_crps
 from s2squant.series.long_table import KEYS
 
 GATE_COLUMNS = ["market", "cutoff", "member", "matured", "mean_difference", "kept"]
@@ -63,6 +63,16 @@ def blend(
     blended = base.assign(model="blend", mean=(mean / count).astype(np.float32))
     blended[list(QUANTILE_COLUMNS)] = (total / count[:, None]).astype(np.float32)
     return blended.reset_index(drop=True), gates
+
+
+def with_blend(
+    forecasts: pd.DataFrame, models: Forecasters, markets: Mapping[str, str]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The table with the blend's rows after the others, if it is one of the models, and the gate's decisions."""
+    if "blend" not in models.models:
+        return forecasts, pd.DataFrame(columns=GATE_COLUMNS)
+    rows, gates = blend(forecasts, quantile_crps, models.blending, markets)
+    return pd.concat([forecasts, rows], ignore_index=True), gates
 
 
 def _worth(forecasts: pd.DataFrame, parts: Mapping[str, NDArray[np.intp]], loss: Loss) -> dict[str, Floats]:

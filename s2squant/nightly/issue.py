@@ -18,6 +18,7 @@ from s2squant.nightly.ledger.entries import GapKind
 from s2squant.nightly.outcomes import raw_close
 from s2squant.nightly.results import NightStatus, TickerNight
 from s2squant.nightly.state import NightState
+from s2squant.runs.runner import JobRunner
 from s2squant.series.forecast import QUANTILE_COLUMNS, SUFFIX
 
 
@@ -41,24 +42,21 @@ class IssuedNight:
     reissued: int
 
 
-def collect(
-    state: NightState, stages: Sequence[Sequence[NightJob]], failed: Mapping[str, str], markets: Mapping[str, str]
-) -> Made:
-    """Read the parts of all finished jobs; `failed` tells why by ticker, `markets` by market."""
-    parts, facts, reasons = [], {}, dict(failed)
-    for job in (job for stage in stages for job in stage):
-        if job.ticker and job.market in markets:
-            reasons[job.ticker] = markets[job.market]
-        if job.market in markets or not state.folder.is_done(job.key):
-            continue
-        table, _, told = state.folder.read_part(job.key)
-        parts.append(table)
-        facts[job.key] = told
+def collect(state: NightState, runner: JobRunner[NightJob]) -> Made:
+    """Read the parts of all finished jobs."""
+    parts, facts, failed = [], {}, dict[str, str]()
+    for job in (job for stage in runner.stages for job in stage):
+        if job.ticker and (why := runner.failure(job.ticker, job.market)):
+            failed[job.ticker] = why
+    for job in runner.finished_jobs():
+        if state.folder.is_done(job.key):
+            table, _, facts[job.key] = state.folder.read_part(job.key)
+            parts.append(table)
     if not parts:
-        return Made(pd.DataFrame(), facts, reasons)
+        return Made(pd.DataFrame(), facts, failed)
     table = pd.concat(parts, ignore_index=True)
     done = [f"ticker:{ticker}" in facts for ticker in table["unique_id"]]
-    return Made(table[np.array(done, bool)].reset_index(drop=True), facts, reasons)
+    return Made(table[np.array(done, bool)].reset_index(drop=True), facts, failed)
 
 
 def issue(state: NightState, made: Made) -> IssuedNight:

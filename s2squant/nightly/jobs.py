@@ -52,6 +52,11 @@ class NightJob:
         """The job's name for people."""
         return self.ticker or f"market {self.market}"
 
+    @property
+    def shared(self) -> str:
+        """What its tickers need, by its name for people; empty for a ticker's own job."""
+        return "" if self.ticker else f"its {self.label}"
+
 
 @dataclass(frozen=True)
 class NightInputs:

@@ -1,10 +1,9 @@
 """The nightly line, from fresh bars to a forecast on record: a table of contents.
 
 with open_night(spec, scheduled=...) as night:
-    for stage in night.stages:
-        for job in stage:
-            night.execute(job)
-    result = night.finish()
+    for result in night.execute_stages():
+        ...
+    ended = night.finish()
 
 A night is known by the sessions it forecasts from: started again after it was killed, it goes on in its folder with
 the same prices, the same decisions and the jobs it had finished; started again when everything is issued, it is
@@ -15,13 +14,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import time
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -44,10 +40,10 @@ from s2squant.nightly.state import PLAN, Clock, NightState
 from s2squant.nightly.summary import age_of, drift, facts_of, last_fit, manifest_of, view
 from s2squant.prices.store.price_store import PriceStore
 from s2squant.prices.store.refresh import Refresher
-from s2squant.runs.engines.local import InlinePool, WorkerPool
+from s2squant.runs.engines.local import local_pool
 from s2squant.runs.folder import RunFolder
 from s2squant.runs.plan import sessions_of
-from s2squant.runs.runner import JobResult
+from s2squant.runs.runner import JobResult, JobRunner
 from s2squant.series.panel import Panel
 
 __all__ = ["NightJob", "NightRun", "forecast", "open_night"]
@@ -125,15 +121,10 @@ def open_night(
         raise
 
 
-class NightRun:
+class NightRun(JobRunner[NightJob]):
     """A night under way: its jobs, the pool that carries them out, and its end."""
 
     def __init__(self, state: NightState, *, workers: int | None, scored: int, seconds: float) -> None:
-        self.folder = state.folder.path
-        self.skipped = "" if state.entry.folder else state.agenda.skipped
-        self._state, self._scored, self._seconds = state, scored, {"prices": round(seconds, 3)}
-        self._failed: dict[str, str] = {}
-        self._failed_markets: dict[str, str] = {}
         spec, panels = state.spec, state.panels
         todo = {m: tuple(t for t in panel.tickers if t in state.plan["open"]) for m, panel in panels.items()}
         inputs = NightInputs(
@@ -145,50 +136,15 @@ class NightRun:
             retrain=state.plan.get("retrain", {}),
             folder=state.folder,
         )
-        self.stages = night_stages(spec, todo)
-        jobs = sum(len(stage) for stage in self.stages)
-        self.workers = 1 if workers == 0 else max(1, min(workers or os.cpu_count() or 1, jobs))
-        self._pool = InlinePool(inputs, perform) if workers == 0 else WorkerPool(inputs, self.workers, perform)
-
-    def __enter__(self) -> NightRun:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._pool.close(cancel=kind is not None)
-        self._state.folder.release()
-
-    def execute(self, job: NightJob) -> JobResult:
-        """Carry out one job; a failure is a result, not an exception."""
-        if self._state.folder.is_done(job.key):
-            return JobResult(job.key, "kept", "", 0.0)
-        if job.market in self._failed_markets:
-            return self._fail(job, self._failed_markets[job.market], 0.0)
-        began = time.perf_counter()
-        reason = self._pool.perform(job)
-        seconds = time.perf_counter() - began
-        return self._fail(job, reason, seconds) if reason else JobResult(job.key, "done", "", seconds)
-
-    def execute_all(self, stage: tuple[NightJob, ...]) -> Iterator[JobResult]:
-        """Carry out the jobs of one stage side by side; results come as they end."""
-        threads = ThreadPoolExecutor(self.workers)  # they only wait
-        try:
-            for done in as_completed([threads.submit(self.execute, job) for job in stage]):
-                yield done.result()
-        finally:
-            threads.shutdown(wait=False, cancel_futures=True)
-
-    def _fail(self, job: NightJob, reason: str, seconds: float) -> JobResult:
-        if job.kind == "market":
-            self._failed_markets.setdefault(job.market, f"its {job.label} failed: {reason}")
-        else:
-            self._failed[job.ticker] = reason
-        return JobResult(job.key, "failed", reason, seconds)
+        super().__init__(
+            state.folder, night_stages(spec, todo), workers, lambda count: local_pool(inputs, count, perform)
+        )
+        self.skipped = "" if state.entry.folder else state.agenda.skipped
+        self._state, self._scored, self._seconds = state, scored, {"prices": round(seconds, 3)}
 
     def finish(self) -> Night:
         """Blend, recalibrate, issue, note what is missing, and write the page; the manifest is written last."""
-        self._pool.close()
+        self.close()
         state, began = self._state, time.perf_counter()
         if self.skipped:
             night = view(
@@ -196,7 +152,7 @@ class NightRun:
             )
             state.ledger.end_run(state.entry.run_id, "skipped", self.skipped, at=state.clock())
             return night
-        made = collect(state, self.stages, self._failed, self._failed_markets)
+        made = collect(state, self)
         issued = issue(state, made)
         note_events(state)
         status, message = verdict(issued.tickers, state.plan["open"])
@@ -291,10 +247,9 @@ def forecast(
 ) -> Night:
     """Run a whole night in a plain loop."""
     with open_night(spec, scheduled=scheduled, clock=clock, workers=workers, command=command, fetching=fetching) as run:
-        for stage in run.stages:
-            for result in run.execute_all(stage):
-                if on_result is not None:
-                    on_result(result)
+        for result in run.execute_stages():
+            if on_result is not None:
+                on_result(result)
         return run.finish()
 
 

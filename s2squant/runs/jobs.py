@@ -64,6 +64,11 @@ class Job:
             case "adapted":
                 return f"{self.ticker}, adapted"
 
+    @property
+    def shared(self) -> str:
+        """What the rest of the market needs, by its name for people; empty for a ticker's own job."""
+        return "" if self.ticker else self.label
+
 
 @dataclass(frozen=True)
 class Inputs:

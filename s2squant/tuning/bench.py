@@ -25,7 +25,7 @@ from s2squant.evaluation.pools import pools
 from s2squant.evaluation.strategy.performance import ratios_of
 from s2squant.evaluation.strategy.positions import POOL, equity, holdings, legs
 from s2squant.forecasters.blend import blend
-from s2squant.runs.engines.local import InlinePool, WorkerPool
+from s2squant.runs.engines.local import local_pool
 from s2squant.runs.engines.worker import Pool
 from s2squant.runs.folder import RunFolder
 from s2squant.runs.jobs import Inputs, Job, perform, stages_of
@@ -89,9 +89,7 @@ class Bench:
     def __init__(self, ground: Ground, root: Path, workers: int | None) -> None:
         self.site = Site(ground, root)
         self._threads = max(1, workers or os.cpu_count() or 1) if workers != 0 else 1
-        self._pool: Pool[FoldJob] = (
-            InlinePool(self.site, perform_fold) if workers == 0 else WorkerPool(self.site, self._threads, perform_fold)
-        )
+        self._pool: Pool[FoldJob] = local_pool(self.site, 0 if workers == 0 else self._threads, perform_fold)
 
     def forecasts(self, experiment: Experiment, model: ModelName, step: int) -> pd.DataFrame:
         """The forecasts in one fold of all that the model stands on, and of itself unless it is the blend.

@@ -230,8 +230,7 @@ def test_a_killed_night_goes_on_with_the_outcomes_it_had(desk: Desk, monkeypatch
     with monkeypatch.context() as killing:
         killing.setattr(Ledger, "issue", dies)
         with pytest.raises(_Killed), open_night(desk.spec, scheduled=when, clock=Clock(when), **given) as run:  # noqa: PT012
-            for stage in run.stages:
-                list(run.execute_all(stage))
+            list(run.execute_stages())
             run.finish()
     assert desk.corrected() == 6
     changed = desk.ledger.scored(desk.spec.name, "CCC", when.date() - timedelta(days=60), "9999")

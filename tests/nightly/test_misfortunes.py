@@ -41,9 +41,8 @@ class Desk:
         self.yahoo.fixed_today = str(when.date())
         clock = Clock(when)
         with open_night(spec, scheduled=when, clock=clock, workers=0, fetching=HASTY, out=out) as run:
-            for stage in run.stages:
-                for _ in run.execute_all(stage):
-                    pass
+            for _ in run.execute_stages():
+                pass
             return run.finish()
 
     def pairs(self, nightly: str = "tiny") -> set[tuple[str, str]]:

@@ -164,7 +164,7 @@ def test_a_killed_night_goes_on_where_it_stopped(desk: Desk, monkeypatch: pytest
         done = [run.execute(job).key for job in (*run.stages[0], run.stages[1][0])]
         raise _Killed
     with pytest.raises(_Killed), open_night(desk.spec, scheduled=when, clock=Clock(when), **given) as run:  # noqa: PT012
-        results = {result.key: result.status for stage in run.stages for result in run.execute_all(stage)}
+        results = {result.key: result.status for result in run.execute_stages()}
         assert {key: results[key] for key in done} == dict.fromkeys(done, "kept")
         issue, count = Ledger.issue, []
 

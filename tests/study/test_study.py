@@ -13,8 +13,7 @@ from s2squant.config.files import make_experiment
 from s2squant.errors import ConfigError, S2squantError
 from s2squant.evaluation.results import Verdict
 from s2squant.prices.calendars.exchanges import exchange_sessions
-from s2squant.runs.engines import choose as engines
-from s2squant.runs.engines.local import InlinePool
+from s2squant.runs.engines import local
 from s2squant.study import backtest, open_run
 from tests.worlds.runs import (
     BARS,
@@ -238,11 +237,11 @@ def failing(monkeypatch):
     """A pool in which the named jobs fail."""
 
     def of(*keys):
-        class Failing(InlinePool):
+        class Failing(local.InlinePool):
             def perform(self, job):
                 return "ValueError: planted" if job.key in keys else super().perform(job)
 
-        monkeypatch.setattr(engines, "InlinePool", Failing)
+        monkeypatch.setattr(local, "InlinePool", Failing)
 
     return of
 

@@ -117,10 +117,9 @@ def _run(experiment: Experiment, out: Path, workers: int | None) -> tuple[Run, S
     from s2squant.study import open_run
 
     with open_run(experiment, out, workers=workers, flow="audit", trial=False) as run:
-        for stage in run.stages:
-            for result in run.execute_all(stage):
-                if result.status == "failed":
-                    _say(f"audit: {result.key} failed: {result.reason}")
+        for result in run.execute_stages():
+            if result.status == "failed":
+                _say(f"audit: {result.key} failed: {result.reason}")
         return run, run.finish()
 
 

@@ -53,9 +53,8 @@ def plain_night(request: NightRequest, watcher: NightWatcher) -> None:
         command=request.command,
     ) as run:
         watcher.opened(run)
-        for stage in run.stages:
-            for result in run.execute_all(stage):
-                watcher.finished(result)
+        for result in run.execute_stages():
+            watcher.finished(result)
         watcher.written(run.folder, run.finish())
 
 

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from s2squant.config.experiment import Engine
 from s2squant.errors import ConfigError
 from s2squant.runs.engines.inputs_on_disk import hand_over
-from s2squant.runs.engines.local import InlinePool, WorkerPool
+from s2squant.runs.engines.local import local_pool
 from s2squant.runs.engines.on_dask import DaskPool
 from s2squant.runs.engines.on_ray import RayPool
 from s2squant.runs.engines.worker import Pool
@@ -29,12 +29,10 @@ def make_pool(engine: Engine, inputs: Inputs, workers: int) -> Pool[Job]:
     Raises CallerError when the engine's package is missing or the cluster that the environment names does not answer.
     """
     check_engine(engine)
-    if workers == 0:
-        return InlinePool(inputs, perform)
     match engine:
-        case "local":
-            return WorkerPool(inputs, workers, perform)
-        case "dask":
+        case "dask" if workers:
             return DaskPool(hand_over(inputs), workers)
-        case "ray":
+        case "ray" if workers:
             return RayPool(hand_over(inputs), workers)
+        case _:
+            return local_pool(inputs, workers, perform)

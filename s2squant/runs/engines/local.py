@@ -132,6 +132,11 @@ class WorkerPool(Generic[I, J]):
         return any(process.exitcode == UNGUARDED for process in processes)
 
 
+def local_pool(inputs: I, workers: int, perform: Callable[[I, J], None]) -> InlinePool[I, J] | WorkerPool[I, J]:
+    """So many worker processes; none but this one when 0."""
+    return WorkerPool(inputs, workers, perform) if workers else InlinePool(inputs, perform)
+
+
 def _submit(lane: ProcessPoolExecutor, job: Any) -> Future[str]:
     """Hand a job over; a worker that this starts is deaf to Ctrl-C, which is for the run to act on.
 

@@ -1,0 +1,68 @@
+"""What the finished jobs of a run wrote, put together: forecasts, training curves, attention, path scores, timings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from s2squant.errors import S2squantError
+from s2squant.evaluation.results import TickerReport
+from s2squant.runs.jobs import Inputs, Job
+from s2squant.runs.runner import JobRunner
+from s2squant.series.arrays import Floats
+
+
+@dataclass(frozen=True)
+class Collected:
+    """The parts of all finished jobs, without the tickers that failed."""
+
+    forecasts: pd.DataFrame
+    """The long table of every fitted model."""
+    training: pd.DataFrame
+    attention: Mapping[str, Floats]
+    """By ticker, where a network attended in its newest forecast: its own net in place of a pooled one."""
+    energy: Sequence[Mapping[str, Any]]
+    """Scores of whole paths, by model, ticker and fold."""
+    seconds: Mapping[str, float]
+    """By job key."""
+
+
+def collect(inputs: Inputs, runner: JobRunner[Job]) -> Collected:
+    """Read the part of every job; raises S2squantError, with the first reason, when no ticker has a forecast."""
+    failed = {t for m, panel in inputs.panels.items() for t in panel.tickers if runner.failure(t, m)}
+    forecasts, training = [], []
+    attention: dict[str, Floats] = {}
+    energy: list[Mapping[str, Any]] = []
+    seconds: dict[str, float] = {}
+    for job in runner.finished_jobs():
+        table, curve, facts = inputs.folder.read_part(job.key)
+        attention |= {ticker: np.array(weights) for ticker, weights in facts.get("attention", {}).items()}
+        energy += [record for record in facts.get("energy", []) if record["unique_id"] not in failed]
+        forecasts.append(table[~table["unique_id"].isin(failed)] if failed and len(table) else table)
+        training.append(curve)
+        seconds[job.key] = facts["seconds"]
+    filled = [table for table in forecasts if len(table)]
+    if not filled:
+        raise S2squantError(f"every ticker failed; the first reason: {runner.first_failure or 'nothing was forecast'}")
+    curves = [curve for curve in training if len(curve)]
+    return Collected(
+        forecasts=pd.concat(filled, ignore_index=True),
+        training=pd.concat(curves, ignore_index=True) if curves else training[0],
+        attention=attention,
+        energy=energy,
+        seconds=seconds,
+    )
+
+
+def reports_after(tickers: Sequence[TickerReport], runner: JobRunner[Job]) -> tuple[TickerReport, ...]:
+    """What became of each ticker once the jobs have ended."""
+    return tuple(
+        replace(report, status="failed", reason=reason)
+        if report.status == "ok" and (reason := runner.failure(report.ticker, report.market))
+        else report
+        for report in tickers
+    )
