@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 import psutil
 
-from s2squant.config.experiment import Engine
+from s2squant.config.defaults import Engine
 from s2squant.prices.calendars.exchanges import exchange_sessions
 
 ROOT = Path(__file__).parents[1]

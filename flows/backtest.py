@@ -26,7 +26,8 @@ from flows.runners import let_the_screen_speak, start_server, waiting_threads
 from flows.tasks import execute_stages, finish, publish
 from s2squant.cli import app as cli
 from s2squant.cli.screen import Watcher, summary
-from s2squant.config.experiment import Engine, Experiment
+from s2squant.config.defaults import Engine
+from s2squant.config.experiment import Experiment
 from s2squant.errors import CallerError
 from s2squant.evaluation.results import Study
 from s2squant.study import Run, open_run

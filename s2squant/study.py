@@ -21,7 +21,8 @@ from typing import Any
 import pandas as pd
 
 from s2squant import __version__
-from s2squant.config.experiment import Engine, Experiment
+from s2squant.config.defaults import Engine
+from s2squant.config.experiment import Experiment
 from s2squant.config.files import make_experiment
 from s2squant.config.models import BASELINES
 from s2squant.errors import CallerError

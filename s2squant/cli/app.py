@@ -36,11 +36,11 @@ from s2squant.cli.commands.status import status
 from s2squant.cli.commands.tune import tune
 from s2squant.cli.commands.up import up
 from s2squant.cli.screen import Mode, Screen, Watcher, complain, exit_status
-from s2squant.config.experiment import Engine, Experiment
-from s2squant.config.files import build_experiment
+from s2squant.config.defaults import Engine
 from s2squant.errors import CallerError, LedgerError
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # pydantic's models, pandas and torch take seconds that a help text need not wait for
+    from s2squant.config.experiment import Experiment
     from s2squant.prices.store.fetch import FetchRunner
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
@@ -160,6 +160,8 @@ def backtest(
 @app.command()
 def config(experiment: options.ExperimentFile = None, settings: options.Settings = None) -> None:
     """Print the whole experiment as JSON, checked; itself an input to backtest."""
+    from s2squant.config.files import build_experiment
+
     print(build_experiment(experiment, settings or ()).to_json(), end="")
 
 

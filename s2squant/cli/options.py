@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from s2squant.config.experiment import Engine, Experiment
-from s2squant.config.files import build_experiment
+from s2squant.config.defaults import Engine
 from s2squant.errors import ConfigError
+
+if TYPE_CHECKING:
+    from s2squant.config.experiment import Experiment
 
 ExperimentFile = Annotated[
     Path | None,
@@ -66,6 +68,8 @@ def experiment_of(
     seed: int | None,
 ) -> Experiment:
     """The experiment that a command asks for: its file, under the options that name a setting, under `--set`."""
+    from s2squant.config.files import build_experiment
+
     named = as_settings(source=source, tickers=tickers, start=start, end=end, seed=seed)
     return build_experiment(file, [*named, *(settings or ())])
 

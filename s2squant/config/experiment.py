@@ -11,14 +11,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from s2squant.config.defaults import STORE
 from s2squant.config.models import (
     Forecasters,
     ModelName,
 )
 from s2squant.config.part import Part, listed, whole_tickers, written_out
-
-Engine = Literal["local", "dask", "ray"]
-"""Who carries a run's jobs out; not part of an Experiment, since it decides no number."""
 
 
 class Universe(Part):
@@ -30,7 +28,7 @@ class Universe(Part):
     end: date | None = Field(None, description="last date used, inclusive")
     calendars: dict[str, str] = Field({}, description="ticker -> calendar (XNYS, 24/7, ...) where the guess is wrong")
     accept: tuple[str, ...] = Field((), description="findings to be taken as they are, not quarantined; or 'all'")
-    store: str = Field("data/prices", description="folder of the price store that yfinance is read through")
+    store: str = Field(STORE, description="folder of the price store that yfinance is read through")
     as_of: datetime | None = Field(
         None, description="yfinance and store:DIR: the bars as stored then, nothing fetched; without a zone UTC"
     )

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from s2squant.config.defaults import PER_SECOND, TOGETHER
 from s2squant.config.part import Part
 
 
 class Fetching(Part):
     """How politely a live source is asked; no part of an experiment, as it decides no number."""
 
-    together: int = Field(2, ge=1, description="requests under way at once")
-    per_second: float = Field(2.0, gt=0, description="requests a second, all threads together")
+    together: int = Field(TOGETHER, ge=1, description="requests under way at once")
+    per_second: float = Field(PER_SECOND, gt=0, description="requests a second, all threads together")
     tries: int = Field(4, ge=1, description="tries of one ticker where the source fails for a passing reason")
     pause: float = Field(2.0, ge=0, description="seconds before the second try, doubled before each later one")
     limited_tries: int = Field(6, ge=0, description="times one request is sent again after HTTP 429")

@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import Field, field_validator, model_validator
 
+from s2squant.config.defaults import DEAD_AFTER, MODEL_DAYS, PRICE_DAYS, RUN_DAYS
 from s2squant.config.experiment import Experiment, Universe
 from s2squant.config.models import Forecasters, ModelName
 from s2squant.config.part import Part
@@ -41,10 +42,12 @@ class Monitoring(Part):
 class Retention(Part):
     """What `maintain` keeps, in days; ledger rows are never removed."""
 
-    runs: int = Field(90, ge=1, description="folders of nightly runs and backtests")
-    models: int = Field(400, ge=1, description="weights: a forecast older than this cannot be replayed")
-    prices: int = Field(400, ge=1, description="versions of stored prices that no longer stand")
-    dead_after: float = Field(6.0, gt=0, description="hours after which a run that still counts as running is dead")
+    runs: int = Field(RUN_DAYS, ge=1, description="folders of nightly runs and backtests")
+    models: int = Field(MODEL_DAYS, ge=1, description="weights: a forecast older than this cannot be replayed")
+    prices: int = Field(PRICE_DAYS, ge=1, description="versions of stored prices that no longer stand")
+    dead_after: float = Field(
+        DEAD_AFTER, gt=0, description="hours after which a run that still counts as running is dead"
+    )
 
 
 ISSUED: tuple[ModelName, ...] = (

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
+from s2squant.config.defaults import TRIALS
 from s2squant.config.part import Part
 
 Value = bool | int | float | str
@@ -59,7 +60,7 @@ Range = Span | Choice
 class Tuning(Part):
     """A search by TPE over walk-forward folds; the last cutoffs are held out and scored once, at the end."""
 
-    trials: int = Field(20, ge=1, description="configurations tried, the experiment as it is among them")
+    trials: int = Field(TRIALS, ge=1, description="configurations tried, the experiment as it is among them")
     timeout: float | None = Field(None, gt=0, description="seconds after which no further trial starts")
     holdout: float = Field(1 / 3, gt=0.05, lt=0.9, description="share of the cutoffs, the last ones, held out")
     prune: bool = Field(True, description="end a trial that is worse than the median of those before it at that fold")

@@ -14,7 +14,7 @@ import pytest
 from s2squant import study
 from s2squant.cli import app as cli
 from s2squant.config.experiment import Universe
-from s2squant.config.files import make_experiment
+from s2squant.config.files import build_experiment, make_experiment
 from s2squant.errors import RunError
 from s2squant.files import locked
 from s2squant.prices.sources.from_store import as_history
@@ -149,7 +149,7 @@ def test_a_run_can_be_repeated_on_the_bars_it_saw(yahoo, tmp_path, capsys):
     run(capsys, "fetch", "ALPHA", "DIVIDEND", "--store", store, "--anew", *RATE)
     assert len(PriceStore(store).versions("ALPHA")) == 2
     requests = len(yahoo.arrivals)
-    experiment = cli.build_experiment(first / "experiment.json", [])
+    experiment = build_experiment(first / "experiment.json", [])
     _, after = study.backtest(experiment, again, workers=0)
     assert len(yahoo.arrivals) == requests
     assert manifest(again)["prices"] == manifest(first)["prices"]

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from s2squant.cli import options
-from s2squant.config.experiment import Experiment, Universe
 
 if TYPE_CHECKING:  # study brings torch, which a help text can do without
+    from s2squant.config.experiment import Experiment
     from s2squant.evaluation.results import Study
     from s2squant.forecasters.leaks import Check
     from s2squant.runs.audit import Place
@@ -164,6 +164,7 @@ def _own_features(inputs: Inputs, places: Sequence[Place], name: str, function: 
 
 def _placebo(experiment: Experiment, like: Sequence[PriceHistory], folder: Path, workers: int | None) -> Check:
     """Run the line, fitted once, on random walks; "better" must be confirmed by most of three."""
+    from s2squant.config.experiment import Universe
     from s2squant.forecasters.leaks import Check, Outcome
 
     walk = experiment.walk

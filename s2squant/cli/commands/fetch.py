@@ -15,8 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from s2squant.cli.options import AsJson
-from s2squant.config.experiment import Universe
-from s2squant.config.fetching import Fetching
+from s2squant.config.defaults import PER_SECOND, STORE, TOGETHER
 from s2squant.errors import SourceError
 
 if TYPE_CHECKING:
@@ -43,18 +42,12 @@ def fetch(
     interval: Annotated[
         str, typer.Option(metavar="I", help="1d, or 1h, 30m, 15m, 5m, 2m, 1m as far back as Yahoo goes.")
     ] = "1d",
-    store: Annotated[Path, typer.Option(metavar="DIR", help="The price store.")] = Path(
-        Universe.model_fields["store"].default
-    ),
+    store: Annotated[Path, typer.Option(metavar="DIR", help="The price store.")] = Path(STORE),
     anew: Annotated[
         bool, typer.Option("--anew", help="Fetch everything again and take it, even where it contradicts the store.")
     ] = False,
-    together: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Requests under way at once.")
-    ] = Fetching.model_fields["together"].default,
-    rate: Annotated[
-        float, typer.Option(metavar="R", min=0.01, help="Requests a second, at most.")
-    ] = Fetching.model_fields["per_second"].default,
+    together: Annotated[int, typer.Option(metavar="N", min=1, help="Requests under way at once.")] = TOGETHER,
+    rate: Annotated[float, typer.Option(metavar="R", min=0.01, help="Requests a second, at most.")] = PER_SECOND,
     quiet: Annotated[
         bool, typer.Option("--quiet", help="No progress, and of the tickers only those that failed.")
     ] = False,
@@ -65,10 +58,8 @@ def fetch(
     Exit status: 0 every ticker is up to date; 3 some are not (named, with the reason);
     2 a mistake in what was asked (one line says which); 130 interrupted, and what was stored stays.
     """
-    from s2squant.prices.store.fetch import (
-        FetchRequest,  # pandas: a second that --help need not wait for
-        side_by_side,
-    )
+    from s2squant.config.fetching import Fetching  # with pandas: a second that --help need not wait for
+    from s2squant.prices.store.fetch import FetchRequest, side_by_side
 
     request = FetchRequest(
         tickers=_named(tickers, universe),

@@ -13,12 +13,11 @@ import typer
 
 from s2squant.cli.night_screen import EXIT_STATUS, NightScreen, NightWatcher
 from s2squant.cli.options import Settings, SourceSpec, TickerList, Workers, as_settings
-from s2squant.config.files import read_nightly
-from s2squant.config.nightly import Nightly
 from s2squant.errors import ConfigError
 
 if TYPE_CHECKING:
     from s2squant.cli.screen import Mode
+    from s2squant.config.nightly import Nightly
 
 NightlyFile = Annotated[
     Path | None,
@@ -80,6 +79,8 @@ def forecast(
     Exit status: 0 done, or nothing was due; 3 some tickers have no forecast, or it came too late;
     2 a mistake in what was asked (one line says which); 1 no ticker could be forecast; 130 interrupted.
     """
+    from s2squant.config.files import read_nightly
+
     scheduled = _moment(at)
     named = as_settings(source=source, tickers=tickers, start=None, end=None, seed=None)
     wanted = read_nightly(nightly, [*(f"experiment.{setting}" for setting in named), *(settings or ())])

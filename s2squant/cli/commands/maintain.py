@@ -11,15 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from s2squant.cli.options import AsJson
-from s2squant.config.files import read_nightly
-from s2squant.config.nightly import Retention
+from s2squant.config.defaults import DEAD_AFTER, MODEL_DAYS, PRICE_DAYS, RUN_DAYS
 
 if TYPE_CHECKING:
     from s2squant.nightly.operation.upkeep import Item, Upkeep
 
 IN_PART = 3
 """Exit status where something could not be read or removed."""
-DEFAULTS = Retention()
 
 
 def maintain(
@@ -29,16 +27,16 @@ def maintain(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would go.")] = False,
     runs: Annotated[
         int, typer.Option(metavar="DAYS", min=1, help="Keep folders of nightly runs and backtests.")
-    ] = DEFAULTS.runs,
+    ] = RUN_DAYS,
     models: Annotated[
         int, typer.Option(metavar="DAYS", min=1, help="Keep what is needed to replay forecasts: weights and prices.")
-    ] = DEFAULTS.models,
+    ] = MODEL_DAYS,
     prices: Annotated[
         int, typer.Option(metavar="DAYS", min=1, help="Keep versions of prices that no longer stand.")
-    ] = DEFAULTS.prices,
+    ] = PRICE_DAYS,
     dead_after: Annotated[
         float, typer.Option(metavar="HOURS", min=0.01, help="A run that counts as running for longer is dead.")
-    ] = DEFAULTS.dead_after,
+    ] = DEAD_AFTER,
     as_json: AsJson = False,
 ) -> int:
     """Remove what was kept long enough, and mark runs that died. Rows of the ledger are never removed.
@@ -46,9 +44,9 @@ def maintain(
     Exit status: 0; 3 where something could not be read or removed (each named, with the reason);
     2 a mistake in what was asked.
     """
-    from s2squant.nightly.operation.upkeep import (
-        maintain as upkeep,  # pandas and SQLAlchemy: seconds that --help need not wait for
-    )
+    from s2squant.config.files import read_nightly  # with pandas and SQLAlchemy: seconds that --help need not wait for
+    from s2squant.config.nightly import Retention
+    from s2squant.nightly.operation.upkeep import maintain as upkeep
 
     spec = read_nightly(nightly)
     keep = Retention(runs=runs, models=models, prices=prices, dead_after=dead_after)

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from s2squant.cli.screen import complain
-from s2squant.config.experiment import Universe
+from s2squant.config import defaults
 from s2squant.errors import SEVERITIES, Finding, PriceError, SourceError, worst
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 KEPT_OUT = 3
 """Exit status where the prices of some ticker cannot be used."""
-STORE = Path(Universe.model_fields["store"].default)
+STORE = Path(defaults.STORE)
 
 app = typer.Typer(help="Look at prices, and check them.", no_args_is_help=True)
 
@@ -51,10 +51,8 @@ def show(
 
     Exit status: 0; 3 where its prices cannot be used; 2 a mistake in what was asked.
     """
-    from s2squant.prices.universe import (
-        inspect_ticker,
-        open_source,  # pandas: seconds that --help need not wait for
-    )
+    from s2squant.config.experiment import Universe  # with pandas: seconds that --help need not wait for
+    from s2squant.prices.universe import inspect_ticker, open_source
 
     if start and end and start > end:
         raise SourceError(f"--start {start.date()} is after --end {end.date()}; give the earlier first")
@@ -103,6 +101,7 @@ def check(
 
     Exit status: 0; 3 where the prices of some ticker cannot be used; 2 a mistake in what was asked.
     """
+    from s2squant.config.experiment import Universe
     from s2squant.prices.universe import inspect_ticker, open_source
 
     if folder is not None and source is not None:

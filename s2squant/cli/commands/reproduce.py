@@ -11,7 +11,6 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -144,6 +143,8 @@ def _told() -> Iterator[Progress]:
 
 
 def _facts(name: Name, *, quick: bool, seed: int, seconds: float) -> dict[str, Any]:
+    from importlib import metadata
+
     versions = {package: metadata.version(package) for package in PACKAGES}
     return {
         "experiment": name,

@@ -13,15 +13,13 @@ from rich.console import Console
 
 from s2squant.cli import options
 from s2squant.cli.screen import bars
-from s2squant.config.experiment import Experiment
-from s2squant.config.files import read_settings, validated
-from s2squant.config.tuning import Tuning
+from s2squant.config.defaults import TRIALS
 
 if TYPE_CHECKING:  # tuning brings torch and optuna, which a help text can do without
+    from s2squant.config.experiment import Experiment
+    from s2squant.config.tuning import Tuning
     from s2squant.tuning.results import Tried, Tuned
     from s2squant.tuning.search import Search
-
-DEFAULTS = Tuning()
 
 
 def tune(
@@ -49,7 +47,7 @@ def tune(
         ),
     ] = None,
     trials: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help=f"Configurations to try. Left out: {DEFAULTS.trials}.")
+        int | None, typer.Option(metavar="N", min=1, help=f"Configurations to try. Left out: {TRIALS}.")
     ] = None,
     timeout: Annotated[
         float | None, typer.Option(metavar="S", min=0.0, help="Seconds after which no further trial starts.")
@@ -93,6 +91,8 @@ def tune(
 
 def build_tuning(path: Path | None, space: Sequence[str], given: dict[str, Any]) -> Tuning:
     """The search of a .toml or .json file (the defaults without one), options over it; raises ConfigError."""
+    from s2squant.config.files import read_settings, validated
+    from s2squant.config.tuning import Tuning
     from s2squant.tuning.space import read_space
 
     ranges = read_space(space)

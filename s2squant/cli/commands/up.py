@@ -15,12 +15,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from s2squant.config.defaults import SERVER_PORT
 from s2squant.errors import ConfigError, S2squantError
-from s2squant.nightly.operation.server import NOTED, PORT, PrefectApi, home
+
+if TYPE_CHECKING:
+    from s2squant.nightly.operation.server import PrefectApi
 
 HOST = "127.0.0.1"
 READY_SECONDS = 180.0
@@ -108,7 +111,9 @@ def up(
             help="A nightly's .toml or .json. Repeatable. Left out: nightly-us and nightly-de, examples.",
         ),
     ] = None,
-    port: Annotated[int, typer.Option(metavar="N", min=1, max=65535, help="The server's port, on 127.0.0.1.")] = PORT,
+    port: Annotated[
+        int, typer.Option(metavar="N", min=1, max=65535, help="The server's port, on 127.0.0.1.")
+    ] = SERVER_PORT,
     now: Annotated[bool, typer.Option("--now", help="Run the nightlies once right away, too.")] = False,
 ) -> int:
     """Start a Prefect server and everything scheduled, on this machine alone, and keep both running until Ctrl-C.
@@ -119,6 +124,7 @@ def up(
     Exit status: 0 stopped; 2 a mistake in what was asked (one line says which); 1 a fault of s2squant itself.
     """
     from s2squant.config.files import read_nightly
+    from s2squant.nightly.operation.server import NOTED, PrefectApi, home
 
     if os.environ.get("PREFECT_API_URL"):
         raise ConfigError("PREFECT_API_URL names a server already; run `python -m flows.serve` beside it, or unset it")

@@ -15,13 +15,13 @@ from typing import Any
 
 import httpx
 
+from s2squant.config.defaults import SERVER_PORT
 from s2squant.errors import ServerError
 
 HOME = Path("data/prefect")
 """Prefect's folder under `s2squant up`, unless PREFECT_HOME says another."""
 NOTED = "api_url"
 """Where `up` notes the server's address, in that folder."""
-PORT = 4200
 TAG = "s2squant"
 """On everything of ours."""
 TIMEOUT = 20.0
@@ -73,7 +73,7 @@ def address() -> tuple[str, bool]:
     noted = home() / NOTED
     if noted.is_file():
         return noted.read_text(encoding="utf-8").strip(), True
-    return f"http://127.0.0.1:{PORT}/api", False
+    return f"http://127.0.0.1:{SERVER_PORT}/api", False
 
 
 class PrefectApi:

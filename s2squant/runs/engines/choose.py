@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
-from s2squant.config.experiment import Engine
+from s2squant.config.defaults import Engine
 from s2squant.errors import ConfigError
 from s2squant.runs.engines.inputs_on_disk import hand_over
 from s2squant.runs.engines.local import local_pool
