@@ -26,8 +26,8 @@ from ruamel.yaml import YAML
 
 from s2squant import __version__
 from s2squant.config.nightly import ISSUED, Nightly
+from s2squant.nightly.agenda import calendars_of
 from s2squant.nightly.operation.server import TAG
-from s2squant.nightly.operation.status import calendars_of
 from s2squant.prices.calendars.closing import Schedule, after_close
 
 POOL = "local-process"

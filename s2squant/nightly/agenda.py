@@ -1,4 +1,4 @@
-"""What a night has to do: which sessions are due, what was missed, and whose fresh bars are there.
+"""Plan of a night: which sessions are due, which were missed, and which tickers are to be forecast.
 
 Decided once a run and kept in its folder, so that a killed run goes on with the same prices and the same decisions.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cache
@@ -58,8 +59,7 @@ class Agenda:
 
 def agenda(spec: Nightly, tickers: Sequence[str], ledger: Ledger, *, scheduled: datetime, now: datetime) -> Agenda:
     """Compare the sessions due at the scheduled time with what the ledger holds."""
-    store = PriceStore(Path(spec.experiment.universe.store))
-    market_of = {ticker: _market_of(spec, store, ticker) for ticker in tickers}
+    market_of = calendars_of(spec, tickers)
     live, gaps = ledger.live_cutoffs(spec.name), ledger.gaps(spec.name)
     lost = {(ticker, day) for ticker, day in zip(gaps["ticker"], gaps["cutoff"], strict=True)}
     asked = cache(lambda run_id: _tickers_of(ledger.run(run_id)))
@@ -70,12 +70,12 @@ def agenda(spec: Nightly, tickers: Sequence[str], ledger: Ledger, *, scheduled: 
         members = [ticker for ticker in tickers if market_of[ticker] == market]
         due, until = due_session(market, scheduled), deadline(market, due_session(market, scheduled))
         day = due.astype(object)
-        told = {d for t, d in (*live, *lost) if market_of.get(t) == market and d < day}
-        between = list(sessions_after(market, np.datetime64(max(told), "D"), due)) if told else []
+        known = {d for t, d in (*live, *lost) if market_of.get(t) == market and d < day}
+        between = list(sessions_after(market, np.datetime64(max(known), "D"), due)) if known else []
         for session in between:
             reason = f"no run forecast from {session} before its deadline"
             missed += [Missing(ticker, market, session.astype(object), "missed", reason) for ticker in members]
-        missed += _left_behind(market, members, told, live, lost, asked)
+        missed += _left_behind(market, members, known, live, lost, asked)
         waiting = [t for t in members if (t, day) not in live and not ((t, day) in lost and now >= until)]
         if len(waiting) < len(members) and _closed(market, due, scheduled):
             waiting = []  # whoever is missing was missing on the session's own evening
@@ -105,7 +105,7 @@ def _tickers_of(run: RunEntry | None) -> frozenset[str]:
 def _left_behind(
     market: str,
     members: Sequence[str],
-    told: Collection[date],
+    known: Collection[date],
     live: Mapping[tuple[str, date], str],
     lost: Collection[tuple[str, date]],
     asked: Callable[[str], frozenset[str]],
@@ -113,17 +113,17 @@ def _left_behind(
     """Tickers without a word of a session that others were forecast from: the run that was to forecast them died."""
     by_day: dict[date, str] = {}
     for (_, day), run_id in live.items():
-        if day in told:
+        if day in known:
             by_day[day] = run_id
-    found = []
+    missing = []
     for ticker in members:
-        own = {day for day in told if (ticker, day) in live or (ticker, day) in lost}
+        own = {day for day in known if (ticker, day) in live or (ticker, day) in lost}
         since = max(own, default=date.min)
-        for day in sorted(day for day in told if day > since and day in by_day):
+        for day in sorted(day for day in known if day > since and day in by_day):
             if ticker in asked(by_day[day]):
                 reason = f"the run {by_day[day]} ended before it was issued, and no other came in time"
-                found.append(Missing(ticker, market, day, "missed", reason))
-    return found
+                missing.append(Missing(ticker, market, day, "missed", reason))
+    return missing
 
 
 def _nothing(market: str, due: np.datetime64, scheduled: datetime) -> str:
@@ -136,12 +136,16 @@ def _closed(market: str, due: np.datetime64, scheduled: datetime) -> bool:
     return bool(next_sessions(market, due, 1)[0] > local_day(market, scheduled) > due)
 
 
-def _market_of(spec: Nightly, store: PriceStore, ticker: str) -> str:
+def calendars_of(spec: Nightly, tickers: Sequence[str] | None = None) -> dict[str, str]:
+    """Ticker -> market, of these or of all the nightly's: by the settings, by the stored bars, else by its name."""
     universe = spec.experiment.universe
-    if ticker in universe.calendars:
-        return universe.calendars[ticker]
-    try:
-        kept = store.find(ticker)
-    except PriceError:
-        kept = None
-    return kept.about.calendar if kept else guess_calendar(ticker, np.array([], "datetime64[D]"))
+    store = PriceStore(Path(universe.store))
+    markets = {}
+    for ticker in tickers if tickers is not None else universe.tickers or store.tickers():
+        stored = None
+        if ticker not in universe.calendars:
+            with suppress(PriceError):
+                stored = store.find(ticker)
+        guess = stored.about.calendar if stored else guess_calendar(ticker, np.array([], "datetime64[D]"))
+        markets[ticker] = universe.calendars.get(ticker) or guess
+    return markets

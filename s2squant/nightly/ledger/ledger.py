@@ -1,14 +1,14 @@
-"""The forecast ledger: every forecast issued, every one that is missing, and what became of each. Append-only.
+"""Forecast ledger: forecasts issued, forecasts missing (gaps), outcomes and their corrections. Append-only.
 
 SQLite (WAL) in data/ledger.sqlite below the working folder, or the database whose URL S2SQUANT_LEDGER holds
 (postgresql+psycopg://...). Any number of processes may write at once.
 
-An outcome is entered once. Where the source tells a price later that values it otherwise, a correction is entered
+An outcome is entered once. Where the source gives a price later that values it otherwise, a correction is entered
 beside it, and the newest is what is read; the record as it was known at an earlier moment can be read again.
 
 A forecast is *live* (`reissue` 0) when it stood before its cutoff's deadline and was the first of its key (nightly,
 ticker, cutoff, step, model). Whatever is issued again for a key is kept under the next `reissue` and never enters the
-record. A forecast that should have been made and was not is a gap, and a row too.
+record. A forecast that should have been issued and was not is a gap, and a row too.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sqlalchemy import Connection, Engine, Table, and_, func, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, Select, Table, and_, func, select, update
 from sqlalchemy.engine import URL
 
 from s2squant.errors import one_line
@@ -33,6 +33,13 @@ from s2squant.nightly.ledger.queries import ranking, with_outcomes
 from s2squant.nightly.ledger.tables import CORRECTIONS, EVENTS, FORECASTS, GAPS, MODELS, OUTCOMES, RUNS
 
 QUOTED = re.compile(r'"([^"\\]+)"')
+
+LIVE = FORECASTS.c.reissue == 0
+
+
+def _of(table: Table, nightly: Any, ticker: Any, cutoff: Any) -> ColumnElement[bool]:
+    """A table's rows of one ticker and cutoff, by values or another table's columns."""
+    return and_(table.c.nightly == nightly, table.c.ticker == ticker, table.c.cutoff == cutoff)
 
 
 class Ledger:
@@ -119,8 +126,8 @@ class Ledger:
 
     def run(self, run_id: str) -> RunEntry | None:
         """One run, or None."""
-        found = self._database.rows(select(RUNS).where(RUNS.c.run_id == run_id))
-        return RunEntry(**found[0]) if found else None
+        rows = self._database.rows(select(RUNS).where(RUNS.c.run_id == run_id))
+        return RunEntry(**rows[0]) if rows else None
 
     # -- forecasts ----------------------------------------------------------------------------------------------------
 
@@ -140,14 +147,9 @@ class Ledger:
 
     def _issue(self, connection: Connection, nightly: str, issue: Issue, rows: list[dict[str, Any]]) -> Issued:
         """Enter one model's rows; the key is held, so that nobody else enters any in between."""
-        key = and_(
-            FORECASTS.c.nightly == nightly,
-            FORECASTS.c.ticker == issue.ticker,
-            FORECASTS.c.cutoff == issue.cutoff,
-            FORECASTS.c.model == issue.model,
-        )
-        found = select(FORECASTS).where(key).order_by(FORECASTS.c.reissue, FORECASTS.c.step)
-        standing = [dict(row) for row in connection.execute(found).mappings()]
+        key = _of(FORECASTS, nightly, issue.ticker, issue.cutoff) & (FORECASTS.c.model == issue.model)
+        query = select(FORECASTS).where(key).order_by(FORECASTS.c.reissue, FORECASTS.c.step)
+        standing = [dict(row) for row in connection.execute(query).mappings()]
         numbers = {row["reissue"] for row in standing}
         for number in numbers:
             same = [row for row in standing if row["reissue"] == number]
@@ -170,28 +172,14 @@ class Ledger:
         at: datetime,
     ) -> bool:
         """Enter a forecast that is missing, once; False where a live one stands or the gap is known."""
-        row = {
-            "nightly": nightly,
-            "ticker": ticker,
-            "market": market,
-            "cutoff": cutoff,
-            "kind": kind,
-            "reason": one_line(reason),
-            "recorded_at": at,
-            "run_id": run_id,
-        }
-        live = select(FORECASTS.c.id).where(
-            FORECASTS.c.nightly == nightly,
-            FORECASTS.c.ticker == ticker,
-            FORECASTS.c.cutoff == cutoff,
-            FORECASTS.c.reissue == 0,
-        )
+        row = {"nightly": nightly, "run_id": run_id, "ticker": ticker, "market": market, "cutoff": cutoff, "kind": kind}
+        row |= {"reason": one_line(reason), "recorded_at": at}
+        live = select(FORECASTS.c.id).where(_of(FORECASTS, nightly, ticker, cutoff), LIVE)
         with self._database.writing() as connection:
             hold(connection, [key_of(nightly, ticker, cutoff)])
             if connection.execute(live.limit(1)).first() is not None:
                 return False
-            enter = insert(self.engine, GAPS).on_conflict_do_nothing().returning(GAPS.c.id)
-            return bool(connection.execute(enter, [row]).all())
+            return self._once(connection, GAPS, row)
 
     def unscored(self, nightly: str, until: date) -> pd.DataFrame:
         """Live forecasts whose target session is `until` or before and that have no outcome yet.
@@ -203,7 +191,7 @@ class Ledger:
             .outerjoin(OUTCOMES, OUTCOMES.c.forecast_id == FORECASTS.c.id)
             .where(
                 FORECASTS.c.nightly == nightly,
-                FORECASTS.c.reissue == 0,
+                LIVE,
                 FORECASTS.c.ds <= until,
                 OUTCOMES.c.forecast_id.is_(None),
             )
@@ -223,16 +211,16 @@ class Ledger:
 
         Columns: those of `unscored`, y, correction (the number of what was read, 0 for the outcome as first entered).
         """
-        joined, told = with_outcomes()
+        joined, newest = with_outcomes()
         query = (
-            select(FORECASTS, told["y"].label("y"), told["correction"].label("correction"))
+            select(FORECASTS, newest["y"].label("y"), newest["correction"].label("correction"))
             .select_from(joined)
             .where(
                 FORECASTS.c.nightly == nightly,
                 FORECASTS.c.ticker == ticker,
-                FORECASTS.c.reissue == 0,
+                LIVE,
                 FORECASTS.c.ds >= since,
-                told["prices_at"] < before,
+                newest["prices_at"] < before,
             )
             .order_by(FORECASTS.c.cutoff, FORECASTS.c.step, FORECASTS.c.model)
         )
@@ -257,6 +245,14 @@ class Ledger:
         with self._database.writing() as connection:
             return len(connection.execute(enter, rows).all())
 
+    def _once(self, connection: Connection, table: Table, row: Mapping[str, Any]) -> bool:
+        """Enter a row unless one of its key stands; whether it is new."""
+        enter = insert(self.engine, table).on_conflict_do_nothing().returning(table.c.id)
+        return bool(connection.execute(enter, [dict(row)]).all())
+
+    def _frame(self, query: Select[Any], table: Table) -> pd.DataFrame:
+        return pd.DataFrame(self._database.rows(query), columns=table.c.keys())
+
     def record(
         self,
         nightly: str,
@@ -274,12 +270,12 @@ class Ledger:
         q0.025 .. q0.975. `since` is the first cutoff. With `known_by` outcomes are those known at that moment, as they
         were then.
         """
-        joined, told = with_outcomes(known_by)
-        figures = [told[name].label(name) for name in ("y", "crps", "pit", "scored_at", "correction")]
+        joined, newest = with_outcomes(known_by)
+        figures = [newest[name].label(name) for name in ("y", "crps", "pit", "scored_at", "correction")]
         columns = [*(raw(column) for column in FORECASTS.c), *figures]
         query = select(*columns).select_from(joined).where(FORECASTS.c.nightly == nightly)
         if live:
-            query = query.where(FORECASTS.c.reissue == 0)
+            query = query.where(LIVE)
         if models is not None:
             query = query.where(FORECASTS.c.model.in_(list(models)))
         if since is not None:
@@ -297,7 +293,7 @@ class Ledger:
         """(ticker, cutoff) of every live forecast, and the run that issued it."""
         query = (
             select(FORECASTS.c.ticker, FORECASTS.c.cutoff, func.min(FORECASTS.c.run_id).label("run_id"))
-            .where(FORECASTS.c.nightly == nightly, FORECASTS.c.reissue == 0)
+            .where(FORECASTS.c.nightly == nightly, LIVE)
             .group_by(FORECASTS.c.ticker, FORECASTS.c.cutoff)
         )
         return {(row["ticker"], row["cutoff"]): row["run_id"] for row in self._database.rows(query)}
@@ -311,14 +307,9 @@ class Ledger:
         if nightly is not None:
             query = query.where(GAPS.c.nightly == nightly)
         if not filled:
-            live = select(FORECASTS.c.id).where(
-                FORECASTS.c.nightly == GAPS.c.nightly,
-                FORECASTS.c.ticker == GAPS.c.ticker,
-                FORECASTS.c.cutoff == GAPS.c.cutoff,
-                FORECASTS.c.reissue == 0,
-            )
+            live = select(FORECASTS.c.id).where(_of(FORECASTS, GAPS.c.nightly, GAPS.c.ticker, GAPS.c.cutoff), LIVE)
             query = query.where(~live.exists())
-        return pd.DataFrame(self._database.rows(query), columns=GAPS.c.keys()).drop(columns="id")
+        return self._frame(query, GAPS).drop(columns="id")
 
     # -- models and events --------------------------------------------------------------------------------------------
 
@@ -329,14 +320,14 @@ class Ledger:
         at.
         """
         with self._database.writing() as connection:
-            connection.execute(insert(self.engine, MODELS).on_conflict_do_nothing(), [dict(row)])
+            self._once(connection, MODELS, row)
 
     def models(self, nightly: str, before: date | None = None) -> pd.DataFrame:
         """Models of sessions earlier than `before`, oldest first."""
         query = select(MODELS).where(MODELS.c.nightly == nightly).order_by(MODELS.c.session, MODELS.c.id)
         if before is not None:
             query = query.where(MODELS.c.session < before)
-        return pd.DataFrame(self._database.rows(query), columns=MODELS.c.keys())
+        return self._frame(query, MODELS)
 
     def versions(self, since: date | None = None) -> frozenset[str]:
         """Every model version entered, of any nightly; with `since` those that may still be asked for.
@@ -355,32 +346,23 @@ class Ledger:
 
     def price_moments(self, since: date) -> frozenset[str]:
         """The fetched-at of every stored price version that a live forecast from such a cutoff was made of."""
-        query = select(FORECASTS.c.prices_at).where(FORECASTS.c.cutoff >= since, FORECASTS.c.reissue == 0).distinct()
+        query = select(FORECASTS.c.prices_at).where(FORECASTS.c.cutoff >= since, LIVE).distinct()
         return frozenset(row["prices_at"] for row in self._database.rows(query))
 
     def note(
         self, nightly: str, run_id: str, session: date, kind: str, text: str, *, ticker: str = "", at: datetime
     ) -> bool:
         """Enter an event (drift, retrained, stale, revised, late, ...), once a session, kind and ticker."""
-        row = {
-            "nightly": nightly,
-            "run_id": run_id,
-            "session": session,
-            "kind": kind,
-            "ticker": ticker,
-            "text": one_line(text),
-            "at": at,
-        }
+        row = {"nightly": nightly, "run_id": run_id, "session": session, "kind": kind, "ticker": ticker, "at": at}
         with self._database.writing() as connection:
-            enter = insert(self.engine, EVENTS).on_conflict_do_nothing().returning(EVENTS.c.id)
-            return bool(connection.execute(enter, [row]).all())
+            return self._once(connection, EVENTS, row | {"text": one_line(text)})
 
     def events(self, nightly: str | None = None) -> pd.DataFrame:
         """Every event, oldest first: nightly, run_id, session, kind, ticker, text, at."""
         query = select(EVENTS).order_by(EVENTS.c.session, EVENTS.c.id)
         if nightly is not None:
             query = query.where(EVENTS.c.nightly == nightly)
-        return pd.DataFrame(self._database.rows(query), columns=EVENTS.c.keys()).drop(columns="id")
+        return self._frame(query, EVENTS).drop(columns="id")
 
     def mentioned(self, since: date) -> frozenset[str]:
         """Every text in the facts of the runs that began since: versions of prices and models among them."""

@@ -58,20 +58,31 @@ META = MetaData(
 IDENTITY = BigInteger().with_variant(Integer, "sqlite")
 """10,000 tickers a night pass two thousand million rows within years; SQLite's integers are that long anyway."""
 
+
+def _filled(kind: Any, *names: str) -> tuple[Column[Any], ...]:
+    """Columns of a kind that no row leaves empty."""
+    return tuple(Column(name, kind, nullable=False) for name in names)
+
+
+def _by_run() -> Column[Any]:
+    """The run that entered the row."""
+    return Column("run_id", String, ForeignKey("runs.run_id"), nullable=False)
+
+
+def _valued() -> tuple[Column[Any], ...]:
+    """The columns of a forecast's value, on which prices, when and by which run."""
+    figures = _filled(Float(53), "y", "crps", "pit", "close")
+    return *figures, *_filled(String, "prices_sha256", "prices_at"), *_filled(Moment, "scored_at"), _by_run()
+
+
 RUNS = Table(
     "runs",
     META,
     Column("run_id", String, primary_key=True),
-    Column("nightly", String, nullable=False),
-    Column("flow", String, nullable=False),
-    Column("scheduled_at", Moment, nullable=False),
-    Column("started_at", Moment, nullable=False),
+    *_filled(String, "nightly", "flow"),
+    *_filled(Moment, "scheduled_at", "started_at"),
     Column("ended_at", Moment),
-    Column("status", String, nullable=False),
-    Column("message", String, nullable=False),
-    Column("folder", String, nullable=False),
-    Column("settings", String, nullable=False),
-    Column("facts", String, nullable=False),
+    *_filled(String, "status", "message", "folder", "settings", "facts"),
     Index("ix_runs_nightly_started_at", "nightly", "started_at"),
 )
 
@@ -79,42 +90,23 @@ FORECASTS = Table(
     "forecasts",
     META,
     Column("id", IDENTITY, primary_key=True),
-    Column("nightly", String, nullable=False),
-    Column("ticker", String, nullable=False),
-    Column("cutoff", Date, nullable=False),
-    Column("step", SmallInteger, nullable=False),
-    Column("model", String, nullable=False),
-    Column("reissue", SmallInteger, nullable=False),
-    Column("market", String, nullable=False),
-    Column("ds", Date, nullable=False),
-    Column("version", String, nullable=False),
-    Column("issued_at", Moment, nullable=False),
-    Column("quantiles", LargeBinary, nullable=False),
-    Column("mean", Float(53), nullable=False),
-    Column("close", Float(53), nullable=False),
-    Column("factor", Float(53), nullable=False),
-    Column("prices_sha256", String, nullable=False),
-    Column("prices_at", String, nullable=False),
-    Column("run_id", String, ForeignKey("runs.run_id"), nullable=False),
+    *_filled(String, "nightly", "ticker"),
+    *_filled(Date, "cutoff"),
+    *_filled(SmallInteger, "step"),
+    *_filled(String, "model"),
+    *_filled(SmallInteger, "reissue"),
+    *_filled(String, "market"),
+    *_filled(Date, "ds"),
+    *_filled(String, "version"),
+    *_filled(Moment, "issued_at"),
+    *_filled(LargeBinary, "quantiles"),
+    *_filled(Float(53), "mean", "close", "factor"),
+    *_filled(String, "prices_sha256", "prices_at"),
+    _by_run(),
     UniqueConstraint("nightly", "ticker", "cutoff", "step", "model", "reissue"),
     Index("ix_forecasts_nightly_ds", "nightly", "ds"),
     Index("ix_forecasts_run_id", "run_id"),
 )
-
-
-def _valued() -> tuple[Column[Any], ...]:
-    """The columns of a forecast's value, on which prices, when and by which run."""
-    return (
-        Column("y", Float(53), nullable=False),
-        Column("crps", Float(53), nullable=False),
-        Column("pit", Float(53), nullable=False),
-        Column("close", Float(53), nullable=False),
-        Column("prices_sha256", String, nullable=False),
-        Column("prices_at", String, nullable=False),
-        Column("scored_at", Moment, nullable=False),
-        Column("run_id", String, ForeignKey("runs.run_id"), nullable=False),
-    )
-
 
 OUTCOMES = Table(
     "outcomes",
@@ -128,24 +120,21 @@ CORRECTIONS = Table(
     META,
     Column("id", IDENTITY, primary_key=True),
     Column("forecast_id", IDENTITY, ForeignKey("outcomes.forecast_id"), nullable=False),
-    Column("number", SmallInteger, nullable=False),
+    *_filled(SmallInteger, "number"),
     *_valued(),
     UniqueConstraint("forecast_id", "number"),
 )
-"""Outcomes valued again on prices that the source told later: the highest number is the newest, 1 the first."""
+"""Outcomes valued again on prices that the source gave later: the highest number is the newest, 1 the first."""
 
 GAPS = Table(
     "gaps",
     META,
     Column("id", IDENTITY, primary_key=True),
-    Column("nightly", String, nullable=False),
-    Column("ticker", String, nullable=False),
-    Column("market", String, nullable=False),
-    Column("cutoff", Date, nullable=False),
-    Column("kind", String, nullable=False),
-    Column("reason", String, nullable=False),
-    Column("recorded_at", Moment, nullable=False),
-    Column("run_id", String, ForeignKey("runs.run_id"), nullable=False),
+    *_filled(String, "nightly", "ticker", "market"),
+    *_filled(Date, "cutoff"),
+    *_filled(String, "kind", "reason"),
+    *_filled(Moment, "recorded_at"),
+    _by_run(),
     UniqueConstraint("nightly", "ticker", "cutoff"),
 )
 
@@ -153,15 +142,11 @@ MODELS = Table(
     "models",
     META,
     Column("id", IDENTITY, primary_key=True),
-    Column("nightly", String, nullable=False),
-    Column("kind", String, nullable=False),
-    Column("key", String, nullable=False),
-    Column("session", Date, nullable=False),
-    Column("version", String, nullable=False),
-    Column("parent", String, nullable=False),
-    Column("how", String, nullable=False),
-    Column("run_id", String, ForeignKey("runs.run_id"), nullable=False),
-    Column("at", Moment, nullable=False),
+    *_filled(String, "nightly", "kind", "key"),
+    *_filled(Date, "session"),
+    *_filled(String, "version", "parent", "how"),
+    _by_run(),
+    *_filled(Moment, "at"),
     UniqueConstraint("nightly", "kind", "key", "session", "version"),
 )
 
@@ -169,12 +154,10 @@ EVENTS = Table(
     "events",
     META,
     Column("id", IDENTITY, primary_key=True),
-    Column("nightly", String, nullable=False),
-    Column("session", Date, nullable=False),
-    Column("kind", String, nullable=False),
-    Column("ticker", String, nullable=False),
-    Column("text", String, nullable=False),
-    Column("at", Moment, nullable=False),
-    Column("run_id", String, ForeignKey("runs.run_id"), nullable=False),
+    *_filled(String, "nightly"),
+    *_filled(Date, "session"),
+    *_filled(String, "kind", "ticker", "text"),
+    *_filled(Moment, "at"),
+    _by_run(),
     UniqueConstraint("nightly", "session", "kind", "ticker"),
 )

@@ -1,10 +1,10 @@
-"""How the scheduled operation stands: schedules, runs, freshness of prices, and what the ledger holds and lacks."""
+"""Status of the scheduled operation: schedules, runs, freshness of prices, and what the ledger holds and lacks."""
 
 from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -13,12 +13,12 @@ import numpy as np
 
 from s2squant.config.nightly import Nightly
 from s2squant.errors import CallerError, LedgerError, PriceError, ServerError
+from s2squant.nightly.agenda import calendars_of
 from s2squant.nightly.ledger.database import ledger_url
 from s2squant.nightly.ledger.entries import RunEntry
 from s2squant.nightly.ledger.ledger import Ledger
 from s2squant.nightly.operation.server import DeployedFlow, FlowRun, PrefectApi, address
 from s2squant.prices.calendars.exchanges import sessions_between
-from s2squant.prices.calendars.guess import guess_calendar
 from s2squant.prices.calendars.sessions import due_session
 from s2squant.prices.store.price_store import PriceStore
 
@@ -81,48 +81,44 @@ class Standing:
 def standing(now: datetime) -> Standing:
     """Look at the server, the ledger and the price store; a dead server or a missing ledger is said, not raised."""
     url, named = address()
+    says, name = "", ""
     troubles: list[str] = []
-    says = ""
     deployments: tuple[DeployedFlow, ...] = ()
     runs: tuple[FlowRun, ...] = ()
-    newest: dict[str, FlowRun] = {}
+    nightlies: tuple[NightlyStanding, ...] = ()
+    markets: tuple[MarketFreshness, ...] = ()
     try:
         with PrefectApi(url) as api:
             deployments = api.deployments()
             runs = api.last_runs(deployments, SHOWN_RUNS)
-            newest = {run.deployment: run for run in reversed(runs) if run.deployment}
-            unseen = [d for d in deployments if d.schedules and d.name not in newest]
-            newest |= {run.deployment: run for run in map(api.last_run, unseen) if run is not None}
+            troubles += _troubles_of_server(api, deployments, runs)
     except ServerError as error:
         says = str(error)
-        if named:
-            troubles.append(says)
-    troubles += [f"{d.name} is paused" for d in deployments if d.paused]
-    troubles += [
-        f"{name}: the last run is {run.state}: {run.message}" for name, run in newest.items() if run.state in BROKEN
-    ]
-    troubles += [
-        f"{d.name} has no next run" for d in deployments if d.schedules and not d.paused and d.next_run is None
-    ]
-    name = ""
-    nightlies: tuple[NightlyStanding, ...] = ()
-    markets: tuple[MarketFreshness, ...] = ()
+        troubles += [says] * named
     try:
         ledger = _ledger()
         if ledger is not None:
-            name, specs = ledger.name, _specs(ledger)
+            name, specs = ledger.name, [(run, _spec(run.settings)) for run in ledger.last_runs()]
             nightlies = tuple(_nightly(ledger, run, spec, now) for run, spec in specs)
             markets = tuple(_freshness([spec for _, spec in specs if spec is not None], now))
     except (LedgerError, CallerError) as error:
         troubles.append(str(error))
     deployed = {deployment.name for deployment in deployments}
     for nightly in nightlies:
-        if not _retired(nightly, deployed, now):
-            troubles += _troubles(nightly, now)
-    for market in markets:
-        if market.behind:
-            troubles.append(f"{market.market}: {len(market.behind)} of {market.tickers} tickers lack {market.due}")
+        troubles += [] if _retired(nightly, deployed, now) else _troubles(nightly, now)
+    troubles += [f"{m.market}: {len(m.behind)} of {m.tickers} tickers lack {m.due}" for m in markets if m.behind]
     return Standing(now, url, says, deployments, runs, name, nightlies, markets, tuple(troubles))
+
+
+def _troubles_of_server(api: PrefectApi, deployments: Sequence[DeployedFlow], runs: Sequence[FlowRun]) -> Iterator[str]:
+    newest = {run.deployment: run for run in reversed(runs) if run.deployment}
+    unseen = [d for d in deployments if d.schedules and d.name not in newest]
+    newest |= {run.deployment: run for run in map(api.last_run, unseen) if run is not None}
+    yield from (f"{d.name} is paused" for d in deployments if d.paused)
+    for name, run in newest.items():
+        if run.state in BROKEN:
+            yield f"{name}: the last run is {run.state}: {run.message}"
+    yield from (f"{d.name} has no next run" for d in deployments if d.schedules and not (d.paused or d.next_run))
 
 
 def _ledger() -> Ledger | None:
@@ -131,11 +127,6 @@ def _ledger() -> Ledger | None:
     if url.get_backend_name() == "sqlite" and not Path(url.database or "").exists():
         return None
     return Ledger(url)
-
-
-def _specs(ledger: Ledger) -> list[tuple[RunEntry, Nightly | None]]:
-    """The newest run of each nightly and its settings, None where they cannot be read any more."""
-    return [(run, _spec(run.settings)) for run in ledger.last_runs()]
 
 
 def _spec(settings: str) -> Nightly | None:
@@ -179,21 +170,19 @@ def _retired(nightly: NightlyStanding, deployed: Collection[str], now: datetime)
     return served and f"forecast/{nightly.name}" not in deployed and now - nightly.last_run.started_at > RETIRED
 
 
-def _troubles(nightly: NightlyStanding, now: datetime) -> list[str]:
+def _troubles(nightly: NightlyStanding, now: datetime) -> Iterator[str]:
     run = nightly.last_run
-    found = []
     match run.status:
         case "running" if now - run.started_at > HUNG:
-            found.append(f"{nightly.name}: the run of {run.scheduled_at:%Y-%m-%d %H:%M} UTC never ended")
+            yield f"{nightly.name}: the run of {run.scheduled_at:%Y-%m-%d %H:%M} UTC never ended"
         case "partial" | "failed" | "late" | "dead":
-            found.append(f"{nightly.name}: the last run is {run.status}: {run.message}")
+            yield f"{nightly.name}: the last run is {run.status}: {run.message}"
     # The session that fell due last may still be waiting for its schedule: it is missing once the next one is due.
     for market, due in nightly.due.items():
         before = str(_session_before(market, due))
         if nightly.last_issued.get(market, "") < before:
             newest = nightly.last_issued.get(market, "nothing")
-            found.append(f"{nightly.name}: nothing is issued for {market} since {newest}; {before} is missing")
-    return found
+            yield f"{nightly.name}: nothing is issued for {market} since {newest}; {before} is missing"
 
 
 def _session_before(market: str, day: str) -> np.datetime64:
@@ -203,27 +192,7 @@ def _session_before(market: str, day: str) -> np.datetime64:
     return np.datetime64(known[-1], "D") if len(known) else weekday
 
 
-def calendars_of(spec: Nightly) -> dict[str, str]:
-    """Ticker -> market, by the stored bars where there are any, else by its name."""
-    universe = spec.experiment.universe
-    unknown = np.array([], "datetime64[D]")
-    store = PriceStore(Path(universe.store))
-    found = {}
-    for ticker in universe.tickers or store.tickers():
-        market = universe.calendars.get(ticker) or _stored_market(store, ticker)
-        found[ticker] = market or guess_calendar(ticker, unknown)
-    return found
-
-
-def _stored_market(store: PriceStore, ticker: str) -> str:
-    try:
-        kept = store.find(ticker)
-    except PriceError:
-        return ""
-    return kept.about.calendar if kept else ""
-
-
-def _freshness(specs: Sequence[Nightly], now: datetime) -> list[MarketFreshness]:
+def _freshness(specs: Sequence[Nightly], now: datetime) -> Iterator[MarketFreshness]:
     last: dict[str, dict[str, str]] = defaultdict(dict)
     for spec in specs:
         if spec.experiment.universe.source.partition(":")[0] not in ("yfinance", "store"):
@@ -234,9 +203,7 @@ def _freshness(specs: Sequence[Nightly], now: datetime) -> list[MarketFreshness]
                 last[market][ticker] = store.versions(ticker)[-1].last[:10]
             except PriceError:
                 last[market][ticker] = ""
-    found = []
     for market, tickers in sorted(last.items()):
         due = str(_session_before(market, str(due_session(market, now))))
         behind = {ticker: day for ticker, day in sorted(tickers.items()) if day < due}
-        found.append(MarketFreshness(market, due, len(tickers), max(tickers.values()), behind))
-    return found
+        yield MarketFreshness(market, due, len(tickers), max(tickers.values()), behind)

@@ -1,7 +1,7 @@
-"""Upkeep: what was kept long enough goes, and runs that died are said to be dead. Rows of the ledger are never removed.
+"""Retention: removes old runs, searches, weights and price versions, and marks dead runs; the ledger keeps every row.
 
 Everything is listed before anything is removed, and each part (dead runs, folders of runs, searches, weights, versions
-of prices) goes its own way: a failure in one is told and stops no other. A folder is first moved aside in one step and
+of prices) goes its own way: a failure in one is noted and stops no other. A folder is first moved aside in one step and
 then emptied, a version of prices goes with its manifest, and weights are single files: a kill leaves nothing torn.
 """
 
@@ -13,7 +13,7 @@ import shutil
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
@@ -49,7 +49,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Upkeep:
-    """What was found and what became of it."""
+    """What was listed and what became of it."""
 
     listed: tuple[Item, ...]
     removed: tuple[Item, ...]
@@ -72,8 +72,9 @@ class _Site:
     now: datetime
     reports: Path
     studies: Path
-    held: frozenset[Path] = frozenset()
-    """Backtests that the live record of some nightly is held against."""
+    ledger: Ledger | None
+    wanted: frozenset[Path]
+    """Backtests that the live record of some nightly is compared with."""
 
     def before(self, days: float) -> datetime:
         return self.now - timedelta(days=days)
@@ -82,21 +83,6 @@ class _Site:
     def dead(self) -> datetime:
         """What was left alone since then is taken for dead."""
         return self.now - timedelta(hours=self.keep.dead_after)
-
-
-@dataclass
-class _Failures:
-    told: list[str] = field(default_factory=list)
-
-    @contextmanager
-    def of(self, what: str) -> Iterator[None]:
-        """Note what goes wrong, in one line, and go on."""
-        try:
-            yield
-        except ConfigError:
-            raise
-        except (OSError, ValueError, S2squantError) as error:
-            self.told.append(f"{what}: {one_line(str(error))}")
 
 
 def maintain(
@@ -110,7 +96,7 @@ def maintain(
     others: Sequence[Nightly] = (),
     on_listed: Callable[[tuple[Item, ...]], None] | None = None,
 ) -> Upkeep:
-    """List everything that may go, tell `on_listed`, and remove it unless it is a `dry_run`.
+    """List everything that may go, hand the list to `on_listed`, and remove it unless it is a `dry_run`.
 
     Looks at the folders of reports/<nightly>, reports/backtest and reports/tune, at searches left alone in data/tuning,
     at the nightly's weights and price store, and at its runs in the ledger.
@@ -118,58 +104,67 @@ def maintain(
     Raises ConfigError where the ledger's place is none; what cannot be read or removed is in `failures`.
     """
     moment = (now or datetime.now(UTC)).astimezone(UTC)
-    failures = _Failures()
+    failures: list[str] = []
     ledger: Ledger | None = None
-    with failures.of("dead runs, weights and prices are left alone"):
+    with _noting(failures, "dead runs, weights and prices are left alone"):
         ledger = Ledger()
     named = [nightly.backtest for nightly in (spec, *others)] + (_backtests(ledger) if ledger is not None else [])
-    held = frozenset(Path(name).resolve() for name in named if name)
-    site = _Site(spec, retention or Retention(), moment, reports, studies, held)
+    wanted = frozenset(Path(name).resolve() for name in named if name)
+    site = _Site(spec, retention or Retention(), moment, reports, studies, ledger, wanted)
     listed: list[Item] = []
     for part in PARTS:
-        with failures.of(part):
-            listed += _list(part, site, ledger)
+        with _noting(failures, part):
+            listed += _list(part, site)
     if on_listed is not None:
         on_listed(tuple(listed))
     removed: list[Item] = []
-    if not dry_run:
-        for item in listed:
-            with failures.of(f"{item.part}: {item.name}"):
-                freed = _remove(item, site, ledger)
-                if freed is not None:
-                    removed.append(Item(item.part, item.name, item.why, freed))
-        for root in (site.reports, site.studies):
-            with failures.of("runs"):
-                _empty_trash(root)
-    return Upkeep(tuple(listed), tuple(removed), tuple(failures.told), dry_run)
+    for item in () if dry_run else listed:
+        with _noting(failures, f"{item.part}: {item.name}"):
+            freed = _remove(item, site)
+            if freed is not None:
+                removed.append(Item(item.part, item.name, item.why, freed))
+    for root in () if dry_run else (site.reports, site.studies):
+        with _noting(failures, "runs"):
+            _empty_trash(root)
+    return Upkeep(tuple(listed), tuple(removed), tuple(failures), dry_run)
 
 
-def _list(part: Part, site: _Site, ledger: Ledger | None) -> list[Item]:
-    if part == "runs":
-        return list(_old_runs(site))
-    if part == "studies":
-        return list(_old_studies(site))
-    if ledger is None:
-        return []
+@contextmanager
+def _noting(failures: list[str], what: str) -> Iterator[None]:
+    """Note what goes wrong, in one line, and go on."""
+    try:
+        yield
+    except ConfigError:
+        raise
+    except (OSError, ValueError, S2squantError) as error:
+        failures.append(f"{what}: {one_line(str(error))}")
+
+
+def _list(part: Part, site: _Site) -> list[Item]:
     match part:
+        case "runs":
+            flows = (site.spec.name, "backtest", "tune")
+            return [item for flow in flows for item in _old_folders(part, site.reports / flow, site)]
+        case "studies":  # what their trials came to stays in reports/tune and in the trial ledger
+            return list(_old_folders(part, site.studies, site))
+        case _ if site.ledger is None:
+            return []
         case "dead":
-            return list(_dead_runs(site, ledger))
+            return list(_dead_runs(site, site.ledger))
         case "models":
-            return list(_old_weights(site, ledger))
+            return list(_old_weights(site, site.ledger))
         case "prices":
-            return list(_old_prices(site, ledger))
+            return list(_old_prices(site, site.ledger))
 
 
-def _remove(item: Item, site: _Site, ledger: Ledger | None) -> int | None:
+def _remove(item: Item, site: _Site) -> int | None:
     """Bytes freed; None where it is no longer there, or no longer to be removed."""
     match item.part:
         case "dead":
-            assert ledger is not None, "it was listed by the ledger"
-            return 0 if ledger.reap(item.name, item.why, at=site.now) else None
-        case "runs":
-            return _remove_folder(Path(item.name), site, site.reports)
-        case "studies":
-            return _remove_folder(Path(item.name), site, site.studies, beside=_trials(Path(item.name)))
+            assert site.ledger is not None, "it was listed by the ledger"
+            return 0 if site.ledger.reap(item.name, item.why, at=site.now) else None
+        case "runs" | "studies":
+            return _remove_folder(item.part, Path(item.name), site)
         case "models":
             return _unlink(Path(item.name), item.size)
         case "prices":
@@ -186,17 +181,19 @@ def _dead_runs(site: _Site, ledger: Ledger) -> Iterator[Item]:
             yield Item("dead", run.run_id, f"no sign of life; it began {run.started_at:%Y-%m-%d %H:%M} UTC")
 
 
-# -- folders of runs ---------------------------------------------------------------------------------------------------
+# -- folders of runs and of searches -----------------------------------------------------------------------------------
 
 
-def _old_runs(site: _Site) -> Iterator[Item]:
-    for flow in (site.spec.name, "backtest", "tune"):
-        folder = site.reports / flow
-        if folder.is_symlink() or not folder.is_dir():
+def _old_folders(part: Part, root: Path, site: _Site) -> Iterator[Item]:
+    """Folders that ended long ago, and those on which nobody went on."""
+    if root.is_symlink() or not root.is_dir():
+        return
+    for path in sorted(root.iterdir()):
+        if path.name == TRASH or path.resolve() in site.wanted:
             continue
-        for path in sorted(folder.iterdir()):
-            if path.resolve() not in site.held and (why := _why_old(path, site)) and not _is_locked(path):
-                yield Item("runs", str(path), why, _size(path))
+        if (why := _why_old(path, site)) and not _is_locked(path):
+            why = why.removeprefix("never finished; ") if part == "studies" else why
+            yield Item(part, str(path), why, _size(path, *_beside(part, path)))
 
 
 def _backtests(ledger: Ledger) -> list[str]:
@@ -226,14 +223,14 @@ def _ended(path: Path) -> datetime | None:
     """When the run finished, by its manifest; None where there is none, or none of ours."""
     manifest = path / "manifest.json"
     try:
-        told: dict[str, Any] = json.loads(manifest.read_bytes())
-        if not {"run_id", "status"} <= told.keys():
+        facts: dict[str, Any] = json.loads(manifest.read_bytes())
+        if not {"run_id", "status"} <= facts.keys():
             return None
         written = datetime.fromtimestamp(manifest.stat().st_mtime, UTC)
     except (OSError, ValueError, AttributeError):
         return None
     with suppress(KeyError, TypeError, ValueError):
-        ended = datetime.fromisoformat(told["finished_at"])
+        ended = datetime.fromisoformat(facts["finished_at"])
         return (ended if ended.tzinfo else ended.replace(tzinfo=UTC)).astimezone(UTC)
     return written
 
@@ -248,11 +245,13 @@ def _is_locked(path: Path) -> bool:
         return not free
 
 
-def _remove_folder(path: Path, site: _Site, root: Path, beside: Sequence[Path] = ()) -> int | None:
-    """Files `beside` it go first: a kill in between leaves the folder, by which the next upkeep finds the rest."""
+def _remove_folder(part: Part, path: Path, site: _Site) -> int | None:
+    """Files beside it go first: a kill in between leaves the folder, by which the next upkeep finds the rest."""
     with RunFolder(path).idle() as free:
         if not free or not _why_old(path, site):  # taken up again since it was listed
             return None
+        beside = _beside(part, path)
+        root = site.studies if part == "studies" else site.reports
         size, aside = _size(path, *beside), root / TRASH / f"{path.name}-{uuid.uuid4().hex[:8]}"
         for one in beside:
             one.unlink(missing_ok=True)
@@ -263,31 +262,18 @@ def _remove_folder(path: Path, site: _Site, root: Path, beside: Sequence[Path] =
     return size
 
 
+def _beside(part: Part, path: Path) -> list[Path]:
+    """The database of a search's trials, with what SQLite puts beside it."""
+    ends = ("", "-wal", "-shm", "-journal") if part == "studies" else ()
+    return [p for end in ends if (p := path.with_name(f"{path.name}.sqlite{end}")).is_file()]
+
+
 def _empty_trash(root: Path) -> None:
     """Remove what a killed upkeep had moved aside."""
     trash = root / TRASH
     if trash.is_dir() and not trash.is_symlink():
         with suppress(FileNotFoundError):
             shutil.rmtree(trash)
-
-
-# -- searches ----------------------------------------------------------------------------------------------------------
-
-
-def _old_studies(site: _Site) -> Iterator[Item]:
-    """Searches on which nobody went on; what their trials found stays in reports/tune and in the trial ledger."""
-    if site.studies.is_symlink() or not site.studies.is_dir():
-        return
-    for path in sorted(site.studies.iterdir()):
-        if path.name != TRASH and (why := _why_old(path, site)) and not _is_locked(path):
-            yield Item("studies", str(path), why.removeprefix("never finished; "), _size(path, *_trials(path)))
-
-
-def _trials(path: Path) -> list[Path]:
-    """The database of a search's trials, with what SQLite puts beside it."""
-    return [
-        p for end in ("", "-wal", "-shm", "-journal") if (p := path.with_name(f"{path.name}.sqlite{end}")).is_file()
-    ]
 
 
 # -- weights -----------------------------------------------------------------------------------------------------------
