@@ -5,7 +5,6 @@ The process that serves deployments is killed in test_up, pool workers in test_e
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import random
 import signal
@@ -27,6 +26,7 @@ from tests.flows.conftest import READY_SECONDS, free_port
 from tests.local_yahoo import LocalYahoo
 from tests.worlds.night_process import TICKERS, night, night_flow
 from tests.worlds.nightly_sim import sessions, tiny
+from tests.worlds.processes import forkserver
 
 KILLS, SESSIONS = 30, 15
 
@@ -61,10 +61,7 @@ class Kills:
     def __init__(self, root: Path, environment: dict[str, str]) -> None:
         self.root, self.environment, self.hit = root, environment, 0
         self._random, self._took = random.Random(5), {"night": 2.5, "night_flow": 5.0}
-        self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(
-            ["s2squant.nightly.night", "tests.worlds.night_process", "tests.local_yahoo"]
-        )
+        self._context = forkserver("s2squant.nightly.night", "tests.worlds.night_process", "tests.local_yahoo")
 
     def start(self, day: str, work: Callable[..., None]) -> BaseProcess:
         """A night in a process of its own, forked from one that has imported everything."""

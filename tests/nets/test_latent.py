@@ -1,8 +1,5 @@
 """The relatives: the bound's parts against other ways to them, nothing around the code, bits that survive a process."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 import torch
@@ -32,6 +29,7 @@ from s2squant.nets.latent import Code, SequenceAutoencoder, Steps, VariationalAu
 from s2squant.runs.states import load_state, save_state
 from s2squant.series.forecast import State
 from s2squant.series.panel import Panel
+from tests.worlds.processes import in_another_process
 from tests.worlds.synthetic import garch_returns, history
 
 SMALL = EncoderSpec(reads="window", hidden=8)
@@ -190,17 +188,9 @@ def test_scenarios_start_from_todays_deviation():
     assert not np.array_equal(paths, model.simulate(whole, rows, paths=5, seed=5))
 
 
-AGAIN = """
-import sys
-import numpy as np
-from pathlib import Path
-from s2squant.forecasters.scenarios import restore_latent
-from s2squant.runs.states import load_state
-folder = Path(sys.argv[1])
-watch, drawer = (restore_latent(load_state(folder / f"{name}.safetensors")) for name in ("watch", "drawer"))
-x = np.load(folder / "x.npy")
-np.savez(folder / "said.npz", score=watch.score(x), paths=drawer.draw(9, seed=1), kl=drawer.divergence(x))
-"""
+def said_by_the_saved(folder, x_NL):
+    watch, drawer = (restore_latent(load_state(folder / f"{name}.safetensors")) for name in ("watch", "drawer"))
+    return watch.score(x_NL), drawer.draw(9, seed=1), drawer.divergence(x_NL)
 
 
 def test_another_process_says_the_same_bits(tmp_path):
@@ -210,12 +200,10 @@ def test_another_process_says_the_same_bits(tmp_path):
     drawer = fit_scenarios(windows, VariationalSpec(encoder=SMALL, steps=5), seed=0)
     save_state(tmp_path / "watch.safetensors", watch.state())
     save_state(tmp_path / "drawer.safetensors", drawer.state())
-    np.save(tmp_path / "x.npy", x_NL)
-    subprocess.run([sys.executable, "-c", AGAIN, str(tmp_path)], check=True)
-    said = np.load(tmp_path / "said.npz")
-    assert np.array_equal(said["score"], watch.score(x_NL))
-    assert np.array_equal(said["paths"], drawer.draw(9, seed=1))
-    assert np.array_equal(said["kl"], drawer.divergence(x_NL))
+    score, paths, divergence = in_another_process(said_by_the_saved, tmp_path, x_NL)
+    assert np.array_equal(score, watch.score(x_NL))
+    assert np.array_equal(paths, drawer.draw(9, seed=1))
+    assert np.array_equal(divergence, drawer.divergence(x_NL))
 
 
 def test_a_stored_model_of_another_kind_or_damaged_is_refused(tmp_path):

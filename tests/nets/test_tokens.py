@@ -1,9 +1,7 @@
 """Tokens: padding has no effect, feeding is what it says, and buckets lose nothing."""
 
 import itertools
-import json
-import subprocess
-import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,8 +16,9 @@ from s2squant.nets.seq2seq import Feeding
 from s2squant.nets.token_batches import Batch, by_length, make_batch, padded_share
 from s2squant.nets.tokens import TokenSeq2Seq, token_steps, train_tokens
 from s2squant.nets.training import Trainer
-from s2squant.runs.states import save_state
+from s2squant.runs.states import load_state, save_state
 from s2squant.series.forecast import State
+from tests.worlds.processes import in_another_process
 
 FORCED = Feeding(1.0, torch.Generator())
 WAYS = ("plain", "gru", "bahdanau", "both", "general", "feeding", "local_m", "local_p", "transformer")
@@ -257,21 +256,17 @@ def test_half_precision_is_refused() -> None:
         token_steps(net(), lambda _, draw: copies(1, draw), TrainingSpec(bf16=True), 1)
 
 
-ELSEWHERE = """
-import json, sys, torch
-torch.set_num_threads(1)
-from pathlib import Path
-from s2squant.nets.search import beam_search, greedy
-from s2squant.nets.tokens import TokenSeq2Seq
-from s2squant.config.networks import TokenSpec
-from s2squant.runs.states import load_state
-state = load_state(Path(sys.argv[1]))
-net = TokenSeq2Seq(TokenSpec.model_validate(state.meta["spec"])).eval()
-net.load_state_dict({name: torch.from_numpy(array) for name, array in state.arrays.items()})
-source, lengths = torch.tensor([[3, 4, 5], [6, 3, 0]]), torch.tensor([3, 2])
-said = greedy(net, source, lengths, limit=6)
-print(json.dumps([said.tokens_NT.tolist(), [x.hex() for x in said.log_likelihood_N.tolist()]]))
-"""
+def said(model: TokenSeq2Seq) -> list:
+    source, lengths = torch.tensor([[3, 4, 5], [6, 3, 0]]), torch.tensor([3, 2])
+    tokens = greedy(model, source, lengths, limit=6)
+    return [tokens.tokens_NT.tolist(), [x.hex() for x in tokens.log_likelihood_N.tolist()]]
+
+
+def said_by_the_saved(path: Path) -> list:
+    state = load_state(path)
+    model = TokenSeq2Seq(TokenSpec.model_validate(state.meta["spec"])).eval()
+    model.load_state_dict({name: torch.from_numpy(array) for name, array in state.arrays.items()})
+    return said(model)
 
 
 def test_a_saved_net_says_the_same_bits_in_another_process(tmp_path) -> None:
@@ -279,9 +274,4 @@ def test_a_saved_net_says_the_same_bits_in_another_process(tmp_path) -> None:
     arrays = {name: value.numpy() for name, value in model.state_dict().items()}
     path = tmp_path / "net.safetensors"
     save_state(path, State(arrays, {"spec": model.spec.model_dump(mode="json")}))
-    done = subprocess.run(
-        [sys.executable, "-c", ELSEWHERE, str(path)], capture_output=True, text=True, check=True, timeout=120
-    )
-    source, lengths = torch.tensor([[3, 4, 5], [6, 3, 0]]), torch.tensor([3, 2])
-    said = greedy(model, source, lengths, limit=6)
-    assert json.loads(done.stdout) == [said.tokens_NT.tolist(), [x.hex() for x in said.log_likelihood_N.tolist()]]
+    assert in_another_process(said_by_the_saved, path) == said(model)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Sequence
 from datetime import datetime
 from multiprocessing.connection import Connection
@@ -13,17 +12,16 @@ from s2squant.config.fetching import Fetching
 from s2squant.prices.sources.yahoo import Yahoo
 from s2squant.prices.store.price_store import PriceStore
 from s2squant.prices.store.refresh import Refresher
-
-_SERVER = multiprocessing.get_context("forkserver")
+from tests.worlds.processes import forkserver
 
 
 def start(
     folder: Path, url: str, tickers: Sequence[str], now: datetime, spec: Fetching
 ) -> tuple[BaseProcess, Connection]:
     """A process that fetches; its connection says "go" when it begins, then each ticker's outcome."""
-    _SERVER.set_forkserver_preload(["tests.worlds.fetching", "yfinance", "yfinance.data", "curl_cffi.requests"])
-    ours, theirs = _SERVER.Pipe(duplex=False)
-    process = _SERVER.Process(target=_fetch, args=(folder, url, tuple(tickers), now, spec, theirs), daemon=True)
+    context = forkserver()
+    ours, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=_fetch, args=(folder, url, tuple(tickers), now, spec, theirs), daemon=True)
     process.start()
     theirs.close()
     return process, ours

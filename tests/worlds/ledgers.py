@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import time
 from collections.abc import Sequence
@@ -22,12 +21,11 @@ from s2squant.nightly.ledger.entries import Issue, RunEntry
 from s2squant.nightly.ledger.ledger import Ledger
 from s2squant.nightly.ledger.tables import RUNS
 from s2squant.series.forecast import LEVELS
+from tests.worlds.processes import forkserver
 
 CUTOFF = date(2024, 3, 1)
 AT = datetime(2024, 3, 2, 1, 30, tzinfo=UTC)
 NIGHTLY = "nightly"
-
-_SERVER = multiprocessing.get_context("forkserver")
 
 
 def an_issue(
@@ -71,9 +69,9 @@ def an_outcome(forecast_id: int, y: float = 0.01) -> dict[str, Any]:
 
 def begin(what: Any, *given: Any) -> tuple[BaseProcess, Connection]:
     """Start one of the functions below in a process of its own; its last argument is the connection."""
-    _SERVER.set_forkserver_preload(["tests.worlds.ledgers", "psycopg", "sqlalchemy.dialects.postgresql.psycopg"])
-    ours, theirs = _SERVER.Pipe()
-    process = _SERVER.Process(target=what, args=(*given, theirs), daemon=True)
+    context = forkserver()
+    ours, theirs = context.Pipe()
+    process = context.Process(target=what, args=(*given, theirs), daemon=True)
     process.start()
     theirs.close()
     return process, ours
