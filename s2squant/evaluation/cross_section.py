@@ -83,8 +83,7 @@ def _market_rows(
             row["n_eff"] = found.n * min(1.0, every / step)
             row["icir"] = found.mean / float(ic[known].std(ddof=1)) if known.sum() > 1 else np.nan
             if not found.reason:
-                half = float(dm.interval_factor(nu)) * found.se
-                row |= {"low": found.mean - half, "high": found.mean + half, "p": _p(found), "spread_p": _p(gap)}
+                row |= {"low": found.low, "high": found.high, "p": found.p, "spread_p": gap.p}
                 row["smallest_detectable"] = float(dm.detectable_factor(nu, spec.alpha)) * found.se
             yield row
 
@@ -130,7 +129,3 @@ def _wide(values: Floats, date: np.ndarray, ticker: np.ndarray, ranked: np.ndarr
     table = np.full((len(ranked), width), np.nan)
     table[date, ticker] = values
     return np.asarray(table[ranked])
-
-
-def _p(found: dm.Series) -> float:
-    return float(dm.p_value(dm.t_statistic(np.array(found.mean), np.array(found.se)), np.array(float(found.nu))))

@@ -58,10 +58,8 @@ def _against(score: Floats, base: Floats, origins: pd.DataFrame, pool: Pool, spe
     if found.reason:
         return made | {"reason": found.reason}
     nu = np.array(float(found.nu))
-    half = float(dm.interval_factor(nu)) * found.se
-    t = dm.t_statistic(np.array(found.mean), np.array(found.se))
     smallest = float(dm.detectable_factor(nu, spec.alpha)) * found.se
-    made |= {"low": found.mean - half, "high": found.mean + half, "p": float(dm.p_value(t, nu))}
+    made |= {"low": found.low, "high": found.high, "p": found.p}
     return made | {"smallest_detectable": smallest}
 
 

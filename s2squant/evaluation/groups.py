@@ -63,11 +63,9 @@ def groups(
             effect, series = relative_series(losses.of(model)[units], losses.of(base)[units], ticker, pool)
             found = dm.examine(series, pool.overlap)
             nu = np.array(float(found.nu))
-            half = float(dm.interval_factor(nu)) * found.se
-            p = dm.p_value(dm.t_statistic(np.array(found.mean), np.array(found.se)), nu)
             values = (
                 basis, name, len(np.unique(ticker)), found.mean if np.isfinite(found.mean) else effect,
-                found.mean - half, found.mean + half, float(p), np.nan, found.n, pool.n_eff,
+                found.low, found.high, found.p, np.nan, found.n, pool.n_eff,
                 float(dm.detectable_factor(nu, spec.alpha)) * found.se, "", found.reason,
             )  # fmt: skip
             rows.append(dict(zip(COLUMNS, values, strict=True)))

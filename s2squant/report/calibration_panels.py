@@ -10,7 +10,7 @@ from s2squant.report.charts import Chart, Trace, absent, axis, band, days, line,
 from s2squant.report.formats import THIN, count, percent, typeset
 from s2squant.report.panels import Panel
 from s2squant.report.study_view import POOL, Contents, by
-from s2squant.report.styles import Style, label, nth, style
+from s2squant.report.styles import Style, label, nth
 from s2squant.report.tables import Column, grid, without_blanks
 
 TESTED = (
@@ -179,19 +179,24 @@ def _say_missed(table: pd.DataFrame) -> str:
 
 def _by_step(table: pd.DataFrame) -> Chart:
     title = "Coverage by forecast step"
-    traces: list[Trace] = []
-    for interval, part in sorted(by(table, "interval").items(), key=lambda item: -int(item[0])):
-        colour, dash = INTERVAL_LOOK.get(int(interval), ("m-grey", "dot"))
-        part = part.sort_values("step")
-        x = [int(s) for s in part["step"]]
-        look = Style(f"{interval}{THIN}% interval", colour, dash)  # type: ignore[arg-type]
-        edges = (numbers(part["band_low"], 4), numbers(part["band_high"], 4))
-        traces.append(band(x, *edges, f"@{colour}/0.14", look.label))
-        traces.append(line(look.label, x, numbers(part["coverage"], 4), look=look) | {"hovertemplate": "%{y:.1%}"})
+    traces = coverage_traces(table.sort_values("step"), "step") if len(table) else ()
     if not traces:
         return absent("coverage-steps", title, "no coverage by step was recorded.")
     layout = {"xaxis": axis("Sessions ahead"), "yaxis": axis("Outcomes inside", ".0%")}
-    return Chart("coverage-steps", title, tuple(traces), layout)
+    return Chart("coverage-steps", title, traces, layout)
+
+
+def coverage_traces(table: pd.DataFrame, along: str) -> tuple[Trace, ...]:
+    """Coverage of each interval along a column (steps, or sessions) with the ideal forecaster's band, widest first."""
+    traces: list[Trace] = []
+    for interval, part in sorted(by(table, "interval").items(), key=lambda item: -int(item[0])):
+        colour, dash = INTERVAL_LOOK.get(int(interval), ("m-grey", "dot"))
+        look = Style(f"{interval}{THIN}% interval", colour, dash)  # type: ignore[arg-type]
+        x: list[Any] = [int(s) for s in part[along]] if along == "step" else days(part[along])
+        edges = (numbers(part["band_low"], 4), numbers(part["band_high"], 4))
+        traces.append(band(x, *edges, f"@{colour}/0.14", look.label))
+        traces.append(line(look.label, x, numbers(part["coverage"], 4), look=look) | {"hovertemplate": "%{y:.1%}"})
+    return tuple(traces)
 
 
 def _reliability(table: pd.DataFrame) -> Chart:
@@ -217,12 +222,6 @@ def _reliability(table: pd.DataFrame) -> Chart:
 
 def _histogram(group: str, part: pd.DataFrame) -> Chart:
     name = "all steps" if group == "all" else f"steps {group}"
-    part = part.sort_values("low")
-    x: list[Any] = numbers((part["low"] + part["high"]) / 2, 4)
-    colour = style("blend").colour
-    shares: Trace = {"type": "bar", "name": "Share of outcomes", "x": x, "y": numbers(part["share"], 3)}
-    shares |= {"marker": {"color": f"@{colour}/0.75"}, "hovertemplate": "%{x:.2f}: %{y:.1%}<extra></extra>"}
-    edges = (numbers(part["band_low"], 3), numbers(part["band_high"], 3))
     layout = {
         "hovermode": "closest",
         "bargap": 0.08,
@@ -230,6 +229,14 @@ def _histogram(group: str, part: pd.DataFrame) -> Chart:
         "xaxis": axis("") | {"range": [0, 1], "nticks": 5},
         "yaxis": axis("", ".0%") | {"nticks": 4, "rangemode": "tozero"},
     }
-    traces = (shares, band(x, *edges, "@m-vermillion/0.18", "ideal"))
-    text = f"PIT histogram, {name}"
-    return Chart(f"pit-{group}".replace(" ", ""), text, traces, layout, height=190)
+    traces = pit_traces(part.sort_values("low"))
+    return Chart(f"pit-{group}".replace(" ", ""), f"PIT histogram, {name}", traces, layout, height=190)
+
+
+def pit_traces(part: pd.DataFrame) -> tuple[Trace, Trace]:
+    """Share of outcomes in each bin of the PIT, and the ideal forecaster's band."""
+    x: list[Any] = numbers((part["low"] + part["high"]) / 2, 4)
+    shares: Trace = {"type": "bar", "name": "Share of outcomes", "x": x, "y": numbers(part["share"], 3)}
+    shares |= {"marker": {"color": "@m-blue/0.75"}, "hovertemplate": "%{x:.2f}: %{y:.1%}<extra></extra>"}
+    edges = (numbers(part["band_low"], 3), numbers(part["band_high"], 3))
+    return shares, band(x, *edges, "@m-vermillion/0.18", "ideal")

@@ -33,6 +33,22 @@ class Series(NamedTuple):
     reason: str
     """Why there is no test; empty when there is one."""
 
+    @property
+    def low(self) -> float:
+        """Lower end of the mean's 95 % interval."""
+        return self.mean - float(interval_factor(np.array(float(self.nu)))) * self.se
+
+    @property
+    def high(self) -> float:
+        """Upper end of the mean's 95 % interval."""
+        return self.mean + float(interval_factor(np.array(float(self.nu)))) * self.se
+
+    @property
+    def p(self) -> float:
+        """Two-sided p of a mean of zero."""
+        statistic = t_statistic(np.array(self.mean), np.array(self.se))
+        return float(p_value(statistic, np.array(float(self.nu))))
+
 
 def degrees(n: int, overlap: int) -> int:
     """Number of cosines, which is also the degrees of freedom of the t statistic."""

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 from s2squant.nightly.page.rows import Tonight, TonightRow
 from s2squant.nightly.results import Night
-from s2squant.report.charts import Chart, Trace, absent, axis, days, numbers
+from s2squant.report.charts import Chart, Trace, absent, axis, days, line, numbers
 from s2squant.report.fan_charts import BANDS, fan_at, fan_chart
-from s2squant.report.styles import pattern
+from s2squant.report.styles import Style
 
 MOST_FANS = 12
 MOST_OTHERS = 60
@@ -53,12 +53,6 @@ def _fan(night: Night, shown: Tonight, row: TonightRow, id: str) -> tuple[Chart,
 
 
 def _ghost(x: list[str], y: list[float | None]) -> Trace:
-    return {
-        "type": "scatter",
-        "mode": "lines",
-        "name": "Last night",
-        "x": x,
-        "y": y,
-        "line": {"color": "@m-vermillion", "width": 1.3, "dash": pattern("dot")},
-        "hoverinfo": "skip",
-    }
+    drawn = line("Last night", x, y, look=Style("Last night", "m-vermillion", "dot")) | {"hoverinfo": "skip"}
+    drawn["line"]["width"] = 1.3
+    return drawn

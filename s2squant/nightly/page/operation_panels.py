@@ -1,4 +1,4 @@
-"""What a nightly page says of its operation: alerts, revisions, runs and gaps."""
+"""Operation panels of the night's page: alerts, revisions, runs and gaps."""
 
 from __future__ import annotations
 
@@ -15,58 +15,64 @@ from s2squant.report.panels import Panel
 from s2squant.report.tables import Column, grid
 
 MOST_RUNS = 40
+MOST_GAPS = 30
 MOST_ALERTS = 5
 """Of each kind."""
+ALERTS = (
+    Column("what", "Alert", "text"),
+    Column("unique_id", "Ticker or market", "text"),
+    Column("text", "What it is", "wide"),
+)
+REVISIONS = (
+    Column("unique_id", "Ticker", "text"),
+    Column("revisions", "Revisions", ",d"),
+    Column("size", "Size, %", ".2f", "Root mean square of the change of the median, % log return"),
+    Column("autocorrelation", "Autocorrelation", "+.2f", "Of successive revisions; 0 is efficient"),
+    Column("low", "from", "+.2f"),
+    Column("high", "to", "+.2f"),
+)
+SESSION = (Column("session", "Session", "text"), Column("ticker", "Ticker", "text"))
+CHANGED = (*SESSION, Column("text", "What changed", "wide"))
+MISSING = (*SESSION, Column("kind", "Kind", "text"), Column("reason", "Reason", "wide"))
+RUNS = (
+    Column("scheduled", "Scheduled", "text"),
+    Column("status", "Status", "outcome"),
+    Column("lag", "Started after", "text"),
+    Column("took", "Took", "text"),
+    Column("message", "What it says", "wide"),
+    Column("run_id", "Run", "text"),
+)
+GAPS = (
+    Column("cutoff", "Session", "day"),
+    Column("issued", "Issued", ",d"),
+    Column("due", "Due", ",d"),
+    Column("kinds", "Missing", "text"),
+)
 
 
 def alerts(night: Night, shown: Tonight) -> Panel:
     """What a person should look at, and nothing else."""
-    found = [
-        {"what": "drift", "unique_id": "all", "text": typeset(night.monitor.sentence)}
-        for _ in range(night.monitor.alarmed)
-    ]
-    found += [{"what": t.status, "unique_id": t.ticker, "text": t.reason} for t in night.lost]
+    rows = [("drift", "all", typeset(night.monitor.sentence))] * night.monitor.alarmed
+    rows += [(t.status, t.ticker, t.reason) for t in night.lost]
     for market in night.markets:
         if market.missed:
-            text = f"no forecast was issued for {', '.join(market.missed)}"
-            found.append({"what": "missed", "unique_id": market.market, "text": text})
+            rows.append(("missed", market.market, f"no forecast was issued for {', '.join(market.missed)}"))
     left = 0
     for word in ("surprise", "moved", "wide", "narrow"):
-        of_kind = [(r.ticker, why) for r in shown.flagged for kind, why in r.flags if kind == word]
-        found += [{"what": word, "unique_id": ticker, "text": why} for ticker, why in of_kind[:MOST_ALERTS]]
+        of_kind = [(word, r.ticker, why) for r in shown.flagged for kind, why in r.flags if kind == word]
+        rows += of_kind[:MOST_ALERTS]
         left += max(len(of_kind) - MOST_ALERTS, 0)
-    table = pd.DataFrame(found)
-    columns = [
-        Column("what", "Alert", "text"),
-        Column("unique_id", "Ticker or market", "text"),
-        Column("text", "What it is", "wide"),
-    ]
-    say = f"{count(len(found) + left, 'thing')} to look at." if found else "Nothing asks for a person tonight."
+    table = pd.DataFrame(rows, columns=["what", "unique_id", "text"])
+    say = f"{count(len(rows) + left, 'thing')} to look at." if rows else "Nothing asks for a person tonight."
     notes = (f"{count(left, 'milder alert')} are flagged in the table above.",) if left else ()
-    shown_grid = grid("alert-table", "Gravest first; flags are explained in the table above", table, columns)
+    shown_grid = grid("alert-table", "Gravest first; flags are explained in the table above", table, ALERTS)
     return Panel("alerts", "Alerts", "What needs a human", say, grids=(shown_grid,), notes=notes)
 
 
 def revisions_panel(night: Night) -> Panel:
     """How forecasts of the same date changed, and which inputs the vendor changed after issue."""
-    track = night.track
-    columns = [
-        Column("unique_id", "Ticker", "text"),
-        Column("revisions", "Revisions", ",d"),
-        Column("size", "Size, %", ".2f", "Root mean square of the change of the median, % log return"),
-        Column("autocorrelation", "Autocorrelation", "+.2f", "Of successive revisions; 0 is efficient"),
-        Column("low", "from", "+.2f"),
-        Column("high", "to", "+.2f"),
-    ]
-    events = night.events
-    revised, rescored = (events[events["kind"] == kind] if len(events) else events for kind in ("revised", "rescored"))
-    vendor = [
-        Column("session", "Session", "text"),
-        Column("ticker", "Ticker", "text"),
-        Column("text", "What changed", "wide"),
-    ]
-    shown, corrected = (_as_shown(e) if len(e) else e for e in (revised, rescored))
-    say = f"{typeset(track.revision_sentence)} " + (
+    revised, rescored = (_events(night, kind) for kind in ("revised", "rescored"))
+    say = f"{typeset(night.track.revision_sentence)} " + (
         f"{count(len(revised), 'revision')} of input prices by the vendor after issue."
         if len(revised)
         else "No input of an issued forecast was revised by the vendor."
@@ -81,26 +87,18 @@ def revisions_panel(night: Night) -> Panel:
         "What was revised",
         say,
         grids=(
-            grid("vendor-revisions", "Inputs that the vendor changed after issue", shown.iloc[::-1], vendor),
-            grid("corrections", "Outcomes corrected since", corrected.iloc[::-1], vendor),
+            grid("vendor-revisions", "Inputs that the vendor changed after issue", revised, CHANGED),
+            grid("corrections", "Outcomes corrected since", rescored, CHANGED),
         ),
-        folded=(
-            (
-                "Forecast revisions by ticker",
-                grid(
-                    "forecast-revisions",
-                    same,
-                    track.revisions,
-                    columns,
-                ),
-            ),
-        ),
+        folded=(("Forecast revisions by ticker", grid("forecast-revisions", same, night.track.revisions, REVISIONS)),),
     )
 
 
-def _as_shown(events: pd.DataFrame) -> pd.DataFrame:
+def _events(night: Night, kind: str) -> pd.DataFrame:
+    """The events of a kind, newest first."""
+    events = night.events[night.events["kind"] == kind].iloc[::-1] if len(night.events) else night.events
     return events.assign(
-        session=[str(s)[:10] for s in events["session"]], text=[typeset(str(told)) for told in events["text"]]
+        session=[str(s)[:10] for s in events["session"]], text=[*map(typeset, map(str, events["text"]))]
     )
 
 
@@ -111,63 +109,36 @@ def runs_panel(night: Night) -> Panel:
     words = [f"{many} {word}" for word, many in runs["status"].value_counts().items()] if len(runs) else []
     say = f"The last {count(len(runs), 'run')}: {', '.join(words)}." if words else "This is the first run."
     say += f" {count(missing, 'forecast')} of {track.due:,} due are missing." if track.due else ""
-    columns = [
-        Column("scheduled", "Scheduled", "text"),
-        Column("status", "Status", "outcome"),
-        Column("lag", "Started after", "text"),
-        Column("took", "Took", "text"),
-        Column("message", "What it says", "wide"),
-        Column("run_id", "Run", "text"),
-    ]
-    gap_columns = [
-        Column("cutoff", "Session", "day"),
-        Column("issued", "Issued", ",d"),
-        Column("due", "Due", ",d"),
-        Column("kinds", "Missing", "text"),
-    ]
-    detail = [
-        Column("session", "Session", "text"),
-        Column("ticker", "Ticker", "text"),
-        Column("kind", "Kind", "text"),
-        Column("reason", "Reason", "wide"),
-    ]
     holes = track.schedule[track.schedule["due"] > track.schedule["issued"]] if len(track.schedule) else track.schedule
     gaps = night.gaps.assign(session=[str(s)[:10] for s in night.gaps["cutoff"]]) if len(night.gaps) else night.gaps
+    chart = (schedule_chart(track), "Forecasts by session: issued, and due but missing.")
+    title = "Sessions with a forecast missing, newest first"
     return Panel(
         "runs",
         "Runs",
         "Runs and gaps",
         say,
-        charts=((schedule_chart(track), "Forecasts by session: issued, and due but missing."),)
-        if len(track.schedule) > 1
-        else (),
-        grids=(
-            grid("gap-table", "Sessions with a forecast missing, newest first", holes.iloc[::-1], gap_columns, most=30),
-        ),
+        charts=(chart,) if len(track.schedule) > 1 else (),
+        grids=(grid("gap-table", title, holes.iloc[::-1], GAPS, most=MOST_GAPS),),
         folded=(
-            ("Every run", grid("run-table", "Newest first, times in UTC", _run_rows(runs), columns, most=MOST_RUNS)),
-            ("Every missing forecast", grid("gap-detail", "Newest first", gaps.iloc[::-1], detail)),
+            ("Every run", grid("run-table", "Newest first, times in UTC", _run_rows(runs), RUNS, most=MOST_RUNS)),
+            ("Every missing forecast", grid("gap-detail", "Newest first", gaps.iloc[::-1], MISSING)),
         ),
     )
 
 
 def _run_rows(runs: pd.DataFrame) -> pd.DataFrame:
-    if runs.empty:
-        return runs
-    made = []
-    for row in runs.to_dict("records"):
-        lag, took = _seconds(row["scheduled_at"], row["started_at"]), _seconds(row["started_at"], row.get("ended_at"))
-        made.append(
-            {
-                "scheduled": moment(str(row["scheduled_at"])),
-                "status": str(row["status"]),
-                "lag": _span(lag),
-                "took": _span(took),
-                "message": str(row["message"] or ""),
-                "run_id": str(row["run_id"]),
-            }
-        )
-    return pd.DataFrame(made)
+    return pd.DataFrame(
+        {
+            "scheduled": moment(str(row["scheduled_at"])),
+            "status": str(row["status"]),
+            "lag": _span(_seconds(row["scheduled_at"], row["started_at"])),
+            "took": _span(_seconds(row["started_at"], row.get("ended_at"))),
+            "message": str(row["message"] or ""),
+            "run_id": str(row["run_id"]),
+        }
+        for row in runs.to_dict("records")
+    )
 
 
 def _seconds(start: Any, end: Any) -> float:
@@ -185,24 +156,10 @@ def _span(seconds: float) -> str:
 def schedule_chart(track: TrackRecord) -> Chart:
     """Forecasts issued and missing, a bar a session."""
     table = track.schedule
-    x = days(table["cutoff"])
-    bars: list[Trace] = []
-    for name, values, colour in (
-        ("Issued", table["issued"], "@m-blue/0.75"),
-        ("Missing", table["due"] - table["issued"], "@m-vermillion"),
-    ):
-        bars.append(
-            {
-                "type": "bar",
-                "name": name,
-                "legendgroup": name,
-                "showlegend": True,
-                "x": x,
-                "y": [int(v) for v in values],
-                "marker": {"color": colour},
-                "hovertemplate": f"%{{x|%Y-%m-%d}}: %{{y}} {name.lower()}<extra></extra>",
-            }
-        )
+    bars = (
+        _bars("Issued", table, table["issued"], "@m-blue/0.75"),
+        _bars("Missing", table, table["due"] - table["issued"], "@m-vermillion"),
+    )
     layout = {
         "barmode": "stack",
         "hovermode": "closest",
@@ -210,4 +167,10 @@ def schedule_chart(track: TrackRecord) -> Chart:
         "xaxis": axis("Session", kind="date"),
         "yaxis": axis("Tickers") | {"rangemode": "tozero"},
     }
-    return Chart("schedule", "Forecasts issued and missing by session", tuple(bars), layout, height=220)
+    return Chart("schedule", "Forecasts issued and missing by session", bars, layout, height=220)
+
+
+def _bars(name: str, table: pd.DataFrame, values: pd.Series[int], colour: str) -> Trace:
+    hover = f"%{{x|%Y-%m-%d}}: %{{y}} {name.lower()}<extra></extra>"
+    bars: Trace = {"type": "bar", "name": name, "legendgroup": name, "showlegend": True, "hovertemplate": hover}
+    return bars | {"x": days(table["cutoff"]), "y": [int(v) for v in values], "marker": {"color": colour}}

@@ -1,4 +1,4 @@
-"""How a forecast of the same date changes from one night to the next, and whether the change could be foretold.
+"""Forecast revisions: how the median for a date moves from night to night, and the autocorrelation of the moves.
 
 An efficient forecaster's revisions are unpredictable: yesterday's says nothing of today's (Nordhaus 1987). A positive
 autocorrelation means that news is taken in too slowly, a negative one that forecasts overreact.
@@ -22,15 +22,15 @@ def revisions(own: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     A revision is what the median forecast of a date gained in log price between consecutive sessions: the return that
     came, plus the new median, less the old one. No price basis enters, so no split or dividend does.
     """
-    found = _revised(own) if len(own) else pd.DataFrame()
-    if not len(found):
+    moves = _revised(own) if len(own) else pd.DataFrame()
+    if not len(moves):
         return pd.DataFrame(), "No date has been forecast on two consecutive sessions yet."
     keys = ["unique_id", "ds"]
-    before = found[[*keys, "cutoff", "revision"]].rename(columns={"cutoff": "previous", "revision": "before"})
-    pairs = found.merge(before, on=[*keys, "previous"])
-    rows = [_row("all", found, pairs)]
+    before = moves[[*keys, "cutoff", "revision"]].rename(columns={"cutoff": "previous", "revision": "before"})
+    pairs = moves.merge(before, on=[*keys, "previous"])
+    rows = [_row("all", moves, pairs)]
     parts = dict(list(pairs.groupby("unique_id", sort=True)))
-    rows += [_row(str(t), part, parts.get(t, pairs.iloc[:0])) for t, part in found.groupby("unique_id", sort=True)]
+    rows += [_row(str(t), part, parts.get(t, pairs.iloc[:0])) for t, part in moves.groupby("unique_id", sort=True)]
     table = pd.DataFrame(rows)
     pooled = table.iloc[0]
     if not np.isfinite(pooled["low"]):
@@ -66,22 +66,18 @@ def _revised(own: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _row(name: str, found: pd.DataFrame, pairs: pd.DataFrame) -> dict[str, object]:
-    size = float(np.sqrt(np.square(found["revision"]).mean()))
-    row: dict[str, object] = {"unique_id": name, "revisions": len(found), "size": size}
+def _row(name: str, moves: pd.DataFrame, pairs: pd.DataFrame) -> dict[str, object]:
+    size = float(np.sqrt(np.square(moves["revision"]).mean()))
+    row: dict[str, object] = {"unique_id": name, "revisions": len(moves), "size": size}
     now, before = (pairs[c].to_numpy(float) for c in ("revision", "before"))
     scale = float(np.sqrt(np.square(now).mean() * np.square(before).mean())) if len(pairs) else 0.0
-    row |= {
-        "autocorrelation": float((now * before).mean()) / scale if scale > 0 else np.nan,
-        "low": np.nan,
-        "high": np.nan,
-    }
+    row["autocorrelation"] = float((now * before).mean()) / scale if scale > 0 else np.nan
+    row |= {"low": np.nan, "high": np.nan}
     if name != "all" or scale <= 0:
         return row
-    dates, at = np.unique(pairs["cutoff"].to_numpy(), return_inverse=True)
-    series = group_mean(now * before / scale, at, len(dates))
+    dates, date_of = np.unique(pairs["cutoff"].to_numpy(), return_inverse=True)
+    series = group_mean(now * before / scale, date_of, len(dates))
     tested = dm.examine(series, OVERLAP)
     if not tested.reason:
-        half = float(dm.interval_factor(np.asarray(tested.nu)) * tested.se)
-        row |= {"autocorrelation": tested.mean, "low": tested.mean - half, "high": tested.mean + half}
+        row |= {"autocorrelation": tested.mean, "low": tested.low, "high": tested.high}
     return row

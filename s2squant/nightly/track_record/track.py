@@ -1,4 +1,4 @@
-"""What the live record says so far: coverage, skill, revisions, gaps, and whether the backtest was honest.
+"""Live record: coverage, CRPS skill, revisions and gaps of the issued forecasts, and live against the backtest.
 
 The figures are those of a backtest's report, made from the ledger: averages over cutoff dates of the average over
 tickers and steps, bands of an ideal forecaster (calibrated_null) around calibration, Diebold-Mariano with EWC around
@@ -35,7 +35,6 @@ from s2squant.nightly.track_record.losses import (
     whole,
 )
 from s2squant.nightly.track_record.revisions import revisions
-from s2squant.series.arrays import Floats
 from s2squant.series.forecast import SUFFIX
 
 HIT_STEPS = (1, 5)
@@ -142,30 +141,16 @@ def band_of(study: Study, n: int, model: str, reference: str) -> Band:
 
 def _schedule(own: pd.DataFrame, gaps: pd.DataFrame) -> pd.DataFrame:
     """Forecasts issued and due by cutoff date; gaps count as due."""
-    columns = ["cutoff", "issued", "due", "share", "kinds"]
-    pairs = (
-        own[["unique_id", "cutoff"]].drop_duplicates() if len(own) else pd.DataFrame(columns=["unique_id", "cutoff"])
-    )
-    issued = pairs.groupby("cutoff").size() if len(pairs) else pd.Series(dtype=int)
-    lost = gaps.assign(cutoff=pd.to_datetime(gaps["cutoff"]).astype("datetime64[s]")) if len(gaps) else gaps
-    missing = lost.groupby("cutoff").size() if len(lost) else pd.Series(dtype=int)
-    dates = issued.index.union(missing.index)
-    if not len(dates):
-        return pd.DataFrame(columns=columns)
-    kinds = {}
-    for cutoff, part in lost.groupby("cutoff") if len(lost) else ():
-        kinds[cutoff] = ", ".join(f"{many} {kind}" for kind, many in part["kind"].value_counts().items())
-    made = issued.reindex(dates, fill_value=0).to_numpy(int)
-    due = made + missing.reindex(dates, fill_value=0).to_numpy(int)
-    return pd.DataFrame(
-        {
-            "cutoff": dates.to_numpy().astype("datetime64[s]"),
-            "issued": made,
-            "due": due,
-            "share": made / due,
-            "kinds": [kinds.get(d, "") for d in dates],
-        }
-    )
+    issued = own.drop_duplicates(["unique_id", "cutoff"]).groupby("cutoff").size()
+    by_date = gaps["kind"].groupby(pd.to_datetime(gaps["cutoff"]).astype("datetime64[s]"))
+    kinds = {
+        cutoff: ", ".join(f"{many} {kind}" for kind, many in part.value_counts().items()) for cutoff, part in by_date
+    }
+    dates = pd.DatetimeIndex(issued.index.union(pd.DatetimeIndex(kinds)))
+    table = pd.DataFrame({"cutoff": dates.to_numpy().astype("datetime64[s]")})
+    table["issued"] = issued.reindex(dates, fill_value=0).to_numpy(int)
+    table["due"] = table["issued"] + by_date.size().reindex(dates, fill_value=0).to_numpy(int)
+    return table.assign(share=table["issued"] / table["due"], kinds=[kinds.get(date, "") for date in dates])
 
 
 def _skill(live: pd.DataFrame, model: str, reference: str) -> list[dict[str, Any]]:
@@ -181,25 +166,11 @@ def _skill(live: pd.DataFrame, model: str, reference: str) -> list[dict[str, Any
         pool = Pool("all", "all", name, units, date_of, len(dates), overlap, len(dates) / overlap)
         loss, base = s.crps_U[units], s.base_U[units]
         mean_skill, series = relative_series(loss, base, s.ticker_U[units], pool)
-        found = dm.examine(series, overlap)
-        half = float(dm.interval_factor(np.asarray(found.nu)) * found.se)
-        p = float(dm.p_value(dm.t_statistic(np.asarray(found.mean), np.asarray(found.se)), np.asarray(found.nu)))
-        rows.append(
-            {
-                "model": model,
-                "group": name,
-                "crps": float(loss.mean()),
-                "crps_reference": float(base.mean()),
-                "skill": mean_skill,
-                "effect": found.mean,
-                "low": found.mean - half,
-                "high": found.mean + half,
-                "p": p if not found.reason else np.nan,
-                "n": len(dates),
-                "n_eff": max(pool.n_eff, 1.0),
-                "reason": found.reason,
-            }
-        )
+        tested = dm.examine(series, overlap)
+        row = {"model": model, "group": name, "crps": float(loss.mean()), "crps_reference": float(base.mean())}
+        row |= {"skill": mean_skill, "effect": tested.mean, "low": tested.low, "high": tested.high}
+        row |= {"p": np.nan if tested.reason else tested.p, "n": len(dates), "n_eff": max(pool.n_eff, 1.0)}
+        rows.append(row | {"reason": tested.reason})
     return rows
 
 
@@ -218,64 +189,39 @@ def _cumulative(live: pd.DataFrame, models: Sequence[str], reference: str, sched
         )
         within = schedule["cutoff"][(schedule["cutoff"] >= gain.index[0]) & (schedule["cutoff"] <= gain.index[-1])]
         gain = gain.reindex(gain.index.union(pd.DatetimeIndex(within)))
-        parts.append(
-            pd.DataFrame(
-                {
-                    "model": model,
-                    "cutoff": gain.index,
-                    "difference": gain.to_numpy(),
-                    "cumulative": gain.cumsum().to_numpy(),
-                }
-            )
-        )
+        columns = {"model": model, "cutoff": gain.index, "difference": gain.to_numpy(), "cumulative": gain.cumsum()}
+        parts.append(pd.DataFrame(columns))
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
 
 def _hits(own: pd.DataFrame) -> pd.DataFrame:
     """The newest outcomes at steps 1, 5 and the last, in prices on the basis at issue."""
-    known = own[own["y"].notna()] if len(own) else own
-    if not len(known):
+    known = own[own["y"].notna()]
+    if known.empty:
         return pd.DataFrame()
     recent = np.sort(known["ds"].unique())[-HIT_SESSIONS:]
     rows = known[known["ds"].isin(recent) & known["step"].isin({*HIT_STEPS, int(own["step"].max())})]
-    rows = rows.sort_values(["ds", "step", "unique_id"], ascending=[False, True, True])
-    close = rows["close"].to_numpy(float)
-
-    def price(column: str) -> Floats:
-        return np.asarray(close * np.exp(rows[column].to_numpy(float)))
-
-    return pd.DataFrame(
-        {
-            "unique_id": rows["unique_id"].to_numpy(),
-            "cutoff": rows["cutoff"].to_numpy(),
-            "ds": rows["ds"].to_numpy(),
-            "step": rows["step"].to_numpy(int),
-            "price": price("y"),
-            "median": price("q0.500"),
-            "low": price("q0.100"),
-            "high": price("q0.900"),
-            "inside": (rows["y"] >= rows["q0.100"]).to_numpy() & (rows["y"] <= rows["q0.900"]).to_numpy(),
-            "pit": rows["pit"].to_numpy(float),
-        }
-    )
+    rows = rows.sort_values(["ds", "step", "unique_id"], ascending=[False, True, True], ignore_index=True)
+    table = rows[["unique_id", "cutoff", "ds", "step"]].copy()
+    for name, column in {"price": "y", "median": "q0.500", "low": "q0.100", "high": "q0.900"}.items():
+        table[name] = rows["close"].to_numpy(float) * np.exp(rows[column].to_numpy(float))
+    inside = (rows["y"] >= rows["q0.100"]) & (rows["y"] <= rows["q0.900"])
+    return table.assign(inside=inside, pit=rows["pit"])
 
 
 def _by_ticker(s: Outcomes, own: pd.DataFrame, gaps: pd.DataFrame, window: int) -> pd.DataFrame:
-    issued = own.groupby("unique_id")["cutoff"].nunique() if len(own) else pd.Series(dtype=int)
-    missing = gaps.groupby("ticker").size() if len(gaps) else pd.Series(dtype=int)
+    issued, missing = own.groupby("unique_id")["cutoff"].nunique(), gaps.groupby("ticker").size()
     recent = s.session_U >= len(s.sessions) - window
     size = len(s.tickers)
     both = recent & np.isfinite(s.base_U)
     loss, base = (group_mean(x[both], s.ticker_U[both], size) for x in (s.crps_U, s.base_U))
     covered = group_mean(s.inside(80)[recent], s.ticker_U[recent], size)
     days = pd.Series(s.session_U[recent]).groupby(s.ticker_U[recent]).nunique().reindex(range(size), fill_value=0)
-    figures = pd.DataFrame(
-        {"skill": relative_skill(loss, base), "coverage_80": covered, "sessions": days.to_numpy(int)},
-        index=list(s.tickers),
-    )
-    figures.loc[figures["sessions"] < FEW, ["skill", "coverage_80"]] = np.nan
+    figures = {"skill": relative_skill(loss, base), "coverage_80": covered, "sessions": days.to_numpy(int)}
+    table = pd.DataFrame(figures, index=list(s.tickers))
+    table.loc[table["sessions"] < FEW, ["skill", "coverage_80"]] = np.nan
     names = sorted({*issued.index, *missing.index})
-    table = figures.reindex(names)
+    table = table.reindex(names)
     table["sessions"] = table["sessions"].fillna(0).astype(int)
     table["issued"] = issued.reindex(names, fill_value=0).to_numpy(int)
     table["due"] = table["issued"] + missing.reindex(names, fill_value=0).to_numpy(int)
@@ -325,10 +271,11 @@ def _sentence(
     if many < FEW:
         scored = f"{many} session{'' if many == 1 else 's'} scored" if many else "no session is scored yet"
         return f"{begin}; {scored}: too few to say anything."
-    at = rolling[rolling["interval"] == 80].iloc[-1]
+    last = rolling[rolling["interval"] == 80].iloc[-1]
     text = (
-        f"{begin}. Over the last {int(at['sessions'])} sessions the 80 % intervals held {100 * at['coverage']:.0f} %, "
-        f"where an ideal forecaster's hold {100 * at['band_low']:.0f} to {100 * at['band_high']:.0f} %. "
+        f"{begin}. Over the last {int(last['sessions'])} sessions the 80 % intervals held "
+        f"{100 * last['coverage']:.0f} %, where an ideal forecaster's hold {100 * last['band_low']:.0f} to "
+        f"{100 * last['band_high']:.0f} %. "
     )
     if head is None or head["reason"]:
         return text + f"CRPS skill cannot be tested yet: {untested if head else 'the reference lacks outcomes'}."
