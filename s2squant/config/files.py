@@ -34,7 +34,33 @@ def read_nightly(path: Path | None, settings: Sequence[str] = ()) -> Nightly:
 
 
 def make_experiment(data: Mapping[str, Any], *, where: str = "experiment") -> Experiment:
-    """Validate a dictionary into an Experiment; raises ConfigError with one line and the nearest key."""
+    """Validate a dictionary into an Experiment.
+
+    Parameters
+    ----------
+    data : mapping
+        Settings as in an experiment's file; what is left out has its default.
+    where : str
+        What an error calls them.
+
+    Returns
+    -------
+    Experiment
+        The frozen settings of a backtest.
+
+    Raises
+    ------
+    ConfigError
+        A key is unknown or a value is out of range: one line, with the nearest key.
+
+    Examples
+    --------
+    >>> make_experiment({"walk": {"horizon": 5}}).walk.horizon
+    5
+    >>> make_experiment({"walk": {"horizont": 5}})
+    Traceback (most recent call last):
+    s2squant.errors.ConfigError: experiment: unknown key 'walk.horizont'; did you mean 'horizon'?
+    """
     return validated(Experiment, data, where=where)
 
 

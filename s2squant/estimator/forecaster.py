@@ -1,67 +1,75 @@
-"""The package from Python: prices in and out as Nixtla's long frame, parameters as scikit-learn's.
+"""Multi-step forecasts from Python: prices in and out as Nixtla's long frame, parameters as scikit-learn's.
 
-    model = PriceForecaster(["garch_t", "anchor", "seq2seq_pooled"], horizon=20).fit(prices)   # unique_id, ds, y
-    model.predict(level=[80])                                     # unique_id, ds, garch_t, garch_t-lo-80, ...
-    model.cross_validation(prices, n_windows=50, step_size=10)    # the same, with cutoff and y
-
-It forecasts and gives no verdict: that is the backtest's, which also counts what was tried.
+The estimator forecasts and gives no verdict: that is the backtest's, which also counts what was tried.
 """
 
 from __future__ import annotations
 
-import tempfile
-import warnings
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
-import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 
 from s2squant.config.experiment import Experiment
 from s2squant.config.files import make_experiment
-from s2squant.errors import ConfigError, SourceError
+from s2squant.errors import ConfigError
 from s2squant.estimator.arguments import check_accepted, count_of, levels_of, names_of, plain, table_of
 from s2squant.estimator.caller_keys import Keys
+from s2squant.estimator.cross_validation import cross_validate
 from s2squant.estimator.files import read_fitted, write_fitted
-from s2squant.estimator.fits import Fits, bars_looked_at, fit_market, newest, newest_table, reads_market
+from s2squant.estimator.fits import Fits, fit_market, newest, newest_table
+from s2squant.estimator.frames import load_frame, newer_panels, warn_left_out
 from s2squant.estimator.wide_table import paths_to_wide, to_wide
-from s2squant.forecasters.blend import with_blend
 from s2squant.prices.calendars.exchanges import next_sessions
-from s2squant.prices.sources.continued import ContinuedSource
-from s2squant.prices.sources.memory import FrameSource
-from s2squant.prices.sources.table import Named
-from s2squant.prices.universe import Loaded, load_from
-from s2squant.runs.collect import collect, reports_after
-from s2squant.runs.engines.choose import make_pool
 from s2squant.runs.engines.worker import one_at_a_time
 from s2squant.runs.folder import RunFolder
-from s2squant.runs.jobs import Inputs, stages_of
-from s2squant.runs.plan import by_market, make_plan
-from s2squant.runs.runner import JobRunner
+from s2squant.runs.plan import by_market
 from s2squant.series.arrays import Dates
-from s2squant.series.history import PriceHistory
 from s2squant.series.panel import Panel
 
 DEFAULT = ("gjr_t", "anchor", "seq2seq_per_ticker", "seq2seq_pooled", "blend")
-FIELDS = ("unique_id", "ds", "y")
-HEADINGS = Named(dates=("ds",), prices=("y",))
-"""Whatever a frame calls Date, Close or Adj Close beside them is neither a date nor a price of its own."""
 
 
 class PriceForecaster(BaseEstimator):  # type: ignore[misc]
     """Multi-step forecasts of many price series, from any models of this package.
 
-    Prices go in as a long frame: `unique_id` (the ticker), `ds` (dates), `y` (adjusted closes); Open, High, Low, Close
+    Prices are a long frame: `unique_id` (the ticker), `ds` (dates), `y` (adjusted closes). Open, High, Low, Close
     and Volume are read as raw bars where they stand beside it, other columns not at all. Tickers come back with the
-    values and type they went in with, `ds` as midnights, in the frame's time zone where it has one. `models` names one
-    or more of them, `settings` changes theirs as the table `forecasters` of an experiment does ({"seq2seq": {"encoder":
-    {"cell": "gru"}}}), `calendars` says a ticker's calendar where the guess is wrong, `accept` which findings of the
-    price checks may stand. Equal data, settings and `random_state` give equal forecasts. What is wrong with a parameter
-    is said by `fit`, as a ConfigError.
+    values and type they went in with, `ds` as midnights, in the frame's time zone where it has one. Parameters are
+    checked by `fit`.
+
+    Parameters
+    ----------
+    models : str or sequence of str
+        The models, by the names that `forecasters.models` of an experiment takes.
+    horizon : int
+        Sessions ahead that are forecast.
+    settings : mapping, optional
+        Settings of the models, as the table `forecasters` of an experiment: {"seq2seq": {"encoder": {"cell": "gru"}}}.
+    calendars : mapping, optional
+        The calendar of a ticker whose guess is wrong: {"7203": "XTKS"}.
+    accept : str or sequence of str
+        Findings of the price checks that do not exclude a ticker.
+    random_state : int
+        The seed; equal data, settings and seed give equal forecasts.
+
+    Attributes
+    ----------
+    refused_ : dict
+        The tickers that were left out by `fit`, and why.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from s2squant.prices.sources.sample import SampleSource
+    >>> euro = SampleSource().history("EURUSD")
+    >>> prices = pd.DataFrame({"unique_id": "EURUSD", "ds": euro.dates, "y": euro.adj_close})
+    >>> model = PriceForecaster(["random_walk", "ewma_t"], horizon=5).fit(prices)
+    >>> model.predict(h=2, level=80).columns.to_list()[:5]
+    ['unique_id', 'ds', 'random_walk', 'random_walk-lo-80', 'random_walk-hi-80']
     """
 
     def __init__(
@@ -82,24 +90,44 @@ class PriceForecaster(BaseEstimator):  # type: ignore[misc]
         self.random_state = random_state
 
     def fit(self, df: pd.DataFrame, y: object = None) -> Self:  # noqa: ARG002 (scikit-learn's signature)
-        """Fit every model on all bars of `df`; `y` is not read.
+        """Fit every model on all bars of a frame.
 
-        A ticker that cannot be used is left out with a warning, its reason in `refused_`. Fits in several threads take
-        turns, as torch's global generator, which they seed and put back, is one for the process. Raises SourceError or
-        ConfigError when none is left.
+        Parameters
+        ----------
+        df : DataFrame
+            Prices: unique_id, ds, y.
+        y : object
+            Not read; scikit-learn's signature.
+
+        Returns
+        -------
+        PriceForecaster
+            The estimator itself. A ticker that cannot be used is left out with a warning, its reason in `refused_`.
+
+        Raises
+        ------
+        ConfigError
+            A parameter cannot be meant.
+        SourceError
+            The frame is no table of prices, or no ticker of it can be used.
+
+        Examples
+        --------
+        >>> sorted(PriceForecaster("random_walk").fit(prices).get_params())
+        ['accept', 'calendars', 'horizon', 'models', 'random_state', 'settings']
         """
         experiment = self._experiment()
-        keys, loaded = _load(df, experiment)
+        keys, loaded = load_frame(df, experiment)
         panels: list[Panel] = []
         fits, refused = Fits(), dict(loaded.refused)
         for members in by_market(loaded.histories).values():
-            with one_at_a_time:
-                panel, made, out = fit_market(members, experiment)
-            refused |= out
+            with one_at_a_time:  # torch's global generator, which fits seed and put back, is one for the process
+                panel, market_fits, left_out = fit_market(members, experiment)
+            refused |= left_out
             if panel is not None:
                 panels.append(panel)
-                fits |= made
-        _tell(refused, everything=not panels)
+                fits |= market_fits
+        warn_left_out(refused, everything=not panels)
         self.experiment_, self.panels_, self.fits_, self.refused_ = experiment, tuple(panels), fits, refused
         self.keys_ = keys
         return self
@@ -107,15 +135,44 @@ class PriceForecaster(BaseEstimator):  # type: ignore[misc]
     def predict(
         self, h: int | None = None, *, df: pd.DataFrame | None = None, level: float | Sequence[float] = ()
     ) -> pd.DataFrame:
-        """Median prices of the first `h` sessions after each ticker's last bar, and bands that hold `level` per cent.
+        """Median prices of the sessions after each ticker's last bar, and prediction bands.
 
-        `h` is the horizon where not given. From the bars the models were fitted on, or from newer ones in `df`, for its
-        tickers alone; nothing is fitted again. The bars of `df` continue those of the fit, so that one new bar will do;
-        they may overlap, as the same closes or a common factor times them (a dividend since), and a ticker after a gap
-        needs as many as the models look back on. Fitted tickers that `df` lacks are still read as part of their market,
-        as far as their bars of the fit reach: a warning names them where that is not far enough. Columns: unique_id,
-        ds, then `<model>`, `<model>-lo-80`, `<model>-hi-80`. The blend averages all its members, as nothing has matured
-        yet by which its gate could drop one.
+        Parameters
+        ----------
+        h : int, optional
+            Sessions ahead, at most the horizon, which is the default.
+        df : DataFrame, optional
+            Newer bars to forecast from, of its tickers alone; nothing is fitted again. They continue the bars of the
+            fit, so that one new bar will do. They may overlap them, as the same closes or a common factor times them (a
+            dividend since); after a gap, a ticker needs as many bars as the models look back on.
+        level : float or sequence of float
+            Coverage of the bands in per cent: 5, 10, 15 .. 95.
+
+        Returns
+        -------
+        DataFrame
+            unique_id, ds, then `<model>`, `<model>-lo-80`, `<model>-hi-80`.
+
+        Raises
+        ------
+        ConfigError
+            `h` or `level` is out of range.
+        SourceError
+            No ticker of `df` can be used.
+
+        Notes
+        -----
+        Fitted tickers that `df` lacks are still read as part of their market, as far as their bars of the fit reach; a
+        warning names them where that is not far enough. The blend averages all its members, as nothing has matured yet
+        by which its gate could drop one.
+
+        Examples
+        --------
+        >>> table = model.predict(level=[80])
+        >>> bool((table["ewma_t-lo-80"] < table["ewma_t-hi-80"]).all())
+        True
+        >>> print(table["random_walk"].iloc[0] == euro.adj_close[-1])
+        True
         """
         self._fitted()
         steps, level = self._steps(h), levels_of(level)
@@ -128,11 +185,32 @@ class PriceForecaster(BaseEstimator):  # type: ignore[misc]
         return keys.back(pd.concat(parts, ignore_index=True).drop(columns=["cutoff", "y"]))
 
     def simulate(self, n_paths: int = 100, *, df: pd.DataFrame | None = None) -> pd.DataFrame:
-        """Sample paths of prices after each ticker's last bar: unique_id, ds, sample_id (from 0), a column a model.
+        """Sample paths of prices after each ticker's last bar, of every model that draws whole paths.
 
-        Only of models that draw whole paths: most baselines, and networks whose head speaks of single steps
-        (student_t, mixture, categorical); quantiles of each step by itself say nothing of how steps hang together.
-        Raises ConfigError when no model draws any, or one draws fewer.
+        Most baselines do, and networks whose head models single steps (student_t, mixture, categorical): quantiles of
+        each step by itself say nothing of how steps depend on each other.
+
+        Parameters
+        ----------
+        n_paths : int
+            Paths a ticker.
+        df : DataFrame, optional
+            Newer bars, as in `predict`.
+
+        Returns
+        -------
+        DataFrame
+            unique_id, ds, sample_id (from 0), a column a model.
+
+        Raises
+        ------
+        ConfigError
+            No model draws paths, or one draws fewer than `n_paths`.
+
+        Examples
+        --------
+        >>> model.simulate(10).groupby("sample_id").size().tolist()
+        [5, 5, 5, 5, 5, 5, 5, 5, 5, 5]
         """
         self._fitted()
         if count_of("n_paths", n_paths, "simulate(df=...)") < 1:
@@ -157,14 +235,45 @@ class PriceForecaster(BaseEstimator):  # type: ignore[misc]
         level: float | Sequence[float] = (),
         workers: int = 0,
     ) -> pd.DataFrame:
-        """Walk-forward forecasts of `df` from `n_windows` cutoffs, `step_size` bars apart (the horizon, by default).
+        """Walk-forward forecasts from the last cutoffs of a frame; the estimator stays as it was.
 
-        Models are fitted at the first cutoff, on every one with `refit=True`, on every n-th with `refit=n`, each time
-        on bars up to that cutoff alone; a ticker needs `min_train` of them at the first. Columns: unique_id, ds,
-        cutoff, y, then as in `predict`; rows whose price never came are left out. The blend's gate looks at matured
-        cutoffs, as in a backtest. Jobs are spread over `workers` processes (0: this one); a script that asks for any
-        has to stand below `if __name__ == "__main__":`, as every worker would run it again otherwise, and is refused
-        with a ConfigError. The estimator stays as it was.
+        The blend's gate looks at matured cutoffs, as in a backtest.
+
+        Parameters
+        ----------
+        df : DataFrame
+            Prices: unique_id, ds, y.
+        n_windows : int
+            Cutoffs.
+        step_size : int, optional
+            Bars from one cutoff to the next; the horizon by default.
+        refit : bool or int
+            False fits at the first cutoff only, True at every one, n at every n-th; always on bars up to it alone.
+        min_train : int
+            Bars that a ticker needs at the first cutoff.
+        level : float or sequence of float
+            Coverage of the bands in per cent, as in `predict`.
+        workers : int
+            Processes to spread the fits over; 0 is this one. A script that asks for any has to stand below
+            `if __name__ == "__main__":`, as every worker would run it again otherwise.
+
+        Returns
+        -------
+        DataFrame
+            unique_id, ds, cutoff, y, then as in `predict`; rows whose price never came are left out.
+
+        Raises
+        ------
+        ConfigError
+            A parameter cannot be meant, or a script without that guard asks for workers.
+        SourceError
+            No ticker of `df` can be used.
+
+        Examples
+        --------
+        >>> table = model.cross_validation(prices, n_windows=3, step_size=10)
+        >>> table["cutoff"].nunique(), table["y"].notna().all().item()
+        (3, True)
         """
         level = levels_of(level)
         every = self.horizon if step_size is None else step_size
@@ -173,29 +282,29 @@ class PriceForecaster(BaseEstimator):  # type: ignore[misc]
             raise ConfigError(f"refit is {refit}; give True, False, or a number of windows from 1 up")
         walk = {"cutoffs": n_windows, "every": every, "refit_every": every * between, "min_train": min_train}
         experiment = self._experiment(walk)
-        keys, loaded = _load(df, experiment)
-        plan = make_plan(experiment, loaded)
-        with tempfile.TemporaryDirectory(prefix="s2squant-") as folder:
-            inputs = Inputs(experiment, plan.panels, plan.folds, plan.sessions, RunFolder(Path(folder)))
-            start_pool = partial(make_pool, "local", inputs)
-            with JobRunner(inputs.folder, stages_of(inputs), workers, start_pool) as runner:
-                for _ in runner.execute_stages():
-                    pass
-                forecasts = collect(inputs, runner).forecasts
-                reports = reports_after(plan.tickers, runner)
-        _tell({report.ticker: report.reason for report in reports if report.status != "ok"})
-        calendar = {t: market for market, panel in plan.panels.items() for t in panel.tickers}
-        forecasts, _ = with_blend(forecasts, experiment.forecasters, calendar)
-        asked = {market: {day for fold in folds for day in fold.cutoffs} for market, folds in plan.folds.items()}
-        days = forecasts["cutoff"].to_numpy().astype("datetime64[D]")
-        kept = [day in asked[calendar[t]] for t, day in zip(forecasts["unique_id"], days, strict=True)]
-        scored = forecasts[np.array(kept) & forecasts["y"].notna().to_numpy()]
-        return keys.back(to_wide(scored, plan.panels.values(), experiment.forecasters.models, level))
+        return cross_validate(df, experiment, level, workers)
 
     def save(self, path: str | Path) -> None:
-        """Write the fitted estimator into a new folder: safetensors, JSON, and the bars as parquet; nothing is pickled.
+        """Write the fitted estimator into a new folder: safetensors, JSON, and the bars as parquet.
 
-        Raises RunError when something is there already.
+        Parameters
+        ----------
+        path : str or Path
+            A folder that is empty or does not exist.
+
+        Raises
+        ------
+        RunError
+            Something is there already, or it cannot be written.
+
+        Examples
+        --------
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     model.save(f"{folder}/euro")
+        ...     again = PriceForecaster.load(f"{folder}/euro")
+        >>> again.predict().equals(model.predict())
+        True
         """
         self._fitted()
         write_fitted(
@@ -210,13 +319,42 @@ class PriceForecaster(BaseEstimator):  # type: ignore[misc]
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """The estimator that `save` wrote: the same forecasts, bit for bit. Raises RunError or CheckpointError."""
+        """Read an estimator that `save` wrote: the same forecasts, bit for bit.
+
+        Parameters
+        ----------
+        path : str or Path
+            The folder.
+
+        Returns
+        -------
+        PriceForecaster
+            The fitted estimator.
+
+        Raises
+        ------
+        RunError
+            The folder holds none, or a damaged one.
+        CheckpointError
+            A model's file is damaged.
+
+        Examples
+        --------
+        >>> PriceForecaster.load("nowhere")
+        Traceback (most recent call last):
+        s2squant.errors.RunError: nowhere: holds no forecaster.json; give a folder that PriceForecaster.save wrote
+        """
         with one_at_a_time:
             params, experiment, panels, fits, refused, keys = read_fitted(RunFolder(Path(path)))
-        made = cls(**params)
-        made.experiment_, made.panels_, made.fits_, made.refused_ = experiment, panels, fits, refused
-        made.keys_ = keys
-        return made
+        estimator = cls(**params)
+        estimator.experiment_, estimator.panels_, estimator.fits_, estimator.refused_ = (
+            experiment,
+            panels,
+            fits,
+            refused,
+        )
+        estimator.keys_ = keys
+        return estimator
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "fits_")
@@ -249,62 +387,9 @@ class PriceForecaster(BaseEstimator):  # type: ignore[misc]
         return int(h)
 
     def _panels(self, df: pd.DataFrame | None) -> tuple[Keys, Sequence[Panel]]:
-        """The markets of newer bars, or those of the fit, only the tickers to be forecast; and how they are named."""
-        if df is None:
-            return self.keys_, self.panels_
-        kept = {h.ticker: h for panel in self.panels_ for h in panel.histories}
-        keys, loaded = _load(df, self.experiment_, kept)
-        _tell(loaded.refused, above=2)  # predict's or simulate's caller
-        newer = {h.ticker: h for h in loaded.histories}
-        panels: list[Panel] = []
-        stale: list[str] = []
-        for panel in self.panels_:
-            asked = [ticker for ticker in newer if ticker in panel.tickers]
-            if not asked:
-                continue
-            last = max(newer[ticker].dates[-1] for ticker in asked)
-            stale += [h.ticker for h in panel.histories if h.ticker not in newer and h.dates[-1] < last]
-            whole = Panel(tuple(newer.get(h.ticker, h) for h in panel.histories))
-            panels.append(whole.only(*asked))
-        if stale and reads_market(self.experiment_.forecasters):
-            named = ", ".join(stale[:3]) + (f" and {len(stale) - 3} more" if len(stale) > 3 else "")
-            text = f"df has no newer bars of {named}: what their market did since is read from the others alone"
-            warnings.warn(text, UserWarning, stacklevel=3)
-        return keys, panels
+        """The panels to forecast from, of the fit or of newer bars, and the caller's keys of their tickers."""
+        return (self.keys_, self.panels_) if df is None else newer_panels(df, self.panels_, self.experiment_)
 
     def _sessions(self, panel: Panel) -> dict[str, Dates]:
         horizon = self.experiment_.walk.horizon
         return {h.ticker: next_sessions(h.calendar, h.dates[-1], horizon) for h in panel.histories}
-
-
-def _load(
-    df: pd.DataFrame, experiment: Experiment, kept: Mapping[str, PriceHistory] | None = None
-) -> tuple[Keys, Loaded]:
-    """The histories in a long frame, after the price checks; raises SourceError, one line, when none can be used.
-
-    Where the bars of a fit are `kept`, those of the frame continue them.
-    """
-    missing = [name for name in FIELDS if name not in getattr(df, "columns", ())]
-    if missing:
-        raise SourceError(f"the frame has no column {missing[0]!r}; give unique_id, ds and y (adjusted closes)")
-    if not isinstance(df, pd.DataFrame):
-        remedy = "use .to_pandas()" if hasattr(df, "to_pandas") else "make it one"
-        given = f"{type(df).__module__.partition('.')[0]} {type(df).__name__}"
-        raise SourceError(f"prices come as a DataFrame of pandas, not a {given}; {remedy}")
-    keys = Keys.of(df)
-    frames = FrameSource.from_long(df, name="frame", named=HEADINGS)
-    if kept is None:
-        return keys, load_from(frames, experiment.universe)
-    need = bars_looked_at(experiment.forecasters)
-    return keys, load_from(ContinuedSource(frames, kept, need=need), experiment.universe)
-
-
-def _tell(refused: Mapping[str, str], *, everything: bool = False, above: int = 1) -> None:
-    """Warn of tickers that were left out, naming the line `above` calls up; raise when nothing is left."""
-    if not refused:
-        return
-    named = "; ".join(f"{ticker}: {reason}" for ticker, reason in list(refused.items())[:3])
-    more = f"; and {len(refused) - 3} more, in refused_" if len(refused) > 3 else ""
-    if everything:
-        raise SourceError(f"no ticker can be used; {named}{more}")
-    warnings.warn(f"left out: {named}{more}", UserWarning, stacklevel=2 + above)

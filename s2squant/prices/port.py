@@ -1,4 +1,4 @@
-"""The port: what a price source can do. Whoever asks for prices knows nothing beyond this."""
+"""The port of price sources: the five members that loading, checks and the store rely on."""
 
 from __future__ import annotations
 
@@ -11,29 +11,82 @@ from s2squant.series.history import PriceHistory
 
 
 class Source(Protocol):
-    """Where prices come from."""
+    """Where prices come from: any object with these members, no base class.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from s2squant.prices.sources.memory import FrameSource
+    >>> days = pd.bdate_range("2020-01-01", periods=3)
+    >>> source: Source = FrameSource({"ABC": pd.DataFrame({"Date": days, "Close": [1.0, 1.1, 1.2]})})
+    >>> source.tickers(), len(source.history("ABC"))
+    (('ABC',), 3)
+    """
 
     @property
     def name(self) -> str:
-        """As the caller wrote it: sample, yfinance, csv:DIR, parquet:DIR."""
+        """The source as its user wrote it: sample, yfinance, csv:DIR, parquet:DIR."""
         ...
 
     def tickers(self) -> tuple[str, ...]:
-        """Every ticker the source holds; empty where it cannot be listed."""
+        """Every ticker of the source; empty where it cannot be listed."""
         ...
 
     def default_universe(self) -> tuple[str, ...]:
-        """What is loaded when no ticker is named; raises SourceError where there is no sensible answer."""
+        """The tickers loaded when none is named.
+
+        Raises
+        ------
+        SourceError
+            There is no sensible answer.
+        """
         ...
 
     def check(self, tickers: Sequence[str]) -> None:
-        """Raise SourceError for the first ticker the source cannot know, before anything is read or fetched."""
+        """Refuse tickers that the source cannot know, before anything is read or fetched.
+
+        Parameters
+        ----------
+        tickers : sequence of str
+            The tickers to be loaded.
+
+        Raises
+        ------
+        SourceError
+            For the first that cannot be known, with the remedy.
+
+        Examples
+        --------
+        >>> source.check(["ABD"])
+        Traceback (most recent call last):
+        s2squant.errors.SourceError: memory has no ticker 'ABD'; did you mean ABC?
+        """
         ...
 
     def history(self, ticker: str) -> PriceHistory:
         """All bars of one ticker.
 
-        Raises PriceError (TemporaryPriceError where a later try may succeed), or SourceError as `check` does.
+        Parameters
+        ----------
+        ticker : str
+            As the source spells it.
+
+        Returns
+        -------
+        PriceHistory
+            Daily bars, oldest first.
+
+        Raises
+        ------
+        PriceError
+            Its bars make no series; TemporaryPriceError where a later try may succeed.
+        SourceError
+            As `check` does.
+
+        Examples
+        --------
+        >>> source.history("ABC").adj_close.tolist()
+        [1.0, 1.1, 1.2]
         """
         ...
 

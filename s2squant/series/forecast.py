@@ -16,11 +16,18 @@ from numpy.typing import NDArray
 from s2squant.series.arrays import Floats, Ints
 from s2squant.series.panel import Panel
 
+LEVELS: Floats = np.arange(1, 40) / 40.0
+"""The quantile levels of every forecast, 0.025 .. 0.975 by 0.025."""
+QUANTILE_COLUMNS: tuple[str, ...] = tuple(f"q{level:.3f}" for level in LEVELS)
+"""Their column names in a forecast table, q0.025 .. q0.975."""
+SUFFIX = "+aci"
+"""Ends the name of a model's recalibrated forecasts."""
+
 
 def quantile_crps(y: Floats, quantiles: Floats) -> Floats:
     """CRPS of quantile forecasts in the units of `y`: twice the mean pinball loss over LEVELS.
 
-    `y` (...) and `quantiles` (..., Q) on records.LEVELS give (...). A finite grid is not the exact CRPS (39 levels:
+    `y` (...) and `quantiles` (..., Q) on LEVELS give (...). A finite grid is not the exact CRPS (39 levels:
     2.4 % above it for a standard normal), so only values on the same grid compare. Laio and Tamea 2007.
     """
     if quantiles.shape != (*np.shape(y), len(LEVELS)):
@@ -37,22 +44,36 @@ def _crps(y: Floats, columns: Iterable[NDArray[Any]]) -> Floats:
     return 2.0 * total / len(LEVELS)
 
 
-SUFFIX = "+aci"
-
-
-LEVELS: Floats = np.arange(1, 40) / 40.0
-"""The quantile levels of every forecast, 0.025 .. 0.975 by 0.025."""
-
-
-QUANTILE_COLUMNS: tuple[str, ...] = tuple(f"q{level:.3f}" for level in LEVELS)
-"""Their column names in a forecast table, q0.025 .. q0.975."""
-
-
 @dataclass(frozen=True)
 class Forecast:
-    """Quantiles of the cumulative log return at every step, for N origins of one forecaster.
+    """Quantiles and mean of the cumulative log return at every step, for N origins of one forecaster.
 
-    `rows` (N,) are rows of the panel the forecast was made on, `quantiles_NHQ` is ordered and finite.
+    Parameters
+    ----------
+    forecaster : str
+        The model's name.
+    rows : (N,) int
+        The origins, as rows of the panel.
+    quantiles_NHQ : (N, H, Q) float
+        At LEVELS, ordered and finite.
+    mean_NH : (N, H) float
+        The mean, finite.
+    paths_NSH : (N, S, H) float, optional
+        Sample paths.
+    attention_NHL : (N, H, L) float, optional
+        Weights on the last L bars.
+
+    Raises
+    ------
+    ValueError
+        Shapes do not agree, a value is not finite, or quantiles cross.
+
+    Examples
+    --------
+    >>> flat = Forecast("flat", np.array([7]), np.zeros((1, 5, len(LEVELS))), np.zeros((1, 5)))
+    >>> Forecast("falling", flat.rows, flat.quantiles_NHQ - LEVELS, flat.mean_NH)
+    Traceback (most recent call last):
+    ValueError: falling: quantiles cross
     """
 
     forecaster: str
@@ -84,22 +105,71 @@ class State:
     meta: Mapping[str, Any]
 
 
-class Fitted(Protocol):
-    """A forecaster that has learned; it forecasts any row and remembers nothing between calls."""
-
-    @property
-    def name(self) -> str: ...
-
-    def predict(self, panel: Panel, rows: Ints) -> Forecast:
-        """Forecast from `rows`, reading no bar after each; a row's forecast does not depend on the other rows."""
-        ...
-
-    def state(self) -> State: ...
-
-
 class Forecaster(Protocol):
     """The contract of every model, baseline or network."""
 
     def fit(self, panel: Panel, rows: Ints, *, horizon: int, seed: int) -> Fitted:
-        """Learn from a panel that ends at the fit date; `rows` are the training origins, labels inside the panel."""
+        """Learn from a panel that ends at the fit date.
+
+        Parameters
+        ----------
+        panel : Panel
+            The market up to the fit date.
+        rows : (N,) int
+            The training origins; their labels lie inside the panel.
+        horizon : int
+            Steps ahead, H.
+        seed : int
+            Equal seeds give equal fits.
+
+        Returns
+        -------
+        Fitted
+            What forecasts; the forecaster itself stays as it was.
+
+        Examples
+        --------
+        >>> from s2squant.config.models import RandomWalkSpec
+        >>> from s2squant.forecasters.baselines.random_walk import RandomWalk
+        >>> from s2squant.prices.sources.sample import SampleSource
+        >>> panel = Panel((SampleSource().history("EURUSD"),))
+        >>> fitted = RandomWalk(RandomWalkSpec()).fit(panel, np.arange(1000), horizon=5, seed=0)
+        >>> fitted.name
+        'random_walk'
+        """
+        ...
+
+
+class Fitted(Protocol):
+    """A fitted forecaster: it forecasts from any row and remembers nothing between calls."""
+
+    @property
+    def name(self) -> str:
+        """The model's name, as forecasts carry it."""
+        ...
+
+    def predict(self, panel: Panel, rows: Ints) -> Forecast:
+        """Forecast from each of some rows, reading no bar after it; a row's forecast does not depend on the others.
+
+        Parameters
+        ----------
+        panel : Panel
+            The market, bars after the fit included.
+        rows : (N,) int
+            The origins.
+
+        Returns
+        -------
+        Forecast
+            A row an origin, in the same order.
+
+        Examples
+        --------
+        >>> fitted.predict(panel, np.array([1500, 1600])).quantiles_NHQ.shape
+        (2, 5, 39)
+        """
+        ...
+
+    def state(self) -> State:
+        """All that was learned, enough for the same forecasts from a file."""
         ...

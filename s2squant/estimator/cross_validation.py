@@ -1,0 +1,47 @@
+"""Walk-forward cross-validation: every model's forecasts from the last cutoffs of a long frame."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from s2squant.config.experiment import Experiment
+from s2squant.estimator.frames import load_frame, warn_left_out
+from s2squant.estimator.wide_table import to_wide
+from s2squant.forecasters.blend import with_blend
+from s2squant.runs.collect import collect, reports_after
+from s2squant.runs.engines.choose import make_pool
+from s2squant.runs.folder import RunFolder
+from s2squant.runs.jobs import Inputs, stages_of
+from s2squant.runs.plan import make_plan
+from s2squant.runs.runner import JobRunner
+
+
+def cross_validate(df: pd.DataFrame, experiment: Experiment, level: Sequence[float], workers: int) -> pd.DataFrame:
+    """The wide table of the forecasts from the cutoffs that `experiment.walk` asks for, as far as their prices came.
+
+    Warns of the tickers left out, in the line of the caller's caller.
+    """
+    keys, loaded = load_frame(df, experiment)
+    plan = make_plan(experiment, loaded)
+    with tempfile.TemporaryDirectory(prefix="s2squant-") as folder:
+        inputs = Inputs(experiment, plan.panels, plan.folds, plan.sessions, RunFolder(Path(folder)))
+        start_pool = partial(make_pool, "local", inputs)
+        with JobRunner(inputs.folder, stages_of(inputs), workers, start_pool) as runner:
+            for _ in runner.execute_stages():
+                pass
+            forecasts = collect(inputs, runner).forecasts
+            reports = reports_after(plan.tickers, runner)
+    warn_left_out({report.ticker: report.reason for report in reports if report.status != "ok"}, above=2)
+    calendar = {t: market for market, panel in plan.panels.items() for t in panel.tickers}
+    forecasts, _ = with_blend(forecasts, experiment.forecasters, calendar)
+    asked = {market: {day for fold in folds for day in fold.cutoffs} for market, folds in plan.folds.items()}
+    days = forecasts["cutoff"].to_numpy().astype("datetime64[D]")
+    is_asked = [day in asked[calendar[t]] for t, day in zip(forecasts["unique_id"], days, strict=True)]
+    scored = forecasts[np.array(is_asked) & forecasts["y"].notna().to_numpy()]
+    return keys.back(to_wide(scored, plan.panels.values(), experiment.forecasters.models, level))

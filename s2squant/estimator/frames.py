@@ -1,0 +1,77 @@
+"""Long frames of pandas into checked price histories, and the warning of tickers left out."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from s2squant.config.experiment import Experiment
+from s2squant.errors import SourceError
+from s2squant.estimator.caller_keys import Keys
+from s2squant.estimator.fits import bars_looked_at, reads_market
+from s2squant.prices.sources.continued import ContinuedSource
+from s2squant.prices.sources.memory import FrameSource
+from s2squant.prices.sources.table import Named
+from s2squant.prices.universe import Loaded, load_from
+from s2squant.series.history import PriceHistory
+from s2squant.series.panel import Panel
+
+FIELDS = ("unique_id", "ds", "y")
+HEADINGS = Named(dates=("ds",), prices=("y",))
+"""Whatever a frame calls Date, Close or Adj Close beside them is neither a date nor a price of its own."""
+
+
+def load_frame(
+    df: pd.DataFrame, experiment: Experiment, fitted: Mapping[str, PriceHistory] | None = None
+) -> tuple[Keys, Loaded]:
+    """Read a long frame into checked histories; raises SourceError, one line, when none can be used.
+
+    Bars of the frame continue those of `fitted`, by ticker, where that is given.
+    """
+    missing = [name for name in FIELDS if name not in getattr(df, "columns", ())]
+    if missing:
+        raise SourceError(f"the frame has no column {missing[0]!r}; give unique_id, ds and y (adjusted closes)")
+    if not isinstance(df, pd.DataFrame):
+        remedy = "use .to_pandas()" if hasattr(df, "to_pandas") else "make it one"
+        given = f"{type(df).__module__.partition('.')[0]} {type(df).__name__}"
+        raise SourceError(f"prices come as a DataFrame of pandas, not a {given}; {remedy}")
+    keys = Keys.of(df)
+    frames = FrameSource.from_long(df, name="frame", named=HEADINGS)
+    if fitted is None:
+        return keys, load_from(frames, experiment.universe)
+    need = bars_looked_at(experiment.forecasters)
+    return keys, load_from(ContinuedSource(frames, fitted, need=need), experiment.universe)
+
+
+def newer_panels(df: pd.DataFrame, fitted: Sequence[Panel], experiment: Experiment) -> tuple[Keys, list[Panel]]:
+    """The markets of a fit with the newer bars of a frame, only its tickers, and how the frame names them."""
+    keys, loaded = load_frame(df, experiment, {h.ticker: h for panel in fitted for h in panel.histories})
+    warn_left_out(loaded.refused, above=3)  # predict's or simulate's caller
+    newer = {h.ticker: h for h in loaded.histories}
+    panels: list[Panel] = []
+    stale: list[str] = []
+    for panel in fitted:
+        asked = [ticker for ticker in newer if ticker in panel.tickers]
+        if not asked:
+            continue
+        last = max(newer[ticker].dates[-1] for ticker in asked)
+        stale += [h.ticker for h in panel.histories if h.ticker not in newer and h.dates[-1] < last]
+        panels.append(Panel(tuple(newer.get(h.ticker, h) for h in panel.histories)).only(*asked))
+    if stale and reads_market(experiment.forecasters):
+        named = ", ".join(stale[:3]) + (f" and {len(stale) - 3} more" if len(stale) > 3 else "")
+        text = f"df has no newer bars of {named}: what their market did since is read from the others alone"
+        warnings.warn(text, UserWarning, stacklevel=4)
+    return keys, panels
+
+
+def warn_left_out(refused: Mapping[str, str], *, everything: bool = False, above: int = 1) -> None:
+    """Warn of tickers that were left out, naming the line `above` calls up; raise when nothing is left."""
+    if not refused:
+        return
+    named = "; ".join(f"{ticker}: {reason}" for ticker, reason in list(refused.items())[:3])
+    more = f"; and {len(refused) - 3} more, in refused_" if len(refused) > 3 else ""
+    if everything:
+        raise SourceError(f"no ticker can be used; {named}{more}")
+    warnings.warn(f"left out: {named}{more}", UserWarning, stacklevel=2 + above)
