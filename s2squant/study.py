@@ -26,9 +26,9 @@ from s2squant.config.experiment import Experiment
 from s2squant.config.files import make_experiment
 from s2squant.config.models import BASELINES
 from s2squant.errors import CallerError
+from s2squant.evaluation.energy import energy_scores
 from s2squant.evaluation.evidence import assess
 from s2squant.evaluation.losses import score
-from s2squant.evaluation.paths import scores_table
 from s2squant.evaluation.previous_run import compare
 from s2squant.evaluation.results import Study, TickerReport
 from s2squant.evaluation.strategy.trade import trade
@@ -171,7 +171,7 @@ class Run(JobRunner[Job]):
             kinds=kinds,
             markets=markets,
             histories=self._histories,
-            energies=scores_table(collected.energy),
+            energies=energy_scores(collected.energy),
         )
         tickers, created_at = reports_after(self._tickers, self), self._started.strftime("%Y-%m-%dT%H:%M:%SZ")
         traded = trade(

@@ -39,7 +39,7 @@ def assess(
 ) -> Evidence:
     """The evidence on the units of `losses`, scored from `forecasts`; arguments as `judge` takes them.
 
-    `verdicts` are its rows: the same pairs are tested again. `energies` is the table of paths.scores_table.
+    `verdicts` are its rows: the same pairs are tested again. `energies` is the table of energy.energy_scores.
     """
     readings = read(forecasts, losses)
     made = pools(losses, every=every, horizon=horizon, markets=markets)

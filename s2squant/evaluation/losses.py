@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from s2squant.errors import CallerError
 from s2squant.series.arrays import Dates, Floats, Ints
-from s2squant.series.forecast import QUANTILE_COLUMNS, _crps
+from s2squant.series.forecast import QUANTILE_COLUMNS, column_crps
 
 MEDIAN = QUANTILE_COLUMNS[len(QUANTILE_COLUMNS) // 2]
 
@@ -48,7 +48,7 @@ def score(forecasts: pd.DataFrame) -> Losses:
 
     y = forecasts["y"].to_numpy(np.float64)[known]
     _refuse_disagreement(y, row_unit, len(units))
-    crps = 100.0 * _crps(y, (forecasts[c].to_numpy()[known] for c in QUANTILE_COLUMNS))
+    crps = 100.0 * column_crps(y, (forecasts[c].to_numpy()[known] for c in QUANTILE_COLUMNS))
     if not np.isfinite(crps).all():
         raise ValueError(f"{models[row_model[~np.isfinite(crps)][0]]}: a forecast with a known outcome is not finite")
     covered = [_covered(forecasts, known, y, c) for c in INTERVALS]

@@ -25,7 +25,7 @@ BLOCK = 100_000
 """Rows whose averages are held at once."""
 
 Loss = Callable[[Floats, Floats], Floats]
-"""From outcomes (N,) and quantiles (N, Q) to losses (N,), NaN where the outcome is unknown: scores.quantile_crps."""
+"""From outcomes (N,) and quantiles (N, Q) to losses (N,), NaN where the outcome is unknown: quantile_crps."""
 
 
 def blend(

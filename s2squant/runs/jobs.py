@@ -16,7 +16,7 @@ import pandas as pd
 
 from s2squant.config.experiment import Experiment
 from s2squant.config.models import BASELINES, ModelName
-from s2squant.evaluation.paths import path_scores
+from s2squant.evaluation.energy import path_scores
 from s2squant.forecasters.anchor import FittedAnchor, restore_anchor
 from s2squant.forecasters.baselines.field import FittedField, average
 from s2squant.forecasters.catalog import make

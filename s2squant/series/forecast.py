@@ -32,11 +32,11 @@ def quantile_crps(y: Floats, quantiles: Floats) -> Floats:
     """
     if quantiles.shape != (*np.shape(y), len(LEVELS)):
         raise ValueError(f"quantiles {quantiles.shape} for outcomes {np.shape(y)} and {len(LEVELS)} levels")
-    return _crps(np.asarray(y, np.float64), (quantiles[..., k] for k in range(len(LEVELS))))
+    return column_crps(np.asarray(y, np.float64), (quantiles[..., k] for k in range(len(LEVELS))))
 
 
-def _crps(y: Floats, columns: Iterable[NDArray[Any]]) -> Floats:
-    """Twice the mean pinball loss, one quantile column at a time: no second copy of the quantiles in float64."""
+def column_crps(y: Floats, columns: Iterable[NDArray[Any]]) -> Floats:
+    """CRPS as `quantile_crps`, from one column a level: no second copy of the quantiles in float64."""
     total = np.zeros(np.shape(y))
     for level, q in zip(LEVELS, columns, strict=True):
         miss = y - q

@@ -7,8 +7,7 @@ import scoringrules
 
 from s2squant.config.experiment import VerdictSpec
 from s2squant.config.models import Forecasters
-from s2squant.evaluation.energy import QUANTILES_ONLY, energy_table
-from s2squant.evaluation.paths import path_scores, scores_table
+from s2squant.evaluation.energy import QUANTILES_ONLY, energy_scores, energy_table, path_scores
 from s2squant.evaluation.pools import pools
 from s2squant.forecasters.baselines.sampling import PATHS_KEPT
 from s2squant.forecasters.catalog import make
@@ -55,7 +54,7 @@ def test_each_origin_is_scored_as_by_scoringrules_on_steps_of_equal_size(panel):
     paths = 0.01 * rng.standard_normal((3, 40, H)).cumsum(axis=2)
     forecast = Forecast("m", rows, np.zeros((3, H, len(LEVELS))), np.zeros((3, H)), paths)
     fit_date = panel.dates[700]
-    table = scores_table(list(path_scores(panel, fit_date, forecast)))
+    table = energy_scores(list(path_scores(panel, fit_date, forecast)))
     assert table["cutoff"].tolist() == [pd.Timestamp(panel.dates[820]), pd.Timestamp(panel.dates[850])]
     assert (table["paths"] == 40).all()
     bar = np.sqrt(np.square(np.diff(panel.log_price[:701])).mean())
@@ -78,7 +77,7 @@ def test_the_scale_reads_no_bar_after_the_fit(panel):
 def test_quantiles_alone_have_no_score(panel):
     forecast = Forecast("m", np.array([820]), np.zeros((1, H, 39)), np.zeros((1, H)))
     assert list(path_scores(panel, panel.dates[700], forecast)) == []
-    assert scores_table([]).empty
+    assert energy_scores([]).empty
 
 
 MODELS = {m: (0.0, known_scale(H)) for m in ("historical_simulation", "garch_t", "blend", "block_bootstrap")}
@@ -130,7 +129,7 @@ def test_models_are_compared_on_the_origins_that_all_have():
 
 def test_nothing_drawn_and_a_reference_without_paths():
     table = table_of(walks(2, cutoffs=40), MODELS, every=2)
-    found, _ = found_of(table, scores_table([]))
+    found, _ = found_of(table, energy_scores([]))
     assert set(found["reason"]) == {QUANTILES_ONLY}
     found, _ = found_of(table, energies(table, ["garch_t"]))
     assert np.isfinite(found.loc["garch_t", "energy"])

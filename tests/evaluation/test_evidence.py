@@ -8,9 +8,9 @@ import pytest
 import scoringrules
 
 from s2squant.config.experiment import ConformalSpec, VerdictSpec
+from s2squant.evaluation.energy import energy_score, energy_scores
 from s2squant.evaluation.evidence import assess
 from s2squant.evaluation.losses import score
-from s2squant.evaluation.paths import energy_score, scores_table
 from s2squant.evaluation.results import Evidence
 from s2squant.evaluation.verdict import judge
 from s2squant.forecasters.recalibration import adapted
@@ -37,7 +37,7 @@ def evidence_of(table, *, markets=None, spec=SPEC, histories=None, energies=None
         kinds=kinds,
         markets=markets,
         histories=histories or {},
-        energies=energies if energies is not None else scores_table([]),
+        energies=energies if energies is not None else energy_scores([]),
     )
     return judged, found
 
