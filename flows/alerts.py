@@ -30,7 +30,7 @@ from prefect.settings import PREFECT_API_URL
 from prefect.types import SecretDict
 
 from flows.night_artifacts import DRIFT, STALE
-from s2squant.cli.screen import complain
+from s2squant.cli.exits import complain
 from s2squant.errors import CallerError, ConfigError
 
 NAME = "s2squant-alerts"

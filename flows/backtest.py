@@ -24,8 +24,9 @@ from prefect.states import Completed, Failed
 from flows.by_hand import Hand, Logged, lent
 from flows.runners import let_the_screen_speak, start_server, waiting_threads
 from flows.tasks import execute_stages, finish, publish
-from s2squant.cli import app as cli
-from s2squant.cli.screen import Watcher, summary
+from s2squant import cli
+from s2squant.cli.progress import Watcher
+from s2squant.cli.screen import summary
 from s2squant.config.defaults import Engine
 from s2squant.config.experiment import Experiment
 from s2squant.errors import CallerError
@@ -49,7 +50,7 @@ class LoggedRun(Logged):
         self.log.info("%s Report: %s", study.sentence, folder / "index.html")
 
 
-_hand: ContextVar[Hand[Watcher] | None] = ContextVar("hand", default=None)
+_hand: ContextVar[Hand[Watcher[Run, Study]] | None] = ContextVar("hand", default=None)
 
 
 @flow(task_runner=waiting_threads(None), persist_result=False)
@@ -67,7 +68,7 @@ def backtest(
         workers: Processes that train, one a core if left out.
         engine: Who starts those processes: local, or one of the package's extras, dask and ray.
     """
-    hand = _hand.get() or Hand[Watcher](LoggedRun(), "s2squant backtest experiment.json")
+    hand = _hand.get() or Hand[Watcher[Run, Study]](LoggedRun(), "s2squant backtest experiment.json")
     try:
         with open_run(
             experiment,
@@ -88,7 +89,7 @@ def backtest(
     return Completed(name=name, message=study.sentence, data=summary(run.folder, study))
 
 
-def under_prefect(request: cli.Request, watcher: Watcher) -> None:
+def under_prefect(request: cli.Request, watcher: Watcher[Run, Study]) -> None:
     """The command line's Runner: the flow in this process, watched; raises what the flow raised."""
     let_the_screen_speak()
     start_server()

@@ -30,9 +30,9 @@ from flows.by_hand import Hand, Logged, lent
 from flows.night_artifacts import alert, publish_night, where_is
 from flows.runners import let_the_screen_speak, start_server, waiting_threads
 from flows.tasks import conclude, execute_stages
-from s2squant.cli import app as cli
+from s2squant import cli
 from s2squant.cli.commands.forecast import NightRequest
-from s2squant.cli.night_screen import NightWatcher
+from s2squant.cli.progress import Watcher
 from s2squant.config.fetching import Fetching
 from s2squant.config.nightly import Nightly
 from s2squant.errors import S2squantError
@@ -62,7 +62,7 @@ class NoForecastError(S2squantError):
     """A night in which no ticker has a forecast; its report is written all the same."""
 
 
-_hand: ContextVar[Hand[NightWatcher] | None] = ContextVar("hand", default=None)
+_hand: ContextVar[Hand[Watcher[NightRun, Night]] | None] = ContextVar("hand", default=None)
 
 
 def _run_name() -> str:
@@ -94,7 +94,7 @@ def forecast(
         workers: Processes that train, one a core if left out; 0: none but the run's own.
         out: The run's folder, reports/NIGHTLY/RUN_ID if left out; a killed run's folder goes on.
     """
-    hand = _hand.get() or Hand[NightWatcher](LoggedNight(), "s2squant forecast nightly.json")
+    hand = _hand.get() or Hand[Watcher[NightRun, Night]](LoggedNight(), "s2squant forecast nightly.json")
     try:
         with open_night(
             nightly,
@@ -123,7 +123,7 @@ def forecast(
 @contextmanager
 def simulated(clock: Clock, fetching: Fetching | None = None) -> Iterator[None]:
     """Within it, flows of this process go by that clock: for simulations and benchmarks."""
-    with lent(_hand, Hand[NightWatcher](Silent(), "simulated", clock, fetching)):
+    with lent(_hand, Hand[Watcher[NightRun, Night]](Silent(), "simulated", clock, fetching)):
         yield
 
 
@@ -157,7 +157,7 @@ def final_state(folder: Path, night: Night) -> State[dict[str, Any]]:
             return Failed(message=message, data=NoForecastError(night.message))
 
 
-def under_prefect(request: NightRequest, watcher: NightWatcher) -> None:
+def under_prefect(request: NightRequest, watcher: Watcher[NightRun, Night]) -> None:
     """The command line's NightRunner: the flow in this process, watched; raises what the flow raised."""
     let_the_screen_speak()
     start_server()

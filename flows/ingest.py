@@ -28,7 +28,7 @@ from prefect.states import Completed, Failed
 from flows.by_hand import lent
 from flows.runners import waiting_threads
 from flows.tasks import fetch
-from s2squant.cli import app as cli
+from s2squant import cli
 from s2squant.cli.commands.fetch import outcome
 from s2squant.config.experiment import Universe
 from s2squant.config.fetching import Fetching

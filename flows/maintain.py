@@ -25,7 +25,7 @@ from flows.reaping import reap
 from flows.runners import let_the_screen_speak
 from flows.tasks import keep_up
 from s2squant.cli.commands.maintain import as_plain, summary
-from s2squant.cli.screen import complain
+from s2squant.cli.exits import complain
 from s2squant.config.files import read_nightly
 from s2squant.config.nightly import Nightly, Retention
 from s2squant.errors import S2squantError, first_of

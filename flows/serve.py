@@ -22,7 +22,7 @@ from prefect.settings import PREFECT_API_URL
 
 from flows.deployments import Deployed, about_them, of_nightly, served, standing
 from flows.reaping import take_up
-from s2squant.cli.screen import complain
+from s2squant.cli.exits import complain
 from s2squant.config.files import read_nightly
 from s2squant.errors import CallerError, ConfigError
 from s2squant.files import locked

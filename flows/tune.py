@@ -26,7 +26,7 @@ from prefect.states import Completed, Failed
 
 from flows.runners import let_the_screen_speak
 from s2squant.cli.commands.tune import build_tuning, line, opening
-from s2squant.cli.screen import complain
+from s2squant.cli.exits import complain
 from s2squant.config.experiment import Experiment
 from s2squant.config.files import build_experiment
 from s2squant.config.tuning import Tuning

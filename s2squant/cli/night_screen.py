@@ -1,87 +1,51 @@
-"""What a person at a terminal, or a program reading standard output, sees of a night."""
+"""The terminal screen of a night: progress to standard error, tonight's forecasts to standard output."""
 
 from __future__ import annotations
 
 import json
 from math import exp
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from rich import box
-from rich.console import Console
-from rich.progress import TaskID
 from rich.table import Table
 
-from s2squant.cli.screen import Mode, bars
+from s2squant.cli.progress import JobProgress, Mode
+from s2squant.cli.tables import plain_console, plain_table
 
 if TYPE_CHECKING:  # a night brings torch, which a help text can do without
     from s2squant.nightly.night import NightRun
     from s2squant.nightly.results import Night
-    from s2squant.runs.runner import JobResult
 
 EXIT_STATUS = {"done": 0, "skipped": 0, "partial": 3, "late": 3, "failed": 1}
-"""By what became of a night."""
+"""By the status of a night."""
 
 
-class NightWatcher(Protocol):
-    """Told how a night goes on: first `opened`, then `finished` once a job, then `written`."""
-
-    def opened(self, run: NightRun) -> None: ...
-
-    def finished(self, result: JobResult) -> None: ...
-
-    def written(self, folder: Path, night: Night) -> None: ...
-
-
-class NightScreen:
-    """The watcher of the command line: a bar a stage on a terminal, one line a job elsewhere, the result at the end."""
+class NightScreen(JobProgress):
+    """The Watcher of the command line: progress, then tonight's forecasts and where the report is."""
 
     def __init__(self, mode: Mode) -> None:
-        self.mode = mode
-        self.folder: Path | None = None
+        super().__init__(mode)
         self.night: Night | None = None
-        self._console = Console(stderr=True, quiet=mode == "quiet", highlight=False, soft_wrap=True)
-        self._progress = bars(self._console)
-        self._bar_of: dict[str, TaskID] = {}
-        self._label_of: dict[str, str] = {}
-        self._done = 0
-
-    def __enter__(self) -> NightScreen:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop()
+        """The finished night; None while it goes on."""
 
     def opened(self, run: NightRun) -> None:
         """Lay out one bar a stage."""
         self.folder = None if run.skipped else run.folder
-        for number, stage in enumerate(run.stages, 1):
-            bar = self._progress.add_task("markets" if number == 1 < len(run.stages) else "tickers", total=len(stage))
-            self._bar_of |= dict.fromkeys((job.key for job in stage), bar)
-            self._label_of |= {job.key: job.label for job in stage}
-        if self._console.is_terminal and run.stages:
-            self._progress.start()
-
-    def finished(self, result: JobResult) -> None:
-        """Move the bar on; say what failed, and off a terminal every job."""
-        self._done += 1
-        self._progress.advance(self._bar_of[result.key])
-        label = self._label_of[result.key]
-        if result.status == "failed":
-            self._progress.console.print(f"failed {label}: {result.reason}", markup=False)
-        elif not self._console.is_terminal:
-            line = f"[{self._done}/{len(self._bar_of)}] {label}: {result.status}, {result.seconds:.1f} s"
-            self._progress.console.print(line, markup=False)
+        count = len(run.stages)
+        names = ["markets" if number == 1 < count else "tickers" for number in range(1, count + 1)]
+        self.lay_out(run.stages, names, running=True)
+        if run.stages:
+            self.start()
 
     def written(self, folder: Path, night: Night) -> None:
         """Show tonight's forecasts, the tickers without one, and where the report is."""
-        self._stop()
+        self.stop()
         self.night = night
         if self.mode == "json":
             print(json.dumps(summary(folder, night), indent=1))
             return
         if self.mode == "text" and len(night.today):
-            Console(highlight=False, markup=False).print(tonight(night))
+            plain_console().print(tonight(night))
         print(night.message)
         if self.mode == "text" and night.status != "skipped":
             print(night.track.sentence)
@@ -90,18 +54,10 @@ class NightScreen:
         if night.status != "skipped":
             print(f"report: {folder / 'index.html'}", flush=True)
 
-    def _stop(self) -> None:
-        if self._console.is_terminal:
-            self._progress.stop()
-
 
 def tonight(night: Night) -> Table:
     """Tonight's forecasts in prices: the recalibrated recommended model at steps 1 and H."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True, padding=(0, 1))
-    table.add_column("ticker", no_wrap=True)
-    table.add_column("from", no_wrap=True)
-    for name in ("close", "step", "5 %", "median", "95 %"):
-        table.add_column(name, justify="right", no_wrap=True)
+    table = plain_table("ticker", "from", ">close", ">step", ">5 %", ">median", ">95 %")
     rows = night.today[night.today["model"] == night.track.model]
     last = rows["step"].max() if len(rows) else 0
     for at in rows[rows["step"].isin([1, last])].to_dict("records"):

@@ -9,8 +9,8 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
-from s2squant.cli import app as cli
-from s2squant.cli.screen import Watcher
+from s2squant import cli
+from s2squant.cli.progress import Watcher
 from s2squant.config.experiment import Experiment
 from s2squant.errors import SourceError
 from s2squant.evaluation.results import Study, TickerReport
@@ -124,7 +124,7 @@ def test_our_own_fault_keeps_its_traceback_and_exits_1(capsys: pytest.CaptureFix
     assert "ZeroDivisionError: planted" in err
     assert "--out runs/r1 goes on from there" in err
     assert err.splitlines()[-1].startswith("error: a fault of s2squant, not of what was asked; look at ")
-    assert "app.py:" in err.splitlines()[-1]
+    assert "backtest.py:" in err.splitlines()[-1]
 
 
 def test_an_interruption_says_how_to_go_on(capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-import sys
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich import box
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from s2squant.cli.exits import interrupted
 from s2squant.cli.options import AsJson
+from s2squant.cli.progress import Progress, usual_columns
+from s2squant.cli.tables import plain_console, plain_table
 from s2squant.config.defaults import PER_SECOND, STORE, TOGETHER
 from s2squant.errors import SourceError
 
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 
 FAILED = 3
 """Exit status where some tickers could not be fetched."""
-INTERRUPTED = 130
 
 
 def fetch(
@@ -71,18 +69,17 @@ def fetch(
         spec=Fetching(together=together, per_second=rate),
     )
     runner: FetchRunner = ctx.obj.fetching or side_by_side
-    with Watch(len(request.tickers), quiet=quiet or as_json) as watch:
+    with FetchProgress(len(request.tickers), quiet=quiet or as_json) as watch:
         try:
             runner(request, watch.done)
         except KeyboardInterrupt:
-            print("interrupted; what was stored stays, and the same command goes on", file=sys.stderr, flush=True)
-            return INTERRUPTED
+            return interrupted("what was stored stays, and the same command goes on")
     if as_json:
         print(json.dumps({"store": str(store), "tickers": {u.ticker: outcome(u) for u in watch.updates}}, indent=1))
     else:
         shown = [u for u in watch.updates if u.error is not None or not quiet]
         if shown:
-            Console(highlight=False, markup=False).print(table_of(shown))
+            plain_console().print(table_of(shown))
         for update in watch.updates:
             for line in remarks(update):
                 print(line)
@@ -101,61 +98,35 @@ def _named(tickers: list[str] | None, universe: Path | None) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for name in names if name))
 
 
-class Watch:
+class FetchProgress(Progress):
     """A bar on a terminal, one line a ticker elsewhere; keeps the updates."""
 
     def __init__(self, total: int, *, quiet: bool) -> None:
+        from rich.progress import TextColumn
+
+        ticker = TextColumn("{task.fields[ticker]}", markup=False)
+        super().__init__(*usual_columns(), ticker, quiet=quiet)
         self.updates: list[Update] = []
-        self._console = Console(stderr=True, quiet=quiet, highlight=False, soft_wrap=True)
-        self._bar = Progress(
-            TextColumn("fetching"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[ticker]}", markup=False),
-            console=self._console,
-            transient=True,
-        )
-        self._task = self._bar.add_task("fetching", total=total or None, ticker="")
-
-    def __enter__(self) -> Watch:
-        if self._console.is_terminal:
-            self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._console.is_terminal:
-            self._bar.stop()
+        self._task = self.bars.add_task("fetching", total=total or None, ticker="")
+        self.start()
 
     def done(self, update: Update) -> None:
-        """One more ticker is done."""
+        """Note one more ticker."""
         self.updates.append(update)
-        self._bar.update(self._task, advance=1, ticker=update.ticker)
-        if not self._console.is_terminal:
+        self.bars.update(self._task, advance=1, ticker=update.ticker)
+        if not self.on_terminal:
             reason = f": {update.error.reason}" if update.error else ""
-            line = f"[{len(self.updates)}] {update.ticker} {update.status}, {update.added} new bars{reason}"
-            self._console.print(line, markup=False)
+            self.say(f"[{len(self.updates)}] {update.ticker} {update.status}, {update.added} new bars{reason}")
 
 
 def table_of(updates: list[Update]) -> Table:
     """One row a ticker: what is stored of it now, what the checks say, how many stored bars changed."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True, padding=(0, 1))
-    table.add_column("ticker", no_wrap=True)
-    table.add_column("outcome", no_wrap=True)
-    for name in ("rows", "new", "changed"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for name in ("first", "last bar", "checks"):
-        table.add_column(name, no_wrap=True)
+    table = plain_table("ticker", "outcome", ">rows", ">new", ">changed", "first", "last bar", "checks")
     for update in updates:
-        told = outcome(update)
-        columns = ("rows", "added", "changed", "first", "last")
-        values = (
-            "" if told[name] is None else f"{told[name]:,}" if isinstance(told[name], int) else told[name]
-            for name in columns
-        )
-        table.add_row(update.ticker, update.status, *values, told["checks"])
+        plain = outcome(update)
+        values = [plain[name] for name in ("rows", "added", "changed", "first", "last")]
+        shown = ["" if v is None else f"{v:,}" if isinstance(v, int) else v for v in values]
+        table.add_row(update.ticker, update.status, *shown, plain["checks"])
     return table
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,13 +10,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from s2squant.cli.night_screen import EXIT_STATUS, NightScreen, NightWatcher
+from s2squant.cli.exits import interrupted
+from s2squant.cli.night_screen import EXIT_STATUS, NightScreen
 from s2squant.cli.options import Settings, SourceSpec, TickerList, Workers, as_settings
+from s2squant.cli.progress import Watcher, mode_of
 from s2squant.errors import ConfigError
 
 if TYPE_CHECKING:
-    from s2squant.cli.screen import Mode
     from s2squant.config.nightly import Nightly
+    from s2squant.nightly.night import NightRun
+    from s2squant.nightly.results import Night
 
 NightlyFile = Annotated[
     Path | None,
@@ -36,11 +38,11 @@ class NightRequest:
     command: str
 
 
-NightRunner = Callable[[NightRequest, NightWatcher], None]
+NightRunner = Callable[[NightRequest, Watcher["NightRun", "Night"]], None]
 """Carries a night out and tells the watcher."""
 
 
-def plain_night(request: NightRequest, watcher: NightWatcher) -> None:
+def plain_night(request: NightRequest, watcher: Watcher[NightRun, Night]) -> None:
     """Run the stages one after the other, without Prefect."""
     from s2squant.nightly.night import open_night  # torch and pandas: seconds that --help need not wait for
 
@@ -84,14 +86,12 @@ def forecast(
     scheduled = _moment(at)
     named = as_settings(source=source, tickers=tickers, start=None, end=None, seed=None)
     wanted = read_nightly(nightly, [*(f"experiment.{setting}" for setting in named), *(settings or ())])
-    mode: Mode = "json" if as_json else "quiet" if quiet else "text"
     runner: NightRunner = ctx.obj.nights or plain_night
-    with NightScreen(mode) as screen:
+    with NightScreen(mode_of(as_json=as_json, quiet=quiet)) as screen:
         try:
             runner(NightRequest(wanted, scheduled, out, workers, ctx.obj.command), screen)
         except KeyboardInterrupt:
-            print("interrupted; the same command goes on where it stopped", file=sys.stderr, flush=True)
-            return 130
+            return interrupted("the same command goes on where it stopped")
     if screen.night is None:
         raise AssertionError("the runner came back without a night")
     return EXIT_STATUS[screen.night.status]

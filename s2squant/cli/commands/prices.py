@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from s2squant.cli.screen import complain
+from s2squant.cli.exits import complain
+from s2squant.cli.tables import plain_console, plain_table
 from s2squant.config import defaults
 from s2squant.errors import SEVERITIES, Finding, PriceError, SourceError, worst
 
@@ -60,7 +60,7 @@ def show(
     universe = Universe() if day else Universe(start=start.date() if start else None, end=end.date() if end else None)
     opened = open_source(source, universe) if source else _source_of(ticker)
     opened.check([ticker])
-    console = Console(highlight=False, markup=False)
+    console = plain_console()
     try:
         history = inspect_ticker(opened, ticker, universe)
         if day:
@@ -72,7 +72,7 @@ def show(
     console.print(facts(history))
     console.print(plot(history, min(console.width, 100)), soft_wrap=True)
     if rows:
-        console.print(last_bars(history, rows))
+        console.print(bars_of(history, range(len(history))[-rows:]))
     _print_findings(console, {ticker: history.findings}, notes=True)
     for note in history.notes:
         console.print(f"note    {ticker}: {note}", soft_wrap=True)
@@ -119,7 +119,7 @@ def check(
     if as_json:
         print(json.dumps({t: _as_json(histories.get(t), refused.get(t), f) for t, f in findings.items()}, indent=1))
         return KEPT_OUT if bad else 0
-    console = Console(highlight=False, markup=False)
+    console = plain_console()
     console.print(overview(histories, refused))
     _print_findings(console, findings, notes=notes)
     for refusal in refused.values():
@@ -133,17 +133,17 @@ def _show_day(console: Console, history: PriceHistory, day: str) -> int:
     """One bar of a history, and the findings that name its day; raises PriceError where there is none."""
     import numpy as np
 
-    at = int(np.searchsorted(history.dates, np.datetime64(day)))
-    if at == len(history) or str(history.dates[at]) != day:
-        near = " and ".join(str(d) for d in history.dates[max(0, at - 1) : at + 1])
+    row = int(np.searchsorted(history.dates, np.datetime64(day)))
+    if row == len(history) or str(history.dates[row]) != day:
+        near = " and ".join(str(d) for d in history.dates[max(0, row - 1) : row + 1])
         raise PriceError(history.ticker, f"no bar on {day}; the nearest are of {near}")
-    found = tuple(f for f in history.findings if day in f.rows)
+    findings = tuple(f for f in history.findings if day in f.rows)
     console.print(facts(history))
-    console.print(_bars_of(history, range(at, at + 1)))
-    _print_findings(console, {history.ticker: found}, notes=True)
-    if not found:
+    console.print(bars_of(history, range(row, row + 1)))
+    _print_findings(console, {history.ticker: findings}, notes=True)
+    if not findings:
         console.print(f"on {day} nothing was repaired, and nothing looks odd")
-    return KEPT_OUT if worst(found) == "error" else 0
+    return KEPT_OUT if worst(findings) == "error" else 0
 
 
 def _source_of(ticker: str) -> Source:
@@ -161,11 +161,10 @@ def _source_at(folder: Path) -> Source:
 
     if folder == STORE or PriceStore(folder).tickers():
         return open_source(f"store:{folder}")
-    has_csv = folder.is_dir() and any(path.suffix.lower() == ".csv" for path in folder.iterdir())
-    has_parquet = folder.is_dir() and any(path.suffix.lower() == ".parquet" for path in folder.iterdir())
-    if has_csv and has_parquet:
+    forms = {path.suffix.lower() for path in folder.iterdir()} if folder.is_dir() else set()
+    if {".csv", ".parquet"} <= forms:
         print(f"{folder} holds parquet files too, not checked here: --source parquet:{folder}", file=sys.stderr)
-    return open_source(f"parquet:{folder}" if has_parquet and not has_csv else f"csv:{folder}")
+    return open_source(f"parquet:{folder}" if ".parquet" in forms and ".csv" not in forms else f"csv:{folder}")
 
 
 def facts(history: PriceHistory) -> Table:
@@ -209,7 +208,8 @@ def plot(history: PriceHistory, width: int, height: int = 10) -> str:
     figure = plotille.Figure()
     figure.width, figure.height, figure.with_colors = max(20, width - 20), height, False
     figure.x_label, figure.y_label, figure.origin = "", "adj close", False
-    figure.x_ticks_fkt, figure.y_ticks_fkt = _tick_date, _tick_price
+    figure.x_ticks_fkt = lambda low, _high: f"{low:%Y-%m}"
+    figure.y_ticks_fkt = lambda low, _high: f"{low:10.5g}"
     prices: Floats = history.adj_close
     pad = 0.02 * float(np.ptp(prices)) or abs(float(prices[0])) or 1.0
     days = history.dates.astype("datetime64[s]").tolist()
@@ -219,24 +219,9 @@ def plot(history: PriceHistory, width: int, height: int = 10) -> str:
     return "\n".join(line.rstrip() for line in str(figure.show()).splitlines())
 
 
-def _tick_date(low: datetime, _high: datetime) -> str:
-    return f"{low:%Y-%m}"
-
-
-def _tick_price(low: float, _high: float) -> str:
-    return f"{low:10.5g}"
-
-
-def last_bars(history: PriceHistory, count: int) -> Table:
-    """The last bars, as stored."""
-    return _bars_of(history, range(max(0, len(history) - count), len(history)))
-
-
-def _bars_of(history: PriceHistory, rows: range) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True, padding=(0, 1))
-    table.add_column("date", no_wrap=True)
-    for name in (*history.bars, "adj close"):
-        table.add_column(name, justify="right", no_wrap=True)
+def bars_of(history: PriceHistory, rows: range) -> Table:
+    """Bars as stored."""
+    table = plain_table("date", *(f">{name}" for name in history.bars), ">adj close")
     for i in rows:
         bars = [
             f"{values[i]:,.0f}" if name == "volume" else f"{values[i]:,.6g}" for name, values in history.bars.items()
@@ -247,11 +232,7 @@ def _bars_of(history: PriceHistory, rows: range) -> Table:
 
 def overview(histories: dict[str, PriceHistory], refused: dict[str, PriceError]) -> Table:
     """One row a ticker: calendar, bars, span, and how many findings of each severity."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True, padding=(0, 1))
-    for name in ("ticker", "calendar", "first", "last"):
-        table.add_column(name, no_wrap=True)
-    for name in ("bars", "notes", "warnings", "errors"):
-        table.add_column(name, justify="right", no_wrap=True)
+    table = plain_table("ticker", "calendar", "first", "last", ">bars", ">notes", ">warnings", ">errors")
     for ticker, h in histories.items():
         counts = Counter(f.severity for f in h.findings)
         span = (h.calendar, str(h.dates[0]), str(h.dates[-1]), str(len(h)))
@@ -263,27 +244,19 @@ def overview(histories: dict[str, PriceHistory], refused: dict[str, PriceError])
 
 def _print_findings(console: Console, findings: dict[str, tuple[Finding, ...]], *, notes: bool) -> None:
     """One line a finding, the gravest first."""
-    listed = [(ticker, f) for ticker, found in findings.items() for f in found if notes or f.severity != "note"]
+    listed = [(ticker, f) for ticker, some in findings.items() for f in some if notes or f.severity != "note"]
     for ticker, f in sorted(listed, key=lambda pair: -SEVERITIES.index(pair[1].severity)):
         console.print(f"{f.severity:7} {ticker}: {f.name}: {f.text} [{f.done}]", soft_wrap=True)
     sys.stdout.flush()
 
 
 def _as_json(history: PriceHistory | None, error: PriceError | None, findings: tuple[Finding, ...]) -> dict[str, Any]:
-    span = (
-        {}
-        if history is None
-        else {"bars": len(history), "first": str(history.dates[0]), "last": str(history.dates[-1])}
-    )
-    calendar = None if history is None else history.calendar
-    checked = datetime.now(UTC).isoformat(timespec="seconds")
-    reason = None if error is None else error.reason
-    found = [asdict(f) for f in findings]
-    return {
-        "calendar": calendar,
-        **span,
+    about: dict[str, Any] = {"calendar": history.calendar if history else None}
+    if history is not None:
+        about |= {"bars": len(history), "first": str(history.dates[0]), "last": str(history.dates[-1])}
+    return about | {
         "worst": worst(findings),
-        "refused": reason,
-        "checked_at": checked,
-        "findings": found,
+        "refused": error.reason if error else None,
+        "checked_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "findings": [asdict(finding) for finding in findings],
     }

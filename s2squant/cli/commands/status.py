@@ -9,10 +9,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich import box
-from rich.console import Console
 from rich.table import Table
 
+from s2squant.cli.tables import local_time, plain_console, plain_table
 from s2squant.errors import first_of
 
 if TYPE_CHECKING:  # the ledger brings SQLAlchemy and pandas, which a help text can do without
@@ -43,13 +42,13 @@ def status(
 
 
 def _show(found: Standing) -> None:
-    console = Console(highlight=False, markup=False, soft_wrap=True)
+    console = plain_console(soft_wrap=True)
     console.print(found.server_says or f"Prefect server: {found.server}")
     if found.deployments:
-        rows = [(d.name, _moment(d.next_run) or ("paused" if d.paused else "on demand")) for d in found.deployments]
+        rows = [(d.name, local_time(d.next_run) or ("paused" if d.paused else "on demand")) for d in found.deployments]
         console.print(_table(("deployment", "next run"), rows))
     if found.runs:
-        shown = [(run.name, run.state, _moment(run.started), _short(run.message)) for run in found.runs[:RUNS]]
+        shown = [(run.name, run.state, local_time(run.started), _short(run.message)) for run in found.runs[:RUNS]]
         console.print(_table(("last runs", "state", "started", "message"), shown))
     for market in found.markets:
         behind = first_of([f"{ticker} ({day or 'none'})" for ticker, day in market.behind.items()], NAMED)
@@ -62,7 +61,7 @@ def _show(found: Standing) -> None:
         run = nightly.last_run
         issued = ", ".join(f"{market or 'all'} {day}" for market, day in nightly.last_issued.items()) or "nothing"
         gaps = ", ".join(f"{count} {kind}" for kind, count in nightly.gaps.items()) or "none"
-        console.print(f"{nightly.name}: last run {_moment(run.started_at)} {run.status}; issued {issued}")
+        console.print(f"{nightly.name}: last run {local_time(run.started_at)} {run.status}; issued {issued}")
         console.print(f"  gaps of the last 30 sessions: {gaps}; drift: {nightly.drift or 'none'}")
         for ticker, why in list(nightly.last_gaps.items())[:NAMED]:
             console.print(f"  no forecast of {ticker}, {why}")
@@ -76,11 +75,11 @@ def _show(found: Standing) -> None:
         console.print("all is well")
 
 
-def _table(names: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True, padding=(0, 1))
-    for number, name in enumerate(names):
-        needed = max(len(row[number]) for row in rows)
-        table.add_column(name, no_wrap=True, min_width=None if name == "message" else needed)
+def _table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    """A table whose columns are as wide as they need, but for the message."""
+    table = plain_table(*names)
+    for number, column in enumerate(table.columns):
+        column.min_width = None if column.header == "message" else max(len(row[number]) for row in rows)
     for row in rows:
         table.add_row(*row)
     return table
@@ -90,10 +89,6 @@ def _short(text: str) -> str:
     """One line of a message."""
     line = " ".join(text.split())
     return line if len(line) <= WIDTH else line[: WIDTH - 3] + "..."
-
-
-def _moment(moment: datetime | None) -> str:
-    return "" if moment is None else f"{moment.astimezone():%a %Y-%m-%d %H:%M %Z}"
 
 
 def _plain(found: Standing) -> Any:

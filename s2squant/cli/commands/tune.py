@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
 from s2squant.cli import options
-from s2squant.cli.screen import bars
+from s2squant.cli.exits import interrupted
+from s2squant.cli.progress import Progress
 from s2squant.config.defaults import TRIALS
 
 if TYPE_CHECKING:  # tuning brings torch and optuna, which a help text can do without
@@ -83,8 +82,7 @@ def tune(
     try:
         folder, tuned = _search(chosen, wanted, out, workers, ctx.obj.command, quiet=quiet or as_json)
     except KeyboardInterrupt:
-        print("interrupted; the same command goes on where it stopped", file=sys.stderr, flush=True)
-        return 130
+        return interrupted("the same command goes on where it stopped")
     tell(folder, tuned, as_json=as_json)
     return 0
 
@@ -105,25 +103,21 @@ def _search(
 ) -> tuple[Path, Tuned]:
     from s2squant.tuning.search import open_search  # torch and optuna: seconds that --help need not wait for
 
-    console = Console(stderr=True, quiet=quiet, highlight=False, soft_wrap=True)
-    progress = bars(console)
-    with open_search(experiment, tuning, out, workers=workers, command=command) as search:
+    with (
+        open_search(experiment, tuning, out, workers=workers, command=command) as search,
+        Progress(quiet=quiet) as progress,
+    ):
         for ticker, reason in search.skipped.items():
-            progress.console.print(f"skipped {ticker}: {reason}", markup=False)
-        progress.console.print(opening(search), markup=False)
-        task = progress.add_task("trials", total=tuning.trials, completed=len(search.finished))
-        if console.is_terminal:
-            progress.start()
-        try:
-            while (tried := search.step()) is not None:
-                progress.advance(task)
-                if not console.is_terminal or tried.ending in ("refused", "failed"):
-                    progress.console.print(line(tried), markup=False)
-            progress.add_task("held-out cutoffs and report", total=None)
-            return search.finish()
-        finally:
-            if console.is_terminal:
-                progress.stop()
+            progress.say(f"skipped {ticker}: {reason}")
+        progress.say(opening(search))
+        bar = progress.bars.add_task("trials", total=tuning.trials, completed=len(search.finished))
+        progress.start()
+        while (tried := search.step()) is not None:
+            progress.bars.advance(bar)
+            if not progress.on_terminal or tried.ending in ("refused", "failed"):
+                progress.say(line(tried))
+        progress.bars.add_task("held-out cutoffs and report", total=None)
+        return search.finish()
 
 
 def opening(search: Search) -> str:

@@ -1,0 +1,27 @@
+"""Tables and times as every command prints them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+
+def plain_console(*, soft_wrap: bool = False) -> Console:
+    """Standard output without colours of numbers, and with tickers like [red] as they are."""
+    return Console(highlight=False, markup=False, soft_wrap=soft_wrap)
+
+
+def plain_table(*names: str) -> Table:
+    """An empty table without frames; a name that begins with > is a column of numbers, set to the right."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True, padding=(0, 1))
+    for name in names:
+        table.add_column(name.removeprefix(">"), justify="right" if name.startswith(">") else "left", no_wrap=True)
+    return table
+
+
+def local_time(moment: datetime | None) -> str:
+    """A moment on this machine's clock; empty without one."""
+    return "" if moment is None else f"{moment.astimezone():%a %Y-%m-%d %H:%M %Z}"
