@@ -18,6 +18,7 @@ from prefect.futures import as_completed
 from prefect.states import Completed
 
 from s2squant.cli.screen import dropped, summary
+from s2squant.config.models import label
 from s2squant.config.nightly import Nightly, Retention
 from s2squant.evaluation.results import Study
 from s2squant.nightly.operation.upkeep import Upkeep, maintain
@@ -78,7 +79,7 @@ def publish(folder: Path, study: Study) -> None:
 def markdown(folder: Path, study: Study) -> str:
     """The verdict, the first rows of the leaderboard, who dropped out, and where the report is."""
     rows = [
-        f"| {row['model']} | {row['crps']:.4f} | {100 * row['skill']:+.2f} % |"
+        f"| {label(row['model'])} | {row['crps']:.4f} | {100 * row['skill']:+.2f} % |"
         for row in study.leaderboard.head(5).to_dict("records")
     ]
     table = ["| model | CRPS, % | skill |", "|---|---|---|", *rows]

@@ -24,7 +24,7 @@ from s2squant import __version__
 from s2squant.config.defaults import Engine
 from s2squant.config.experiment import Experiment
 from s2squant.config.files import make_experiment
-from s2squant.config.models import BASELINES
+from s2squant.config.models import RECALIBRATED, kind_of
 from s2squant.errors import CallerError
 from s2squant.evaluation.energy import energy_scores
 from s2squant.evaluation.evidence import assess
@@ -48,7 +48,6 @@ from s2squant.runs.manifest import manifest, provenance
 from s2squant.runs.plan import make_plan
 from s2squant.runs.runner import JobResult, JobRunner
 from s2squant.runs.study_files import load_study, write_study
-from s2squant.series.forecast import SUFFIX
 from s2squant.series.history import PriceHistory
 from s2squant.series.panel import Fold
 from s2squant.series.windows import fold_table
@@ -157,7 +156,7 @@ class Run(JobRunner[Job]):
         forecasts = self._ordered(forecasts)
         losses = score(forecasts)
         present = set(losses.tickers)
-        kinds = {m: kind_of(m, experiment) for m in losses.models}
+        kinds = {m: kind_of(m, experiment.verdict.reference) for m in losses.models}
         markets = {t: m for t, m in markets.items() if t in present}
         walk, spec = experiment.walk, experiment.verdict
         judged = judge(losses, every=walk.every, horizon=walk.horizon, spec=spec, kinds=kinds, markets=markets)
@@ -232,7 +231,7 @@ class Run(JobRunner[Job]):
 
     def _ordered(self, forecasts: pd.DataFrame) -> pd.DataFrame:
         made = set(forecasts["model"])
-        models = [name for m in self.experiment.forecasters.models for name in (m, m + SUFFIX) if name in made]
+        models = [name for m in self.experiment.forecasters.models for name in (m, m + RECALIBRATED) if name in made]
         forecasts["model"] = pd.Categorical(forecasts["model"], categories=models)
         forecasts["unique_id"] = forecasts["unique_id"].astype("category")
         return forecasts.sort_values(["model", "unique_id", "cutoff", "step"], ignore_index=True)
@@ -286,14 +285,3 @@ def backtest(
 def _is_again(experiment: Experiment, text: str) -> bool:
     """Whether an experiment.json asks for the same, on whatever bars there were; raises ValueError where it is none."""
     return asked(Experiment.model_validate_json(text)) == asked(experiment)
-
-
-def kind_of(model: str, experiment: Experiment) -> str:
-    """What a model is in the leaderboard."""
-    if model.endswith(SUFFIX):
-        return "conformal"
-    if model == experiment.verdict.reference:
-        return "reference"
-    if model in BASELINES:
-        return "baseline"
-    return "network" if model.startswith("seq2seq") else model

@@ -71,10 +71,12 @@ class Screen(JobProgress):
 
 def leaderboard(study: Study) -> Table:
     """The short leaderboard, in the study's order; 80 columns suffice."""
+    from s2squant.config.models import label  # pydantic, which a help text can do without
+
     table = plain_table("model", ">CRPS %", ">skill %", ">by date, 95 %", ">won %", ">cov80", ">p")
     for row in study.leaderboard.to_dict("records"):
         table.add_row(
-            row["model"],
+            label(row["model"]),
             f"{row['crps']:.4f}",
             f"{100 * row['skill']:+.2f}",
             _interval(row["effect"], row["effect_low"], row["effect_high"]),

@@ -1,80 +1,26 @@
-"""Names, labels and settings of all models, as frozen values. Windows are in bars."""
+"""All models in one table: what people call them, what they are, how they look; and which run, with which settings."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from s2squant.config.networks import AnchorSpec, Seq2SeqSpec
+from s2squant.config.baselines import (
+    BlockBootstrapSpec,
+    DriftSpec,
+    EwmaTSpec,
+    GarchTSpec,
+    GbmSpec,
+    HarSpec,
+    HistoricalSpec,
+    LinearSpec,
+    RandomWalkSpec,
+    RidgeSpec,
+)
+from s2squant.config.networks import AnchorSpec, Scope, Seq2SeqSpec
 from s2squant.config.part import Part, listed
-
-
-class DriftSpec(Part):
-    """Random walk with drift: N(h m, h s^2 + h^2 s^2 / n)."""
-
-    window: int = Field(2000, ge=20, description="bars whose mean return is the drift")
-    scale_window: int = Field(500, ge=20, description="bars whose root mean square return is s")
-
-
-class BlockBootstrapSpec(Part):
-    """Stationary bootstrap of the trailing window, centred."""
-
-    window: int = Field(500, ge=20)
-    block: float = Field(20.0, ge=1, description="mean length of a block")
-    paths: int = Field(2048, ge=128)
-
-
-class HarSpec(Part):
-    """HAR of volatility on ranges where OHLC is known, on absolute returns otherwise; simulated over the horizon."""
-
-    window: int = Field(2000, ge=300, description="bars used by each fit")
-    paths: int = Field(4096, ge=128)
-
-
-class LinearSpec(Part):
-    """ETS, ARIMA or Theta of the log price with Gaussian errors."""
-
-    window: int = Field(2000, ge=300, description="bars used by each fit")
-    scale_window: int = Field(500, ge=20, description="bars whose root mean square one-step error is the errors' scale")
-
-
-class RidgeSpec(Part):
-    """Direct ridge regressions for the location, residual quantiles scaled by an EWMA."""
-
-    window: int = Field(2000, ge=300, description="training bars of each fit")
-    decay: float = Field(0.94, gt=0, lt=1, description="of the EWMA that scales labels and quantiles")
-    penalties: tuple[float, ...] = Field(
-        (0.1, 1.0, 10.0, 100.0), min_length=1, description="multiples of the number of bars; the last quarter chooses"
-    )
-    clip: float = Field(5.0, gt=0, description="largest label, in standard deviations")
-
-    @model_validator(mode="after")
-    def _positive(self) -> RidgeSpec:
-        if min(self.penalties) <= 0:
-            raise ValueError(f"a penalty of {min(self.penalties):g} is no ridge; penalties are above zero")
-        return self
-
-
-class GbmSpec(Part):
-    """Direct gradient-boosted quantiles at a few steps and levels, interpolated monotonically."""
-
-    window: int = Field(2000, ge=300, description="training bars of each fit")
-    decay: float = Field(0.94, gt=0, lt=1, description="of the EWMA that scales labels and quantiles")
-    nodes: int = Field(4, ge=2, description="steps with a model of their own, from the first to the last")
-    levels: tuple[float, ...] = Field((0.05, 0.25, 0.5, 0.75, 0.95), min_length=2, description="levels with a model")
-    trees: int = Field(40, ge=1)
-    leaves: int = Field(4, ge=2, description="leaves of a tree")
-    rate: float = Field(0.05, gt=0, le=1, description="learning rate")
-    leaf_bars: int = Field(80, ge=1, description="fewest training bars in a leaf")
-    features: float = Field(0.5, gt=0, le=1, description="share of the predictors tried at a split")
-
-    @model_validator(mode="after")
-    def _ordered(self) -> GbmSpec:
-        if list(self.levels) != sorted(set(self.levels)) or not 0 < self.levels[0] < self.levels[-1] < 1:
-            raise ValueError(f"levels must increase between 0 and 1, given {self.levels}")
-        return self
-
 
 ModelName = Literal[
     "historical_simulation",
@@ -99,56 +45,93 @@ ModelName = Literal[
     "blend",
 ]
 
-
 Models = Annotated[tuple[ModelName, ...], BeforeValidator(listed)]
+Kind = Literal["reference", "baseline", "anchor", "network", "blend", "conformal"]
+"""What a model is in the leaderboard; the reference is the baseline that the verdict names."""
+Dash = Literal["solid", "dot", "dash", "longdash", "dashdot", "longdashdot"]
 
 
-BASELINES: tuple[ModelName, ...] = (
-    "historical_simulation",
-    "random_walk",
-    "ewma_t",
-    "garch_t",
-    "gjr_t",
-    "drift",
-    "block_bootstrap",
-    "gjr_fhs",
-    "har",
-    "ets",
-    "arima",
-    "theta",
-    "ridge",
-    "gbm",
-    "field",
-)
-"""In the order in which they run and are listed: the field averages those before it."""
+@dataclass(frozen=True)
+class Model:
+    """A model as people see it: its name within a sentence, its kind, and the colour and dash of its lines."""
+
+    noun: str
+    kind: Kind
+    colour: str
+    """A CSS variable of report.css; hues are Okabe and Ito's (2008), told apart by people with colour-blindness."""
+    dash: Dash
+    """Says the same again without colour."""
+    article: bool = False
+    """Whether the noun has one: the blend, but HAR."""
+    scope: Scope | None = None
+    """Whose weights a network has; its settings are those of seq2seq, and of this scope in them."""
 
 
-class RandomWalkSpec(Part):
-    """Gaussian random walk without drift: N(0, h s^2), s from the trailing window."""
+MODELS: dict[ModelName, Model] = {
+    "historical_simulation": Model("historical simulation", "baseline", "m-grey", "solid"),
+    "random_walk": Model("random walk", "baseline", "m-grey", "dot", article=True),
+    "ewma_t": Model("EWMA-t", "baseline", "m-yellow", "dash"),
+    "garch_t": Model("GARCH-t", "baseline", "m-orange", "dash"),
+    "gjr_t": Model("GJR-t", "baseline", "m-purple", "dashdot"),
+    "drift": Model("random walk with drift", "baseline", "m-grey", "dashdot", article=True),
+    "block_bootstrap": Model("block bootstrap", "baseline", "m-grey", "longdash", article=True),
+    "gjr_fhs": Model("GJR-FHS", "baseline", "m-purple", "solid"),
+    "har": Model("HAR", "baseline", "m-orange", "solid"),
+    "ets": Model("ETS", "baseline", "m-yellow", "dot"),
+    "arima": Model("ARIMA", "baseline", "m-yellow", "longdash"),
+    "theta": Model("Theta", "baseline", "m-yellow", "solid"),
+    "ridge": Model("ridge regression", "baseline", "m-purple", "dot"),
+    "gbm": Model("boosted quantiles", "baseline", "m-orange", "dot"),
+    "field": Model("average of the baselines", "baseline", "m-black", "longdash", article=True),
+    "anchor": Model("anchor", "anchor", "m-vermillion", "longdash", article=True),
+    "seq2seq_per_ticker": Model("per-ticker network", "network", "m-green", "solid", article=True, scope="per_ticker"),
+    "seq2seq_pooled": Model("pooled network", "network", "m-sky", "longdashdot", article=True, scope="pooled"),
+    "seq2seq_adapted": Model("adapted network", "network", "m-green", "dot", article=True, scope="adapted"),
+    "blend": Model("blend", "blend", "m-blue", "solid", article=True),
+}
+"""In the order in which they run and are listed: the field averages baselines before it."""
 
-    window: int = Field(500, ge=20)
+BASELINES: tuple[ModelName, ...] = tuple(name for name, model in MODELS.items() if model.kind == "baseline")
+RECALIBRATED = "+aci"
+"""Ends the name of a model's second row, recalibrated by adaptive conformal inference."""
 
 
-class HistoricalSpec(Part):
-    """Historical simulation: sums of h returns drawn from the trailing window, centred."""
-
-    window: int = Field(500, ge=20)
-    paths: int = Field(2048, ge=128)
-
-
-class EwmaTSpec(Part):
-    """RiskMetrics variance with Student-t shocks; degrees of freedom refitted with the folds."""
-
-    decay: float = Field(0.94, gt=0, lt=1)
-    paths: int = Field(2048, ge=128)
+def row_of(model: str) -> Model | None:
+    """The row of a model, or of the one that is recalibrated; None for a model that is not of this package."""
+    wanted = model.removesuffix(RECALIBRATED)
+    return next((row for name, row in MODELS.items() if name == wanted), None)
 
 
-class GarchTSpec(Part):
-    """GARCH(1,1) or GJR(1,1) with Student-t shocks, simulated over the horizon."""
+def label(model: str) -> str:
+    """What a model is called in tables and legends: Blend, GJR-t; others by their name."""
+    row = row_of(model)
+    name = model if row is None else _noun(model, row)
+    return name if row is None else name[:1].upper() + name[1:]
 
-    window: int = Field(2000, ge=300, description="bars used by each fit")
-    mean: Literal["constant", "zero"] = Field("constant", description="a fitted drift, or none")
-    paths: int = Field(2048, ge=128)
+
+def phrase(model: str) -> str:
+    """What a model is called within a sentence: the blend, GJR-t; others by their name."""
+    row = row_of(model)
+    return model if row is None else ("the " if row.article else "") + _noun(model, row)
+
+
+def subject(model: str) -> str:
+    """What a model is called where a sentence begins: The blend, GJR-t."""
+    name = phrase(model)
+    return name if row_of(model) is None else name[:1].upper() + name[1:]
+
+
+def _noun(model: str, row: Model) -> str:
+    return f"{row.noun}, recalibrated" if model.endswith(RECALIBRATED) else row.noun
+
+
+def kind_of(model: str, reference: str) -> Kind:
+    """What a model is in the leaderboard of a run with this reference."""
+    row = row_of(model)
+    assert row is not None, f"{model} is in no run of this package"
+    if model.endswith(RECALIBRATED):
+        return "conformal"
+    return "reference" if model == reference else row.kind
 
 
 class BlendSpec(Part):
@@ -264,27 +247,3 @@ class Forecasters(Part):
                 "add it to forecasters.models or take it out of forecasters.blend.members"
             )
         return self
-
-
-LABELS = {
-    "historical_simulation": "historical simulation",
-    "random_walk": "the random walk",
-    "ewma_t": "EWMA-t",
-    "garch_t": "GARCH-t",
-    "gjr_t": "GJR-t",
-    "drift": "the random walk with drift",
-    "block_bootstrap": "the block bootstrap",
-    "gjr_fhs": "GJR with filtered historical simulation",
-    "har": "HAR",
-    "ets": "ETS",
-    "arima": "ARIMA",
-    "theta": "Theta",
-    "ridge": "ridge regression",
-    "gbm": "boosted quantiles",
-    "field": "the average of the baselines",
-    "anchor": "the anchor",
-    "seq2seq_per_ticker": "the per-ticker network",
-    "seq2seq_pooled": "the pooled network",
-    "seq2seq_adapted": "the adapted network",
-    "blend": "the blend",
-}

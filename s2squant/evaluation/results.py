@@ -137,9 +137,9 @@ class Study(Evidence):
     - `forecasts`: model, unique_id, cutoff, ds, step, y, mean, q0.025 .. q0.975
     - `scores`: model, unique_id, cutoff, step, metric, value
     - `verdicts`: the fields of Verdict
-    - `leaderboard`: model, kind (reference|baseline|anchor|network|blend), crps (% log return), skill (against the
-      reference, mean over tickers), effect, effect_low, effect_high (the same averaged over dates, as tested), won
-      (share of tickers), coverage_50, coverage_80, coverage_95, dm_t, dm_p, n, n_eff
+    - `leaderboard`: model, kind (reference|baseline|anchor|network|blend|conformal), crps (% log return), skill
+      (against the reference, mean over tickers), effect, effect_low, effect_high (the same averaged over dates, as
+      tested), won (share of tickers), coverage_50, coverage_80, coverage_95, dm_t, dm_p, n, n_eff
     - `by_step`: model, step, crps, skill, low, high, coverage_50, coverage_80, coverage_95
     - `by_ticker`: model, unique_id, crps, skill, low, high, p, q (BH), n, n_eff, smallest_detectable, word,
       coverage_50, coverage_80, coverage_95 (skill against the reference), variance_share (of the variance over dates

@@ -6,10 +6,9 @@ import numpy as np
 import pandas as pd
 
 from s2squant.config.experiment import VerdictSpec
-from s2squant.config.models import LABELS
+from s2squant.config.models import phrase, subject
 from s2squant.evaluation.results import Word
 from s2squant.evaluation.statistics.diebold_mariano import MIN_CUTOFFS
-from s2squant.series.forecast import SUFFIX
 
 RULE = (
     "Written before the run. The recommended model, {recommended}, is compared with the reference, {reference}, and "
@@ -28,8 +27,8 @@ RULE = (
 def written_rule(spec: VerdictSpec) -> str:
     """The rule the words follow, with the numbers of `spec`."""
     return RULE.format(
-        recommended=label(spec.recommended),
-        reference=label(spec.reference),
+        recommended=phrase(spec.recommended),
+        reference=phrase(spec.reference),
         alpha=spec.alpha,
         fdr=f"{100 * spec.fdr:g}",
         minimum=MIN_CUTOFFS,
@@ -64,17 +63,17 @@ def after_audit(sentence: str, word: Word, audit: pd.DataFrame) -> tuple[str, Wo
 
 def sentence_of(rows: pd.DataFrame, spec: VerdictSpec, best: str, dropped: int) -> str:
     """The verdict on the recommended model in plain words; `rows` as comparisons.compare makes them, skill in %."""
-    name = label(spec.recommended)
+    name = phrase(spec.recommended)
     first = _pooled(rows, spec, spec.reference)
     if spec.recommended == spec.reference:
         return f"The recommended model is the reference, {name}: there is nothing to compare."
     if first is None:
         return f"The recommended model, {name}, has no scored forecasts: no verdict."
     also = ", which is also the best baseline here" if best == spec.reference else ""
-    parts = [f"{_capital(name)} against {label(spec.reference)}{also}: {_finding(first, long=True)}."]
+    parts = [f"{subject(spec.recommended)} against {phrase(spec.reference)}{also}: {_finding(first, long=True)}."]
     second = _pooled(rows, spec, best)
     if best != spec.reference and second is not None:
-        parts.append(f"Against {label(best)}, the best baseline here: {_finding(second, long=False)}.")
+        parts.append(f"Against {phrase(best)}, the best baseline here: {_finding(second, long=False)}.")
     mine = (rows["challenger"] == spec.recommended) & (rows["benchmark"] == spec.reference)
     words = rows.loc[mine & (rows["family"] == "ticker"), "word"]
     worse = int((words == "worse").sum())
@@ -83,13 +82,6 @@ def sentence_of(rows: pd.DataFrame, spec: VerdictSpec, best: str, dropped: int) 
     if dropped:
         parts.append(f"{dropped} units (ticker, cutoff, step) that some model lacks are left out.")
     return " ".join(parts)
-
-
-def label(model: str) -> str:
-    """A model's name as people say it."""
-    if model.endswith(SUFFIX):
-        return f"{label(model.removesuffix(SUFFIX))}, recalibrated"
-    return LABELS.get(model, model.replace("_", " "))
 
 
 def _pooled(rows: pd.DataFrame, spec: VerdictSpec, benchmark: str) -> pd.Series | None:
@@ -112,7 +104,3 @@ def _finding(row: pd.Series, *, long: bool) -> str:
 
 def _percent(share: float) -> str:
     return f"{100 * share:+.1f}"
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]

@@ -139,3 +139,7 @@ class Anchor:
             weights.append(weights_HK)
             tables.append(np.quantile(y / sd, LEVELS, axis=0).T)
         return FittedAnchor(self.spec, names, np.stack(weights), np.stack(tables))
+
+    def restore(self, state: State) -> FittedAnchor:
+        """The fitted anchor that wrote `state`."""
+        return restore_anchor(state)

@@ -1,13 +1,10 @@
-"""Every forecaster by name: one `match` to make it, one to bring it back from a file.
-
-The contract itself (Forecaster, Fitted) stands in `records`.
-"""
+"""Every forecaster by name: the one `match` that makes it, and brings it back from its stored state."""
 
 from __future__ import annotations
 
 from s2squant.config.models import BASELINES, Forecasters, ModelName
-from s2squant.errors import CheckpointError, ConfigError
-from s2squant.forecasters.anchor import Anchor, FittedAnchor, restore_anchor
+from s2squant.errors import ConfigError
+from s2squant.forecasters.anchor import Anchor, FittedAnchor
 from s2squant.forecasters.baselines import (
     arima,
     block_bootstrap,
@@ -23,14 +20,14 @@ from s2squant.forecasters.baselines import (
     ridge,
     smoothing,
 )
-from s2squant.forecasters.network import FittedSeq2Seq, restore_seq2seq
+from s2squant.forecasters.network import FittedSeq2Seq
 from s2squant.forecasters.network_training import Seq2SeqForecaster
-from s2squant.series.forecast import Fitted, Forecaster, State
+from s2squant.series.forecast import Fitted, State, Storable
 
 
 def make(
     name: ModelName, settings: Forecasters, *, anchor: FittedAnchor | None = None, pooled: FittedSeq2Seq | None = None
-) -> Forecaster:
+) -> Storable:
     """The unfitted forecaster of this name; networks take a fitted `anchor`, or fit the configured one themselves."""
     base = anchor or settings.anchor
     match name:
@@ -77,42 +74,5 @@ def make(
 
 
 def restore(name: ModelName, settings: Forecasters, state: State) -> Fitted:
-    """Rebuild the fitted forecaster of this name from its stored state; raises CheckpointError for another kind's."""
-    match name:
-        case "historical_simulation":
-            return historical.restore(settings.historical_simulation, state)
-        case "random_walk":
-            return random_walk.restore(settings.random_walk, state)
-        case "ewma_t":
-            return ewma.restore(settings.ewma_t, state)
-        case "garch_t":
-            return garch.restore(settings.garch_t, state)
-        case "gjr_t":
-            return garch.restore(settings.gjr_t, state)
-        case "drift":
-            return drift.restore(settings.drift, state)
-        case "block_bootstrap":
-            return block_bootstrap.restore(settings.block_bootstrap, state)
-        case "gjr_fhs":
-            return fhs.restore(settings.gjr_fhs, state)
-        case "har":
-            return har.restore(settings.har, state)
-        case "ets":
-            return smoothing.restore(settings.ets, state)
-        case "arima":
-            return arima.restore(settings.arima, state)
-        case "theta":
-            return smoothing.restore(settings.theta, state)
-        case "ridge":
-            return ridge.restore(settings.ridge, state)
-        case "gbm":
-            return gbm.restore(settings.gbm, state)
-        case "field":
-            states = field.member_states(state)
-            return field.FittedField(tuple(restore(m, settings, states[m]) for m in BASELINES if m in states))
-        case "anchor":
-            return restore_anchor(state)
-        case "seq2seq_per_ticker" | "seq2seq_pooled" | "seq2seq_adapted":
-            return restore_seq2seq(state)
-        case "blend":
-            raise CheckpointError("blend has no state of its own")
+    """The fitted forecaster of this name from its stored state; raises CheckpointError for another kind's."""
+    return make(name, settings).restore(state)

@@ -15,6 +15,7 @@ from typing import Literal
 
 import numpy as np
 
+from s2squant.config.models import subject
 from s2squant.series.arrays import Floats, Ints
 from s2squant.series.forecast import LEVELS, Fitted, Forecast, State
 from s2squant.series.history import OHLCV, PriceHistory
@@ -100,11 +101,12 @@ def truncation(name: str, changes: Sequence[Change]) -> Check:
     """The line of a forecaster that was tried at several cutoffs."""
     worst = max(changes, key=lambda change: change.size, default=NOTHING)
     if not changes:
-        return Check("truncation", name, "not run", np.nan, f"{name}: no cutoff with later bars to take away")
+        return Check("truncation", name, "not run", np.nan, f"{subject(name)}: no cutoff with later bars to take away")
     if worst.size > 0:
-        sentence = f"{name} reads past its cutoff: its forecast of {worst.where}, changes by {worst.size:.2g}"
+        sentence = f"{subject(name)} reads past its cutoff: its forecast of {worst.where}, changes by {worst.size:.2g}"
         return Check("truncation", name, "failed", worst.size, sentence)
-    sentence = f"{name} forecasts the same when later bars are deleted or replaced by noise ({len(changes)} forecasts)"
+    tried = f"when later bars are deleted or replaced by noise ({len(changes)} forecasts)"
+    sentence = f"{subject(name)} forecasts the same {tried}"
     return Check("truncation", name, "passed", 0.0, sentence)
 
 

@@ -23,10 +23,11 @@ from s2squant.config.networks import (
 )
 from s2squant.forecasters.anchor import POOLED, Anchor, FittedAnchor, stable_seed
 from s2squant.forecasters.features import has_ranges
-from s2squant.forecasters.network import LEVELS_Q, FittedSeq2Seq, Prepared, prepare
+from s2squant.forecasters.network import LEVELS_Q, FittedSeq2Seq, Prepared, prepare, restore_seq2seq
 from s2squant.nets.seq2seq import Seq2Seq
 from s2squant.nets.training import Resident, train
 from s2squant.series.arrays import Ints
+from s2squant.series.forecast import State
 from s2squant.series.panel import Panel
 
 
@@ -63,6 +64,10 @@ class Seq2SeqForecaster:
         return self._fit(
             panel, rows, anchor, effort, seed, prepare(anchor, self.spec, panel, rows, ranges=ranges), ranges
         )
+
+    def restore(self, state: State) -> FittedSeq2Seq:
+        """The fitted network that wrote `state`."""
+        return restore_seq2seq(state)
 
     def adapt(
         self, last: FittedSeq2Seq, panel: Panel, rows: Ints, *, steps: int, lr: float, seed: int, prepared: Prepared

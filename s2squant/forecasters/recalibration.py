@@ -21,8 +21,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from s2squant.config.experiment import ConformalSpec
+from s2squant.config.models import RECALIBRATED
 from s2squant.series.arrays import Floats, Ints
-from s2squant.series.forecast import LEVELS, QUANTILE_COLUMNS, SUFFIX
+from s2squant.series.forecast import LEVELS, QUANTILE_COLUMNS
 
 PAIRS = len(LEVELS) // 2
 
@@ -42,12 +43,12 @@ _LOW, _HIGH = round(0.1 * (len(LEVELS) + 1)) - 1, round(0.9 * (len(LEVELS) + 1))
 
 
 def adapted(forecasts: pd.DataFrame, model: str, spec: ConformalSpec) -> pd.DataFrame:
-    """The rows of `model` again, recalibrated, under the name model + SUFFIX, sorted by ticker, cutoff and step.
+    """The rows of `model` again, recalibrated, under the name model + RECALIBRATED, sorted by ticker, cutoff and step.
 
     The median and the mean stay. Rows without an outcome get the margin as it stands and teach nothing.
     """
     rows = forecasts[forecasts["model"] == model].sort_values(["unique_id", "cutoff", "step"], ignore_index=True)
-    rows["model"] = model + SUFFIX
+    rows["model"] = model + RECALIBRATED
     if rows.empty:
         return rows
     columns = list(QUANTILE_COLUMNS)

@@ -15,12 +15,13 @@ import numpy as np
 import pandas as pd
 
 from s2squant.config.experiment import Experiment
+from s2squant.config.models import RECALIBRATED
 from s2squant.forecasters.blend import blend
 from s2squant.forecasters.recalibration import adapted
 from s2squant.nightly.ledger.entries import Issue
 from s2squant.nightly.outcomes import adjustment, raw_close
 from s2squant.series.arrays import Floats
-from s2squant.series.forecast import QUANTILE_COLUMNS, SUFFIX, quantile_crps
+from s2squant.series.forecast import QUANTILE_COLUMNS, quantile_crps
 from s2squant.series.history import PriceHistory
 from s2squant.series.long_table import KEYS
 
@@ -30,7 +31,7 @@ COLUMNS = ["model", *KEYS, "ds", "y", "crps", "mean", *QUANTILE_COLUMNS]
 def issued_models(experiment: Experiment) -> tuple[str, ...]:
     """Every model whose forecasts go into the ledger, the recommended one recalibrated last."""
     models: tuple[str, ...] = experiment.forecasters.models
-    return (*models, experiment.verdict.recommended + SUFFIX) if experiment.conformal.enabled else models
+    return (*models, experiment.verdict.recommended + RECALIBRATED) if experiment.conformal.enabled else models
 
 
 def compose(

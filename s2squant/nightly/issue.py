@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from s2squant.config.models import RECALIBRATED
 from s2squant.nightly.agenda import Missing
 from s2squant.nightly.compose import by_ticker, compose, issues_of
 from s2squant.nightly.jobs import NightJob
@@ -19,7 +20,7 @@ from s2squant.nightly.outcomes import raw_close
 from s2squant.nightly.results import NightStatus, TickerNight
 from s2squant.nightly.state import NightState
 from s2squant.runs.runner import JobRunner
-from s2squant.series.forecast import QUANTILE_COLUMNS, SUFFIX
+from s2squant.series.forecast import QUANTILE_COLUMNS
 
 
 @dataclass(frozen=True)
@@ -118,8 +119,8 @@ def _versions(state: NightState, made: Made, night: TickerNight) -> dict[str, st
     known = {name: str(market["version"]) for name in market.get("order", ())}
     known |= {name: str(own["version"]) for name in own["order"]}
     experiment = state.spec.experiment
-    models = (*experiment.forecasters.models, experiment.verdict.recommended + SUFFIX)
-    return {model: known.get(model.removesuffix(SUFFIX), both) for model in models}
+    models = (*experiment.forecasters.models, experiment.verdict.recommended + RECALIBRATED)
+    return {model: known.get(model.removesuffix(RECALIBRATED), both) for model in models}
 
 
 def _add_model(state: NightState, key: str, told: Mapping[str, Any]) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from s2squant.config.models import RECALIBRATED
 from s2squant.config.nightly import Nightly
 from s2squant.errors import S2squantError, one_line
 from s2squant.nightly.issue import IssuedNight, Made
@@ -23,7 +24,6 @@ from s2squant.nightly.track_record.losses import complete_cutoffs, outcomes_of
 from s2squant.nightly.track_record.track import band_of, track
 from s2squant.runs.manifest import provenance
 from s2squant.runs.study_files import load_study
-from s2squant.series.forecast import SUFFIX
 from s2squant.series.panel import Panel
 
 RUNS_SHOWN = 60
@@ -43,7 +43,7 @@ def view(
     """The night with its track record, as the ledger has it now."""
     experiment, name, ledger = state.spec.experiment, state.spec.name, state.ledger
     recommended, reference = experiment.verdict.recommended, experiment.verdict.reference
-    record = state.record(dict.fromkeys((recommended, recommended + SUFFIX, reference, "anchor")))
+    record = state.record(dict.fromkeys((recommended, recommended + RECALIBRATED, reference, "anchor")))
     sessions = {market: pd.Timestamp(night.session) for market, night in state.agenda.markets.items()}
     today = ledger.record(name, since=min(sessions.values()).date())
     gaps = ledger.gaps(name)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from typing import Any
 
+from s2squant.config.models import phrase, subject
 from s2squant.report.formats import count, day, interval, known, number, percent, skill
 from s2squant.report.panels import Panel
 from s2squant.report.study_view import POOL, Contents
-from s2squant.report.styles import inline, label
+from s2squant.report.styles import label
 from s2squant.report.tables import Column, grid, without_blanks
 
 GROUPS = (
@@ -85,7 +86,7 @@ def groups(c: Contents) -> Panel | None:
         "own market. Regime: tercile of the ticker’s 60-bar volatility at the cutoff among its own so far. A group has "
         "few dates of its own: read its interval, and choose no group after seeing the table."
     )
-    title = f"{label(c.recommended)} against {inline(c.reference)}, by group"
+    title = f"{label(c.recommended)} against {phrase(c.reference)}, by group"
     shown = grid("group-table", title, without_blanks(made), GROUPS)
     return Panel("groups", "Groups", "Where does it work", f"{say}.", grids=(shown,), notes=tuple(notes))
 
@@ -113,7 +114,7 @@ def cross_section(c: Contents) -> Panel | None:
     if len(own):
         first = own.iloc[0]
         say += (
-            f" {label(c.recommended)} at step {int(first['step'])}: mean rank IC {number(first['ic'], 3, True)}, "
+            f" {subject(c.recommended)} at step {int(first['step'])}: mean rank IC {number(first['ic'], 3, True)}, "
             f"spread {number(first['spread'], 2, True)} points."
         )
     shown = grid(
@@ -134,6 +135,6 @@ def misses(c: Contents, ticker: str) -> Panel | None:
         f"The largest miss{whose}: {number(worst['miss'], 1, True)} standard deviations {int(worst['step'])} steps "
         f"after {day(worst['cutoff'])} ({percent(worst['moved'], 1, True)} by {day(worst['ds'])}{others})."
     ).replace(" 1 steps", " 1 step")
-    caption = f"Largest misses of {inline(c.recommended)}, one for each stretch of days; prices are adjusted closes"
+    caption = f"Largest misses of {phrase(c.recommended)}, one for each stretch of days; prices are adjusted closes"
     title, columns = ("The largest misses", MISSES) if ticker == POOL else ("Its largest misses", MISSES[1:])
     return Panel("largest-misses", "Misses", title, say, grids=(grid("miss-table", caption, table, columns),))

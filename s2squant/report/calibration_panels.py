@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from s2squant.config.models import subject
 from s2squant.report.charts import Chart, Trace, absent, axis, band, days, line, numbers, thin
 from s2squant.report.formats import THIN, count, percent, typeset
 from s2squant.report.panels import Panel
@@ -87,7 +88,7 @@ def of_ticker(c: Contents, ticker: str) -> Panel | None:
     if tests.empty and missed.empty and width.reason:
         return None
     found = [str(text) for text in tests.get("finding", pd.Series(dtype=object)).tolist()]
-    say = f"{label(c.recommended)} on this ticker: {'; '.join(dict.fromkeys(found))}." if found else ""
+    say = f"{subject(c.recommended)} on this ticker: {'; '.join(dict.fromkeys(found))}." if found else ""
     caption = (
         "Width of the 80 % band, mean over steps, and the volatility that followed. Bands that ignore risk stay flat."
     )
@@ -141,7 +142,7 @@ def _say(c: Contents, steps: pd.DataFrame, tests: pd.DataFrame) -> str:
         inside = int(held["coverage"].between(held["band_low"], held["band_high"]).sum())
         mean = percent(held["coverage"].mean(), 1)
         text.append(
-            f"{label(c.recommended)} held {mean} in its 80{THIN}% band, within what chance allows at {inside} of "
+            f"{subject(c.recommended)} held {mean} in its 80{THIN}% band, within what chance allows at {inside} of "
             f"{count(len(held), 'step')}."
         )
     if not tests.empty:

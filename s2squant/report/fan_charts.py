@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from s2squant.config.models import phrase
 from s2squant.report.charts import Chart, Trace, absent, axis, band, days, numbers
 from s2squant.report.formats import THIN, price
-from s2squant.report.styles import inline, pattern, style
+from s2squant.report.styles import pattern, style
 from s2squant.series.arrays import Dates, Floats
 from s2squant.series.forecast import LEVELS, QUANTILE_COLUMNS
 from s2squant.series.history import PriceHistory
@@ -95,7 +96,7 @@ def fan_chart(id: str, fan: Fan | None, outline: Fan | None, history: PriceHisto
                 {
                     "type": "scatter",
                     "mode": "lines",
-                    "name": f"95{THIN}% of {inline(outline.model)}",
+                    "name": f"95{THIN}% of {phrase(outline.model)}",
                     "legendgroup": "outline",
                     "showlegend": side == 0,
                     "x": days(outline.dates),
@@ -167,7 +168,7 @@ def _median(fan: Fan) -> Trace:
     return {
         "type": "scatter",
         "mode": "lines",
-        "name": f"Median of {inline(fan.model)}",
+        "name": f"Median of {phrase(fan.model)}",
         "legendgroup": "median",
         "legendrank": 1,
         "showlegend": True,

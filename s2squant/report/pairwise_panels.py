@@ -7,13 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
+from s2squant.config.models import phrase, subject
 from s2squant.report.charts import Chart, Trace
 from s2squant.report.figures import shorten
 from s2squant.report.formats import count, interval, known, pvalue, skill
 from s2squant.report.heatmaps import heatmap
 from s2squant.report.panels import Panel
 from s2squant.report.study_view import Contents, rows
-from s2squant.report.styles import inline, label
+from s2squant.report.styles import label
 from s2squant.report.tables import Column, grid, without_blanks
 
 PAIRS = (
@@ -110,7 +111,7 @@ def _matrix(c: Contents, table: pd.DataFrame, name: str, when: str) -> Chart:
         for row, column, sign in ((i, j, 1), (j, i, -1)):
             values[row, column] = sign * r["effect"]
             texts[row][column] = (
-                f"{label(models[row])} over {inline(models[column])}: {skill(sign * r['effect'])}, "
+                f"{label(models[row])} over {phrase(models[column])}: {skill(sign * r['effect'])}, "
                 f"p adj. {pvalue(r['p_adjusted'])}"
             )
             if r["finding"] == "differ":
@@ -158,8 +159,8 @@ def paths(c: Contents) -> Panel | None:
     if len(rivals):
         best = rivals.iloc[int(np.argmax(rivals["skill"].to_numpy(float)))]
         say += (
-            f" {label(str(best['model']))} draws them best: {skill(best['skill'])} "
-            f"{interval(best['low'], best['high'])} against {inline(c.reference)}, "
+            f" {subject(str(best['model']))} draws them best: {skill(best['skill'])} "
+            f"{interval(best['low'], best['high'])} against {phrase(c.reference)}, "
             f"{skill(best['crps_skill'])} step by step."
         )
     note = (

@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from s2squant.config.models import phrase, subject
 from s2squant.report.charts import Chart, Trace, absent, axis, band, days, line, numbers, plain
 from s2squant.report.figures import shorten
 from s2squant.report.formats import count, interval, known, number, percent, skill
 from s2squant.report.panels import Panel
 from s2squant.report.study_view import Contents
-from s2squant.report.styles import inline, label, style
+from s2squant.report.styles import style
 from s2squant.report.tables import Column, grid, without_blanks
 
 SCORES = (
@@ -74,7 +75,7 @@ def _set_line(chosen: pd.DataFrame) -> str:
         return ""
     if reason := str(pooled["reason"].iloc[0]):
         return f"Which models may be the best was not tested: {reason}. "
-    named = ", ".join(inline(str(m)) for m in pooled.loc[pooled["inside"].astype(bool), "model"])
+    named = ", ".join(phrase(str(m)) for m in pooled.loc[pooled["inside"].astype(bool), "model"])
     return f"The data cannot tell these from the best: {named}. "
 
 
@@ -84,8 +85,8 @@ def _direction(every: pd.DataFrame, model: str) -> str:
         return ""
     row = found.iloc[0]
     return (
-        f"{label(model)} calls the sign right {percent(row['direction'], 1)} of the time; the same calls would by luck "
-        f"{percent(row['direction_expected'], 1)}."
+        f"{subject(model)} calls the sign right {percent(row['direction'], 1)} of the time; the same calls would by "
+        f"luck {percent(row['direction_expected'], 1)}."
     )
 
 

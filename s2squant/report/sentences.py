@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 
 from s2squant.config.experiment import StrategySpec
+from s2squant.config.models import phrase, subject
 from s2squant.report.fan_charts import Fan
 from s2squant.report.formats import THIN, count, day, interval, known, number, percent, price, pvalue, skill
 from s2squant.report.study_view import Contents, Row, rows
-from s2squant.report.styles import inline, label
 
 FEW = 30
 """Effective observations below which an interval is itself uncertain."""
@@ -47,15 +47,15 @@ def leaderboard(c: Contents) -> str:
 
     if board[ranked[0]]["skill"] <= 0:
         text = (
-            f"No model is ahead of {inline(c.reference)}; {inline(ranked[0])} comes nearest with {scores(ranked[0])}."
+            f"No model is ahead of {phrase(c.reference)}; {phrase(ranked[0])} comes nearest with {scores(ranked[0])}."
         )
     else:
-        text = f"{label(ranked[0])} has the highest skill against {inline(c.reference)}, {scores(ranked[0])}."
+        text = f"{subject(ranked[0])} has the highest skill against {phrase(c.reference)}, {scores(ranked[0])}."
     if c.recommended in ranked[1:]:
-        text += f" {label(c.recommended)}, the recommended model, has {scores(c.recommended)}."
+        text += f" {subject(c.recommended)}, the recommended model, has {scores(c.recommended)}."
     rival = c.rival
     if rival in ranked[1:]:
-        text += f" The best baseline, {inline(rival)}, has {scores(rival)}."
+        text += f" The best baseline, {phrase(rival)}, has {scores(rival)}."
     return text
 
 
@@ -66,7 +66,7 @@ def steps(table: pd.DataFrame, model: str, reference: str) -> str:
         return ""
     ahead = [r for r in own if r["skill"] > 0]
     most, least = max(own, key=lambda r: float(r["skill"])), min(own, key=lambda r: float(r["skill"]))
-    text = f"{label(model)} is ahead of {inline(reference)} at {len(ahead)} of {count(len(own), 'step')}"
+    text = f"{subject(model)} is ahead of {phrase(reference)} at {len(ahead)} of {count(len(own), 'step')}"
     clear = [r for r in own if known(r.get("low")) and r["low"] > 0]
     if "low" in own[0]:
         text += f", with the whole interval above zero at {len(clear)}"
@@ -84,7 +84,7 @@ def tickers(c: Contents, verdicts: Sequence[Row]) -> str:
     rest = len(words) - better - worse
     return (
         f"{better} of {count(len(words), 'ticker')} better and {worse} worse after false-discovery control at {fdr}; "
-        f"for the other {rest} the data cannot tell {inline(c.recommended)} from {inline(c.reference)}."
+        f"for the other {rest} the data cannot tell {phrase(c.recommended)} from {phrase(c.reference)}."
     )
 
 
@@ -94,7 +94,7 @@ def over_time(table: pd.DataFrame, model: str) -> str:
     if own.empty:
         return ""
     end, peak = own.iloc[-1], own.iloc[int(own["cumulative"].argmax())]
-    text = f"{label(model)} ends at {number(end['cumulative'], 2, True)} on {day(end['cutoff'])}"
+    text = f"{subject(model)} ends at {number(end['cumulative'], 2, True)} on {day(end['cutoff'])}"
     if peak["cutoff"] == end["cutoff"]:
         return f"{text}, its highest point: the gain has kept coming."
     return f"{text}; it was highest on {day(peak['cutoff'])} at {number(peak['cumulative'], 2, True)}."
@@ -108,7 +108,7 @@ def equity(c: Contents, table: pd.DataFrame, model: str) -> str:
     if model not in ends.index:
         return ""
     cost = number(c.study.experiment.strategy.cost_bp, 1)
-    text = f"{label(model)} ends at {number(ends[model], 3)} after costs of {cost} bp"
+    text = f"{subject(model)} ends at {number(ends[model], 3)} after costs of {cost} bp"
     if "buy_and_hold" in ends.index:
         text += f"; buy and hold ends at {number(ends['buy_and_hold'], 3)}"
     return text + "."
@@ -121,7 +121,7 @@ def coverage(row: Row | None, model: str, nominal: Sequence[str]) -> str:
     held = [f"{percent(row[f'coverage_{level}'], 1)} in the {level}{THIN}% interval" for level in nominal]
     off = 100 * row["coverage_80"] - 80
     size = f"{number(abs(off), 1)} points too {'wide' if off > 0 else 'narrow'}"
-    return f"{label(model)} held {', '.join(held)}: at 80{THIN}% it is {'on target' if abs(off) < 0.05 else size}."
+    return f"{subject(model)} held {', '.join(held)}: at 80{THIN}% it is {'on target' if abs(off) < 0.05 else size}."
 
 
 def ticker(c: Contents, row: Row | None) -> str:
@@ -129,14 +129,14 @@ def ticker(c: Contents, row: Row | None) -> str:
     if row is None:
         return "No forecast of this ticker could be scored."
     if c.recommended == c.reference:
-        return f"{label(c.recommended)} is the reference: there is nothing to compare it with."
+        return f"{subject(c.recommended)} is the reference: there is nothing to compare it with."
     if not known(row["low"]):
         why = c.untested(str(row["unique_id"])) or "not tested"
-        return f"{label(c.recommended)} scores {skill(row['skill'])} against {inline(c.reference)}: {why}."
+        return f"{subject(c.recommended)} scores {skill(row['skill'])} against {phrase(c.reference)}: {why}."
     word = {"better": "better than the reference", "worse": "worse than the reference"}.get(str(row["word"]))
     return (
-        f"{label(c.recommended)} scores {skill(row['skill'])} {interval(row['low'], row['high'])} against "
-        f"{inline(c.reference)}: {word or 'no evidence of skill'} (q{THIN}{pvalue(row['q'])}, "
+        f"{subject(c.recommended)} scores {skill(row['skill'])} {interval(row['low'], row['high'])} against "
+        f"{phrase(c.reference)}: {word or 'no evidence of skill'} (q{THIN}{pvalue(row['q'])}, "
         f"n{THIN}{number(row['n'], 0)}, effective{THIN}{number(row['n_eff'], 0)}). "
         f"The smallest skill this test could find is {percent(row['smallest_detectable'])}."
     )

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from s2squant.config.models import subject
 from s2squant.report.charts import Chart, Trace, absent, axis, broken, days, line, numbers, thin
 from s2squant.report.formats import THIN, count, known, number, percent
 from s2squant.report.panels import Panel
@@ -70,7 +71,9 @@ def _say(c: Contents, declared: pd.DataFrame) -> str:
     if found.empty:
         return ""
     row = found.iloc[0]
-    text = f"{label(c.recommended)} earned {percent(row['annual_return'], 1, True)} a year, Sharpe {_sharpe(dict(row))}"
+    text = (
+        f"{subject(c.recommended)} earned {percent(row['annual_return'], 1, True)} a year, Sharpe {_sharpe(dict(row))}"
+    )
     if known(row.get("dsr")):
         text += f"; after {count(int(row['trials']), 'trial')} the deflated Sharpe ratio is {percent(row['dsr'], 0)}"
     if known(row.get("break_even_bp")):

@@ -1,14 +1,11 @@
-"""How each model looks everywhere: its name, its colour (a CSS variable of report.css) and its line.
-
-Hues are Okabe and Ito's (2008), told apart by people with colour-blindness; the line's dash says the same again.
-"""
+"""How lines look everywhere: label, colour (a CSS variable of report.css), dash and mark; models' from their table."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
-Dash = Literal["solid", "dot", "dash", "longdash", "dashdot", "longdashdot"]
+from s2squant.config import models
+from s2squant.config.models import RECALIBRATED, Dash
 
 STROKES: dict[Dash, str] = {
     "solid": "none",
@@ -60,38 +57,19 @@ def pattern(dash: Dash) -> str:
     return "solid" if dash == "solid" else ",".join(f"{length}px" for length in STROKES[dash].split())
 
 
-STYLES: dict[str, Style] = {
-    "historical_simulation": Style("Historical simulation", "m-grey", "solid"),
-    "random_walk": Style("Random walk", "m-grey", "dot"),
-    "ewma_t": Style("EWMA, Student t", "m-yellow", "dash"),
-    "garch_t": Style("GARCH, Student t", "m-orange", "dash"),
-    "gjr_t": Style("GJR-GARCH, Student t", "m-purple", "dashdot"),
-    "drift": Style("Drift", "m-grey", "dashdot"),
-    "block_bootstrap": Style("Block bootstrap", "m-grey", "longdash"),
-    "gjr_fhs": Style("GJR-GARCH, filtered history", "m-purple", "solid"),
-    "har": Style("HAR on ranges", "m-orange", "solid"),
-    "ets": Style("AutoETS", "m-yellow", "dot"),
-    "arima": Style("AutoARIMA", "m-yellow", "longdash"),
-    "theta": Style("Theta", "m-yellow", "solid"),
-    "ridge": Style("Ridge, direct", "m-purple", "dot"),
-    "gbm": Style("Gradient-boosted quantiles", "m-orange", "dot"),
-    "field": Style("Field average", "m-black", "longdash"),
-    "anchor": Style("Anchor", "m-vermillion", "longdash"),
-    "seq2seq_per_ticker": Style("Seq2seq, per ticker", "m-green", "solid"),
-    "seq2seq_pooled": Style("Seq2seq, pooled", "m-sky", "longdashdot"),
-    "seq2seq_adapted": Style("Seq2seq, adapted", "m-green", "dot"),
-    "blend": Style("Blend", "m-blue", "solid"),
+RULES: dict[str, Style] = {
     "buy_and_hold": Style("Buy and hold", "m-grey", "dash"),
     "random_walk_sign": Style("Random walk, sign", "m-grey", "dot"),
 }
+"""What a trading rule is held against, beside the models."""
 
 
-def style(model: str) -> Style:
-    """The style of a model; one that is not listed is shown by its own name, a recalibrated one beside its own."""
-    raw, plus, _ = model.partition("+")
-    if plus and raw:
-        return Style(f"{style(raw).label}, recalibrated", style(raw).colour, "dot")
-    return STYLES.get(model) or Style(model.replace("_", " ").capitalize(), "m-black", "dot")
+def style(name: str) -> Style:
+    """The style of a model or of a rule; a recalibrated model has the colour of its own, a stranger his own name."""
+    row = models.row_of(name)
+    if row is None:
+        return RULES.get(name) or Style(name, "m-black", "dot")
+    return Style(models.label(name), row.colour, "dot" if name.endswith(RECALIBRATED) else row.dash)
 
 
 SERIES: tuple[tuple[str, Dash], ...] = (
@@ -110,18 +88,12 @@ SERIES: tuple[tuple[str, Dash], ...] = (
 def nth(name: str, place: int) -> Style:
     """The style of a line: the model's if `name` is one, otherwise its own name in the look of its place."""
     colour, dash = SERIES[place % len(SERIES)]
-    return STYLES.get(name) or Style(name, colour, dash)
+    return style(name) if models.row_of(name) or name in RULES else Style(name, colour, dash)
 
 
-def label(model: str) -> str:
+def label(name: str) -> str:
     """The name people read."""
-    return style(model).label
-
-
-def inline(model: str) -> str:
-    """The name inside a sentence: lower case unless it is an abbreviation."""
-    name = label(model)
-    return name if name[1:2].isupper() else name[:1].lower() + name[1:]
+    return style(name).label
 
 
 WORDS = {

@@ -15,6 +15,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from s2squant import __version__
+from s2squant.config.models import phrase
 from s2squant.report import styles
 from s2squant.report.formats import FILTERS, interval, known
 
@@ -95,7 +96,7 @@ def _templates() -> jinja2.Environment:
     environment.globals |= {
         "interval": interval,
         "style": styles.style,
-        "inline": styles.inline,
+        "phrase": phrase,
         "words": styles.WORDS,
         "known": known,
     }

@@ -17,7 +17,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from s2squant.config.models import BASELINES, ModelName
+from s2squant.config.models import BASELINES, ModelName, subject
 from s2squant.evaluation.statistics.diebold_mariano import MIN_CUTOFFS
 from s2squant.forecasters.anchor import stable_seed
 from s2squant.forecasters.blend import blend
@@ -137,7 +137,7 @@ def _with_fit(found: Check, strays: Sequence[Change]) -> Check:
     worst = max(strays, key=lambda change: change.size, default=NOTHING)
     if worst.size <= SAME:
         return replace(found, sentence=f"{found.sentence}; fitted again up to the fit date it forecasts as in the run")
-    why = f"{found.model} forecast otherwise in the run than when it is fitted on no bar after the fit date"
+    why = f"{subject(found.model)} forecast otherwise in the run than when it is fitted on no bar after the fit date"
     return Check(
         found.check,
         found.model,
@@ -297,4 +297,4 @@ def _guarded(check: str, model: str, carry_out: partial[Check]) -> Check:
         return carry_out()
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        return Check(check, model, "not run", np.nan, f"{model}: could not be carried out ({reason[:200]})")
+        return Check(check, model, "not run", np.nan, f"{subject(model)}: could not be carried out ({reason[:200]})")

@@ -20,8 +20,6 @@ LEVELS: Floats = np.arange(1, 40) / 40.0
 """The quantile levels of every forecast, 0.025 .. 0.975 by 0.025."""
 QUANTILE_COLUMNS: tuple[str, ...] = tuple(f"q{level:.3f}" for level in LEVELS)
 """Their column names in a forecast table, q0.025 .. q0.975."""
-SUFFIX = "+aci"
-"""Ends the name of a model's recalibrated forecasts."""
 
 
 def quantile_crps(y: Floats, quantiles: Floats) -> Floats:
@@ -129,7 +127,7 @@ class Forecaster(Protocol):
 
         Examples
         --------
-        >>> from s2squant.config.models import RandomWalkSpec
+        >>> from s2squant.config.baselines import RandomWalkSpec
         >>> from s2squant.forecasters.baselines.random_walk import RandomWalk
         >>> from s2squant.prices.sources.sample import SampleSource
         >>> panel = Panel((SampleSource().history("EURUSD"),))
@@ -172,4 +170,12 @@ class Fitted(Protocol):
 
     def state(self) -> State:
         """All that was learned, enough for the same forecasts from a file."""
+        ...
+
+
+class Storable(Forecaster, Protocol):
+    """A forecaster whose fitted state can be stored, and read back."""
+
+    def restore(self, state: State) -> Fitted:
+        """The fitted forecaster that wrote `state`; raises CheckpointError for a state of another kind."""
         ...

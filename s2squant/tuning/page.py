@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from s2squant.evaluation.wording import label
+from s2squant.config.models import label, phrase
 from s2squant.report.sections import ExperimentPage, Lines, Section
 from s2squant.tuning.results import Tuned
 
@@ -27,8 +27,8 @@ FORMATS = {"effect": "+.2%", "low": "+.2%", "high": "+.2%", "p": ".3f", "crps": 
 def tuning_page(tuned: Tuned, trials: pd.DataFrame) -> ExperimentPage:
     """Lay a finished search out; `trials` is one row a trial."""
     experiment = tuned.experiment
-    model, reference = label(experiment.verdict.recommended), label(experiment.verdict.reference)
-    sections = [_verdict(tuned, reference), _history(tuned, reference), _trials(tuned, trials)]
+    model, reference = phrase(experiment.verdict.recommended), phrase(experiment.verdict.reference)
+    sections = [_verdict(tuned), _history(tuned, reference), _trials(tuned, trials)]
     if tuned.importances:
         sections.append(_importances(tuned))
     sections.append(_rules(tuned, reference))
@@ -48,12 +48,12 @@ def tuning_page(tuned: Tuned, trials: pd.DataFrame) -> ExperimentPage:
     )
 
 
-def _verdict(tuned: Tuned, reference: str) -> Section:
+def _verdict(tuned: Tuned) -> Section:
     names = ["challenger", "benchmark", "crps", "effect", "low", "high", "p", "n", "n_eff", "word"]
     rows = pd.DataFrame([vars(row) for row in tuned.held_out])[names]
     known = {"tuned": "best of the search", "default": "experiment as it was"}
     for side in ("challenger", "benchmark"):
-        rows[side] = rows[side].map(lambda name: known.get(name, reference))
+        rows[side] = rows[side].map(lambda name: known.get(name) or label(tuned.experiment.verdict.reference))
     changed = [] if tuned.best_number is None else sorted(tuned.trials[tuned.best_number].values.items())
     told = "; ".join(f"{key} = {value}" for key, value in changed)
     return Section(

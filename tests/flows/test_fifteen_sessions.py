@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from flows.forecast import forecast, simulated
+from s2squant.config.models import RECALIBRATED
 from s2squant.nightly.ledger.ledger import Ledger
 from s2squant.nightly.replay import replay
-from s2squant.series.forecast import SUFFIX
 from tests.local_yahoo import LocalYahoo
 from tests.worlds.nightly_sim import HASTY, Clock, at_close, sessions, tiny, weekdays
 
@@ -64,7 +64,7 @@ def test_fifteen_sessions(server: str, tmp_path: Path, monkeypatch: pytest.Monke
 
     # each forecast once, or a gap: no session of any ticker is without the one or the other
     due = [str(day) for day in sessions(DAYS[0], 15)]
-    models = {*spec.experiment.forecasters.models, spec.experiment.verdict.recommended + SUFFIX}
+    models = {*spec.experiment.forecasters.models, spec.experiment.verdict.recommended + RECALIBRATED}
     live = rows[rows["reissue"] == 0]
     assert not live.duplicated(["model", "unique_id", "cutoff", "step"]).any()
     issued = {(t, str(c)[:10]) for t, c in zip(live["unique_id"], live["cutoff"], strict=True)}

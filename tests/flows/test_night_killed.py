@@ -18,10 +18,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from s2squant.config.models import RECALIBRATED
 from s2squant.nightly.ledger.ledger import Ledger
 from s2squant.nightly.operation.server import PrefectApi
 from s2squant.nightly.replay import replay
-from s2squant.series.forecast import SUFFIX
 from tests.flows.conftest import READY_SECONDS, free_port
 from tests.local_yahoo import LocalYahoo
 from tests.worlds.night_process import TICKERS, night, night_flow
@@ -35,7 +35,7 @@ def check_all(root: Path, days: list[str], ledger: Ledger) -> None:
     """Every forecast of every session once, no gap, no half-written file, all of it recomputable."""
     spec = tiny(root, *TICKERS)
     rows = ledger.record(spec.name, live=False)
-    models = {*spec.experiment.forecasters.models, spec.experiment.verdict.recommended + SUFFIX}
+    models = {*spec.experiment.forecasters.models, spec.experiment.verdict.recommended + RECALIBRATED}
     assert (rows["reissue"] == 0).all(), "nothing twice"
     assert not rows.duplicated(["model", "unique_id", "cutoff", "step"]).any()
     found = rows.groupby(["unique_id", rows["cutoff"].astype(str).str[:10]]).size()

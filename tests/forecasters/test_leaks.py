@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
-from s2squant.config.models import RandomWalkSpec
+from s2squant.config.baselines import RandomWalkSpec
 from s2squant.forecasters.baselines.random_walk import RandomWalk
 from s2squant.forecasters.leaks import (
     Probe,

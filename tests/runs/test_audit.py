@@ -50,7 +50,7 @@ class Peeking:
 
 
 def peeker():
-    from s2squant.config.models import RandomWalkSpec
+    from s2squant.config.baselines import RandomWalkSpec
     from s2squant.forecasters.baselines.random_walk import RandomWalk
 
     return Peeking(RandomWalk(RandomWalkSpec()), "mine")
@@ -112,7 +112,7 @@ def test_a_leaky_model_of_a_run_is_named(tmp_path, prices, monkeypatch):
     experiment = make_experiment({**FEW, "universe": {"source": f"csv:{prices}"}})
     table = backtest(experiment, tmp_path / "run", workers=0)[1].audit.set_index("model")
     assert table["outcome"].tolist() == ["passed", "failed", "passed", "not run"]
-    assert "random_walk reads past its cutoff: its forecast of " in table.loc["random_walk", "sentence"]
+    assert "The random walk reads past its cutoff: its forecast of " in table.loc["random_walk", "sentence"]
 
 
 def test_an_audit_that_cannot_be_carried_out_does_not_fail_the_run(tmp_path, prices, monkeypatch):

@@ -20,7 +20,7 @@ from scipy.signal import lfilter
 from scipy.special import ndtri
 from statsmodels.tsa.arima.estimators.hannan_rissanen import hannan_rissanen
 
-from s2squant.config.models import LinearSpec
+from s2squant.config.baselines import LinearSpec
 from s2squant.forecasters.baselines.random_walk import trailing_scale
 from s2squant.forecasters.baselines.returns import by_ticker, check_state, log_returns, tickers_of
 from s2squant.forecasters.baselines.smoothing import FEWEST_RETURNS
@@ -66,6 +66,12 @@ class Arima:
             learnt_MP[m] = (unit, found.drift, *found.ar_K, *found.ma_K)
         return FittedArima(self.spec, tickers, horizon, learnt_MP)
 
+    def restore(self, state: State) -> FittedArima:
+        """The fitted forecaster that wrote `state`."""
+        check_state(state, NAME)
+        meta = state.meta
+        return FittedArima(self.spec, tuple(meta["tickers"]), int(meta["horizon"]), state.arrays["learnt"])
+
 
 @dataclass(frozen=True)
 class FittedArima:
@@ -100,13 +106,6 @@ class FittedArima:
     def state(self) -> State:
         meta = {"name": NAME, "tickers": list(self.tickers), "horizon": self.horizon}
         return State(arrays={"learnt": self.learnt}, meta=meta)
-
-
-def restore(spec: LinearSpec, state: State) -> FittedArima:
-    """The fitted forecaster that wrote `state`."""
-    check_state(state, NAME)
-    meta = state.meta
-    return FittedArima(spec, tuple(meta["tickers"]), int(meta["horizon"]), state.arrays["learnt"])
 
 
 def errors(centred_T: Floats, model: Coefficients) -> Floats:

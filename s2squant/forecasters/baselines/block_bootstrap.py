@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from s2squant.config.models import BlockBootstrapSpec
+from s2squant.config.baselines import BlockBootstrapSpec
 from s2squant.forecasters.baselines.historical import resampled
 from s2squant.forecasters.baselines.returns import check_state, tickers_of
 from s2squant.forecasters.baselines.sampling import ticker_seed, uniforms
@@ -30,6 +30,12 @@ class BlockBootstrap:
     def fit(self, panel: Panel, rows: Ints, *, horizon: int, seed: int) -> FittedBlockBootstrap:
         """Nothing to learn but the seed: the window moves with each origin."""
         return FittedBlockBootstrap(self.spec, tickers_of(panel, rows), horizon, seed)
+
+    def restore(self, state: State) -> FittedBlockBootstrap:
+        """The fitted forecaster that wrote `state`."""
+        check_state(state, NAME)
+        meta = state.meta
+        return FittedBlockBootstrap(self.spec, tuple(meta["tickers"]), int(meta["horizon"]), int(meta["seed"]))
 
 
 @dataclass(frozen=True)
@@ -54,13 +60,6 @@ class FittedBlockBootstrap:
     def state(self) -> State:
         meta = {"name": NAME, "tickers": list(self.tickers), "horizon": self.horizon, "seed": self.seed}
         return State(arrays={}, meta=meta)
-
-
-def restore(spec: BlockBootstrapSpec, state: State) -> FittedBlockBootstrap:
-    """The fitted forecaster that wrote `state`."""
-    check_state(state, NAME)
-    meta = state.meta
-    return FittedBlockBootstrap(spec, tuple(meta["tickers"]), int(meta["horizon"]), int(meta["seed"]))
 
 
 def block_draws(spec: BlockBootstrapSpec, horizon: int, seed: int) -> Ints:

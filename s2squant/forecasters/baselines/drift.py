@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtri
 
-from s2squant.config.models import DriftSpec
+from s2squant.config.baselines import DriftSpec
 from s2squant.forecasters.baselines.random_walk import trailing_scale
 from s2squant.forecasters.baselines.returns import by_ticker, check_state, tickers_of
 from s2squant.series.arrays import Floats, Ints
@@ -32,6 +32,11 @@ class Drift:
     def fit(self, panel: Panel, rows: Ints, *, horizon: int, seed: int) -> FittedDrift:  # noqa: ARG002
         """Nothing to learn: both windows move with each origin; `seed` is not used."""
         return FittedDrift(self.spec, tickers_of(panel, rows), horizon)
+
+    def restore(self, state: State) -> FittedDrift:
+        """The fitted forecaster that wrote `state`."""
+        check_state(state, NAME)
+        return FittedDrift(self.spec, tuple(state.meta["tickers"]), int(state.meta["horizon"]))
 
 
 @dataclass(frozen=True)
@@ -61,12 +66,6 @@ class FittedDrift:
 
     def state(self) -> State:
         return State(arrays={}, meta={"name": NAME, "tickers": list(self.tickers), "horizon": self.horizon})
-
-
-def restore(spec: DriftSpec, state: State) -> FittedDrift:
-    """The fitted forecaster that wrote `state`."""
-    check_state(state, NAME)
-    return FittedDrift(spec, tuple(state.meta["tickers"]), int(state.meta["horizon"]))
 
 
 def trailing_mean(values_T: Floats, window: int) -> Floats:

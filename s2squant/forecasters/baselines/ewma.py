@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from s2squant.config.models import EwmaTSpec
+from s2squant.config.baselines import EwmaTSpec
 from s2squant.forecasters.baselines.returns import by_ticker, check_state, log_returns, tickers_of
 from s2squant.forecasters.baselines.sampling import PATHS_KEPT, ticker_seed
 from s2squant.forecasters.baselines.student import fit_student_t, student_shocks
@@ -51,6 +51,14 @@ class EwmaT:
             learnt_M3[m] = (unit, *fit_student_t(standardised_T[SEED_BARS:]))
         return FittedEwmaT(self.spec, tickers, horizon, seed, learnt_M3)
 
+    def restore(self, state: State) -> FittedEwmaT:
+        """The fitted forecaster that wrote `state`."""
+        check_state(state, NAME)
+        meta = state.meta
+        return FittedEwmaT(
+            self.spec, tuple(meta["tickers"]), int(meta["horizon"]), int(meta["seed"]), state.arrays["learnt"]
+        )
+
 
 @dataclass(frozen=True)
 class FittedEwmaT:
@@ -88,13 +96,6 @@ class FittedEwmaT:
     def state(self) -> State:
         meta = {"name": NAME, "tickers": list(self.tickers), "horizon": self.horizon, "seed": self.seed}
         return State(arrays={"learnt": self.learnt}, meta=meta)
-
-
-def restore(spec: EwmaTSpec, state: State) -> FittedEwmaT:
-    """The fitted forecaster that wrote `state`."""
-    check_state(state, NAME)
-    meta = state.meta
-    return FittedEwmaT(spec, tuple(meta["tickers"]), int(meta["horizon"]), int(meta["seed"]), state.arrays["learnt"])
 
 
 def dynamics(spec: EwmaTSpec) -> Dynamics:

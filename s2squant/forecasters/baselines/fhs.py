@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from s2squant.config.models import GarchTSpec
+from s2squant.config.baselines import GarchTSpec
 from s2squant.forecasters.baselines.garch import estimate
 from s2squant.forecasters.baselines.returns import by_ticker, check_state, log_returns, tickers_of
 from s2squant.forecasters.baselines.sampling import PATHS_KEPT, ticker_seed, uniforms
@@ -49,6 +49,20 @@ class GjrFhs:
             learnt_M6[m, 1] = mean = float((returns_T / learnt.unit).mean()) if self.spec.mean == "constant" else 0.0
             shocks_MK[m] = residuals(returns_T / learnt.unit - mean, learnt.dynamics)
         return FittedGjrFhs(self.spec, tickers, horizon, seed, learnt_M6, shocks_MK, tuple(fallback))
+
+    def restore(self, state: State) -> FittedGjrFhs:
+        """The fitted forecaster that wrote `state`."""
+        check_state(state, NAME)
+        meta, arrays = state.meta, state.arrays
+        return FittedGjrFhs(
+            self.spec,
+            tuple(meta["tickers"]),
+            int(meta["horizon"]),
+            int(meta["seed"]),
+            arrays["learnt"],
+            arrays["shocks"],
+            tuple(meta["fallback"]),
+        )
 
 
 @dataclass(frozen=True)
@@ -100,21 +114,6 @@ class FittedGjrFhs:
             "fallback": list(self.fallback),
         }
         return State(arrays={"learnt": self.learnt, "shocks": self.shocks}, meta=meta)
-
-
-def restore(spec: GarchTSpec, state: State) -> FittedGjrFhs:
-    """The fitted forecaster that wrote `state`."""
-    check_state(state, NAME)
-    meta, arrays = state.meta, state.arrays
-    return FittedGjrFhs(
-        spec,
-        tuple(meta["tickers"]),
-        int(meta["horizon"]),
-        int(meta["seed"]),
-        arrays["learnt"],
-        arrays["shocks"],
-        tuple(meta["fallback"]),
-    )
 
 
 def residuals(scaled_T: Floats, dynamics: Dynamics) -> Floats:

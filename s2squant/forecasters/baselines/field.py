@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from s2squant.errors import CheckpointError
 from s2squant.forecasters.baselines.returns import check_state
 from s2squant.series.arrays import Ints
-from s2squant.series.forecast import Fitted, Forecast, Forecaster, State
+from s2squant.series.forecast import Fitted, Forecast, State, Storable
 from s2squant.series.panel import Panel
 
 NAME = "field"
@@ -23,13 +24,26 @@ NAME = "field"
 class Field:
     """The average of its members, each fitted by its own rule."""
 
-    members: Mapping[str, Forecaster]
+    members: Mapping[str, Storable]
 
     def fit(self, panel: Panel, rows: Ints, *, horizon: int, seed: int) -> FittedField:
         """Fit every member."""
         return FittedField(
             tuple(member.fit(panel, rows, horizon=horizon, seed=seed) for member in self.members.values())
         )
+
+    def restore(self, state: State) -> FittedField:
+        """The fitted forecaster that wrote `state`, whose members are among these."""
+        check_state(state, NAME)
+        stored = {
+            name: State(
+                {k.removeprefix(f"{name}/"): v for k, v in state.arrays.items() if k.startswith(f"{name}/")}, meta
+            )
+            for name, meta in state.meta["members"].items()
+        }
+        if strangers := stored.keys() - self.members.keys():
+            raise CheckpointError(f"this state averages {min(strangers)}, which is no member of the field")
+        return FittedField(tuple(self.members[name].restore(stored[name]) for name in self.members if name in stored))
 
 
 @dataclass(frozen=True)
@@ -52,20 +66,6 @@ class FittedField:
             arrays={f"{name}/{key}": value for name, state in states.items() for key, value in state.arrays.items()},
             meta={"name": NAME, "members": {name: dict(state.meta) for name, state in states.items()}},
         )
-
-
-def member_states(state: State) -> dict[str, State]:
-    """The states of the members out of the field's own."""
-    check_state(state, NAME)
-    return {
-        name: State(
-            arrays={
-                key.removeprefix(f"{name}/"): value for key, value in state.arrays.items() if key.startswith(f"{name}/")
-            },
-            meta=meta,
-        )
-        for name, meta in state.meta["members"].items()
-    }
 
 
 def average(forecasts: Sequence[Forecast]) -> Forecast:

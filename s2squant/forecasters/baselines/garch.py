@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from arch import arch_model
 
-from s2squant.config.models import GarchTSpec
+from s2squant.config.baselines import GarchTSpec
 from s2squant.forecasters.baselines.returns import by_ticker, check_state, log_returns, tickers_of
 from s2squant.forecasters.baselines.sampling import PATHS_KEPT, ticker_seed
 from s2squant.forecasters.baselines.student import fit_student_t, student_shocks
@@ -71,6 +71,20 @@ class GarchT:
         fallback = tuple(ticker for ticker, x in zip(tickers, learnt, strict=True) if not x.converged)
         return FittedGarchT(self.spec, self.name, tickers, horizon, seed, learnt_M7, fallback)
 
+    def restore(self, state: State) -> FittedGarchT:
+        """The fitted forecaster that wrote `state`."""
+        check_state(state, self.name)
+        meta = state.meta
+        return FittedGarchT(
+            self.spec,
+            self.name,
+            tuple(meta["tickers"]),
+            int(meta["horizon"]),
+            int(meta["seed"]),
+            state.arrays["learnt"],
+            tuple(meta["fallback"]),
+        )
+
 
 @dataclass(frozen=True)
 class FittedGarchT:
@@ -116,21 +130,6 @@ class FittedGarchT:
             "fallback": list(self.fallback),
         }
         return State(arrays={"learnt": self.learnt}, meta=meta)
-
-
-def restore(spec: GarchTSpec, state: State) -> FittedGarchT:
-    """The fitted forecaster that wrote `state`, GARCH or GJR."""
-    check_state(state, "garch_t", "gjr_t")
-    meta = state.meta
-    return FittedGarchT(
-        spec,
-        str(meta["name"]),
-        tuple(meta["tickers"]),
-        int(meta["horizon"]),
-        int(meta["seed"]),
-        state.arrays["learnt"],
-        tuple(meta["fallback"]),
-    )
 
 
 def estimate(returns_T: Floats, leverage: bool, mean: Literal["constant", "zero"]) -> Learnt:

@@ -12,7 +12,7 @@ import numpy as np
 from scipy.special import ndtri
 from sklearn.ensemble import HistGradientBoostingRegressor
 
-from s2squant.config.models import GbmSpec
+from s2squant.config.baselines import GbmSpec
 from s2squant.forecasters.baselines.predictors import NAMES, causal_scale, labelled, predictors
 from s2squant.forecasters.baselines.returns import by_ticker, check_state, log_returns, tickers_of
 from s2squant.forecasters.baselines.sampling import ticker_seed
@@ -58,6 +58,15 @@ class Gbm:
                 else Lesson(unit, predictors(scaled_T)[bars], labels_BH)
             )
         return FittedGbm(self.spec, tickers, horizon, seed, tuple(lessons))
+
+    def restore(self, state: State) -> FittedGbm:
+        """The fitted forecaster that wrote `state`, its trees grown again."""
+        check_state(state, NAME)
+        meta, arrays = state.meta, state.arrays
+        lessons = tuple(
+            Lesson(float(unit), arrays[f"inputs.{m}"], arrays[f"labels.{m}"]) for m, unit in enumerate(arrays["unit"])
+        )
+        return FittedGbm(self.spec, tuple(meta["tickers"]), int(meta["horizon"]), int(meta["seed"]), lessons)
 
 
 @dataclass(frozen=True)
@@ -133,16 +142,6 @@ class FittedGbm:
         for m, lesson in enumerate(self.lessons):
             arrays |= {f"inputs.{m}": lesson.inputs_BF, f"labels.{m}": lesson.labels_BH}
         return State(arrays=arrays, meta=meta)
-
-
-def restore(spec: GbmSpec, state: State) -> FittedGbm:
-    """The fitted forecaster that wrote `state`, its trees grown again."""
-    check_state(state, NAME)
-    meta, arrays = state.meta, state.arrays
-    lessons = tuple(
-        Lesson(float(unit), arrays[f"inputs.{m}"], arrays[f"labels.{m}"]) for m, unit in enumerate(arrays["unit"])
-    )
-    return FittedGbm(spec, tuple(meta["tickers"]), int(meta["horizon"]), int(meta["seed"]), lessons)
 
 
 def node_steps(horizon: int, nodes: int) -> tuple[int, ...]:

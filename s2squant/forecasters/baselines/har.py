@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import nnls
 
-from s2squant.config.models import HarSpec
+from s2squant.config.baselines import HarSpec
 from s2squant.forecasters.baselines.drift import trailing_mean
 from s2squant.forecasters.baselines.ranges import has_ranges, volatility
 from s2squant.forecasters.baselines.returns import by_ticker, check_state, log_returns, tickers_of
@@ -74,6 +74,19 @@ class Har:
             learnt_M8[m] = (unit, mean, ranges, *coefficients)
             shocks_MK2[m] = paired(volatility_T[recent] / expected_T, (returns_T[recent] - mean) / expected_T)
         return FittedHar(self.spec, tickers, horizon, seed, learnt_M8, shocks_MK2)
+
+    def restore(self, state: State) -> FittedHar:
+        """The fitted forecaster that wrote `state`."""
+        check_state(state, NAME)
+        meta, arrays = state.meta, state.arrays
+        return FittedHar(
+            self.spec,
+            tuple(meta["tickers"]),
+            int(meta["horizon"]),
+            int(meta["seed"]),
+            arrays["learnt"],
+            arrays["shocks"],
+        )
 
 
 @dataclass(frozen=True)
@@ -131,15 +144,6 @@ class FittedHar:
     def state(self) -> State:
         meta = {"name": NAME, "tickers": list(self.tickers), "horizon": self.horizon, "seed": self.seed}
         return State(arrays={"learnt": self.learnt, "shocks": self.shocks}, meta=meta)
-
-
-def restore(spec: HarSpec, state: State) -> FittedHar:
-    """The fitted forecaster that wrote `state`."""
-    check_state(state, NAME)
-    meta, arrays = state.meta, state.arrays
-    return FittedHar(
-        spec, tuple(meta["tickers"]), int(meta["horizon"]), int(meta["seed"]), arrays["learnt"], arrays["shocks"]
-    )
 
 
 def scaled(history: PriceHistory, unit: float, *, ranges: bool) -> tuple[Floats, Floats]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from s2squant.config.models import HistoricalSpec
+from s2squant.config.baselines import HistoricalSpec
 from s2squant.forecasters.baselines.returns import by_ticker, check_state, tickers_of, trailing_index
 from s2squant.forecasters.baselines.sampling import CHUNK, PATHS_KEPT, sample_quantiles, ticker_seed, uniforms
 from s2squant.series.arrays import Floats, Ints
@@ -33,6 +33,12 @@ class HistoricalSimulation:
     def fit(self, panel: Panel, rows: Ints, *, horizon: int, seed: int) -> FittedHistoricalSimulation:
         """Nothing to learn but the seed: the window moves with each origin."""
         return FittedHistoricalSimulation(self.spec, tickers_of(panel, rows), horizon, seed)
+
+    def restore(self, state: State) -> FittedHistoricalSimulation:
+        """The fitted forecaster that wrote `state`."""
+        check_state(state, NAME)
+        meta = state.meta
+        return FittedHistoricalSimulation(self.spec, tuple(meta["tickers"]), int(meta["horizon"]), int(meta["seed"]))
 
 
 @dataclass(frozen=True)
@@ -59,13 +65,6 @@ class FittedHistoricalSimulation:
     def state(self) -> State:
         meta = {"name": NAME, "tickers": list(self.tickers), "horizon": self.horizon, "seed": self.seed}
         return State(arrays={}, meta=meta)
-
-
-def restore(spec: HistoricalSpec, state: State) -> FittedHistoricalSimulation:
-    """The fitted forecaster that wrote `state`."""
-    check_state(state, NAME)
-    meta = state.meta
-    return FittedHistoricalSimulation(spec, tuple(meta["tickers"]), int(meta["horizon"]), int(meta["seed"]))
 
 
 def resampled(panel: Panel, rows: Ints, draws: Mapping[str, Ints], *, window: int, name: str) -> Forecast:

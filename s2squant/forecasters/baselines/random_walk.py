@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtri
 
-from s2squant.config.models import RandomWalkSpec
+from s2squant.config.baselines import RandomWalkSpec
 from s2squant.forecasters.baselines.returns import by_ticker, check_state, tickers_of, trailing_index
 from s2squant.series.arrays import Floats, Ints
 from s2squant.series.forecast import LEVELS, Forecast, State
@@ -28,6 +28,11 @@ class RandomWalk:
     def fit(self, panel: Panel, rows: Ints, *, horizon: int, seed: int) -> FittedRandomWalk:  # noqa: ARG002
         """Nothing to learn: the window moves with each origin; `seed` is not used."""
         return FittedRandomWalk(self.spec, tickers_of(panel, rows), horizon)
+
+    def restore(self, state: State) -> FittedRandomWalk:
+        """The fitted forecaster that wrote `state`."""
+        check_state(state, NAME)
+        return FittedRandomWalk(self.spec, tuple(state.meta["tickers"]), int(state.meta["horizon"]))
 
 
 @dataclass(frozen=True)
@@ -53,12 +58,6 @@ class FittedRandomWalk:
 
     def state(self) -> State:
         return State(arrays={}, meta={"name": NAME, "tickers": list(self.tickers), "horizon": self.horizon})
-
-
-def restore(spec: RandomWalkSpec, state: State) -> FittedRandomWalk:
-    """The fitted forecaster that wrote `state`."""
-    check_state(state, NAME)
-    return FittedRandomWalk(spec, tuple(state.meta["tickers"]), int(state.meta["horizon"]))
 
 
 def trailing_scale(returns_T: Floats, bars_N: Ints, window: int) -> Floats:

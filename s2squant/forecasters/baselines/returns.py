@@ -65,8 +65,8 @@ def trailing_index(bars_N: Ints, window: int) -> Ints:
     return bars_N[:, None] - 1 - np.arange(window)
 
 
-def check_state(state: State, *names: str) -> None:
-    """Raise CheckpointError unless the state was written by one of the models named."""
-    found = state.meta.get("name")
-    if found not in names:
-        raise CheckpointError(f"this state belongs to {found!r}, not to {' or '.join(names)}")
+def check_state(state: State, name: str) -> None:
+    """Raise CheckpointError unless the state was written by the model of this name."""
+    other = state.meta.get("name")
+    if other != name:
+        raise CheckpointError(f"this state belongs to {other!r}, not to {name}")

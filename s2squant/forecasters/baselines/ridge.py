@@ -12,7 +12,7 @@ import numpy as np
 from scipy.special import ndtri
 from sklearn.linear_model import Ridge as LinearRidge
 
-from s2squant.config.models import RidgeSpec
+from s2squant.config.baselines import RidgeSpec
 from s2squant.forecasters.baselines.predictors import NAMES, causal_scale, labelled, predictors
 from s2squant.forecasters.baselines.returns import by_ticker, check_state, log_returns, tickers_of
 from s2squant.forecasters.baselines.variance import scale_of
@@ -59,6 +59,14 @@ class Ridge:
                 shape_MHQ[m] = np.quantile(residual_BH, LEVELS, axis=0, method="hazen").T
         return FittedRidge(self.spec, tickers, horizon, unit_M, weights_MHF, shape_MHQ)
 
+    def restore(self, state: State) -> FittedRidge:
+        """The fitted forecaster that wrote `state`."""
+        check_state(state, NAME)
+        meta, arrays = state.meta, state.arrays
+        return FittedRidge(
+            self.spec, tuple(meta["tickers"]), int(meta["horizon"]), arrays["unit"], arrays["weights"], arrays["shape"]
+        )
+
 
 @dataclass(frozen=True)
 class FittedRidge:
@@ -96,15 +104,6 @@ class FittedRidge:
     def state(self) -> State:
         meta = {"name": NAME, "tickers": list(self.tickers), "horizon": self.horizon}
         return State(arrays={"unit": self.unit, "weights": self.weights, "shape": self.shape}, meta=meta)
-
-
-def restore(spec: RidgeSpec, state: State) -> FittedRidge:
-    """The fitted forecaster that wrote `state`."""
-    check_state(state, NAME)
-    meta, arrays = state.meta, state.arrays
-    return FittedRidge(
-        spec, tuple(meta["tickers"]), int(meta["horizon"]), arrays["unit"], arrays["weights"], arrays["shape"]
-    )
 
 
 def linear(inputs_BF: Floats, weights_HF: Floats) -> Floats:

@@ -20,7 +20,7 @@ from scipy.special import ndtri
 from statsmodels.tsa.exponential_smoothing.ets import ETSModel
 from statsmodels.tsa.forecasting.theta import ThetaModel
 
-from s2squant.config.models import LinearSpec
+from s2squant.config.baselines import LinearSpec
 from s2squant.forecasters.baselines.random_walk import trailing_scale
 from s2squant.forecasters.baselines.returns import by_ticker, check_state, log_returns, tickers_of
 from s2squant.forecasters.baselines.variance import scale_of
@@ -55,6 +55,10 @@ class Ets:
         """Maximum likelihood on the last `spec.window` returns; nothing is drawn, `seed` is not used."""
         return _fit("ets", self.spec, panel, rows, horizon)
 
+    def restore(self, state: State) -> FittedSmoothing:
+        """The fitted forecaster that wrote `state`."""
+        return _restored("ets", self.spec, state)
+
 
 @dataclass(frozen=True)
 class Theta:
@@ -66,6 +70,10 @@ class Theta:
         """Slope and smoothing on the last `spec.window` returns; nothing is drawn, `seed` is not used."""
         return _fit("theta", self.spec, panel, rows, horizon)
 
+    def restore(self, state: State) -> FittedSmoothing:
+        """The fitted forecaster that wrote `state`."""
+        return _restored("theta", self.spec, state)
+
 
 def _fit(name: str, spec: LinearSpec, panel: Panel, rows: Ints, horizon: int) -> FittedSmoothing:
     tickers = tickers_of(panel, rows)
@@ -75,6 +83,12 @@ def _fit(name: str, spec: LinearSpec, panel: Panel, rows: Ints, horizon: int) ->
         unit = scale_of(returns_T)
         learnt_M5[m] = (unit, *(ets_of if name == "ets" else theta_of)(returns_T / unit))
     return FittedSmoothing(spec, name, tickers, horizon, learnt_M5)
+
+
+def _restored(name: str, spec: LinearSpec, state: State) -> FittedSmoothing:
+    check_state(state, name)
+    meta = state.meta
+    return FittedSmoothing(spec, name, tuple(meta["tickers"]), int(meta["horizon"]), state.arrays["learnt"])
 
 
 @dataclass(frozen=True)
@@ -110,15 +124,6 @@ class FittedSmoothing:
     def state(self) -> State:
         meta = {"name": self.name, "tickers": list(self.tickers), "horizon": self.horizon}
         return State(arrays={"learnt": self.learnt}, meta=meta)
-
-
-def restore(spec: LinearSpec, state: State) -> FittedSmoothing:
-    """The fitted forecaster that wrote `state`, ETS or Theta."""
-    check_state(state, "ets", "theta")
-    meta = state.meta
-    return FittedSmoothing(
-        spec, str(meta["name"]), tuple(meta["tickers"]), int(meta["horizon"]), state.arrays["learnt"]
-    )
 
 
 def filtered_states(scaled_T: Floats, model: Smoothing) -> tuple[Floats, Floats]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from s2squant.config.models import phrase
 from s2squant.errors import first_of
 from s2squant.nightly.page.fan_charts import flagged_fans, other_fans
 from s2squant.nightly.page.operation_panels import alerts, revisions_panel, runs_panel
@@ -12,7 +13,7 @@ from s2squant.nightly.page.rows import Tonight, tonight
 from s2squant.nightly.page.track_panels import against_panel, monitor_panel, track_panel
 from s2squant.nightly.results import Night
 from s2squant.report.formats import THIN, count, known, number, percent
-from s2squant.report.styles import inline, label
+from s2squant.report.styles import label
 from s2squant.report.templating import assets, fill
 
 MOST_ROWS = 600
@@ -64,8 +65,8 @@ def night_page(night: Night) -> dict[str, Any]:
         "provenance": _provenance(night),
         "settings": night.spec.model_dump_json(indent=1),
         "model": label(shown.model),
-        "raw": inline(shown.raw) if shown.raw != shown.model else "",
-        "reference": inline(night.track.reference),
+        "raw": phrase(shown.raw) if shown.raw != shown.model else "",
+        "reference": phrase(night.track.reference),
     }
 
 

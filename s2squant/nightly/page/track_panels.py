@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from s2squant.config.models import phrase
 from s2squant.nightly.results import Night, TrackRecord
 from s2squant.report.calibration_panels import coverage_traces, pit_traces
 from s2squant.report.charts import Chart, Trace, absent, axis, days, line, numbers
 from s2squant.report.figures import over_time
 from s2squant.report.formats import count, number, percent, typeset
 from s2squant.report.panels import Panel
-from s2squant.report.styles import Style, inline
+from s2squant.report.styles import Style
 from s2squant.report.tables import Column, grid, without_blanks
 
 PLACE = "Gain a cutoff"
@@ -69,7 +70,7 @@ def track_panel(track: TrackRecord) -> Panel:
         (rolling_chart(track), f"Share of outcomes inside each interval, last {track.window} sessions. {SHADE}"),
         (
             over_time("live-gain", track.cumulative, _models(track), track.model),
-            f"CRPS gained over {inline(track.reference)}, mean over steps and tickers, summed over complete cutoffs. "
+            f"CRPS gained over {phrase(track.reference)}, mean over steps and tickers, summed over complete cutoffs. "
             "The line breaks where no forecast was issued.",
         ),
         (pit_chart(track), f"PIT of the last {track.window} sessions: flat is calibrated, a U too narrow. {SHADE}"),
@@ -84,7 +85,7 @@ def track_panel(track: TrackRecord) -> Panel:
         "Has it worked since it went live",
         typeset(track.sentence),
         charts=drawn,
-        grids=(grid("live-skill", f"Live CRPS skill against {inline(track.reference)}", skill, SKILL),),
+        grids=(grid("live-skill", f"Live CRPS skill against {phrase(track.reference)}", skill, SKILL),),
         folded=(
             ("Coverage by steps ahead", grid("coverage-table", "", track.coverage, COVERAGE)),
             ("The newest outcomes", grid("hit-table", hits, track.hits, HITS)),
@@ -181,7 +182,7 @@ def monitor_panel(night: Night) -> Panel:
     )
     layout = {"xaxis": axis("Session", kind="date"), "yaxis": axis("e-value", ".1~g", kind="log") | {"nticks": 6}}
     caption = (
-        f"An e-process: were {inline(monitor.model)} calibrated, it would reach the alarm line at any time with "
+        f"An e-process: were {phrase(monitor.model)} calibrated, it would reach the alarm line at any time with "
         f"probability {percent(monitor.alpha, 0)} at most, however often one looks."
     )
     parts = pd.DataFrame({"part": list(monitor.parts), "e_value": list(monitor.parts.values())})

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from s2squant.config.models import RECALIBRATED, phrase
 from s2squant.config.nightly import Monitoring
 from s2squant.evaluation.calibration import BAND
 from s2squant.evaluation.comparisons import relative_series
@@ -23,7 +24,6 @@ from s2squant.evaluation.losses import group_mean, relative_skill
 from s2squant.evaluation.pools import Pool
 from s2squant.evaluation.results import Study, Word
 from s2squant.evaluation.statistics import diebold_mariano as dm
-from s2squant.evaluation.wording import label
 from s2squant.nightly.results import Band, TrackRecord
 from s2squant.nightly.track_record.calibration import FEW, coverage, recent_pit, rolling_coverage
 from s2squant.nightly.track_record.losses import (
@@ -35,7 +35,6 @@ from s2squant.nightly.track_record.losses import (
     whole,
 )
 from s2squant.nightly.track_record.revisions import revisions
-from s2squant.series.forecast import SUFFIX
 
 HIT_STEPS = (1, 5)
 """Steps of the hit table, beside the last."""
@@ -60,7 +59,7 @@ def track(
     """
     live = record[record["reissue"] == 0] if "reissue" in record else record
     have = set(live["model"].unique()) if len(live) else set()
-    model = recommended + SUFFIX if recommended + SUFFIX in have else recommended
+    model = recommended + RECALIBRATED if recommended + RECALIBRATED in have else recommended
     own = live[live["model"] == model]
     gaps = gaps[pd.to_datetime(gaps["cutoff"]) >= own["cutoff"].min()] if len(own) and len(gaps) else gaps
     schedule = _schedule(own, gaps)
@@ -285,7 +284,7 @@ def _sentence(
         which = f"at step{'s' if '-' in head['group'] else ''} {head['group']}"
         word += f" {which}. Over all steps it cannot be tested yet: {untested}"
     return text + (
-        f"CRPS skill of {label(model.removesuffix(SUFFIX))} against {label(reference)} {which}: "
+        f"CRPS skill of {phrase(model.removesuffix(RECALIBRATED))} against {phrase(reference)} {which}: "
         f"{100 * head['effect']:+.2f} % [{100 * head['low']:+.2f}, {100 * head['high']:+.2f}] "
         f"({head['n']} cutoffs, effectively {head['n_eff']:.0f}): {word}."
     )

@@ -9,7 +9,7 @@ from statsmodels.tsa.exponential_smoothing.ets import ETSModel
 from statsmodels.tsa.forecasting.theta import ThetaModel
 
 from benchmarks import simulated_processes as processes
-from s2squant.config.models import DriftSpec, LinearSpec, RidgeSpec
+from s2squant.config.baselines import DriftSpec, LinearSpec, RidgeSpec
 from s2squant.forecasters.baselines import arima, predictors, ridge, smoothing
 from s2squant.forecasters.baselines.drift import Drift, trailing_mean
 from s2squant.series.forecast import LEVELS

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from s2squant.config.models import EwmaTSpec, GarchTSpec, HistoricalSpec, RandomWalkSpec
+from s2squant.config.baselines import EwmaTSpec, GarchTSpec, HistoricalSpec, RandomWalkSpec
 from s2squant.forecasters.baselines import ewma, garch
 from s2squant.forecasters.baselines.historical import HistoricalSimulation
 from s2squant.forecasters.baselines.random_walk import RandomWalk

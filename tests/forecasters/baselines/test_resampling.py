@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks.simulated_processes import har_returns
-from s2squant.config.models import BlockBootstrapSpec, GarchTSpec, GbmSpec, HarSpec
+from s2squant.config.baselines import BlockBootstrapSpec, GarchTSpec, GbmSpec, HarSpec
 from s2squant.forecasters.baselines import fhs, gbm, har, ranges
 from s2squant.forecasters.baselines.block_bootstrap import BlockBootstrap, block_draws
 from s2squant.forecasters.baselines.field import Field, average
