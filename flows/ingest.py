@@ -33,7 +33,7 @@ from s2squant.cli.commands.fetch import outcome
 from s2squant.config.experiment import Universe
 from s2squant.config.fetching import Fetching
 from s2squant.errors import CallerError, first_of
-from s2squant.prices.store.fetch import FetchRequest, open_refresher
+from s2squant.prices.fetch import FetchRequest, open_refresher
 from s2squant.prices.store.refresh import Update
 
 DEFAULTS = Fetching()

@@ -1,5 +1,7 @@
 """The one rule of imports, read from the source by `ast`: a package imports only packages to its left in LINE.
 
+Inside a package the order is free, but there is one: its modules and sub-packages import each other in no circle.
+
 `python -m tests.test_architecture` prints the picture: floors, arrows, circles, lengths.
 """
 
@@ -81,12 +83,28 @@ def imports_of(tree: ast.AST, known: set[str]) -> set[str]:
 
 
 def circles(arrows: Mapping[str, set[str]]) -> list[list[str]]:
-    """A circle of modules that import each other, where there is one."""
-    try:
-        TopologicalSorter(arrows).prepare()
-    except CycleError as error:
-        return [error.args[1]]
-    return []
+    """A circle of each package whose modules and sub-packages, each of these as one, import each other in one."""
+    circles = []
+    parts = [name.split(".") for name in arrows]
+    for package in sorted({".".join(names[:depth]) for names in parts for depth in range(len(names))}):
+        inside: dict[str, set[str]] = {}
+        for name, targets in arrows.items():
+            if own := _part(package, name):
+                inside.setdefault(own, set()).update(_part(package, target) for target in targets)
+                inside[own] -= {own, ""}
+        try:
+            TopologicalSorter(inside).prepare()
+        except CycleError as error:
+            circles.append(error.args[1])
+    return circles
+
+
+def _part(package: str, name: str) -> str:
+    """The module or sub-package of a package that a module is or lies in; itself for the package's own __init__."""
+    if name == package:
+        return name
+    prefix = f"{package}." if package else ""
+    return prefix + name.removeprefix(prefix).partition(".")[0] if name.startswith(prefix) else ""
 
 
 def _upward(name: str, targets: set[str]) -> Iterator[str]:
@@ -194,11 +212,21 @@ def test_a_broken_rule_is_seen(module: str, text: str, complaint: str) -> None:
     assert complaint in broken[0]
 
 
-def test_a_circle_is_seen() -> None:
-    sources = {
-        "s2squant.nets.heads": "from s2squant.nets.bank import x",
-        "s2squant.nets.bank": "import s2squant.nets.heads",
-    }
+@pytest.mark.parametrize(
+    "sources",
+    [
+        {"s2squant.nets.heads": "from s2squant.nets.bank import x", "s2squant.nets.bank": "import s2squant.nets.heads"},
+        {"s2squant.nets": "import s2squant.nets.bank", "s2squant.nets.bank": "from s2squant.nets import x"},
+        {
+            "s2squant.prices.store.bars": "from s2squant.prices.sources.table import x",
+            "s2squant.prices.store.refresh": "",
+            "s2squant.prices.sources.table": "",
+            "s2squant.prices.sources.yahoo": "import s2squant.prices.store.refresh",
+        },
+    ],
+    ids=["of modules", "with the package itself", "of sub-packages"],
+)
+def test_a_circle_is_seen(sources: dict[str, str]) -> None:
     assert [line.split(":")[0] for line in violations(sources)] == ["circle"]
 
 

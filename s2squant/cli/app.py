@@ -31,7 +31,7 @@ from s2squant.cli.commands.up import up
 from s2squant.cli.exits import exit_status_of
 
 if TYPE_CHECKING:
-    from s2squant.prices.store.fetch import FetchRunner
+    from s2squant.prices.fetch import FetchRunner
 
 
 @dataclass(frozen=True)

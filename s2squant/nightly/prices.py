@@ -14,9 +14,9 @@ from s2squant.config.nightly import Nightly
 from s2squant.errors import PriceError, S2squantError
 from s2squant.nightly.agenda import Agenda
 from s2squant.nightly.results import TickerNight
+from s2squant.prices.fetch import FetchRequest, open_refresher
 from s2squant.prices.sources.from_store import as_history
 from s2squant.prices.store.bars import day_of
-from s2squant.prices.store.fetch import FetchRequest, open_refresher
 from s2squant.prices.store.price_store import PriceStore
 from s2squant.prices.store.refresh import Refresher, Update
 from s2squant.prices.universe import load_ticker

@@ -20,7 +20,7 @@ from s2squant.nightly.outcomes import TOLERANCE
 from s2squant.nightly.replay import replay
 from s2squant.nightly.results import Night
 from s2squant.prices.calendars.exchanges import sessions_between
-from s2squant.prices.store.fetch import FetchRequest, open_refresher
+from s2squant.prices.fetch import FetchRequest, open_refresher
 from s2squant.series.forecast import QUANTILE_COLUMNS, quantile_crps
 from tests.worlds import nightly_sim
 from tests.worlds.nightly_sim import HASTY, Clock, at_close, at_yahoo, cheap, tiny

@@ -18,7 +18,7 @@ from s2squant.config.defaults import PER_SECOND, STORE, TOGETHER
 from s2squant.errors import SourceError
 
 if TYPE_CHECKING:
-    from s2squant.prices.store.fetch import FetchRunner
+    from s2squant.prices.fetch import FetchRunner
     from s2squant.prices.store.refresh import Update
 
 FAILED = 3
@@ -57,7 +57,7 @@ def fetch(
     2 a mistake in what was asked (one line says which); 130 interrupted, and what was stored stays.
     """
     from s2squant.config.fetching import Fetching  # with pandas: a second that --help need not wait for
-    from s2squant.prices.store.fetch import FetchRequest, side_by_side
+    from s2squant.prices.fetch import FetchRequest, side_by_side
 
     request = FetchRequest(
         tickers=_named(tickers, universe),

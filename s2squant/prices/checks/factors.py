@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from s2squant.errors import Finding
+from s2squant.prices.adjust import implied_splits
 from s2squant.prices.checks.marks import mark
-from s2squant.prices.store.adjust import implied_splits
 from s2squant.series.history import PriceHistory
 
 FALL = 0.02

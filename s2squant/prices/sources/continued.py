@@ -8,8 +8,8 @@ import numpy as np
 
 from s2squant.errors import PriceError
 from s2squant.prices.calendars.exchanges import next_sessions
+from s2squant.prices.checks.repair import history_from_columns
 from s2squant.prices.sources.memory import FrameSource
-from s2squant.prices.sources.table import from_columns
 from s2squant.series.arrays import Dates, Floats
 from s2squant.series.history import OHLCV, PriceHistory
 
@@ -47,7 +47,7 @@ class ContinuedSource:
             raise PriceError(ticker, f"no column {name}, which the bars of the fit have; give it too")
         table = {n: values for n, values in table.items() if n == "adj_close" or n in kept.bars}
         dates, table = _joined(kept, dates, table, self._need)
-        return from_columns(dates, table, ticker, source=self.name, calendar=kept.calendar)
+        return history_from_columns(dates, table, ticker, source=self.name, calendar=kept.calendar)
 
 
 def _joined(

@@ -9,67 +9,17 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from functools import cache
 from io import BytesIO
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from s2squant.errors import Finding, PriceError
-from s2squant.prices.calendars.guess import guess_calendar
-from s2squant.prices.checks.bars import is_future
-from s2squant.prices.checks.marks import mark
+from s2squant.prices.checks.repair import history_from_columns
 from s2squant.series.arrays import Dates, Floats
 from s2squant.series.history import OHLCV, PriceHistory
-
-
-def impossible(table: dict[str, Floats], *, signed: bool = False) -> dict[str, NDArray[np.bool_]]:
-    """Which values of open, high, low, close and volume cannot be, by column; columns without any are left out.
-
-    A price of a bar is finite and, unless `signed`, above zero, a volume finite and not below zero; either may be
-    unknown (NaN).
-    """
-    bars = {name: values for name, values in table.items() if name in OHLCV}
-    if all(_evident(name, values, signed) for name, values in bars.items()):
-        return {}
-    import pandera.errors
-
-    try:
-        _schema(signed).validate(pd.DataFrame(bars), lazy=True)
-    except pandera.errors.SchemaErrors as errors:
-        cases = errors.failure_cases
-        wrong = {name: np.zeros(len(values), bool) for name, values in bars.items()}
-        for name, row in zip(cases["column"], cases["index"], strict=True):
-            wrong[name][int(row)] = True
-        return {name: mask for name, mask in wrong.items() if mask.any()}
-    return {}
-
-
-def _evident(name: str, values: Floats, signed: bool) -> bool:
-    """Whether all values of a column are known and possible."""
-    if len(values) == 0:
-        return True
-    least = values.min()  # NaN where any is NaN
-    sound = least >= 0 if name == "volume" else least > (-np.inf if signed else 0)
-    return bool(sound and values.max() < np.inf)
-
-
-@cache
-def _schema(signed: bool) -> Any:
-    import pandera.pandas as pa  # half a second to import, and sound tables never need it
-
-    above, least = pa.Check.gt(-np.inf if signed else 0), pa.Check.ge(0)
-    finite = pa.Check(np.isfinite, name="finite")
-
-    def column(sign: Any) -> Any:
-        return pa.Column("float64", [sign, finite], nullable=True, required=False)
-
-    return pa.DataFrameSchema({n: column(least if n == "volume" else above) for n in OHLCV}, strict=True)
-
 
 PRICE_NAMES = ("adjclose", "adjustedclose", "closeadj", "closeadjusted", "close", "y")
 
@@ -106,7 +56,7 @@ def from_frame(
     doubtful raises PriceError with the date or row and the remedy.
     """
     dates, table, likely = _read(frame, ticker, named)
-    history = from_columns(dates, table, ticker, source=source, calendar=calendar, fetched_at=fetched_at)
+    history = history_from_columns(dates, table, ticker, source=source, calendar=calendar, fetched_at=fetched_at)
     if likely is None:
         return history
     if not likely:
@@ -137,24 +87,6 @@ def _read(frame: pd.DataFrame, ticker: str, named: Named) -> tuple[Dates, dict[s
     table |= {n: _numbers(frame.iloc[:, columns[n]], dates, n, ticker) for n in OHLCV if n in columns}
     likely = next((str(frame.columns[position]) for name, position in columns.items() if "adj" in name), "")
     return dates, table, likely if chosen == "close" else None
-
-
-def from_columns(
-    dates: Dates, table: dict[str, Floats], ticker: str, *, source: str, calendar: str = "", fetched_at: str = ""
-) -> PriceHistory:
-    """As `from_frame`, from dates and columns, adj_close among them."""
-    dates, table, repaired = _repair(dates, table, ticker)
-    table, aside = _set_aside(dates, table, signed=is_future(ticker))
-    return PriceHistory(
-        ticker=ticker,
-        calendar=calendar or guess_calendar(ticker, dates),
-        dates=dates,
-        adj_close=table["adj_close"],
-        bars={name: table[name] for name in OHLCV if name in table},
-        source=source,
-        fetched_at=fetched_at,
-        findings=(*repaired, *aside),
-    )
 
 
 def read_parquet(data: bytes) -> pd.DataFrame:
@@ -228,63 +160,3 @@ def _numbers(column: pd.Series, dates: Dates, name: str, ticker: str) -> Floats:
         where = f"{name} is {str(text.iloc[row])[:40]!r} on {dates[row]}"
         raise PriceError(ticker, f"{where}; write plain numbers such as 1234.50")
     return values
-
-
-def _repair(
-    dates: Dates, table: dict[str, Floats], ticker: str
-) -> tuple[Dates, dict[str, Floats], tuple[Finding, ...]]:
-    """Drop rows without a price and exact duplicates, sort; say what was done."""
-    found: tuple[Finding, ...] = ()
-    lacking = np.isnan(table["adj_close"])
-    if lacking.any():
-        rows = np.sort(dates[lacking])
-        text = f"{len(rows)} row(s) without a price dropped, the first on {rows[0]}"
-        found += mark("missing price", "note", rows, text, done="dropped")
-        dates, table = _taken(dates, table, ~lacking)
-    if len(dates) == 0:
-        raise PriceError(ticker, "no row holds a price; fill the price column")
-    steps = np.diff(dates).astype(np.int64)
-    if (steps > 0).all():
-        return dates, table, found
-    order = np.argsort(dates, kind="stable")
-    out_of_place = dates[1:][steps < 0]
-    dates, table = _taken(dates, table, order)
-    if (np.diff(dates) == np.timedelta64(0, "D")).any():
-        repeated = pd.DataFrame({"date": dates, **table}).duplicated().to_numpy()
-        days = dates[repeated]
-        found += mark("duplicate", "note", days, f"{len(days)} duplicate row(s) dropped", done="dropped")
-        dates, table = _taken(dates, table, ~repeated)
-        same = np.diff(dates) == np.timedelta64(0, "D")
-        if same.any():
-            raise _conflict(dates, table, same, ticker, found)
-    if len(out_of_place):
-        found += mark("order", "note", out_of_place, "rows were not in order of date; sorted", done="sorted")
-    return dates, table, found
-
-
-def _conflict(
-    dates: Dates, table: dict[str, Floats], same: np.ndarray, ticker: str, found: tuple[Finding, ...]
-) -> PriceError:
-    first = int(np.flatnonzero(same)[0])
-    prices = f"prices {table['adj_close'][first]:g} and {table['adj_close'][first + 1]:g}"
-    text = f"{dates[first]} stands twice with different values ({prices}); keep one row a day"
-    rows = np.unique(dates[1:][same])
-    return PriceError(ticker, text, (*found, *mark("conflicting rows", "error", rows, text)))
-
-
-def _set_aside(
-    dates: Dates, table: dict[str, Floats], *, signed: bool
-) -> tuple[dict[str, Floats], tuple[Finding, ...]]:
-    """Turn bar values that cannot be (a price or volume below zero, infinite) into unknown ones, and say so."""
-    found: tuple[Finding, ...] = ()
-    for name, wrong in impossible(table, signed=signed).items():
-        rows = dates[wrong]
-        text = f"{len(rows)} impossible value(s) of {name} set aside, the first on {rows[0]}"
-        found += mark("impossible value", "warning", rows, text, done="set aside")
-        table = {**table, name: np.where(wrong, np.nan, table[name])}
-    empty = {n for n, v in table.items() if np.isnan(v).all() or (n == "volume" and not (v > 0).any())}
-    return {n: v for n, v in table.items() if n not in empty}, found  # a heading with nothing under it: FX volume
-
-
-def _taken(dates: Dates, table: dict[str, Floats], rows: np.ndarray) -> tuple[Dates, dict[str, Floats]]:
-    return dates[rows], {name: values[rows] for name, values in table.items()}

@@ -34,10 +34,10 @@ from s2squant.errors import (
     TemporaryPriceError,
     UnknownTickerError,
 )
+from s2squant.prices.adjust import as_traded, split_factor
 from s2squant.prices.calendars.exchanges import is_settled
 from s2squant.prices.calendars.guess import guess_calendar
 from s2squant.prices.sources.throttle import ClosedError, Gate, PoliteRequest, StoppedError, jittered
-from s2squant.prices.store.adjust import as_traded, split_factor
 from s2squant.prices.store.bars import About, Answer, Bars, columns_of, day_of
 
 TICKER = re.compile(r"[A-Za-z0-9^][A-Za-z0-9.\-=^&]{0,24}")

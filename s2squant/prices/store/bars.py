@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from s2squant.errors import PriceError
-from s2squant.prices.sources.table import from_columns
-from s2squant.prices.store.adjust import adjusted_close
+from s2squant.prices.adjust import adjusted_close
+from s2squant.prices.checks.repair import history_from_columns
 from s2squant.series.arrays import Floats, frozen_array
 from s2squant.series.history import OHLCV, PriceHistory
 
@@ -117,7 +117,7 @@ def history_of(bars: Bars, about: About, *, fetched_at: str, notes: tuple[str, .
         adj_close = adjusted(bars)
     except ValueError as error:
         raise PriceError(about.ticker, f"{_dated(str(error), bars)}; fetch it again or leave it out") from None
-    history = from_columns(
+    history = history_from_columns(
         bars.at.astype("datetime64[D]"),
         {"adj_close": adj_close, **{name: bars.columns[name] for name in OHLCV}},
         about.ticker,

@@ -14,7 +14,7 @@ import pytest
 from s2squant.config.files import make_experiment
 from s2squant.evaluation.strategy import trial_ledger as trials
 from s2squant.evaluation.strategy.trial_ledger import Trial, ledger_path, record
-from s2squant.prices.store.fetch import FetchRequest, side_by_side
+from s2squant.prices.fetch import FetchRequest, side_by_side
 from s2squant.study import backtest
 from tests.worlds.runs import BARS, TINY, stock_days, write_prices
 

@@ -58,7 +58,7 @@ def offer(tmp_path, monkeypatch):
 
 GOOD = """
 import pandas as pd
-from s2squant.prices import FrameSource
+from s2squant.prices.sources.memory import FrameSource
 def open_it(place):
     days = pd.bdate_range("2023-01-02", periods=300)
     return FrameSource({place or "X": pd.DataFrame({"Date": days, "Close": range(100, 400)})}, name="barn:" + place)

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 from s2squant.errors import PriceError
-from s2squant.prices.sources.table import from_frame, impossible
+from s2squant.prices.checks.impossible import impossible
+from s2squant.prices.sources.table import from_frame
 
 DAYS = ["2024-01-02", "2024-01-03", "2024-01-04"]
 

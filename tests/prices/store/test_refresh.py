@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from s2squant.errors import BadPricesError, DelistedError, PriceError, SourceError, TemporaryPriceError
+from s2squant.prices.fetch import Handed
 from s2squant.prices.sources.from_store import LiveSource, StoreSource, as_history
 from s2squant.prices.sources.sample import SampleSource
-from s2squant.prices.store.fetch import Handed
 from s2squant.prices.store.refresh import Refresher
 from s2squant.prices.universe import open_source
 from tests.prices.conftest import QUICK

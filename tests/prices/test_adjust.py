@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from s2squant.prices.store.adjust import (
+from s2squant.prices.adjust import (
     adjusted_close,
     adjustment_factor,
     as_traded,

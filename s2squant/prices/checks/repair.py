@@ -1,0 +1,96 @@
+"""Columns of prices into a PriceHistory: repaired where there is one certain repair, refused elsewhere."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from s2squant.errors import Finding, PriceError
+from s2squant.prices.calendars.guess import guess_calendar
+from s2squant.prices.checks.bars import is_future
+from s2squant.prices.checks.impossible import impossible
+from s2squant.prices.checks.marks import mark
+from s2squant.series.arrays import Dates, Floats
+from s2squant.series.history import OHLCV, PriceHistory
+
+
+def history_from_columns(
+    dates: Dates, table: dict[str, Floats], ticker: str, *, source: str, calendar: str = "", fetched_at: str = ""
+) -> PriceHistory:
+    """The history of dates and columns (adj_close, and those of OHLCV that are known); an empty `calendar` is guessed.
+
+    Rows without a price and exact duplicates are dropped, unsorted ones sorted, impossible values of the other columns
+    set aside, each with a finding. Raises PriceError where no row holds a price or two rows of a day differ.
+    """
+    dates, table, repaired = _repair(dates, table, ticker)
+    table, aside = _set_aside(dates, table, signed=is_future(ticker))
+    return PriceHistory(
+        ticker=ticker,
+        calendar=calendar or guess_calendar(ticker, dates),
+        dates=dates,
+        adj_close=table["adj_close"],
+        bars={name: table[name] for name in OHLCV if name in table},
+        source=source,
+        fetched_at=fetched_at,
+        findings=(*repaired, *aside),
+    )
+
+
+def _repair(
+    dates: Dates, table: dict[str, Floats], ticker: str
+) -> tuple[Dates, dict[str, Floats], tuple[Finding, ...]]:
+    """Drop rows without a price and exact duplicates, sort; say what was done."""
+    findings: tuple[Finding, ...] = ()
+    lacking = np.isnan(table["adj_close"])
+    if lacking.any():
+        rows = np.sort(dates[lacking])
+        text = f"{len(rows)} row(s) without a price dropped, the first on {rows[0]}"
+        findings += mark("missing price", "note", rows, text, done="dropped")
+        dates, table = _taken(dates, table, ~lacking)
+    if len(dates) == 0:
+        raise PriceError(ticker, "no row holds a price; fill the price column")
+    steps = np.diff(dates).astype(np.int64)
+    if (steps > 0).all():
+        return dates, table, findings
+    order = np.argsort(dates, kind="stable")
+    out_of_place = dates[1:][steps < 0]
+    dates, table = _taken(dates, table, order)
+    if (np.diff(dates) == np.timedelta64(0, "D")).any():
+        repeated = pd.DataFrame({"date": dates, **table}).duplicated().to_numpy()
+        days = dates[repeated]
+        findings += mark("duplicate", "note", days, f"{len(days)} duplicate row(s) dropped", done="dropped")
+        dates, table = _taken(dates, table, ~repeated)
+        same = np.diff(dates) == np.timedelta64(0, "D")
+        if same.any():
+            raise _conflict(dates, table, same, ticker, findings)
+    if len(out_of_place):
+        findings += mark("order", "note", out_of_place, "rows were not in order of date; sorted", done="sorted")
+    return dates, table, findings
+
+
+def _conflict(
+    dates: Dates, table: dict[str, Floats], same: np.ndarray, ticker: str, findings: tuple[Finding, ...]
+) -> PriceError:
+    first = int(np.flatnonzero(same)[0])
+    prices = f"prices {table['adj_close'][first]:g} and {table['adj_close'][first + 1]:g}"
+    text = f"{dates[first]} stands twice with different values ({prices}); keep one row a day"
+    rows = np.unique(dates[1:][same])
+    return PriceError(ticker, text, (*findings, *mark("conflicting rows", "error", rows, text)))
+
+
+def _set_aside(
+    dates: Dates, table: dict[str, Floats], *, signed: bool
+) -> tuple[dict[str, Floats], tuple[Finding, ...]]:
+    """Turn bar values that cannot be (a price or volume below zero, infinite) into unknown ones, and say so."""
+    findings: tuple[Finding, ...] = ()
+    for name, wrong in impossible(table, signed=signed).items():
+        rows = dates[wrong]
+        text = f"{len(rows)} impossible value(s) of {name} set aside, the first on {rows[0]}"
+        findings += mark("impossible value", "warning", rows, text, done="set aside")
+        table = {**table, name: np.where(wrong, np.nan, table[name])}
+    empty = {n for n, v in table.items() if np.isnan(v).all() or (n == "volume" and not (v > 0).any())}
+    return {n: v for n, v in table.items() if n not in empty}, findings  # a heading with nothing under it: FX volume
+
+
+def _taken(dates: Dates, table: dict[str, Floats], rows: np.ndarray) -> tuple[Dates, dict[str, Floats]]:
+    return dates[rows], {name: values[rows] for name, values in table.items()}
