@@ -5,18 +5,14 @@ What the jobs of a backtest do fold by fold, for a caller who holds the models h
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import pandas as pd
 
 from s2squant.config.experiment import Experiment
 from s2squant.config.models import Forecasters, ModelName
-from s2squant.forecasters.anchor import FittedAnchor
-from s2squant.forecasters.baselines.field import FittedField
 from s2squant.forecasters.blend import with_blend
-from s2squant.forecasters.catalog import make
-from s2squant.forecasters.fitting import origins_needed
-from s2squant.forecasters.network import FittedSeq2Seq
+from s2squant.forecasters.fitting import MARKET_MODELS, fit_models, market_models, origins_needed, ticker_models
 from s2squant.runs.engines.worker import reason_of
 from s2squant.series.arrays import Dates
 from s2squant.series.forecast import Fitted, Forecast
@@ -27,9 +23,6 @@ from s2squant.series.windows import last_rows, train_rows
 
 Fits = dict[tuple[ModelName, str], Fitted]
 """By model and by what it was fitted for: a market, or one ticker of it."""
-
-SHARED: tuple[ModelName, ...] = ("anchor", "seq2seq_pooled")
-"""Fitted once for a market, in this order; all others once a ticker."""
 
 
 def fit_market(members: tuple[PriceHistory, ...], experiment: Experiment) -> tuple[Panel | None, Fits, dict[str, str]]:
@@ -73,40 +66,35 @@ def reads_market(models: Forecasters) -> bool:
 
 
 def _fit_panel(panel: Panel, experiment: Experiment) -> tuple[Fits, dict[str, str]]:
-    settings, fits, failed = experiment.forecasters, Fits(), dict[str, str]()
-    for name in SHARED:
-        if name in settings.models:
-            fits[name, panel.market] = _fit(name, panel, experiment, fits)
+    settings, failed = experiment.forecasters, dict[str, str]()
+    market = dict(_fit(market_models(settings), panel, experiment, {}))
+    fits: Fits = {(name, panel.market): fitted for name, fitted in market.items()}
     for ticker in panel.tickers:
         try:
-            for name in settings.models:
-                if name not in (*SHARED, "blend"):
-                    fits[name, ticker] = _fit(name, panel.only(ticker), experiment, fits)
+            own = _fit(ticker_models(settings), panel.only(ticker), experiment, market)
+            fits |= {(name, ticker): fitted for name, fitted in own}
         except Exception as error:  # one ticker's trouble is told by name, and the others go on
             failed[ticker] = reason_of(error)
     return fits, failed
 
 
-def _fit(name: ModelName, panel: Panel, experiment: Experiment, done: Fits) -> Fitted:
-    settings = experiment.forecasters
-    if name == "field":
-        return FittedField(tuple(done[member, panel.tickers[0]] for member in settings.field_members))
+def _fit(
+    names: Sequence[ModelName], panel: Panel, experiment: Experiment, market: Mapping[ModelName, Fitted]
+) -> Iterator[tuple[ModelName, Fitted]]:
+    """Fit on every origin of the panel whose labels are known."""
     days = panel.calendar_dates()
     fold = Fold(panel.market, 0, days[0], days[-1], days[-1:], experiment.walk.horizon)
-    rows = train_rows(panel, fold, warmup=settings.anchor.warmup)
-    anchor, pooled = (done.get((shared, panel.market)) for shared in SHARED)
-    assert anchor is None or isinstance(anchor, FittedAnchor)
-    assert pooled is None or isinstance(pooled, FittedSeq2Seq)
-    maker = make(name, settings, anchor=anchor, pooled=pooled if name == "seq2seq_adapted" else None)
-    return maker.fit(panel, rows, horizon=fold.horizon, seed=experiment.seed)
+    rows = train_rows(panel, fold, warmup=experiment.forecasters.anchor.warmup)
+    seed = experiment.seed
+    return fit_models(names, experiment.forecasters, panel, rows, horizon=fold.horizon, seed=seed, market=market)
 
 
 def newest(panel: Panel, fits: Mapping[tuple[ModelName, str], Fitted]) -> Iterator[tuple[Panel, Forecast]]:
     """Each fitted model's forecast from the last bar of each ticker, beside the panel its rows belong to."""
     for (name, owner), fitted in fits.items():
-        if name in SHARED and owner == panel.market:
+        if name in MARKET_MODELS and owner == panel.market:
             yield panel, fitted.predict(panel, last_rows(panel))
-        elif name not in SHARED and owner in panel.tickers:
+        elif name not in MARKET_MODELS and owner in panel.tickers:
             alone = panel.only(owner)
             yield alone, fitted.predict(alone, last_rows(alone))
 

@@ -26,10 +26,11 @@ from s2squant.evaluation.pools import pools
 from s2squant.experiments.members import BASE, members
 from s2squant.experiments.result import Progress, Result
 from s2squant.experiments.zoo_page import zoo_page
+from s2squant.forecasters.anchor import FittedAnchor
 from s2squant.forecasters.fitting import TRAINING_COLUMNS
 from s2squant.forecasters.network_training import Seq2SeqForecaster
 from s2squant.runs.folder import RunFolder
-from s2squant.runs.jobs import Inputs, Job, load_anchor, perform
+from s2squant.runs.jobs import Inputs, Job, load_fitted, perform
 from s2squant.runs.plan import Plan, make_plan
 from s2squant.series.long_table import to_frame
 from s2squant.series.windows import test_rows, train_rows
@@ -164,7 +165,9 @@ def fit_member(inputs: Inputs, fit: Fit) -> None:
     past = panel.until(fold.fit_date)
     rows = train_rows(past, fold, warmup=settings.anchor.warmup)
     started = time.process_time()
-    forecaster = Seq2SeqForecaster(spec, "pooled", load_anchor(inputs, fold))
+    anchor = load_fitted(inputs, "anchor", fold.market, fold)
+    assert isinstance(anchor, FittedAnchor)
+    forecaster = Seq2SeqForecaster(spec, "pooled", anchor)
     fitted = forecaster.fit(past, rows, horizon=fold.horizon, seed=seed)
     trained = time.process_time()
     frame = to_frame(panel, fitted.predict(panel, test_rows(panel, fold.cutoffs)), inputs.sessions)

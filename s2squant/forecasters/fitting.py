@@ -1,18 +1,88 @@
-"""What fitting needs to know of all models of an experiment: origins, and training curves."""
+"""Fitting all models of an experiment in order, and their forecasts: the loop of backtest, estimator and nightly."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import numpy as np
 import pandas as pd
 
-from s2squant.config.models import Forecasters
-from s2squant.forecasters.network import FittedSeq2Seq
+from s2squant.config.models import Forecasters, ModelName
+from s2squant.forecasters.anchor import FittedAnchor
+from s2squant.forecasters.baselines.field import FittedField, average
+from s2squant.forecasters.catalog import make
+from s2squant.forecasters.network import FittedSeq2Seq, Prepared
+from s2squant.series.arrays import Ints
+from s2squant.series.forecast import Fitted, Forecast
+from s2squant.series.panel import Panel
+
+MARKET_MODELS: tuple[ModelName, ...] = ("anchor", "seq2seq_pooled")
+"""Fitted once for all tickers of a market, in this order."""
 
 TRAINING_COLUMNS = ["model", "unique_id", "market", "fold", "seed", "step", "loss"]
-
-
 CURVE_POINTS = 60
 """A training curve keeps about this many points, each the mean of the steps around it."""
+
+
+def market_models(forecasters: Forecasters) -> tuple[ModelName, ...]:
+    """The models that are fitted once for a market, in their order."""
+    return tuple(m for m in MARKET_MODELS if m in forecasters.models)
+
+
+def ticker_models(forecasters: Forecasters) -> tuple[ModelName, ...]:
+    """The models that are fitted for each ticker by itself, in their order; the blend is fitted for none."""
+    return tuple(m for m in forecasters.models if m not in (*MARKET_MODELS, "blend"))
+
+
+def fit_models(
+    names: Iterable[ModelName],
+    forecasters: Forecasters,
+    panel: Panel,
+    rows: Ints,
+    *,
+    horizon: int,
+    seed: int,
+    market: Mapping[ModelName, Fitted],
+) -> Iterator[tuple[ModelName, Fitted]]:
+    """Fit the named models one after the other on the training origins `rows` of a panel that ends at the fit date.
+
+    A network stands on the anchor, the adapted one on the pooled net too: those of `market`, or fitted here before it.
+    The field takes its members as they were fitted here.
+    """
+    fitted = dict(market)
+    for name in names:
+        if name == "field":
+            fitted[name] = FittedField(tuple(fitted[member] for member in forecasters.field_members))
+        else:
+            anchor, pooled = (fitted.get(shared) for shared in MARKET_MODELS)
+            assert anchor is None or isinstance(anchor, FittedAnchor)
+            assert pooled is None or isinstance(pooled, FittedSeq2Seq)
+            maker = make(name, forecasters, anchor=anchor, pooled=pooled)
+            fitted[name] = maker.fit(panel, rows, horizon=horizon, seed=seed)
+        yield name, fitted[name]
+
+
+def predict_models(
+    fitted: Iterable[Fitted],
+    panel: Panel,
+    rows: Ints,
+    prepared: Callable[[FittedSeq2Seq], Prepared | None] = lambda _: None,
+) -> Iterator[tuple[Fitted, Forecast]]:
+    """Each fitted model with its forecast from `rows`; the field averages the forecasts that its members made before.
+
+    `prepared` gives the panel as a network reads it, where the caller has it at hand.
+    """
+    forecasts: dict[str, Forecast] = {}
+    for model in fitted:
+        match model:
+            case FittedField():
+                forecast = average([forecasts[member.name] for member in model.members])
+            case FittedSeq2Seq():
+                forecast = model.predict(panel, rows, prepared(model))
+            case _:
+                forecast = model.predict(panel, rows)
+        forecasts[model.name] = forecast
+        yield model, forecast
 
 
 def origins_needed(forecasters: Forecasters) -> int:

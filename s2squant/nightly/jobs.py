@@ -7,7 +7,7 @@ forecasts to the run's folder.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -20,9 +20,9 @@ from s2squant.config.networks import Scope
 from s2squant.config.nightly import Nightly
 from s2squant.errors import CheckpointError
 from s2squant.forecasters.anchor import FittedAnchor, stable_seed
-from s2squant.forecasters.baselines.field import FittedField, average
-from s2squant.forecasters.catalog import make, restore
+from s2squant.forecasters.catalog import restore
 from s2squant.forecasters.features import has_ranges
+from s2squant.forecasters.fitting import fit_models, market_models, predict_models
 from s2squant.forecasters.network import FittedSeq2Seq, Prepared, prepare
 from s2squant.forecasters.network_training import Seq2SeqForecaster
 from s2squant.nightly.weights import ModelStore, bundle, settings_hash, unbundle
@@ -125,15 +125,11 @@ def forecast(
     inputs: NightInputs, market: str, fitted: Mapping[str, Fitted], rows: Ints, anchor_version: str
 ) -> list[Forecast]:
     """What fitted models say from `rows` of a market's panel; networks share one view of it."""
-    panel, made = inputs.panels[market], dict[str, Forecast]()
-    for name, model in fitted.items():
-        if isinstance(model, FittedField):
-            made[name] = average([made[member.name] for member in model.members])
-        elif isinstance(model, FittedSeq2Seq):
-            made[name] = model.predict(panel, rows, _views.of(inputs, market, model.anchor, anchor_version))
-        else:
-            made[name] = model.predict(panel, rows)
-    return list(made.values())
+
+    def prepared(model: FittedSeq2Seq) -> Prepared:
+        return _views.of(inputs, market, model.anchor, anchor_version)
+
+    return [one for _, one in predict_models(fitted.values(), inputs.panels[market], rows, prepared)]
 
 
 def restored(state: State, settings: Forecasters) -> tuple[dict[str, Fitted], dict[str, Any]]:
@@ -148,20 +144,12 @@ def restored(state: State, settings: Forecasters) -> tuple[dict[str, Fitted], di
 def _market(inputs: NightInputs, job: NightJob) -> tuple[dict[str, Fitted], dict[str, Any]]:
     """The anchor, which stays between fits, and the pooled net, adapted or fitted anew."""
     experiment, market = inputs.spec.experiment, job.market
-    settings, panel = experiment.forecasters, inputs.panels[market]
-    rows, horizon = _training_rows(inputs, market), experiment.walk.horizon
+    settings, rows = experiment.forecasters, _training_rows(inputs, market)
     last, facts, why = _last(inputs, job)
     if market in inputs.retrain:
         last, why = {}, inputs.retrain[market]
     if not last:
-        fitted: dict[str, Fitted] = {
-            "anchor": make("anchor", settings).fit(panel, rows, horizon=horizon, seed=experiment.seed)
-        }
-        anchor = fitted["anchor"]
-        assert isinstance(anchor, FittedAnchor)
-        if "seq2seq_pooled" in settings.models:
-            maker = make("seq2seq_pooled", settings, anchor=anchor)
-            fitted["seq2seq_pooled"] = maker.fit(panel, rows, horizon=horizon, seed=experiment.seed)
+        fitted = _fit(inputs, market, market_models(settings), rows, {})
         facts = {"how": "trained", "trained": str(inputs.due[market]), "why": why}
     else:
         fitted = {"anchor": last["anchor"]}
@@ -176,15 +164,9 @@ def _market(inputs: NightInputs, job: NightJob) -> tuple[dict[str, Fitted], dict
 
 def _ticker(inputs: NightInputs, job: NightJob) -> tuple[dict[str, Fitted], dict[str, Any]]:
     """A ticker's baselines, fitted each night, and its own net, adapted or fitted anew with its market."""
-    experiment, market = inputs.spec.experiment, job.market
-    settings, panel = experiment.forecasters, inputs.panels[market]
-    rows = of_tickers(panel, _training_rows(inputs, market), [job.ticker])
-    horizon, fitted = experiment.walk.horizon, dict[str, Fitted]()
-    for name in settings.models:
-        if name == "field":
-            fitted[name] = FittedField(tuple(fitted[member] for member in settings.field_members))
-        elif name in BASELINES:
-            fitted[name] = make(name, settings).fit(panel, rows, horizon=horizon, seed=experiment.seed)
+    market, settings = job.market, inputs.spec.experiment.forecasters
+    rows = of_tickers(inputs.panels[market], _training_rows(inputs, market), [job.ticker])
+    fitted = _fit(inputs, market, [m for m in settings.models if m in BASELINES], rows, {})
     market_facts = _market_facts(inputs, market) if "anchor" in settings.models else {}
     trained = str(market_facts.get("trained", inputs.due[market]))
     facts = {"how": "trained", "trained": trained, "why": "", "anchor_version": market_facts.get("anchor_version", "")}
@@ -195,13 +177,19 @@ def _ticker(inputs: NightInputs, job: NightJob) -> tuple[dict[str, Fitted], dict
             facts |= {"how": _goes_on(inputs, market, known), "parent": _parent(inputs, job, known)}
         else:
             anchor = restore("anchor", settings, _store(inputs).get(facts["anchor_version"]))
-            assert isinstance(anchor, FittedAnchor)
-            net = make("seq2seq_per_ticker", settings, anchor=anchor).fit(
-                panel, rows, horizon=horizon, seed=experiment.seed
-            )
+            net = _fit(inputs, market, ["seq2seq_per_ticker"], rows, {"anchor": anchor})["seq2seq_per_ticker"]
             facts["why"] = why or "its market was fitted anew"
         fitted["seq2seq_per_ticker"] = net
     return fitted, _completed(inputs, job, facts, fitted)
+
+
+def _fit(
+    inputs: NightInputs, market: str, names: Sequence[ModelName], rows: Ints, on: Mapping[ModelName, Fitted]
+) -> dict[str, Fitted]:
+    """Fit these models on training origins of a market's panel, networks `on` models that are fitted already."""
+    experiment, panel = inputs.spec.experiment, inputs.panels[market]
+    horizon, seed = experiment.walk.horizon, experiment.seed
+    return dict(fit_models(names, experiment.forecasters, panel, rows, horizon=horizon, seed=seed, market=on))
 
 
 def _adapted(

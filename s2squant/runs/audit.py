@@ -21,7 +21,8 @@ from s2squant.config.models import BASELINES, ModelName, subject
 from s2squant.evaluation.statistics.diebold_mariano import MIN_CUTOFFS
 from s2squant.forecasters.anchor import stable_seed
 from s2squant.forecasters.blend import blend
-from s2squant.forecasters.catalog import make, restore
+from s2squant.forecasters.catalog import make
+from s2squant.forecasters.fitting import MARKET_MODELS
 from s2squant.forecasters.leaks import (
     NOTHING,
     Change,
@@ -35,8 +36,7 @@ from s2squant.forecasters.leaks import (
     rows_at,
     truncation,
 )
-from s2squant.runs.jobs import Inputs
-from s2squant.runs.states import load_state
+from s2squant.runs.jobs import Inputs, load_fitted
 from s2squant.series.arrays import Floats, Ints
 from s2squant.series.forecast import QUANTILE_COLUMNS, Fitted, Forecaster, quantile_crps
 from s2squant.series.long_table import to_frame
@@ -164,19 +164,16 @@ def _stray(
 
 def _fitted(inputs: Inputs, place: Place, fold: Fold, name: ModelName) -> Iterator[tuple[Fitted, tuple[str, ...]]]:
     """The models that served this fold, from the run's folder; baselines, which it does not keep, are fitted again."""
-    settings, store = inputs.experiment.forecasters, inputs.folder.model
     if name in BASELINES:
         for ticker in place.tickers:
-            alone = place.panel.only(ticker)
+            alone, maker = place.panel.only(ticker), make(name, inputs.experiment.forecasters)
             rows, past = training_rows(inputs, alone, fold, (ticker,)), alone.until(fold.fit_date)
-            yield make(name, settings).fit(past, rows, horizon=fold.horizon, seed=inputs.experiment.seed), (ticker,)
-        return
-    common = store(name, fold.market, str(fold.number))
-    if common.exists():
-        yield restore(name, settings, load_state(common)), place.tickers
-        return
-    for ticker in place.tickers:
-        yield restore(name, settings, load_state(store(name, ticker, str(fold.number)))), (ticker,)
+            yield maker.fit(past, rows, horizon=fold.horizon, seed=inputs.experiment.seed), (ticker,)
+    elif name in MARKET_MODELS:
+        yield load_fitted(inputs, name, fold.market, fold), place.tickers
+    else:
+        for ticker in place.tickers:
+            yield load_fitted(inputs, name, ticker, fold), (ticker,)
 
 
 def training_rows(inputs: Inputs, panel: Panel, fold: Fold, tickers: Collection[str]) -> Ints:

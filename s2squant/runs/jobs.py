@@ -15,13 +15,11 @@ import numpy as np
 import pandas as pd
 
 from s2squant.config.experiment import Experiment
-from s2squant.config.models import BASELINES, ModelName
+from s2squant.config.models import BASELINES, Forecasters, ModelName
 from s2squant.evaluation.energy import path_scores
-from s2squant.forecasters.anchor import FittedAnchor, restore_anchor
-from s2squant.forecasters.baselines.field import FittedField, average
-from s2squant.forecasters.catalog import make
-from s2squant.forecasters.fitting import TRAINING_COLUMNS, curves
-from s2squant.forecasters.network import FittedSeq2Seq, restore_seq2seq
+from s2squant.forecasters.catalog import restore
+from s2squant.forecasters.fitting import TRAINING_COLUMNS, curves, fit_models, predict_models, ticker_models
+from s2squant.forecasters.network import FittedSeq2Seq
 from s2squant.runs.folder import RunFolder
 from s2squant.runs.states import load_state, save_state
 from s2squant.series.arrays import Dates, Ints
@@ -107,16 +105,12 @@ def perform(inputs: Inputs, job: Job) -> None:
     panel = inputs.panels[job.market]
     if job.ticker:
         panel = panel.only(job.ticker)
-    for fold in inputs.folds[job.market]:
-        if job.kind == "pooled" and fold.number != job.fold:
+    folds = inputs.folds[job.market]
+    for fold in folds if job.kind != "pooled" else [fold for fold in folds if fold.number == job.fold]:
+        rows = forecast_rows(panel, folds, fold)
+        if len(rows) == 0:  # delisted, or halted all along: nothing to forecast, perhaps nothing to learn from
             continue
-        made: dict[str, Forecast] = {}
-        for fitted, rows in _fits(inputs, job, panel, fold):
-            if isinstance(fitted, FittedField):
-                forecast = average([made[member.name] for member in fitted.members])
-            else:
-                forecast = fitted.predict(panel, rows)
-            made[fitted.name] = forecast
+        for fitted, forecast in predict_models(_fits(inputs, job, panel, fold), panel, rows):
             forecasts.append(to_frame(panel, forecast, inputs.sessions))
             attention |= newest_attention(panel, forecast)
             energy += path_scores(panel, fold.fit_date, forecast)
@@ -131,41 +125,35 @@ def perform(inputs: Inputs, job: Job) -> None:
     )
 
 
-def _fits(inputs: Inputs, job: Job, panel: Panel, fold: Fold) -> Iterator[tuple[Fitted, Ints]]:
-    """Fit what a job fits in one fold, on its panel up to the fit date, and name the rows it is to forecast."""
-    settings, seed = inputs.experiment.forecasters, inputs.experiment.seed
-    targets = forecast_rows(panel, inputs.folds[job.market], fold)
-    if len(targets) == 0:  # delisted, or halted all along: nothing to forecast, perhaps nothing to learn from
-        return
+def _fits(inputs: Inputs, job: Job, panel: Panel, fold: Fold) -> Iterator[Fitted]:
+    """Fit what a job fits in one fold, on its panel up to the fit date; models other than baselines are stored."""
+    settings = inputs.experiment.forecasters
     past = panel.until(fold.fit_date)
     rows = train_rows(past, fold, warmup=settings.anchor.warmup)
-    store = inputs.folder.model
-    names: Sequence[ModelName]
+    names = models_of(job, settings)
+    market: dict[ModelName, Fitted] = {}
+    if any(name.startswith("seq2seq") for name in names):
+        market["anchor"] = load_fitted(inputs, "anchor", job.market, fold)
+    if "seq2seq_adapted" in names:
+        market["seq2seq_pooled"] = load_fitted(inputs, "seq2seq_pooled", job.market, fold)
+    seed = inputs.experiment.seed
+    for name, fitted in fit_models(names, settings, past, rows, horizon=fold.horizon, seed=seed, market=market):
+        if name not in BASELINES:
+            save_state(inputs.folder.model(name, job.ticker or job.market, str(fold.number)), fitted.state())
+        yield fitted
+
+
+def models_of(job: Job, forecasters: Forecasters) -> tuple[ModelName, ...]:
+    """The models that a job fits, in their order."""
     match job.kind:
         case "anchor":
-            names = ("anchor",)
+            return ("anchor",)
         case "pooled":
-            names = ("seq2seq_pooled",)
+            return ("seq2seq_pooled",)
         case "adapted":
-            names = ("seq2seq_adapted",)
+            return ("seq2seq_adapted",)
         case "ticker":
-            names = [m for m in settings.models if m in BASELINES or m == "seq2seq_per_ticker"]
-    done: dict[ModelName, Fitted] = {}
-    for name in names:
-        anchor = pooled = None
-        if name.startswith("seq2seq"):
-            anchor = load_anchor(inputs, fold)
-        if name == "seq2seq_adapted":
-            pooled = restore_seq2seq(load_state(store("seq2seq_pooled", job.market, str(fold.number))))
-        if name == "field":
-            fitted: Fitted = FittedField(tuple(done[member] for member in settings.field_members))
-        else:
-            maker = make(name, settings, anchor=anchor, pooled=pooled)
-            fitted = maker.fit(past, rows, horizon=fold.horizon, seed=seed)
-        done[name] = fitted
-        if name not in BASELINES:
-            save_state(store(name, job.ticker or job.market, str(fold.number)), fitted.state())
-        yield fitted, targets
+            return tuple(m for m in ticker_models(forecasters) if m != "seq2seq_adapted")
 
 
 def newest_attention(panel: Panel, forecast: Forecast) -> dict[str, list[list[float]]]:
@@ -177,9 +165,10 @@ def newest_attention(panel: Panel, forecast: Forecast) -> dict[str, list[list[fl
     return {ticker: np.round(forecast.attention_NHL[at], 5).tolist() for ticker, at in newest.items()}
 
 
-def load_anchor(inputs: Inputs, fold: Fold) -> FittedAnchor:
-    """The anchor that an earlier stage fitted for this fold."""
-    return restore_anchor(load_state(inputs.folder.model("anchor", fold.market, str(fold.number))))
+def load_fitted(inputs: Inputs, name: ModelName, owner: str, fold: Fold) -> Fitted:
+    """The model that an earlier job fitted in a fold for a market or a ticker; raises CheckpointError without one."""
+    stored = inputs.folder.model(name, owner, str(fold.number))
+    return restore(name, inputs.experiment.forecasters, load_state(stored))
 
 
 def forecast_rows(panel: Panel, folds: Sequence[Fold], fold: Fold) -> Ints:

@@ -17,8 +17,8 @@ from sklearn.exceptions import NotFittedError
 
 from s2squant.config.files import make_experiment
 from s2squant.errors import CheckpointError, ConfigError, RunError, SourceError
-from s2squant.estimator import fits
 from s2squant.estimator.forecaster import PriceForecaster
+from s2squant.forecasters import fitting
 from s2squant.prices.calendars.exchanges import next_sessions
 from s2squant.prices.checks.every import NAMES
 from s2squant.study import backtest
@@ -421,7 +421,7 @@ def test_one_bad_ticker_is_named_and_the_others_go_on(prices, monkeypatch):
     mine = stocks(prices)
     short = mine[mine["unique_id"] == "AAA"].tail(100).assign(unique_id="NEW")
     broken = mine[mine["unique_id"] == "AAA"].assign(unique_id="NEGATIVE", y=lambda t: -t["y"])
-    real = fits.make
+    real = fitting.make
 
     def failing(name, settings, **given):
         made = real(name, settings, **given)
@@ -436,7 +436,7 @@ def test_one_bad_ticker_is_named_and_the_others_go_on(prices, monkeypatch):
 
         return Failing()
 
-    monkeypatch.setattr(fits, "make", failing)
+    monkeypatch.setattr(fitting, "make", failing)
     wanted = forecaster(["garch_t", "anchor"])
     with pytest.warns(UserWarning, match="left out: ") as told:
         wanted.fit(pd.concat([mine, short, broken]))
