@@ -1,4 +1,4 @@
-"""Every deployment, as data: the one place that serve, prefect.yaml and the tests read.
+"""Deployments as data: the one table that serve, prefect.yaml and the tests read.
 
 `python -m flows.deployments > flows/prefect.yaml` writes the same for a process pool; a test holds the two together.
 """
@@ -71,8 +71,8 @@ def standing() -> tuple[Deployed, ...]:
 def of_nightly(nightly: Nightly, description: str = "") -> Deployed:
     """A nightly's own deployment, with one schedule for each market of its tickers."""
     parameters = {"nightly": _given(nightly)}
-    told = description or f"Forecasts of the nightly {nightly.name}."
-    return Deployed("flows.forecast.forecast", nightly.name, told, parameters, schedules_of(nightly))
+    said = description or f"Forecasts of the nightly {nightly.name}."
+    return Deployed("flows.forecast.forecast", nightly.name, said, parameters, schedules_of(nightly))
 
 
 def about_them(*nightlies: Nightly) -> tuple[Deployed, ...]:
@@ -118,14 +118,14 @@ def schedules_of(nightly: Nightly) -> tuple[Schedule, ...]:
 def flow_of(deployed: Deployed) -> Flow[..., Any]:
     """The flow of a deployment; importing it takes seconds."""
     module, _, name = deployed.entrypoint.rpartition(".")
-    found = getattr(importlib.import_module(module), name)
-    assert isinstance(found, Flow)
-    return found
+    known = getattr(importlib.import_module(module), name)
+    assert isinstance(known, Flow)
+    return known
 
 
 def served(deployed: Deployed) -> RunnerDeployment:
     """The deployment as `serve` takes it."""
-    made = flow_of(deployed).to_deployment(
+    deployment = flow_of(deployed).to_deployment(
         name=deployed.name,
         description=deployed.description,
         tags=[TAG],
@@ -135,8 +135,8 @@ def served(deployed: Deployed) -> RunnerDeployment:
         concurrency_limit=ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.ENQUEUE),
         entrypoint_type=EntrypointType.MODULE_PATH,
     )
-    assert isinstance(made, RunnerDeployment), "nothing here is asynchronous"
-    return made
+    assert isinstance(deployment, RunnerDeployment), "nothing here is asynchronous"
+    return deployment
 
 
 def document(deployments: Iterable[Deployed]) -> dict[str, Any]:

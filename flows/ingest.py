@@ -93,14 +93,14 @@ def ingest(
             raise
     except CallerError as error:
         return Failed(message=str(error), data=error)
-    found = {update.ticker: outcome(update) for update in updates}
-    rows = [{"ticker": t, **{k: v for k, v in o.items() if k not in ("changes", "notes")}} for t, o in found.items()]
+    outcomes = {update.ticker: outcome(update) for update in updates}
+    rows = [{"ticker": t, **{k: v for k, v in o.items() if k not in ("changes", "notes")}} for t, o in outcomes.items()]
     create_table_artifact(key="prices", table=rows, description=store)
     failed = sorted(update.ticker for update in updates if update.error)
-    message = f"{len(found) - len(failed)} of {len(found)} tickers are up to date" + (
+    message = f"{len(outcomes) - len(failed)} of {len(outcomes)} tickers are up to date" + (
         f"; failed: {first_of(failed, 20)}" if failed else ""
     )
-    return Completed(name="PartiallyFailed" if failed else "Completed", message=message, data=found)
+    return Completed(name="PartiallyFailed" if failed else "Completed", message=message, data=outcomes)
 
 
 def under_prefect(request: FetchRequest, on_done: Callable[[Update], None]) -> None:

@@ -49,14 +49,14 @@ def maintain(
     dead = () if dry_run else reap(timedelta(hours=retention.dead_after))
     for name in dead:
         log.warning("%s: no sign of life; taken for dead", name)
-    told: dict[str, Any] = {"dead_on_server": list(dead)}
+    outcome: dict[str, Any] = {"dead_on_server": list(dead)}
     rows: list[dict[str, Any]] = []
     lines: list[str] = []
     failures: list[str] = []
     try:
         for nightly in nightlies:
             done = keep_up(nightly, retention, dry_run, nightlies)
-            told[nightly.name] = as_plain(done)
+            outcome[nightly.name] = as_plain(done)
             lines.append(f"{nightly.name}: {summary(done)}")
             rows += [{"nightly": nightly.name, "part": i.part, "name": i.name, "why": i.why} for i in done.listed]
             failures += done.failures
@@ -66,7 +66,7 @@ def maintain(
         log.warning("not done: %s", failure)
     create_table_artifact(key="upkeep", table=rows, description="; ".join(lines))
     message = first_of([*lines, *failures], len(lines) + 5, between="; ")
-    return Completed(name="PartiallyFailed" if failures else "Completed", message=message, data=told)
+    return Completed(name="PartiallyFailed" if failures else "Completed", message=message, data=outcome)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

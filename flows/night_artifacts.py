@@ -1,4 +1,4 @@
-"""What a night leaves on the Prefect server: one markdown summary, one table, one link, and the events that alert."""
+"""Prefect artifacts and events of a night: one markdown summary, one table, one link, and the alerts."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def markdown(folder: Path, night: Night) -> str:
 
 
 def rows_of(night: Night) -> list[dict[str, Any]]:
-    """One row a ticker: what became of it, and the recommended model's band (80 %, in prices) of its next session."""
+    """One row a ticker: its outcome, and the recommended model's band (80 %, in prices) of its next session."""
     return [
         {
             "ticker": t.ticker,

@@ -1,4 +1,7 @@
-"""Runs whose process is gone: Prefect goes on calling them Running when both the run and its keeper were killed."""
+"""Dead flow runs: marked as Crashed, and begun again where their deadline may still lie ahead.
+
+Prefect goes on calling a run Running when both it and its keeper were killed.
+"""
 
 from __future__ import annotations
 
@@ -95,9 +98,9 @@ def _latest(client: SyncPrefectClient, name: str) -> FlowRun | None:
 
 def _slot(run: FlowRun) -> datetime:
     """What the run is about: the slot of the run it took up, else its own."""
-    told = run.parameters.get("asof")
-    if isinstance(told, str):
-        moment = datetime.fromisoformat(told)
+    asked = run.parameters.get("asof")
+    if isinstance(asked, str):
+        moment = datetime.fromisoformat(asked)
         return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     slot = run.expected_start_time or run.created
     assert slot is not None

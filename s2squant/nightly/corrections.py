@@ -1,4 +1,4 @@
-"""Outcomes valued again: sources correct a close, tell a session late, or a split or a dividend after the day.
+"""Corrections: outcomes valued again after a revised close, a late session, or a late split or dividend.
 
 What was entered first stays; a correction is entered beside it, with an event that says so.
 """
@@ -44,10 +44,10 @@ def rescore(
         if not changed:
             continue
         scored = ledger.scored(nightly, ticker, since, changed)
-        found = corrections(scored, history) if len(scored) else []
-        if found:  # the event first: a run killed in between corrects what is left when it goes on
-            ledger.note(nightly, run_id, sessions[ticker], "rescored", _told(scored, found), ticker=ticker, at=at)
-            done += ledger.correct(found, run_id, at=at)
+        moved = corrections(scored, history) if len(scored) else []
+        if moved:  # the event first: a run killed in between corrects what is left when it goes on
+            ledger.note(nightly, run_id, sessions[ticker], "rescored", _move_of(scored, moved), ticker=ticker, at=at)
+            done += ledger.correct(moved, run_id, at=at)
     return done
 
 
@@ -60,9 +60,9 @@ def rewritten(store: PriceStore, ticker: str, upto: str) -> str:
     return ""
 
 
-def _told(scored: pd.DataFrame, found: Sequence[Mapping[str, Any]]) -> str:
+def _move_of(scored: pd.DataFrame, moved: Sequence[Mapping[str, Any]]) -> str:
     """How many outcomes moved, of which sessions, and which by most."""
-    y = {one["forecast_id"]: one["y"] for one in found}
+    y = {one["forecast_id"]: one["y"] for one in moved}
     rows = scored[scored["id"].isin(y)]
     now = np.array([y[forecast] for forecast in rows["id"]])
     k = int(np.abs(now - rows["y"].to_numpy(float)).argmax())

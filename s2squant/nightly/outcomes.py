@@ -1,4 +1,4 @@
-"""What became of forecasts whose day has come: on the price basis they were issued on.
+"""Outcomes: realised return, CRPS and PIT of issued forecasts, on the price basis they were issued on.
 
 The outcome is the log return from the issued close to the target session's close, dividends and splits in between
 added back: log(adjusted close of the target / (issued close x adjustment of the cutoff's bar)). Prices are as traded in
@@ -32,12 +32,12 @@ can come to each time they are adjusted anew, and a fiftieth of a usual day. Bar
 
 def outcomes(unscored: pd.DataFrame, histories: Mapping[str, PriceHistory]) -> list[dict[str, Any]]:
     """Outcomes of Ledger.unscored() rows, as Ledger.score() takes them; rows that cannot be scored yet are left out."""
-    found: list[dict[str, Any]] = []
+    entries: list[dict[str, Any]] = []
     for ticker, rows in unscored.groupby("ticker", sort=False):
         history = histories.get(str(ticker))
         if history is not None:
-            found += _of_ticker(rows, history)
-    return found
+            entries += _of_ticker(rows, history)
+    return entries
 
 
 def corrections(scored: pd.DataFrame, history: PriceHistory) -> list[dict[str, Any]]:
@@ -55,26 +55,26 @@ def corrections(scored: pd.DataFrame, history: PriceHistory) -> list[dict[str, A
 
 def _of_ticker(rows: pd.DataFrame, history: PriceHistory) -> list[dict[str, Any]]:
     cutoff, target = (rows[name].to_numpy().astype("datetime64[D]") for name in ("cutoff", "ds"))
-    at = np.searchsorted(history.dates, cutoff)
+    origin = np.searchsorted(history.dates, cutoff)
     upto = np.searchsorted(history.dates, target, side="right") - 1
-    at_known = history.dates[np.minimum(at, len(history) - 1)] == cutoff
+    origin_known = history.dates[np.minimum(origin, len(history) - 1)] == cutoff
     traded = history.dates[np.maximum(upto, 0)] == target
     over = len(history) - 1 - upto >= WAIT
-    usable = at_known & (upto >= at) & (traded | over)
+    usable = origin_known & (upto >= origin) & (traded | over)
     if not usable.any():
         return []
-    kept, at, upto = rows[usable], at[usable], upto[usable]
-    issued = kept["close"].to_numpy(np.float64)
-    factor = history.adj_close[at] / issued if history.one_price else adjustment(history)[at]
+    valued, origin, upto = rows[usable], origin[usable], upto[usable]
+    issued = valued["close"].to_numpy(np.float64)
+    factor = history.adj_close[origin] / issued if history.one_price else adjustment(history)[origin]
     y = np.log(history.adj_close[upto] / (issued * factor))
-    quantiles = kept[list(QUANTILE_COLUMNS)].to_numpy(np.float64)
+    quantiles = valued[list(QUANTILE_COLUMNS)].to_numpy(np.float64)
     crps = quantile_crps(y, quantiles)
     pit = read_off(y, list(quantiles.T)).pit
     facts = {"prices_sha256": history.sha256, "prices_at": history.fetched_at}
     closes = history.adj_close[upto] / factor
     return [
         {"forecast_id": int(k), "y": float(a), "crps": float(b), "pit": float(c), "close": float(d), **facts}
-        for k, a, b, c, d in zip(kept["id"], y, crps, pit, closes, strict=True)
+        for k, a, b, c, d in zip(valued["id"], y, crps, pit, closes, strict=True)
     ]
 
 

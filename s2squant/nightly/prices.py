@@ -1,4 +1,4 @@
-"""The prices of a night: stored, brought up to date, and read as they stood."""
+"""Prices of a night: brought up to date in the store, and read at the versions that the night began with."""
 
 from __future__ import annotations
 
@@ -64,28 +64,28 @@ def ingest(refresher: Refresher, tickers: Sequence[str], *, now: datetime) -> di
         versions[ticker] = update.kept.version.fetched_at
         if reason:
             notes[ticker] = reason
-        told = _told_late(update)
-        if told:
-            revised[ticker] = "; ".join(told)
-    at = now.astimezone(UTC).isoformat()
-    return {"at": at, "versions": versions, "refused": refused, "notes": notes, "revised": revised}
+        changes = _late_changes(update)
+        if changes:
+            revised[ticker] = "; ".join(changes)
+    moment = now.astimezone(UTC).isoformat()
+    return {"at": moment, "versions": versions, "refused": refused, "notes": notes, "revised": revised}
 
 
 def bars_of_former(
     refresher: Refresher, spec: Nightly, tickers: Sequence[str], now: datetime
 ) -> dict[str, PriceHistory]:
     """Finished bars of tickers that were taken out while forecasts of theirs were open; those that can be had."""
-    found: dict[str, PriceHistory] = {}
+    bars: dict[str, PriceHistory] = {}
     for ticker in tickers:
         with suppress(S2squantError):
-            kept = refresher.update(ticker).kept
-            if kept is not None:
-                source = Pinned(refresher.store, {ticker: kept.version.fetched_at})
-                found[ticker] = load_ticker(source, ticker, spec.experiment.universe, now)
-    return found
+            stored = refresher.update(ticker).kept
+            if stored is not None:
+                source = Pinned(refresher.store, {ticker: stored.version.fetched_at})
+                bars[ticker] = load_ticker(source, ticker, spec.experiment.universe, now)
+    return bars
 
 
-def _told_late(update: Update) -> list[str]:
+def _late_changes(update: Update) -> list[str]:
     """What an update changed in the bars kept before; a split or a dividend of a new bar is no news of the old ones."""
     if not update.changes or update.kept is None:
         return []

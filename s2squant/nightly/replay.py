@@ -1,4 +1,4 @@
-"""Any past night again, from what was kept of it: its prices as stored then, its weights, its configuration.
+"""Replay: recomputes a past night from its stored prices, weights and settings.
 
 Recomputed forecasts are compared with the ledger's rows bit by bit. Nothing is issued and nothing is written.
 """
@@ -37,7 +37,7 @@ from s2squant.series.windows import last_rows, of_tickers
 
 @dataclass(frozen=True)
 class Replay:
-    """What became of a recomputation."""
+    """Outcome of a recomputation."""
 
     run_id: str
     rows: int
@@ -75,8 +75,8 @@ def replay(run_id: str, ledger: Ledger) -> Replay:
             continue
         markets |= dict.fromkeys(tickers, market)
         asked = [t for t in tickers if t in set(issued["unique_id"])]
-        made, failed = _forecasts(spec, panel, asked, facts)
-        parts += made
+        tables, failed = _forecasts(spec, panel, asked, facts)
+        parts += tables
         problems += failed
     if not parts:
         return Replay(run_id, 0, (), tuple(problems))
@@ -110,17 +110,17 @@ def _forecasts(
     parts, problems = [], []
     keys = {f"market:{market}": tickers} | {f"ticker:{ticker}": [ticker] for ticker in tickers}
     for key, asked in keys.items():
-        told = facts["models"].get(key)
-        if told is None:
+        model = facts["models"].get(key)
+        if model is None:
             continue
         try:
-            fitted, _ = restored(store.get(told["version"]), settings)
+            fitted, _ = restored(store.get(model["version"]), settings)
         except CheckpointError as error:
             problems.append(f"{key}: its weights cannot be read: {error}")
             continue
         rows = of_tickers(panel, last_rows(panel), asked)
-        made = forecast(inputs, market, fitted, rows, told["anchor_version"])
-        parts += [to_frame(panel, one, inputs.sessions) for one in made]
+        forecasts = forecast(inputs, market, fitted, rows, model["anchor_version"])
+        parts += [to_frame(panel, one, inputs.sessions) for one in forecasts]
     return parts, problems
 
 
@@ -141,18 +141,19 @@ def _compared(run_id: str, issued: pd.DataFrame, again: pd.DataFrame, problems: 
     both = issued[[*keys, *QUANTILE_COLUMNS]].merge(again, on=keys, how="left", suffixes=("", "_again"), validate="m:1")
     was = both[list(QUANTILE_COLUMNS)].to_numpy(np.float32)
     now = both[[f"{name}_again" for name in QUANTILE_COLUMNS]].to_numpy(np.float32)
-    found = ~np.isnan(now).any(axis=1)
+    recomputed = ~np.isnan(now).any(axis=1)
     same = (was == now).all(axis=1)
-    wrong = np.flatnonzero(found & ~same)
-    told = tuple(
+    wrong = np.flatnonzero(recomputed & ~same)
+    different = tuple(
         f"{both['unique_id'][k]} {both['model'][k]} step {both['step'][k]}: off by {np.abs(was[k] - now[k]).max():.2g}"
         for k in wrong
     )
-    gone = both.loc[~found, "unique_id"].unique()
+    gone = both.loc[~recomputed, "unique_id"].unique()
     lost = [
-        f"{ticker}: {int((both['unique_id'][~found] == ticker).sum())} rows could not be recomputed" for ticker in gone
+        f"{ticker}: {int((both['unique_id'][~recomputed] == ticker).sum())} rows could not be recomputed"
+        for ticker in gone
     ]
-    return Replay(run_id, int(found.sum()), told, (*problems, *lost))
+    return Replay(run_id, int(recomputed.sum()), different, (*problems, *lost))
 
 
 def _moment(text: str) -> datetime:

@@ -1,6 +1,6 @@
-"""What a night leaves behind: its markets and tickers, tonight's forecasts, the live record and what it says.
+"""Result of a night: markets, tickers, forecasts, live record and drift monitor, as frozen records.
 
-Frozen and plain, like records.Study for a backtest: the report lays these out and computes nothing beyond them.
+Frozen and plain, like evaluation.results.Study for a backtest: the page lays these out and computes nothing beyond them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ NightStatus = Literal["done", "partial", "failed", "skipped", "late"]
 
 @dataclass(frozen=True)
 class TickerNight:
-    """What became of one ticker tonight."""
+    """Outcome of one ticker tonight."""
 
     ticker: str
     market: str
@@ -41,7 +41,7 @@ class TickerNight:
 
 @dataclass(frozen=True)
 class MarketNight:
-    """What became of one market tonight."""
+    """Outcome of one market tonight."""
 
     market: str
     session: str

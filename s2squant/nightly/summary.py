@@ -1,4 +1,4 @@
-"""A night as the record that its page lays out and its manifest tells."""
+"""Night record for the page and the manifest, from the ledger and the state of a run."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def view(
     sessions = {market: pd.Timestamp(night.session) for market, night in state.agenda.markets.items()}
     today = ledger.record(name, since=min(sessions.values()).date())
     gaps = ledger.gaps(name)
-    told = provenance(
+    facts = provenance(
         experiment,
         state.prices.histories,
         command=state.command,
@@ -83,7 +83,7 @@ def view(
             band=_band(state.spec, record),
         ),
         monitor=drift(ledger, state.spec, record),
-        provenance=told | {"ledger": ledger.name},
+        provenance=facts | {"ledger": ledger.name},
     )
 
 
@@ -116,15 +116,15 @@ def facts_of(state: NightState, made: Made) -> dict[str, Any]:
         "panels": {market: list(panel.tickers) for market, panel in state.panels.items()},
         "price_versions": state.plan["versions"],
         "models": {
-            key: {"version": told["version"], "anchor_version": told["anchor_version"]}
-            for key, told in made.facts.items()
+            key: {"version": model["version"], "anchor_version": model["anchor_version"]}
+            for key, model in made.facts.items()
         },
     }
 
 
 def manifest_of(night: Night, facts: Mapping[str, Any]) -> dict[str, Any]:
     """A finished night as plain values."""
-    told = {
+    entries = {
         "status": night.status,
         "run_id": night.run_id,
         "created_at": night.started_at.isoformat(),
@@ -137,7 +137,7 @@ def manifest_of(night: Night, facts: Mapping[str, Any]) -> dict[str, Any]:
         **facts,
         **night.provenance,
     }
-    plain: dict[str, Any] = json.loads(json.dumps(_plain(told)))
+    plain: dict[str, Any] = json.loads(json.dumps(_plain(entries)))
     return plain
 
 

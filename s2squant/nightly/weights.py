@@ -1,4 +1,4 @@
-"""Weights by what they are: one safetensors file a model, named by the hash of its contents.
+"""Model store: content-addressed weights, one safetensors file a model, named by the sha256 of its contents.
 
 Equal weights are one file. A file is written whole or not at all, never changed, and checked against its name when it
 is read.

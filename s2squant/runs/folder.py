@@ -1,4 +1,4 @@
-"""The only place that knows folders: a run's folder, written atomically, the manifest last.
+"""Run folder: claimed by one process, written atomically, its manifest last; no other module knows its files.
 
 experiment.json  forecasts.parquet  scores.parquet  verdicts.parquet  equity.parquet  manifest.json
 study.json  prices.parquet  tables/     the rest of what the report shows (see study_files.py)
@@ -80,7 +80,7 @@ class RunFolder:
                     )
                 self._sweep()
                 return True
-            write_atomic(self._stamp, lambda at: _text(at, text))
+            write_atomic(self._stamp, lambda place: _text(place, text))
         except OSError as error:
             self.release()
             raise RunError(f"{self.path}: cannot be written ({error.strerror}); choose another --out") from None
@@ -109,10 +109,10 @@ class RunFolder:
     def begun_with(self) -> dict[str, Any] | None:
         """The identity of the run under way here; None where there is none, or none that can be read."""
         try:
-            held = json.loads(self._stamp.read_text(encoding="utf-8")) if self.is_under_way() else None
+            identity = json.loads(self._stamp.read_text(encoding="utf-8")) if self.is_under_way() else None
         except (OSError, ValueError):
             return None
-        return held if isinstance(held, dict) else None
+        return identity if isinstance(identity, dict) else None
 
     def _refuse_foreign(self) -> None:
         """Raise RunError unless the folder is missing, empty, or holds parts of an unfinished run."""
@@ -163,12 +163,12 @@ class RunFolder:
 
     def started(self, ticket: str) -> int:
         """Note that a worker takes up a piece of work; how often that was noted under this name, this time included."""
-        at = self.path / "work" / f"{safe_name(ticket)}.started"
-        if not at.parent.is_dir():
+        marked = self.path / "work" / f"{safe_name(ticket)}.started"
+        if not marked.parent.is_dir():
             return 1
-        with at.open("a", encoding="utf-8") as marks:
+        with marked.open("a", encoding="utf-8") as marks:
             marks.write("+")
-        return at.stat().st_size
+        return marked.stat().st_size
 
     def is_done(self, key: str) -> bool:
         """Whether a job finished, in this or an earlier process."""
@@ -178,7 +178,7 @@ class RunFolder:
         """Keep a job's result; its done mark is written last."""
         _write_parquet(self.part(key, "forecasts.parquet"), forecasts)
         _write_parquet(self.part(key, "training.parquet"), training)
-        write_atomic(self.part(key, "done.json"), lambda at: _text(at, json.dumps(dict(facts))))
+        write_atomic(self.part(key, "done.json"), lambda place: _text(place, json.dumps(dict(facts))))
 
     def read_part(self, key: str) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
         """A finished job's forecasts, training curves and facts."""
@@ -192,7 +192,7 @@ class RunFolder:
 
     def write_text(self, name: str, text: str) -> None:
         """Write a text file, inside the folder."""
-        write_atomic(self.path / name, lambda at: _text(at, text))
+        write_atomic(self.path / name, lambda place: _text(place, text))
 
     def read_text(self, name: str) -> str:
         """A text file of the folder; raises RunError when it cannot be read."""
@@ -206,8 +206,8 @@ class RunFolder:
         path = self.path / name
         if not path.exists():
             return None
-        held: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return held
+        value: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return value
 
     def read_json(self, name: str, *, after: str) -> dict[str, Any]:
         """A JSON object of a run that is finished, which its file `after` says; raises RunError otherwise."""
@@ -218,12 +218,12 @@ class RunFolder:
                 what = "the run is not finished or not ours" if wanted == after else "an older s2squant wrote this run"
                 raise RunError(f"{self.path}: holds no {wanted}: {what}")
         try:
-            held = json.loads(self.read_text(name))
+            value = json.loads(self.read_text(name))
         except ValueError as error:
             raise RunError(f"{self.path / name}: damaged ({_why(error)}); run the backtest again") from None
-        if not isinstance(held, dict):
+        if not isinstance(value, dict):
             raise RunError(f"{self.path / name}: damaged (not a JSON object); run the backtest again")
-        return held
+        return value
 
     def read_table(self, name: str, *, models: Collection[str] | None = None) -> pd.DataFrame:
         """A table of the folder, of all models or of these; raises RunError when it cannot be read."""
@@ -247,7 +247,7 @@ class RunFolder:
             target = (root / name).resolve()
             if target == root or not target.is_relative_to(root):
                 raise ValueError(f"a page would be written outside the run's folder: {name}")
-            write_atomic(target, lambda at, content=content: _bytes(at, content))  # type: ignore[misc]
+            write_atomic(target, lambda place, content=content: _bytes(place, content))  # type: ignore[misc]
 
     def finish(self, manifest: Mapping[str, Any]) -> None:
         """Write the manifest, then drop the parts."""
@@ -258,7 +258,7 @@ class RunFolder:
 
 def _write_parquet(path: Path, table: pd.DataFrame) -> None:
     # Rows stand by model: small groups let a reader of two models pass over the others.
-    write_atomic(path, lambda at: table.to_parquet(at, index=False, compression="zstd", row_group_size=50_000))
+    write_atomic(path, lambda place: table.to_parquet(place, index=False, compression="zstd", row_group_size=50_000))
 
 
 def _is(path: Path, wanted: Callable[[str], bool]) -> bool:

@@ -81,8 +81,13 @@ def test_a_run_that_died_with_its_keeper_is_taken_up_about_the_same_slot(server:
     slot = NOW.isoformat()
     old = begun(number, Running(), {"asof": slot})
     assert take_up(["forecast/died"], now=NOW + TAKEN_UP + timedelta(minutes=1)) == (), "too long ago"
-    with get_client(sync_client=True) as client:
+    with get_client(sync_client=True) as client, PrefectApi(str(client.api_url).rstrip("/")) as api:
         assert client.read_flow_run(old.id).state_name == "Crashed"
+        known = {deployment.name: deployment for deployment in api.deployments()}["forecast/died"]
+        newest = api.last_run(known)
+        assert newest is not None
+        assert (newest.state, newest.name) in {("Crashed", old.name), ("Crashed", dead.name)}
+        assert {run.deployment for run in api.last_runs([known], newest=200)} >= {"forecast/died"}
     assert len(take_up(["forecast/died"], now=NOW + timedelta(hours=1))) == 1, "a crashed one is taken up too"
 
 

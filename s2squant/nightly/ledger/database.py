@@ -1,4 +1,4 @@
-"""The database under the ledger: where it is, how it is opened, and what is said when it fails.
+"""Database of the ledger: its URL, connections, transactions, and errors in one line.
 
 SQLite keeps a write-ahead log, so that readers never wait for a writer; a writer takes the file's write lock when its
 transaction begins. PostgreSQL is reached through psycopg.
@@ -114,9 +114,9 @@ class Database:
         The columns `days` become datetime64[s], `moments` datetime64 in UTC; see `raw` for a query of many rows.
         """
         with self.spoken("read"), transaction(self.engine) as connection:
-            found = connection.execution_options(yield_per=ROWS).execute(query)
-            columns = list(found.keys())
-            parts = [_unpacked(columns, rows, days, moments) for rows in found.partitions()]
+            result = connection.execution_options(yield_per=ROWS).execute(query)
+            columns = list(result.keys())
+            parts = [_unpacked(columns, rows, days, moments) for rows in result.partitions()]
         return pd.concat(parts, ignore_index=True) if parts else _unpacked(columns, [], days, moments)
 
     @contextmanager
@@ -233,5 +233,5 @@ def _unpacked(columns: Sequence[str], rows: Sequence[Any], days: Sequence[str], 
 
 def _moments(values: Sequence[Any]) -> pd.Series:
     """Instants; text, as SQLite keeps them, is in UTC."""
-    found = pd.Series(pd.to_datetime(pd.Series(values, dtype=object), utc=True, format="ISO8601"))
-    return found.astype("datetime64[us, UTC]")
+    moments = pd.Series(pd.to_datetime(pd.Series(values, dtype=object), utc=True, format="ISO8601"))
+    return moments.astype("datetime64[us, UTC]")

@@ -1,4 +1,4 @@
-"""What is entered into the ledger: runs and forecasts, and the rows that they become."""
+"""Records that are entered into the ledger (runs, forecasts), and their rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Queries that several questions share: the newest row of each group, and forecasts with their newest outcomes."""
+"""Shared queries: the newest row of each group, and forecasts with their newest outcomes."""
 
 from __future__ import annotations
 

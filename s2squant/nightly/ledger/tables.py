@@ -1,4 +1,4 @@
-"""The ledger's tables. What stands in them is never changed, but for how a run ended; migrations/ builds them."""
+"""Tables of the ledger, append-only but for how a run ended; migrations/ builds them."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Status, upkeep, and the Prefect server as others see it."""
+"""Status, retention, and the client of a Prefect server."""

@@ -49,7 +49,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Upkeep:
-    """What was listed and what became of it."""
+    """Outcome of an upkeep: what was listed, removed, and what failed."""
 
     listed: tuple[Item, ...]
     removed: tuple[Item, ...]

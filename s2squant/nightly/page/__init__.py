@@ -1,1 +1,1 @@
-"""The page of a night."""
+"""Page of a night."""

@@ -1,4 +1,4 @@
-"""The page of a nightly forecast: may tonight's numbers be used, what are they, and how did the earlier ones do."""
+"""Page of a nightly forecast: its state, tonight's table and fans, the live record, provenance."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def _facts(night: Night) -> list[tuple[str, str, str]]:
     trained = sorted({m.trained for m in night.markets if m.trained})
     track, monitor = night.track, night.monitor
     issued = len(night.tickers) - len(night.lost)
-    at = night.finished_at.strftime("%Y-%m-%d %H:%M UTC")
+    ended = night.finished_at.strftime("%Y-%m-%d %H:%M UTC")
     deadlines = [m.deadline for m in night.markets if m.deadline is not None]
     until = f"use before {min(deadlines).strftime('%H:%M UTC')}" if deadlines else ""
     rolling = track.rolling[track.rolling["interval"] == 80] if len(track.rolling) else track.rolling
@@ -131,7 +131,7 @@ def _facts(night: Night) -> list[tuple[str, str, str]]:
     return [
         ("As-of bar", " / ".join(bars[-2:]) or "–", _markets(night)),
         ("Next session", " / ".join(upcoming[-2:]) or "–", until),
-        ("Tickers issued", f"{issued} of {len(night.tickers)}", f"{'issued' if issued else 'ended'} {at}"),
+        ("Tickers issued", f"{issued} of {len(night.tickers)}", f"{'issued' if issued else 'ended'} {ended}"),
         (
             "Model age",
             count(max(ages), "session") if ages else "–",

@@ -1,4 +1,4 @@
-"""Tonight's forecasts as the rows of a table: prices, what changed since last night, and what asks for a look."""
+"""Rows of tonight's table: forecasts in prices, changes since last night, and flags."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def tonight(night: Night) -> Tonight:
     horizon = int(table["step"].max()) if len(table) else 0
     steps = tuple(s for s in dict.fromkeys((1, 5, horizon)) if 0 < s <= horizon)
     before: dict[str, pd.Timestamp] = {}
-    drawn, made = {}, []
+    drawn, shown_rows = {}, []
     for status in night.tickers:
         part = shown.get(status.ticker)
         if part is None:
@@ -110,8 +110,10 @@ def tonight(night: Night) -> Tonight:
             before[status.ticker] = old["cutoff"].iloc[0]
         drawn[status.ticker] = part if old is None else pd.concat([old, part], ignore_index=True)
         history = night.histories.get(status.ticker)
-        made.append(_row(status, part, under.get(status.ticker), old, history, figures.get(status.ticker, {}), steps))
-    return Tonight(model, raw, tuple(made), steps, before, drawn)
+        shown_rows.append(
+            _row(status, part, under.get(status.ticker), old, history, figures.get(status.ticker, {}), steps)
+        )
+    return Tonight(model, raw, tuple(shown_rows), steps, before, drawn)
 
 
 def _recent(record: pd.DataFrame, model: str, cutoff: pd.Timestamp) -> pd.DataFrame:
@@ -210,15 +212,15 @@ def _width(part: pd.DataFrame, history: PriceHistory | None) -> float:
 
 
 def _flags(width: float, change: float, moved: float, pit: float) -> list[tuple[str, str]]:
-    found = []
+    flags = []
     if known(pit) and min(pit, 1.0 - pit) < EXTREME:
         side = "below" if pit < 0.5 else "above"
-        found.append(("surprise", f"the last session ended {side} 97.5{THIN}% of last night's forecast"))
+        flags.append(("surprise", f"the last session ended {side} 97.5{THIN}% of last night's forecast"))
     if known(moved) and abs(moved) > MOVED:
         text = f"the median for the same date moved {percent(change, 1, True)}, {number(abs(moved), 1)} half-widths"
-        found.append(("moved", f"{text} of last night's 80{THIN}% band"))
+        flags.append(("moved", f"{text} of last night's 80{THIN}% band"))
     if known(width) and width > WIDE:
-        found.append(("wide", f"the 80{THIN}% band is {number(width, 1)} times the last year's usual spread"))
+        flags.append(("wide", f"the 80{THIN}% band is {number(width, 1)} times the last year's usual spread"))
     if known(width) and width < NARROW:
-        found.append(("narrow", f"the 80{THIN}% band is {number(width, 2)} times the last year's usual spread"))
-    return found
+        flags.append(("narrow", f"the 80{THIN}% band is {number(width, 2)} times the last year's usual spread"))
+    return flags

@@ -1,1 +1,1 @@
-"""What the live record says."""
+"""Live record: skill, coverage, calibration, revisions, drift."""

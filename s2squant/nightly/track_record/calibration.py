@@ -1,4 +1,4 @@
-"""Calibration of the live record, beside the bands of an ideal forecaster on as many overlapping sessions.
+"""Calibration of the live record, with the bands of an ideal forecaster on as many overlapping sessions.
 
 Shares are averages over dates of the average over tickers and steps on a date, as in a backtest's report.
 """

@@ -1,4 +1,4 @@
-"""Drift of the issued forecasts, watched every session without wearing the error rate out: an e-process.
+"""Drift monitor of the issued forecasts: an e-process, valid at every session (anytime Type I error alpha).
 
 H0: every forecast is calibrated given all that was known when it was issued. A gambler who may bet a part of his money
 on each outcome, at odds fair under H0, cannot expect to gain, whenever he stops; that his capital ever reaches
@@ -134,12 +134,12 @@ def streams_of(rows: pd.DataFrame) -> Iterator[Stream]:
     watched = {*STEPS, int(rows["step"].max())}
     rows = rows[rows["step"].isin(watched)].sort_values(["market", "step"], kind="stable")
     for (market, _), part in rows.groupby(["market", "step"], sort=False):
-        issued, at = np.unique(part["cutoff"].to_numpy().astype("datetime64[D]"), return_inverse=True)
+        issued, origin = np.unique(part["cutoff"].to_numpy().astype("datetime64[D]"), return_inverse=True)
         due = np.zeros(len(issued), "int64")
-        np.maximum.at(due, at, part["ds"].to_numpy().astype("datetime64[D]").astype("int64"))
+        np.maximum.at(due, origin, part["ds"].to_numpy().astype("datetime64[D]").astype("int64"))
         pit = part["pit"].to_numpy(float)
         come = np.isfinite(pit)
-        scores = np.stack([group_mean(s, at[come], len(issued)) for s in session_scores(pit[come]).T], axis=1)
+        scores = np.stack([group_mean(s, origin[come], len(issued)) for s in session_scores(pit[come]).T], axis=1)
         yield Stream(str(market), int(part["step"].iloc[0]), issued, due.astype("datetime64[D]"), scores)
 
 
@@ -171,8 +171,8 @@ def evidence(
     risked[:issues] = coming
     scores, risked = scores.reshape(records, rounds, lag, kinds), risked.reshape(rounds, lag)
 
-    kept = (1.0 - AT_ONCE) * PACE / (PACE + lag * np.arange(rounds))  # not yet handed out, after each round
-    given = -np.diff(kept, prepend=1.0)
+    reserve = (1.0 - AT_ONCE) * PACE / (PACE + lag * np.arange(rounds))  # not yet handed out, after each round
+    given = -np.diff(reserve, prepend=1.0)
     stake = np.zeros((records, lag, kinds, len(LOST_J)))
     settled = np.empty((records, rounds, lag, kinds))
     opened = np.empty_like(settled)
@@ -182,18 +182,18 @@ def evidence(
         none = np.isnan(score)
         risk = ~none | risked[n][:, None]
         whole = stake.mean(axis=-1)
-        opened[:, n] = kept[n] + np.where(risk, (stake * (1.0 - LOST_J)).mean(axis=-1), whole)
+        opened[:, n] = reserve[n] + np.where(risk, (stake * (1.0 - LOST_J)).mean(axis=-1), whole)
         stake *= 1.0 + BETS_CJ * np.where(none, 0.0, score)[..., None]
-        settled[:, n] = kept[n] + stake.mean(axis=-1)
+        settled[:, n] = reserve[n] + stake.mean(axis=-1)
 
     total = np.zeros((records, len(sessions_S), kinds))
     for k in range(min(lag, issues)):
         issued, due = issued_T[k::lag], np.maximum.accumulate(due_T[k::lag])
         placed = np.searchsorted(issued, sessions_S, side="left" if alone else "right")
         ended = np.minimum(np.searchsorted(due, sessions_S, side="right"), placed)
-        at = np.minimum(ended, len(issued) - 1)
+        place = np.minimum(ended, len(issued) - 1)
         now = np.where((ended > 0)[:, None], settled[:, np.maximum(ended - 1, 0), k], 1.0)
-        total += np.where((placed > ended)[:, None], opened[:, at, k], now)
+        total += np.where((placed > ended)[:, None], opened[:, place, k], now)
     return np.asarray((total + max(lag - issues, 0)) / lag)
 
 

@@ -1,4 +1,4 @@
-"""The scored outcomes of one model in the live record, beside the reference's loss, as arrays.
+"""Scored outcomes of one model in the live record, with the reference's loss, as arrays.
 
 Shape legend: U units (ticker, cutoff, step).
 """
@@ -90,9 +90,9 @@ def complete_cutoffs(s: Outcomes, horizon: int) -> int:
 
 def groups(s: Outcomes, horizon: int) -> dict[str, Ints]:
     """The groups of steps, "all" only once the last step has been scored somewhere."""
-    found = {name: whole(s, units) for name, units in step_groups(s.step_U).items()} if len(s) else {}
+    named = {name: whole(s, units) for name, units in step_groups(s.step_U).items()} if len(s) else {}
     if not len(s) or s.step_U.max() < horizon:
-        found.pop("all", None)
+        named.pop("all", None)
         if len(s) and s.step_U.max() == 1:
-            found = {"1": np.arange(len(s))}  # step_groups leaves out a group that is everything
-    return {name: units for name, units in found.items() if len(units)}
+            named = {"1": np.arange(len(s))}  # step_groups leaves out a group that is everything
+    return {name: units for name, units in named.items() if len(units)}

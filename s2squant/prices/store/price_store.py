@@ -1,4 +1,4 @@
-"""The price store: every bar ever kept, and which of them stood at which version.
+"""Price store: every bar ever stored, versioned, so that any earlier state can be read again.
 
 A folder a ticker, DIR/INTERVAL/TICKER-HASH:
 manifest.json     the ticker, its source, and every version: fetched-at, sha256, what changed and why
@@ -253,23 +253,23 @@ class PriceStore:
         }
         text = json.dumps(manifest, indent=1) + "\n"
         path = self._place(about.ticker, about.interval) / "manifest.json"
-        write_atomic(path, lambda at: _text(at, text))
+        write_atomic(path, lambda place: _text(place, text))
 
     def _rows(self, ticker: str, interval: str, manifest: dict[str, Any]) -> Rows:
         path = self._place(ticker, interval) / Path(str(manifest["file"])).name
         try:
             with path.open("rb") as file:
                 table = pq.ParquetFile(file).read(use_threads=False)
-            told = {name: table.column(name).to_numpy() for name in table.column_names}
-            columns, since, until = columns_of(told, len(table)), told["since"], told["until"]
-            at = table.column("at").to_numpy().astype("datetime64[s]")
+            stored = {name: table.column(name).to_numpy() for name in table.column_names}
+            columns, since, until = columns_of(stored, len(table)), stored["since"], stored["until"]
+            moments = table.column("at").to_numpy().astype("datetime64[s]")
         except FileNotFoundError:
             raise
         except PermissionError as error:
             raise self._locked_away(ticker, error) from None
         except (OSError, ValueError, KeyError, pa.ArrowException) as error:
             raise self._damaged(ticker, interval, str(error)) from None
-        return Rows(at, columns, since, until)
+        return Rows(moments, columns, since, until)
 
     def _kept(self, ticker: str, manifest: dict[str, Any], rows: Rows, as_of: datetime | None) -> Kept:
         entries = manifest["versions"]
@@ -319,12 +319,12 @@ _TICK = timedelta(microseconds=1)
 def _ticker_of(path: Path) -> str:
     """The ticker a manifest is of: by itself, else by its folder's name, else that name."""
     folder = path.parent.name
-    told: list[str] = []
+    named: list[str] = []
     with suppress(OSError, ValueError, KeyError, TypeError):
-        told.append(str(json.loads(path.read_bytes())["about"]["ticker"]))
+        named.append(str(json.loads(path.read_bytes())["about"]["ticker"]))
     readable = folder.rpartition("-")[0]
     likely = (readable, f"^{readable}", readable.replace("_", "="), readable.replace("_", "&"))
-    return next((name for name in (*told, *likely) if safe_name(name) == folder), folder)
+    return next((name for name in (*named, *likely) if safe_name(name) == folder), folder)
 
 
 def _version(entry: dict[str, Any]) -> Version:
@@ -333,13 +333,13 @@ def _version(entry: dict[str, Any]) -> Version:
 
 def _dropped(fetched_at: Collection[str], stays: Sequence[dict[str, Any]]) -> list[str]:
     """Where, after each version that stays, the dropped ones begin; the times are text of one form and zone."""
-    marks, found = {entry["fetched_at"] for entry in stays}, []
+    marks, dropped = {entry["fetched_at"] for entry in stays}, []
     before_dropped = False
     for moment in sorted({*fetched_at, *marks}):
         if moment not in marks and not before_dropped:
-            found.append(moment)
+            dropped.append(moment)
         before_dropped = moment not in marks
-    return found
+    return dropped
 
 
 def _size(place: Path) -> int:
@@ -357,8 +357,8 @@ def _text(path: Path, text: str) -> None:
 
 
 def _write_rows(path: Path, rows: Rows) -> None:
-    told = {name: values for name, values in rows.columns.items() if name != GIVEN or not np.isnan(values).all()}
-    columns = {"at": rows.at.astype("datetime64[s]"), **told, "since": rows.since, "until": rows.until}
+    given = {name: values for name, values in rows.columns.items() if name != GIVEN or not np.isnan(values).all()}
+    columns = {"at": rows.at.astype("datetime64[s]"), **given, "since": rows.since, "until": rows.until}
     table = pa.table({name: pa.array(values) for name, values in columns.items()})
     few = ["dividends", "splits", "since", "until"]
     pq.write_table(table, path, compression="zstd", use_dictionary=few, write_statistics=False)
