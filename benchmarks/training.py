@@ -15,7 +15,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from s2squant.config.networks import DecoderSpec, EncoderSpec, Seq2SeqSpec, TrainingSpec
+from s2squant.config.networks import DecoderSpec, EncoderSpec, Seq2SeqSpec
+from s2squant.config.training import TrainingSpec
 from s2squant.forecasters.network import LEVELS_Q
 from s2squant.nets.seq2seq import Seq2Seq
 from s2squant.nets.training import Resident, train

@@ -9,7 +9,8 @@ import torch
 from pydantic import ValidationError
 
 from s2squant.config.files import make_experiment
-from s2squant.config.networks import AttentionSpec, DecoderSpec, EncoderSpec, HeadSpec, Seq2SeqSpec, TrainingSpec
+from s2squant.config.networks import AttentionSpec, DecoderSpec, EncoderSpec, HeadSpec, Seq2SeqSpec
+from s2squant.config.training import TrainingSpec
 from s2squant.errors import ConfigError
 from s2squant.nets.seq2seq import Seq2Seq
 from s2squant.nets.training import Resident, train

@@ -1,4 +1,4 @@
-"""What a network is made of, as frozen values: encoder x context x attention x decoder x head, and how it is trained.
+"""A network's parts as frozen values: encoder x context x attention x decoder x head.
 
 Pairs that cannot work are refused here, with the remedy. Imports neither torch nor pandas.
 """
@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from s2squant.config.part import Part
+from s2squant.config.training import AdaptedSpec, PerTickerSpec, PooledSpec, TrainingSpec
 
 
 class AnchorSpec(Part):
@@ -26,20 +27,10 @@ class AnchorSpec(Part):
 
 
 Scope = Literal["per_ticker", "pooled", "adapted"]
-
-
 Cell = Literal["lstm", "gru", "rnn"]
-
-
 AttentionKind = Literal["none", "bahdanau", "luong_global", "luong_local_m", "luong_local_p"]
-
-
 Score = Literal["dot", "general", "concat"]
-
-
 HeadKind = Literal["quantile", "point", "student_t", "mixture", "categorical"]
-
-
 PATH_HEADS: tuple[HeadKind, ...] = ("student_t", "mixture", "categorical")
 """Heads of the next step's return: their paths are sampled step by step, and summed."""
 
@@ -73,7 +64,7 @@ class EncoderSpec(Part):
                 raise ValueError(
                     "a transformer sees its window whole and has no directions; use directions = 'forward'"
                 )
-            _divisible(self.hidden, self.heads)
+            divisible(self.hidden, self.heads)
         return self
 
 
@@ -153,66 +144,6 @@ class HeadSpec(Part):
     paths: int = Field(512, ge=64, description="sample paths of a forecast, where the head has them")
 
 
-class TrainingSpec(Part):
-    """The one training loop: AdamW or Adam, one cycle, weight EMA, many positions decoded from each chunk."""
-
-    chunk: int = Field(200, ge=20, description="bars encoded in one pass")
-    warm: int = Field(50, ge=0, description="first bars of a chunk, never decoded from")
-    positions: int = Field(12, ge=1, description="positions decoded from in each chunk")
-    regime: Literal["free", "teacher", "scheduled"] = Field(
-        "free",
-        description="what a decoder that reads its previous output is fed in training: its own, the truth, a mix",
-    )
-    schedule: Literal["linear", "exponential", "inverse_sigmoid"] = Field(
-        "inverse_sigmoid", description="how the share of truth falls in scheduled sampling (Bengio et al. 2015)"
-    )
-    optimiser: Literal["adamw", "adam"] = Field("adamw", description="adam: L2 in the gradient; adamw: decoupled")
-    rate: Literal["one_cycle", "constant"] = Field("one_cycle", description="the learning rate over the steps")
-    weight_decay: float = Field(1e-2, ge=0, description="on matrices only")
-    ema: float = Field(0.98, ge=0, lt=1)
-    clip: float = Field(1.0, gt=0, description="gradient norm")
-    bf16: bool = Field(False, description="bfloat16 autocast of the forward pass")
-
-    @model_validator(mode="after")
-    def _room(self) -> TrainingSpec:
-        if self.warm + self.positions > self.chunk:
-            raise ValueError(
-                f"{self.positions} positions do not fit between warm {self.warm} and chunk {self.chunk}; "
-                f"lower positions or raise chunk"
-            )
-        return self
-
-
-class PerTickerSpec(Part):
-    """Own weights for each ticker, trained from scratch: short and slow, or it learns the past by heart."""
-
-    steps: int = Field(100, ge=1)
-    batch: int = Field(8, ge=1, description="chunks in a step")
-    lr: float = Field(1e-3, gt=0)
-    seeds: int = Field(1, ge=1, description="nets averaged")
-    free_table: bool = Field(False, description="let the head's table leave the anchor's")
-
-
-class PooledSpec(Part):
-    """One net for all tickers of a market."""
-
-    steps: int = Field(300, ge=1)
-    batch: int = Field(32, ge=1)
-    lr: float = Field(2e-3, gt=0)
-    seeds: int = Field(2, ge=1)
-    free_table: bool = True
-
-
-class AdaptedSpec(Part):
-    """The pooled net, then tuned on one ticker."""
-
-    steps: int = Field(60, ge=1)
-    batch: int = Field(8, ge=1)
-    lr: float = Field(5e-4, gt=0)
-    seeds: int = Field(1, ge=1)
-    free_table: bool = False
-
-
 class Seq2SeqSpec(Part):
     """Seq2Seq = encoder x context x attention x decoder x head, and how each scope trains it."""
 
@@ -240,9 +171,9 @@ class Seq2SeqSpec(Part):
                 "distribution; use training.regime = 'free' or 'scheduled', or head.kind = 'student_t'"
             )
         if decoder.kind == "transformer":
-            _divisible(encoder.hidden, decoder.heads)
+            divisible(encoder.hidden, decoder.heads)
         if decoder.start == "states":
-            _same_stack(encoder, decoder)
+            same_stack(encoder, decoder)
         if self.remembers and encoder.window > training.warm + 1:
             raise ValueError(
                 f"encoder.window = {encoder.window} states do not fit before the first origin of a chunk; "
@@ -271,44 +202,7 @@ class Seq2SeqSpec(Part):
         return fed_back or attention.kind == "bahdanau" or attention.input_feeding
 
 
-class TokenSpec(Part):
-    """Seq2Seq over tokens: a vocabulary, one embedding for both sides, and the encoder and decoder of the family.
-
-    The output layer reads the decoder's hidden vector itself, so that `decoder.width` has no part in it; an encoder
-    reads whole sequences, of at most `encoder.window` tokens if it is a transformer.
-    """
-
-    size: int = Field(ge=3, description="tokens of the vocabulary, the marks below among them")
-    pad: int = Field(0, ge=0, description="fills a batch's shorter sequences; never read, never said")
-    bos: int = Field(1, ge=0, description="what a decoder reads first; never said unless it is eos too")
-    eos: int = Field(2, ge=0, description="ends a sequence")
-    embedding: int = Field(32, ge=1, description="numbers that stand for a token")
-    encoder: EncoderSpec
-    decoder: DecoderSpec
-
-    @model_validator(mode="after")
-    def _possible(self) -> TokenSpec:
-        highest = max(self.pad, self.bos, self.eos)
-        if highest >= self.size:
-            raise ValueError(f"the mark {highest} is no token of a vocabulary of {self.size}; raise size")
-        if self.pad in (self.bos, self.eos):
-            raise ValueError(
-                f"pad = {self.pad} is bos or eos too and would be taken for it; give it a token of its own"
-            )
-        if self.encoder.reads != "window":
-            raise ValueError("tokens are read as whole sequences; use encoder.reads = 'window'")
-        if self.decoder.kind == "mlp" or not self.decoder.previous:
-            raise ValueError(
-                "a token depends on the one before; use decoder.previous = true, and a recurrent or transformer decoder"
-            )
-        if self.decoder.kind == "transformer":
-            _divisible(self.encoder.hidden, self.decoder.heads)
-        if self.decoder.start == "states":
-            _same_stack(self.encoder, self.decoder)
-        return self
-
-
-def _same_stack(encoder: EncoderSpec, decoder: DecoderSpec) -> None:
+def same_stack(encoder: EncoderSpec, decoder: DecoderSpec) -> None:
     """Refuse to hand states over from one stack to another of a different build."""
     if encoder.kind != "recurrent" or decoder.kind != "recurrent" or encoder.directions == "both":
         raise ValueError(
@@ -322,78 +216,11 @@ def _same_stack(encoder: EncoderSpec, decoder: DecoderSpec) -> None:
         )
 
 
-def _divisible(hidden: int, heads: int) -> None:
+def divisible(hidden: int, heads: int) -> None:
+    """Refuse a transformer whose states do not part into its attention heads and into pairs of sine and cosine."""
     if hidden % heads:
         raise ValueError(
             f"{heads} attention heads do not divide hidden = {hidden}; use a multiple, such as {heads * 8}"
         )
     if hidden % 2:
         raise ValueError(f"hidden = {hidden} is odd; a transformer's positions come in pairs, use {hidden + 1}")
-
-
-class LatentSpec(Part):
-    """A sequence autoencoder: encoder -> a code of a few numbers -> decoder of the same length; how it is trained.
-
-    The code is all that a decoder knows of its sequence, so that nothing may lead around it.
-    """
-
-    encoder: EncoderSpec = EncoderSpec(reads="window")
-    decoder: DecoderSpec = DecoderSpec(dropout=0.0)
-    code: int = Field(6, ge=1, description="numbers that a sequence is pressed into")
-    training: TrainingSpec = TrainingSpec()
-    steps: int = Field(800, ge=1)
-    batch: int = Field(64, ge=1)
-    lr: float = Field(5e-3, gt=0)
-
-    @model_validator(mode="after")
-    def _pressed(self) -> LatentSpec:
-        decoder, training = self.decoder, self.training
-        if training.bf16:
-            raise ValueError(
-                "training.bf16 is for decoders of returns; autoencoders train in single precision, use false"
-            )
-        if training.regime != "free":
-            raise ValueError(
-                f"training.regime = '{training.regime}' is about forecasts; an autoencoder's decoder is fed the "
-                "sequence itself or nothing, use 'free'"
-            )
-        if decoder.attention.kind != "none":
-            raise ValueError(
-                f"{decoder.attention.kind} attention would read the states around the code; use attention.kind = 'none'"
-            )
-        if decoder.start == "states":
-            raise ValueError("the encoder's last states would go around the code; use decoder.start = 'summary'")
-        if decoder.kind == "transformer":
-            _divisible(self.encoder.hidden, decoder.heads)
-        return self
-
-
-class AutoencoderSpec(LatentSpec):
-    """An autoencoder that reconstructs; its decoder reads the code and the clock alone."""
-
-    @model_validator(mode="after")
-    def _blind(self) -> AutoencoderSpec:
-        if self.decoder.previous:
-            raise ValueError(
-                "a decoder that reads the value before would copy the sequence around the code; "
-                "use decoder.previous = false"
-            )
-        return self
-
-
-class VariationalSpec(LatentSpec):
-    """An autoencoder whose code is drawn, and can be drawn without a sequence: a generator."""
-
-    decoder: DecoderSpec = DecoderSpec(dropout=0.0, previous=True)
-    code: int = Field(4, ge=1, description="numbers that a sequence is pressed into")
-    free_nats: float = Field(0.12, ge=0, description="KL of each number that costs nothing (Kingma et al. 2016)")
-    warm: float = Field(0.3, ge=0, le=1, description="share of the fit over which the KL's weight rises to one")
-
-    @model_validator(mode="after")
-    def _used(self) -> VariationalSpec:
-        if self.decoder.previous and self.free_nats == 0:
-            raise ValueError(
-                "a decoder that reads the value before leaves the code unused (Bowman et al. 2016); "
-                "raise free_nats or use decoder.previous = false"
-            )
-        return self

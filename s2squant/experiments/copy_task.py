@@ -15,7 +15,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from s2squant.config.networks import AttentionSpec, DecoderSpec, EncoderSpec, TokenSpec, TrainingSpec
+from s2squant.config.networks import AttentionSpec, DecoderSpec, EncoderSpec
+from s2squant.config.relatives import TokenSpec
+from s2squant.config.training import TrainingSpec
 from s2squant.experiments.copy_figures import figures
 from s2squant.experiments.copy_page import copy_page
 from s2squant.experiments.copy_records import (

@@ -12,7 +12,7 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from s2squant.config.experiment import Universe
-from s2squant.config.networks import AutoencoderSpec, VariationalSpec
+from s2squant.config.relatives import AutoencoderSpec, VariationalSpec
 from s2squant.errors import CallerError
 from s2squant.experiments.latent_page import FAULTS, LAGS, Clustering, Drawn, Fault, Found, Spread, figures, latent_page
 from s2squant.experiments.result import Progress, Result

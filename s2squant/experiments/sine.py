@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from s2squant.config.networks import AttentionSpec, DecoderSpec, EncoderSpec, HeadSpec, Seq2SeqSpec, TrainingSpec
+from s2squant.config.networks import AttentionSpec, DecoderSpec, EncoderSpec, HeadSpec, Seq2SeqSpec
+from s2squant.config.training import TrainingSpec
 from s2squant.experiments.result import Progress, Result
 from s2squant.experiments.sine_page import figures, sine_page
 from s2squant.experiments.sine_records import Bounds, Member, Outcome, Place, Scored

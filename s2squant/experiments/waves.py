@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from s2squant.config.networks import DecoderSpec, EncoderSpec, HeadSpec, Seq2SeqSpec, TrainingSpec
+from s2squant.config.networks import DecoderSpec, EncoderSpec, HeadSpec, Seq2SeqSpec
+from s2squant.config.training import TrainingSpec
 from s2squant.experiments.result import Progress, Result
 from s2squant.experiments.waves_page import NOISE, Member, Outcome, figures, waves_page
 from s2squant.nets.series import SeriesSeq2Seq, fit_series

@@ -11,10 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from s2squant.config.networks import (
-    PATH_HEADS,
-    Seq2SeqSpec,
-)
+from s2squant.config.networks import PATH_HEADS, Seq2SeqSpec
 from s2squant.errors import CheckpointError
 from s2squant.forecasters.anchor import POOLED, FittedAnchor, restore_anchor, stable_seed
 from s2squant.forecasters.baselines.sampling import PATHS_KEPT

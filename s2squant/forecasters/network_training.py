@@ -12,15 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from s2squant.config.networks import (
-    AdaptedSpec,
-    AnchorSpec,
-    PerTickerSpec,
-    PooledSpec,
-    Scope,
-    Seq2SeqSpec,
-    TrainingSpec,
-)
+from s2squant.config.networks import AnchorSpec, Scope, Seq2SeqSpec
+from s2squant.config.training import AdaptedSpec, PerTickerSpec, PooledSpec, TrainingSpec
 from s2squant.forecasters.anchor import POOLED, Anchor, FittedAnchor, stable_seed
 from s2squant.forecasters.features import has_ranges
 from s2squant.forecasters.network import LEVELS_Q, FittedSeq2Seq, Prepared, prepare, restore_seq2seq

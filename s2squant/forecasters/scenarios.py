@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from s2squant.config.networks import AutoencoderSpec, LatentSpec, VariationalSpec
+from s2squant.config.relatives import AutoencoderSpec, LatentSpec, VariationalSpec
 from s2squant.errors import CheckpointError
 from s2squant.forecasters.features import ewma
 from s2squant.nets.latent import SequenceAutoencoder, VariationalAutoencoder, fit_latent

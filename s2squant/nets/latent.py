@@ -15,7 +15,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from s2squant.config.networks import AutoencoderSpec, LatentSpec, VariationalSpec
+from s2squant.config.relatives import AutoencoderSpec, LatentSpec, VariationalSpec
 from s2squant.nets.decoders import MlpDecoder, make_decoder, step_inputs
 from s2squant.nets.encoders import make_encoder
 from s2squant.nets.memory import Memory

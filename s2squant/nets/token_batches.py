@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from s2squant.config.networks import TokenSpec
+from s2squant.config.relatives import TokenSpec
 
 
 class Batch(NamedTuple):

@@ -11,7 +11,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from s2squant.config.networks import TokenSpec, TrainingSpec
+from s2squant.config.relatives import TokenSpec
+from s2squant.config.training import TrainingSpec
 from s2squant.nets.decoders import DecoderState, MlpDecoder, make_decoder
 from s2squant.nets.encoders import make_encoder
 from s2squant.nets.memory import Memory

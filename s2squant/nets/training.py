@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from s2squant.config.networks import TrainingSpec
+from s2squant.config.training import TrainingSpec
 from s2squant.nets.heads import PointHead, QuantileHead
 from s2squant.nets.memory import Memory
 from s2squant.nets.path_heads import CategoricalHead, step_deviation

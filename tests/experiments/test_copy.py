@@ -83,7 +83,7 @@ def test_exact_is_all_tokens_and_no_more() -> None:
             return out, None, state
 
     def score(said: torch.Tensor) -> float:
-        from s2squant.config.networks import TokenSpec
+        from s2squant.config.relatives import TokenSpec
 
         parrot = Parrot(
             TokenSpec(size=10, pad=0, bos=1, eos=1, embedding=20, encoder=outcome.encoder, decoder=outcome.decoder)

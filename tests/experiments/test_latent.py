@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from s2squant.config.networks import AutoencoderSpec, EncoderSpec
+from s2squant.config.networks import EncoderSpec
+from s2squant.config.relatives import AutoencoderSpec
 from s2squant.experiments import latent
 from s2squant.experiments.latent_page import FAULTS
 from s2squant.forecasters.scenarios import fit_watch

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from s2squant.config.networks import DecoderSpec, EncoderSpec, HeadSpec, Seq2SeqSpec, TrainingSpec
+from s2squant.config.networks import DecoderSpec, EncoderSpec, HeadSpec, Seq2SeqSpec
+from s2squant.config.training import TrainingSpec
 from s2squant.errors import CheckpointError
 from s2squant.nets.path_heads import CategoricalHead, MixtureHead, StudentHead, step_deviation
 from s2squant.nets.seq2seq import Feeding, Seq2Seq

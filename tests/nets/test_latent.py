@@ -6,14 +6,9 @@ import torch
 from pydantic import ValidationError
 from scipy import integrate, stats
 
-from s2squant.config.networks import (
-    AttentionSpec,
-    AutoencoderSpec,
-    DecoderSpec,
-    EncoderSpec,
-    TrainingSpec,
-    VariationalSpec,
-)
+from s2squant.config.networks import AttentionSpec, DecoderSpec, EncoderSpec
+from s2squant.config.relatives import AutoencoderSpec, VariationalSpec
+from s2squant.config.training import TrainingSpec
 from s2squant.errors import CheckpointError
 from s2squant.forecasters.scenarios import (
     FLOOR,

@@ -5,7 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from s2squant.config.networks import DecoderSpec, EncoderSpec, HeadSpec, Seq2SeqSpec, TrainingSpec
+from s2squant.config.networks import DecoderSpec, EncoderSpec, HeadSpec, Seq2SeqSpec
+from s2squant.config.training import TrainingSpec
 from s2squant.nets.bank import VarianceBank, fit_bank, horizon_basis, student_nll
 from s2squant.nets.decoders import RecurrentDecoder, step_inputs
 from s2squant.nets.encoders import RecurrentEncoder

@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from s2squant.config.networks import AttentionSpec, DecoderSpec, EncoderSpec, HeadSpec, Seq2SeqSpec, TrainingSpec
+from s2squant.config.networks import AttentionSpec, DecoderSpec, EncoderSpec, HeadSpec, Seq2SeqSpec
+from s2squant.config.training import TrainingSpec
 from s2squant.nets.seq2seq import Feeding
 from s2squant.nets.series import SeriesSeq2Seq, fit_series
 

@@ -10,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from s2squant.config.networks import AttentionSpec, DecoderSpec, EncoderSpec, TokenSpec, TrainingSpec
+from s2squant.config.networks import AttentionSpec, DecoderSpec, EncoderSpec
+from s2squant.config.relatives import TokenSpec
+from s2squant.config.training import TrainingSpec
 from s2squant.nets.search import greedy
 from s2squant.nets.seq2seq import Feeding
 from s2squant.nets.token_batches import Batch, by_length, make_batch, padded_share

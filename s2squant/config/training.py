@@ -1,0 +1,69 @@
+"""How networks are trained, as frozen values: the one loop, and steps, batch, rate and seeds of each scope."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from s2squant.config.part import Part
+
+
+class TrainingSpec(Part):
+    """The one training loop: AdamW or Adam, one cycle, weight EMA, many positions decoded from each chunk."""
+
+    chunk: int = Field(200, ge=20, description="bars encoded in one pass")
+    warm: int = Field(50, ge=0, description="first bars of a chunk, never decoded from")
+    positions: int = Field(12, ge=1, description="positions decoded from in each chunk")
+    regime: Literal["free", "teacher", "scheduled"] = Field(
+        "free",
+        description="what a decoder that reads its previous output is fed in training: its own, the truth, a mix",
+    )
+    schedule: Literal["linear", "exponential", "inverse_sigmoid"] = Field(
+        "inverse_sigmoid", description="how the share of truth falls in scheduled sampling (Bengio et al. 2015)"
+    )
+    optimiser: Literal["adamw", "adam"] = Field("adamw", description="adam: L2 in the gradient; adamw: decoupled")
+    rate: Literal["one_cycle", "constant"] = Field("one_cycle", description="the learning rate over the steps")
+    weight_decay: float = Field(1e-2, ge=0, description="on matrices only")
+    ema: float = Field(0.98, ge=0, lt=1)
+    clip: float = Field(1.0, gt=0, description="gradient norm")
+    bf16: bool = Field(False, description="bfloat16 autocast of the forward pass")
+
+    @model_validator(mode="after")
+    def _room(self) -> TrainingSpec:
+        if self.warm + self.positions > self.chunk:
+            raise ValueError(
+                f"{self.positions} positions do not fit between warm {self.warm} and chunk {self.chunk}; "
+                f"lower positions or raise chunk"
+            )
+        return self
+
+
+class PerTickerSpec(Part):
+    """Own weights for each ticker, trained from scratch: short and slow, or it learns the past by heart."""
+
+    steps: int = Field(100, ge=1)
+    batch: int = Field(8, ge=1, description="chunks in a step")
+    lr: float = Field(1e-3, gt=0)
+    seeds: int = Field(1, ge=1, description="nets averaged")
+    free_table: bool = Field(False, description="let the head's table leave the anchor's")
+
+
+class PooledSpec(Part):
+    """One net for all tickers of a market."""
+
+    steps: int = Field(300, ge=1)
+    batch: int = Field(32, ge=1)
+    lr: float = Field(2e-3, gt=0)
+    seeds: int = Field(2, ge=1)
+    free_table: bool = True
+
+
+class AdaptedSpec(Part):
+    """The pooled net, then tuned on one ticker."""
+
+    steps: int = Field(60, ge=1)
+    batch: int = Field(8, ge=1)
+    lr: float = Field(5e-4, gt=0)
+    seeds: int = Field(1, ge=1)
+    free_table: bool = False
