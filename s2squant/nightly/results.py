@@ -1,6 +1,6 @@
 """Result of a night: markets, tickers, forecasts, live record and drift monitor, as frozen records.
 
-Frozen and plain, like evaluation.results.Study for a backtest: the page lays these out and computes nothing beyond them.
+Like evaluation.results.Study for a backtest: the page lays these out and computes nothing.
 """
 
 from __future__ import annotations
