@@ -18,9 +18,7 @@ from torch import Tensor, nn
 from s2squant.config.networks import AttentionSpec, DecoderSpec, EncoderSpec
 from s2squant.config.relatives import TokenSpec
 from s2squant.config.training import TrainingSpec
-from s2squant.experiments.copy_figures import figures
-from s2squant.experiments.copy_page import copy_page
-from s2squant.experiments.copy_records import (
+from s2squant.experiments.copy_result import (
     BATCH,
     EXAMPLES,
     LONGEST,
@@ -33,8 +31,9 @@ from s2squant.experiments.copy_records import (
     Regime,
     Samples,
     Search,
+    copy_result,
 )
-from s2squant.experiments.result import Progress, Result
+from s2squant.experiments.result import Progress, Result, done_by_cost
 from s2squant.nets.search import Said, beam_search, greedy, sample
 from s2squant.nets.seq2seq import Feeding
 from s2squant.nets.token_batches import Batch, by_length, padded_share
@@ -81,29 +80,23 @@ def run(progress: Progress, *, quick: bool = False, seed: int = 0, workers: int 
 def copy_experiment(progress: Progress, budget: Budget, *, seed: int, workers: int | None) -> Result:
     """The experiment at a budget."""
     family = members(budget, seed)
-    left = {place: member.examples for place, member in enumerate(family)}
-    whole = sum(left.values())
     progress(f"training {len(family)} networks", 0.0)
-
-    def told(place: int) -> None:
-        left.pop(place)
-        progress(f"trained {family[place].name}", 1 - sum(left.values()) / whole)
-
+    on_done = done_by_cost(progress, [f"trained {m.name}" for m in family], [m.examples for m in family])
     jobs = [(member, budget.fresh) for member in family]
-    outcomes = side_by_side(carry_out, jobs, workers=workers, told=told)
+    outcomes = side_by_side(carry_out, jobs, workers=workers, told=on_done)
     padding = padding_shares(seed)
-    return Result(figures(outcomes, padding), copy_page(outcomes, padding))
+    return copy_result(outcomes, padding)
 
 
 def members(budget: Budget, seed: int) -> list[Member]:
     """All networks, those that take longest first."""
     plain, one_way = _decoder(context="initial", start="states"), _encoder()
     chosen = _decoder(AttentionSpec(kind="luong_global", score="concat"), context="initial")
-    found = []
+    family = []
     for place in range(budget.seeds):
         for name, decoder, lr, clip in (("attention", chosen, FAST, 1.0), ("plain", plain, 1e-3, UNCLIPPED)):
             own = seed + place
-            found.append(
+            family.append(
                 Member(name, "headline", one_way, decoder, lr, clip, budget.examples, own, searched=place == 0)
             )
 
@@ -124,7 +117,7 @@ def members(budget: Budget, seed: int) -> list[Member]:
 
     both, every = _encoder(directions="both"), _decoder()
     bahdanau = _decoder(AttentionSpec(kind="bahdanau"))
-    found += [
+    family += [
         beside("no attention, context sets the first state", "attention", plain),
         beside("no attention, context at every step", "attention", every),
         beside("Bahdanau", "attention", bahdanau),
@@ -138,8 +131,8 @@ def members(budget: Budget, seed: int) -> list[Member]:
         beside("Transformer", "attention", _decoder(kind="transformer"), _encoder(kind="transformer"), 3e-3),
     ]
     for regime in ("teacher", "scheduled", "free"):
-        found.append(beside(regime, "feeding", plain, regime=regime))
-    return found
+        family.append(beside(regime, "feeding", plain, regime=regime))
+    return family
 
 
 def carry_out(job: tuple[Member, int]) -> Outcome:

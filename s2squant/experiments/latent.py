@@ -14,8 +14,17 @@ from sklearn.metrics import roc_auc_score
 from s2squant.config.experiment import Universe
 from s2squant.config.relatives import AutoencoderSpec, VariationalSpec
 from s2squant.errors import CallerError
-from s2squant.experiments.latent_page import FAULTS, LAGS, Clustering, Drawn, Fault, Found, Spread, figures, latent_page
-from s2squant.experiments.result import Progress, Result
+from s2squant.experiments.latent_result import (
+    FAULTS,
+    LAGS,
+    Clustering,
+    Detection,
+    Fault,
+    Scenarios,
+    Spread,
+    latent_result,
+)
+from s2squant.experiments.result import Progress, Result, done_by_cost
 from s2squant.forecasters.scenarios import (
     MEASURES,
     FittedWatch,
@@ -67,21 +76,16 @@ def run(progress: Progress, *, quick: bool = False, seed: int = 0, workers: int 
     histories = load_universe(Universe()).histories
     if not histories:
         raise CallerError("the embedded sample holds no price history; install s2squant again")
-    done = [0.05]
-
-    def told(place: int) -> None:
-        done[0] += 0.475
-        progress("the variational autoencoder" if tasks[place].variational else "the autoencoder", done[0])
-
     tasks = [Task(histories, kind, quick, seed) for kind in (True, False)]
-    progress("both are trained", done[0])
-    outcomes = side_by_side(carry_out, tasks, workers=workers, told=told)
-    drawn = next(outcome for outcome in outcomes if isinstance(outcome, Drawn))
-    found = next(outcome for outcome in outcomes if isinstance(outcome, Found))
-    return Result(figures(found, drawn), latent_page(found, drawn))
+    progress("both are trained", 0.05)
+    on_done = done_by_cost(progress, ["the variational autoencoder", "the autoencoder"], [1.0, 1.0])
+    outcomes = side_by_side(carry_out, tasks, workers=workers, told=on_done)
+    scenarios = next(outcome for outcome in outcomes if isinstance(outcome, Scenarios))
+    detection = next(outcome for outcome in outcomes if isinstance(outcome, Detection))
+    return latent_result(detection, scenarios)
 
 
-def carry_out(task: Task) -> Found | Drawn:
+def carry_out(task: Task) -> Detection | Scenarios:
     """Train one network and measure it."""
     split = make_split(task.histories)
     return generate(split, task) if task.variational else detect(split, task)
@@ -95,7 +99,7 @@ def make_split(histories: Sequence[PriceHistory]) -> Split:
     return Split(_joined(train), _joined(test), panels)
 
 
-def detect(split: Split, task: Task) -> Found:
+def detect(split: Split, task: Task) -> Detection:
     """How well the reconstruction error tells windows with a planted fault from the same ones without."""
     watch = fit_watch(split.train, AutoencoderSpec(steps=60 if task.quick else 400), seed=task.seed)
     clean_NL = split.test.returns_NL
@@ -116,7 +120,7 @@ def detect(split: Split, task: Task) -> Found:
     quantiles = np.linspace(0, 1, 101)
     spread_of = {"clean": np.quantile(watch.score(clean_NL), quantiles)}
     spread_of |= {fault: np.quantile(watch.score(x_NL), quantiles) for fault, x_NL in planted.items()}
-    return Found(
+    return Detection(
         auc=auc,
         scores=spread_of,
         examples=shown,
@@ -152,8 +156,8 @@ def _without_network(train_NL: Floats) -> Callable[[Floats], Floats]:
 def areas(score: Callable[[Floats], Floats], clean_NL: Floats, planted: dict[Fault, Floats]) -> dict[str, float]:
     """The area under the ROC curve of each fault's windows against the clean ones, and of all together."""
     clean_N, of = score(clean_NL), {fault: score(x_NL) for fault, x_NL in planted.items()}
-    made: dict[str, float] = {fault: _auc(clean_N, scores_N) for fault, scores_N in of.items()}
-    return {**made, "all together": _auc(clean_N, np.concatenate(list(of.values())))}
+    each: dict[str, float] = {fault: _auc(clean_N, scores_N) for fault, scores_N in of.items()}
+    return {**each, "all together": _auc(clean_N, np.concatenate(list(of.values())))}
 
 
 def plant(returns_NL: Floats, fault: Fault, draw: np.random.Generator) -> Floats:
@@ -174,7 +178,7 @@ def plant(returns_NL: Floats, fault: Fault, draw: np.random.Generator) -> Floats
     return planted
 
 
-def generate(split: Split, task: Task) -> Drawn:
+def generate(split: Split, task: Task) -> Scenarios:
     """What the variational autoencoder draws, beside the windows it was fitted on and those kept from it."""
     spec = VariationalSpec(steps=60 if task.quick else 1_000)
     model = fit_scenarios(split.train, spec, seed=task.seed)
@@ -183,17 +187,17 @@ def generate(split: Split, task: Task) -> Drawn:
     for panel in split.panels:
         windows = _windows(panel, 0.0, 1.0, every=10)
         paths_NSL = model.simulate(panel, windows.rows_N, paths=PATHS, seed=task.seed)
-        made = np.diff(paths_NSL, axis=2, prepend=0.0)
+        drawn = np.diff(paths_NSL, axis=2, prepend=0.0)
         real = windows.returns_NL * windows.unit_N[:, None]
-        size = float(np.median(np.abs(made)) / np.median(np.abs(real)))
-        spreads.append(Spread(panel.tickers[0], float(real.std()), float(made.std()), size))
+        size = float(np.median(np.abs(drawn)) / np.median(np.abs(real)))
+        spreads.append(Spread(panel.tickers[0], float(real.std()), float(drawn.std()), size))
     ends = np.cumsum(drawn_SL, axis=1)
     levels = (0.05, 0.25, 0.5, 0.75, 0.95)
     fan = {
         name: np.quantile(paths, levels, axis=0)
         for name, paths in (("drawn", ends), ("sample", np.cumsum(split.train.returns_NL, axis=1)))
     }
-    return Drawn(
+    return Scenarios(
         divergence=model.divergence(split.test.returns_NL).mean(axis=0),
         spreads=tuple(spreads),
         clustering={

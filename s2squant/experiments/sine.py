@@ -16,9 +16,8 @@ from torch import Tensor
 
 from s2squant.config.networks import AttentionSpec, DecoderSpec, EncoderSpec, HeadSpec, Seq2SeqSpec
 from s2squant.config.training import TrainingSpec
-from s2squant.experiments.result import Progress, Result
-from s2squant.experiments.sine_page import figures, sine_page
-from s2squant.experiments.sine_records import Bounds, Member, Outcome, Place, Scored
+from s2squant.experiments.result import Progress, Result, done_by_cost
+from s2squant.experiments.sine_result import Bounds, Member, Outcome, Place, Scored, sine_result
 from s2squant.nets.series import SeriesSeq2Seq, fit_series
 from s2squant.runs.engines.side_by_side import side_by_side
 
@@ -63,20 +62,13 @@ def run(progress: Progress, *, quick: bool = False, seed: int = 0, workers: int 
     """Train the textbook's network and the family's, several seeds each, and score all on the same noisy windows."""
     budget = QUICK if quick else FULL
     jobs = make_jobs(budget, seed)
-    costs = [job.member.cost for job in jobs]
-    done = [0.0]
-
-    def told(place: int) -> None:
-        done[0] += costs[place]
-        progress(f"{jobs[place].member.name}, {jobs[place].steps} iterations", done[0] / sum(costs))
-
+    order = sorted(range(len(jobs)), key=lambda place: -jobs[place].member.cost)  # those that take longest first
     progress("the first networks are trained", 0.0)
-    order = sorted(range(len(jobs)), key=lambda place: -costs[place])
-    costs, jobs = [costs[k] for k in order], [jobs[k] for k in order]
-    outcomes = side_by_side(carry_out, jobs, workers=workers, told=told)
-    listed = [outcomes[order.index(place)] for place in range(len(order))]
-    known = bounds(budget.draws)
-    return Result(figures(listed, known), sine_page(listed, known))
+    labels = [f"{jobs[k].member.name}, {jobs[k].steps} iterations" for k in order]
+    on_done = done_by_cost(progress, labels, [jobs[k].member.cost for k in order])
+    outcomes = side_by_side(carry_out, [jobs[k] for k in order], workers=workers, told=on_done)
+    listed = [outcome for _, outcome in sorted(zip(order, outcomes, strict=True), key=lambda pair: pair[0])]
+    return sine_result(listed, bounds(budget.draws))
 
 
 def carry_out(job: Job) -> Outcome:

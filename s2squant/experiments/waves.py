@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from s2squant.config.networks import DecoderSpec, EncoderSpec, HeadSpec, Seq2SeqSpec
 from s2squant.config.training import TrainingSpec
-from s2squant.experiments.result import Progress, Result
-from s2squant.experiments.waves_page import NOISE, Member, Outcome, figures, waves_page
+from s2squant.experiments.result import Progress, Result, done_by_cost
+from s2squant.experiments.waves_result import NOISE, Member, Outcome, waves_result
 from s2squant.nets.series import SeriesSeq2Seq, fit_series
 from s2squant.runs.engines.side_by_side import side_by_side
 from s2squant.series.arrays import Floats
@@ -53,15 +53,10 @@ class Job:
 def run(progress: Progress, *, quick: bool = False, seed: int = 0, workers: int | None = None) -> Result:
     """Train the textbook's network and better ones, and set them beside the last value and least squares."""
     jobs = make_jobs(quick=quick, seed=seed)
-    done = [0.0]
-    costs = [job.steps * job.member.cost for job in jobs]
-
-    def told(place: int) -> None:
-        done[0] += costs[place]
-        progress(f"{jobs[place].member.name}, {jobs[place].steps} iterations", done[0] / sum(costs))
-
     progress("the first networks are trained", 0.0)
-    outcomes = side_by_side(carry_out, jobs, workers=workers, told=told)
+    labels = [f"{job.member.name}, {job.steps} iterations" for job in jobs]
+    on_done = done_by_cost(progress, labels, [job.steps * job.member.cost for job in jobs])
+    outcomes = side_by_side(carry_out, jobs, workers=workers, told=on_done)
     signal_NT = test_signals(seed).numpy()
     simple = {
         "Last value": np.repeat(signal_NT[:, PAST - 1 : PAST], FUTURE, axis=1),
@@ -70,7 +65,7 @@ def run(progress: Progress, *, quick: bool = False, seed: int = 0, workers: int 
     }
     noisy_NW = signal_NT[:, :PAST] + NOISE * np.random.default_rng(seed).normal(size=(len(signal_NT), PAST))
     blurred = least_squares(noisy_NW, FUTURE)
-    return Result(figures(outcomes, simple, blurred, signal_NT), waves_page(outcomes, simple, blurred, signal_NT))
+    return waves_result(outcomes, simple, blurred, signal_NT)
 
 
 def carry_out(job: Job) -> Outcome:

@@ -5,17 +5,14 @@ Resumable: each fit is a part in `out`/parts, and a part that is there is not ma
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 import time
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 
 from s2squant import __version__
 from s2squant.config.experiment import Experiment
@@ -25,10 +22,11 @@ from s2squant.evaluation.losses import Losses, score
 from s2squant.evaluation.pools import pools
 from s2squant.experiments.members import BASE, members
 from s2squant.experiments.result import Progress, Result
-from s2squant.experiments.zoo_page import zoo_page
+from s2squant.experiments.zoo_result import zoo_result
 from s2squant.forecasters.anchor import FittedAnchor
 from s2squant.forecasters.fitting import TRAINING_COLUMNS
 from s2squant.forecasters.network_training import Seq2SeqForecaster
+from s2squant.runs.engines.side_by_side import side_by_side
 from s2squant.runs.folder import RunFolder
 from s2squant.runs.jobs import Inputs, Job, load_fitted, perform
 from s2squant.runs.plan import Plan, make_plan
@@ -73,19 +71,9 @@ def run(progress: Progress, *, out: Path, quick: bool = False, seed: int = 0, wo
         folder.release()
     table = ranking(losses, costs, experiment, plan)
     table["group"] = table["model"].map({m.name: m.group for m in family}).fillna("reference")
-    seconds = time.perf_counter() - started
-    by_step = skill_by_step(losses)
-    page, conclusion = zoo_page(table, by_step, experiment, quick=quick)
-    figures: dict[str, Any] = {
-        "conclusion": conclusion,
-        "members": len(family),
-        "base": BASE,
-        "quick": quick,
-        "seconds": round(seconds, 1),
-        "fit_cpu_seconds": round(float(table["seconds"].sum()), 1),
-        "table": table.round(6).to_dict(orient="records"),
-    }
-    return Result(figures, page)
+    result = zoo_result(table, skill_by_step(losses), experiment, quick=quick)
+    seconds = round(time.perf_counter() - started, 1)
+    return replace(result, numbers={**result.numbers, "seconds": seconds})
 
 
 def zoo_experiment(*, quick: bool, seed: int) -> Experiment:
@@ -111,7 +99,7 @@ def zoo_experiment(*, quick: bool, seed: int) -> Experiment:
     )
 
 
-def _jobs(inputs: Inputs) -> tuple[list[Job], list[Job | Fit]]:
+def _jobs(inputs: Inputs) -> tuple[Sequence[Job | Fit], ...]:
     """What has to come first (anchors), and the rest in the order of its length."""
     markets = sorted(inputs.panels)
     tickers = [Job("ticker", m, ticker=t) for m in markets for t in inputs.panels[m].tickers]
@@ -120,40 +108,26 @@ def _jobs(inputs: Inputs) -> tuple[list[Job], list[Job | Fit]]:
 
 
 def _carry_out(inputs: Inputs, progress: Progress, workers: int | None) -> None:
-    first, rest = _jobs(inputs)
-    total, done = len(first) + len(rest), 0
-    count = workers or min(os.cpu_count() or 1, 8)
-    with ProcessPoolExecutor(
-        count, mp_context=multiprocessing.get_context("spawn"), initializer=_start, initargs=(inputs,)
-    ) as pool:
-        for stage in (first, rest):
-            waiting = {pool.submit(_perform, job): job for job in stage if not inputs.folder.is_done(job.key)}
-            done += len(stage) - len(waiting)
-            try:
-                for future in as_completed(waiting):
-                    future.result()
-                    done += 1
-                    job = waiting[future]
-                    label = job.member if isinstance(job, Fit) else job.label
-                    progress(label, 0.95 * done / total)
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
+    stages = _jobs(inputs)
+    done, total = 0, sum(len(stage) for stage in stages)
+    for stage in stages:
+        waiting = [job for job in stage if not inputs.folder.is_done(job.key)]
+        done += len(stage) - len(waiting)
+
+        def on_done(place: int, waiting: Sequence[Job | Fit] = waiting) -> None:
+            nonlocal done
+            done += 1
+            job = waiting[place]
+            progress(job.member if isinstance(job, Fit) else job.label, 0.95 * done / total)
+
+        side_by_side(partial(_perform, inputs), waiting, workers=workers, told=on_done)
 
 
-_inputs: list[Inputs] = []
-
-
-def _start(inputs: Inputs) -> None:
-    torch.set_num_threads(1)
-    _inputs[:] = [inputs]
-
-
-def _perform(job: Job | Fit) -> None:
+def _perform(inputs: Inputs, job: Job | Fit) -> None:
     if isinstance(job, Job):
-        perform(_inputs[0], job)
+        perform(inputs, job)
     else:
-        fit_member(_inputs[0], job)
+        fit_member(inputs, job)
 
 
 def fit_member(inputs: Inputs, fit: Fit) -> None:

@@ -12,18 +12,21 @@ import pytest
 from s2squant.cli import app as cli
 from s2squant.cli.commands import reproduce as command
 from s2squant.experiments import copy_task
-from s2squant.experiments.result import Result
-from s2squant.report.sections import ExperimentPage, Section
+from s2squant.experiments.result import Goal, Result
+from s2squant.report.sections import Section
 
 FIGURES = {
     "loss": np.float64(0.00012),
     "examples": np.int64(300100),
     "missing": None,
     "nowhere": float("nan"),
-    "goals_met": {"fast": True, "right": np.bool_(False)},
     "by_length": {9: 0.5},
     "members": [{"name": "plain"}],
 }
+GOALS = (
+    Goal("fast", 2.0, "at most", 3.0, "a wish"),
+    Goal("right", np.float64(0.5), "at least", 0.9, "the literature"),
+)
 
 
 @pytest.fixture
@@ -34,7 +37,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[bool, int]]:
     def stand_in(progress, *, quick=False, seed=0):
         calls.append((quick, seed))
         progress("half way", 0.5)
-        return Result(FIGURES, ExperimentPage("Title", "It works.", (Section("One"),), facts={"own": 1}))
+        return Result("Title", "Does it work?", "It works.", {"own": 1}, GOALS, (Section("One"),), FIGURES)
 
     monkeypatch.setattr(copy_task, "run", stand_in)
     return calls
@@ -65,6 +68,8 @@ def test_it_writes_a_page_and_its_figures_last(asked, tmp_path: Path, capsys: py
     text = (out / "index.html").read_text()
     assert "reproduce copy" in text
     assert "own" in text
+    assert "Does it work?" in text
+    assert "1 of 2 goals met; missed: right." in text
     assert (out / "assets" / "report.js").exists()
     newest = max(out.rglob("*"), key=lambda path: path.stat().st_mtime_ns if path.is_file() else 0)
     assert newest == out / "result.json"

@@ -7,8 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from s2squant.experiments.copy_figures import PLACES, figures
-from s2squant.experiments.copy_page import copy_page
+from s2squant.experiments.copy_result import PLACES, copy_result
 from s2squant.experiments.copy_task import (
     FULL,
     QUICK,
@@ -20,9 +19,9 @@ from s2squant.experiments.copy_task import (
     members,
     padding_shares,
 )
+from s2squant.experiments.result import experiment_page
 from s2squant.nets.tokens import TokenSeq2Seq
 from s2squant.report.experiment_page import render_experiment
-from s2squant.report.sections import ExperimentPage
 from s2squant.runs.engines.side_by_side import side_by_side
 
 TINY = Budget(200, 1, 200, 8)
@@ -105,18 +104,17 @@ def test_a_tiny_run_has_every_figure_and_a_page() -> None:
     result = copy_experiment(lambda what, done: heard.append((what, done)), TINY, seed=3, workers=1)
     assert [done for _, done in heard] == sorted(done for _, done in heard)
     assert heard[-1][1] == pytest.approx(1.0)
-    held = json.loads(json.dumps(dict(result.figures)))
-    assert held["literature_loss"] == 0.1073
-    assert held["beam_least_gain_over_greedy"] >= 0
-    assert held["goals_met"]["no beam below greedy"] is True
-    assert held["goals_met"]["loss at most 0.001 after 300,100 examples, every seed"] is False
-    assert held["plain_loss_counting_padding"] == pytest.approx(held["plain_loss"] * 6.5 / 9)
-    assert [m["member"] for m in held["members"]] == [m.name for m in members(TINY, 3)]
-    assert all(math.isfinite(m["loss"]) and 0 <= m["exact"] <= 1 for m in held["members"])
-    assert set(held["members"][0]["exact_by_length"]) == {str(n) for n in range(3, 13)}
-    assert isinstance(result.page, ExperimentPage)
-    text = dict(render_experiment(result.page))["index.html"].decode()
-    for wanted in ("Luong local-p", "Transformer", "Where it looks", "Beam search", "0.1073", "Buckets"):
+    figures = json.loads(json.dumps(result.figures))
+    assert figures["literature_loss"] == 0.1073
+    assert figures["beam_least_gain_over_greedy"] >= 0
+    assert figures["goals_met"]["no beam below greedy"] is True
+    assert figures["goals_met"]["loss at most 0.001 after 300,100 examples, every seed"] is False
+    assert figures["plain_loss_counting_padding"] == pytest.approx(figures["plain_loss"] * 6.5 / 9)
+    assert [m["member"] for m in figures["members"]] == [m.name for m in members(TINY, 3)]
+    assert all(math.isfinite(m["loss"]) and 0 <= m["exact"] <= 1 for m in figures["members"])
+    assert set(figures["members"][0]["exact_by_length"]) == {str(n) for n in range(3, 13)}
+    text = dict(render_experiment(experiment_page(result, command="", facts={})))["index.html"].decode()
+    for wanted in ("Luong local-p", "Transformer", "Where it looks", "Beam search", "0.1073", "padding", "missed"):
         assert wanted in text
 
 
@@ -141,11 +139,12 @@ def test_a_page_says_when_the_loss_was_reached() -> None:
     base, padding = outcomes[0], padding_shares(0)
     others = [replace(base, member=m) for m in members(TINY, 0)[2:]]
     done = replace(base, losses=(2.0, 0.1073, 0.0002), loss=0.0004, exact=1.0)
-    held = figures([done, outcomes[1], *others], padding)
-    assert held["attention_examples_to_literature_loss_worst_seed"] == 200
-    assert all(held["goals_met"].values())
-    page = copy_page([done, outcomes[1], *others], padding)
-    assert "after 200 examples" in page.sections[0].takeaway
+    result = copy_result([done, outcomes[1], *others], padding)
+    figures = result.figures
+    assert figures["attention_examples_to_literature_loss_worst_seed"] == 200
+    assert all(figures["goals_met"].values())
+    assert result.goals[0].value == 200
+    assert result.sections[0].table["examples_to_literature_loss"].iloc[0] == 200
     assert padding["by length"] < 0.02 < 0.25 < padding["as they come"]
 
 

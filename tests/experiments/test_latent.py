@@ -6,7 +6,8 @@ import pytest
 from s2squant.config.networks import EncoderSpec
 from s2squant.config.relatives import AutoencoderSpec
 from s2squant.experiments import latent
-from s2squant.experiments.latent_page import FAULTS
+from s2squant.experiments.latent_result import FAULTS
+from s2squant.experiments.result import experiment_page
 from s2squant.forecasters.scenarios import fit_watch
 from s2squant.report.experiment_page import render_experiment
 from tests.worlds.synthetic import garch_returns, history
@@ -63,4 +64,4 @@ def test_clusters_are_seen_where_they_are():
 def test_the_goals_are_met_on_the_sample():
     result = latent.run(lambda what, share: None)
     assert all(result.figures["goals_met"].values())
-    assert dict(render_experiment(result.page))["index.html"]
+    assert dict(render_experiment(experiment_page(result, command="", facts={})))["index.html"]

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from s2squant.experiments import sine
-from s2squant.experiments.sine_records import FLOOR
+from s2squant.experiments.result import experiment_page
+from s2squant.experiments.sine_result import FLOOR
 from s2squant.report.experiment_page import render_experiment
 
 
@@ -84,4 +85,4 @@ def test_the_goals_are_met(tmp_path):
     assert result.figures["best_short_median"] <= 0.10
     assert result.figures["best_long_median"] <= 0.085
     assert result.figures["printed_loss_floor"] == FLOOR
-    assert dict(render_experiment(result.page))["index.html"]
+    assert dict(render_experiment(experiment_page(result, command="", facts={})))["index.html"]

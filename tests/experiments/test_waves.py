@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from s2squant.experiments import waves
-from s2squant.experiments.waves_page import figures, waves_page
+from s2squant.experiments.result import experiment_page
+from s2squant.experiments.waves_result import waves_result
 from s2squant.report.experiment_page import render_experiment
 
 
@@ -63,10 +64,10 @@ def test_a_page_is_made_of_few_steps(monkeypatch):
         "Zero": np.zeros((len(signal), 15)),
         "AR(4), least squares": waves.least_squares(signal[:, :15], 15),
     }
-    page = waves_page(outcomes, simple, simple["Zero"], signal)
-    assert len(next(s for s in page.sections if "signals" in s.heading).lines) == 5
-    assert figures(outcomes, simple, simple["Zero"], signal)["mse"]["AR(4), least squares"] < 1e-12
-    assert dict(render_experiment(page))["index.html"]
+    result = waves_result(outcomes, simple, simple["Zero"], signal)
+    assert len(next(s for s in result.sections if "signals" in s.heading).lines) == 5
+    assert result.figures["mse"]["AR(4), least squares"] < 1e-12
+    assert dict(render_experiment(experiment_page(result, command="", facts={})))["index.html"]
 
 
 @pytest.mark.slow

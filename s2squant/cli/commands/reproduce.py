@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 import platform
@@ -55,6 +54,7 @@ def reproduce(
     Exit status: 0 done; 2 a mistake in what was asked (one line says which);
     1 a fault of s2squant itself; 130 interrupted.
     """
+    from s2squant.experiments.result import experiment_page
     from s2squant.report.experiment_page import render_experiment
     from s2squant.runs.folder import REPORTS, RunFolder
 
@@ -72,12 +72,12 @@ def reproduce(
         return 130
     facts = _facts(name, quick=quick, seed=seed, seconds=time.perf_counter() - began)
     figures = _plain(result.figures)
-    page = dataclasses.replace(result.page, command=ctx.obj.command, facts={**result.page.facts, **facts})
+    page = experiment_page(result, command=ctx.obj.command, facts=facts)
     with _writable(folder.path):
         folder.write_pages(render_experiment(page))
         folder.write_text(RESULT, _json({**facts, "command": ctx.obj.command, "figures": figures}))
     Console(highlight=False, markup=False).print(_table(figures))
-    print(result.page.lead)
+    print(result.conclusion)
     print(f"page: {folder.path / 'index.html'}", flush=True)
     return 0
 
