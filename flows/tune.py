@@ -31,8 +31,7 @@ from s2squant.config.experiment import Experiment
 from s2squant.config.files import build_experiment
 from s2squant.config.tuning import Tuning
 from s2squant.errors import CallerError
-from s2squant.tuning.finish import summary
-from s2squant.tuning.results import Tried, Tuned
+from s2squant.tuning.results import TrialResult, Tuned, summary
 from s2squant.tuning.search import open_search
 
 DEFAULTS = Experiment()
@@ -40,7 +39,7 @@ SEARCH = Tuning()
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)
-def trial(work: Callable[[], Tried | None]) -> Tried | None:
+def trial(work: Callable[[], TrialResult | None]) -> TrialResult | None:
     """One configuration over the searched folds."""
     return work()
 

@@ -1,4 +1,4 @@
-"""The work of a trial, fold by fold: models fitted by worker processes, parts kept, what they lost, what they earned.
+"""Forecasts of a configuration fold by fold, from worker processes; their scores, and their earnings.
 
 Parts lie below the study's folder by the hash of the settings that decide them: a trial that was killed goes on, and
 anchors of equal settings, like the reference, are fitted once for all trials.
@@ -11,7 +11,7 @@ import os
 import shutil
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import pandas as pd
@@ -31,11 +31,12 @@ from s2squant.runs.folder import RunFolder
 from s2squant.runs.jobs import Inputs, Job, perform, stages_of
 from s2squant.series.forecast import quantile_crps
 from s2squant.series.history import PriceHistory
+from s2squant.tuning.results import HeldOut
 from s2squant.tuning.space import reduced
-from s2squant.tuning.split import Ground
+from s2squant.tuning.split import Split, WalkPart
 
 
-class Shelf(RunFolder):
+class FoldFolder(RunFolder):
     """The parts of one configuration in one fold; its anchor lies where every configuration with it looks."""
 
     def __init__(self, path: Path, anchor: Path) -> None:
@@ -62,34 +63,34 @@ class FoldJob:
 
 
 @dataclass(frozen=True)
-class Site:
+class SharedInputs:
     """What all jobs of one part of the walk share."""
 
-    ground: Ground
+    part: WalkPart
     root: Path
 
 
-def inputs_of(site: Site, experiment: Experiment, step: int) -> Inputs:
+def inputs_of(shared: SharedInputs, experiment: Experiment, step: int) -> Inputs:
     """The inputs of one configuration in one fold, as a run's jobs take them."""
-    ground = site.ground.step(step)
+    part = shared.part.step(step)
     alone = "anchor" if "anchor" in experiment.forecasters.models else None
-    anchor = site.root / "anchors" / _digest(reduced(experiment, "anchor")) if alone else site.root / "anchors"
-    shelf = Shelf(site.root / "parts" / _digest(experiment) / str(step), anchor / str(step))
-    return Inputs(experiment, ground.panels, ground.folds, ground.sessions, shelf)
+    anchor = shared.root / "anchors" / _digest(reduced(experiment, "anchor")) if alone else shared.root / "anchors"
+    folder = FoldFolder(shared.root / "parts" / _digest(experiment) / str(step), anchor / str(step))
+    return Inputs(experiment, part.panels, part.folds, part.sessions, folder)
 
 
-def perform_fold(site: Site, work: FoldJob) -> None:
+def perform_fold(shared: SharedInputs, work: FoldJob) -> None:
     """Carry out a job and keep its part, in a worker process."""
-    perform(inputs_of(site, work.experiment, work.step), work.job)
+    perform(inputs_of(shared, work.experiment, work.step), work.job)
 
 
 class Bench:
     """Worker processes over one part of the walk; forecasts of any configuration, fold by fold."""
 
-    def __init__(self, ground: Ground, root: Path, workers: int | None) -> None:
-        self.site = Site(ground, root)
+    def __init__(self, part: WalkPart, root: Path, workers: int | None) -> None:
+        self.shared = SharedInputs(part, root)
         self._threads = max(1, workers or os.cpu_count() or 1) if workers != 0 else 1
-        self._pool: Pool[FoldJob] = local_pool(self.site, 0 if workers == 0 else self._threads, perform_fold)
+        self._pool: Pool[FoldJob] = local_pool(self.shared, 0 if workers == 0 else self._threads, perform_fold)
 
     def forecasts(self, experiment: Experiment, model: ModelName, step: int) -> pd.DataFrame:
         """The forecasts in one fold of all that the model stands on, and of itself unless it is the blend.
@@ -97,28 +98,28 @@ class Bench:
         Raises TrialError when a job fails, naming it.
         """
         small = reduced(experiment, model)
-        inputs = inputs_of(self.site, small, step)
+        inputs = inputs_of(self.shared, small, step)
         alone = all(m in ("anchor", "seq2seq_pooled", "seq2seq_adapted", "blend") for m in small.forecasters.models)
-        found = []
+        parts = []
         for stage in stages_of(inputs):
             jobs = [job for job in stage if not (alone and job.kind == "ticker")]
             todo = [FoldJob(small, step, job) for job in jobs if not inputs.folder.is_done(job.key)]
             self._carry_out(todo)
-            found += [inputs.folder.read_part(job.key)[0] for job in jobs]
-        table = pd.concat([part for part in found if len(part)], ignore_index=True)
+            parts += [inputs.folder.read_part(job.key)[0] for job in jobs]
+        table = pd.concat([part for part in parts if len(part)], ignore_index=True)
         return table[self._asked(table, step)].reset_index(drop=True)
 
     def _asked(self, table: pd.DataFrame, step: int) -> pd.Series:
         """Which rows stand at a cutoff of the fold: a job forecasts from the last bar too, which nobody can score."""
         market, asked = table["unique_id"].map(self.markets), pd.Series(False, index=table.index)
-        for name, folds in self.site.ground.step(step).folds.items():
+        for name, folds in self.shared.part.step(step).folds.items():
             asked |= (market == name) & table["cutoff"].isin(folds[0].cutoffs.astype("datetime64[s]"))
         return asked
 
     @property
     def markets(self) -> dict[str, str]:
         """The market of each ticker."""
-        return {t: m for m, panel in self.site.ground.panels.items() for t in panel.tickers}
+        return {t: m for m, panel in self.shared.part.panels.items() for t in panel.tickers}
 
     def _carry_out(self, todo: Sequence[FoldJob]) -> None:
         threads = ThreadPoolExecutor(self._threads)  # they only wait; the worker processes work
@@ -131,7 +132,7 @@ class Bench:
 
     def forget(self, experiment: Experiment, model: ModelName) -> None:
         """Drop what is kept of a configuration, its anchors excepted."""
-        shutil.rmtree(self.site.root / "parts" / _digest(reduced(experiment, model)), ignore_errors=True)
+        shutil.rmtree(self.shared.root / "parts" / _digest(reduced(experiment, model)), ignore_errors=True)
 
     def close(self, *, cancel: bool = False) -> None:
         """End the workers."""
@@ -164,8 +165,8 @@ def measure(
         losses = score(forecasts)
     except (ValueError, S2squantError) as error:
         raise TrialError(str(error)) from None
-    made = pools(losses, every=walk.every, horizon=walk.horizon, markets=markets)
-    everything = [pool for pool in made if pool.family == "all"]
+    every = pools(losses, every=walk.every, horizon=walk.horizon, markets=markets)
+    everything = [pool for pool in every if pool.family == "all"]
     rows = compare(losses, everything, pairs, experiment.verdict)
     crps = dict(zip(losses.models, losses.crps_UK.mean(axis=0), strict=True))
     return rows.assign(crps=rows["challenger"].map(crps), crps_benchmark=rows["benchmark"].map(crps))
@@ -175,15 +176,39 @@ def reference_rows(bench: Bench, experiment: Experiment, number: int) -> pd.Data
     """The reference's forecasts in one fold; fitted once for all trials. Raises ConfigError when it cannot be."""
     reference = experiment.verdict.reference
     try:
-        found = bench.forecasts(experiment, reference, number)
+        rows = bench.forecasts(experiment, reference, number)
     except TrialError as error:
         raise ConfigError(
             f"the reference cannot be fitted: {error}; leave the ticker out or choose another verdict.reference"
         ) from None
-    return complete(found, experiment, reference, reference, bench.markets)
+    return complete(rows, experiment, reference, reference, bench.markets)
 
 
-def earned(
+def compare_held_out(
+    search: Bench, rest: Bench, parts: Split, candidates: Mapping[str, Experiment], experiment: Experiment
+) -> tuple[HeldOut, ...]:
+    """The candidates against each other and against the reference, on the held-out cutoffs alone.
+
+    The searched cutoffs' forecasts come along, so that a blend's gate knows what it would know in a backtest. Raises
+    TrialError when a candidate cannot be fitted.
+    """
+    tuned, reference = experiment.verdict.recommended, experiment.verdict.reference
+    markets = search.markets | rest.markets
+    benches = [(search, number) for number in parts.search.steps] + [(rest, number) for number in parts.rest.steps]
+    tables = [reference_rows(bench, experiment, number) for bench, number in benches]
+    for name, wanted in candidates.items():
+        behind = pd.concat([bench.forecasts(wanted, tuned, number) for bench, number in benches], ignore_index=True)
+        tables.append(complete(behind, wanted, tuned, name, markets))
+    table = pd.concat(tables, ignore_index=True)
+    table = table[table["cutoff"] >= parts.first.astype("datetime64[s]")]
+    names = list(candidates)
+    pairs = [(names[0], other) for other in names[1:]] + [(name, reference) for name in names]
+    columns = {f.name for f in fields(HeldOut)}
+    rows = measure(table, pairs, experiment, markets).to_dict("records")
+    return tuple(HeldOut(**{str(key): value for key, value in row.items() if key in columns}) for row in rows)
+
+
+def earnings(
     forecasts: pd.DataFrame, model: str, experiment: Experiment, histories: Mapping[str, PriceHistory]
 ) -> tuple[dict[str, float], pd.Series]:
     """What a model would have earned by the declared rule, as the trial ledger keeps it.
@@ -191,10 +216,10 @@ def earned(
     The Sharpe ratio of a bar by ticker and for the pool "all", and the pool's net return by date.
     """
     spec = experiment.strategy
-    held = holdings(legs(forecasts, histories, spec, horizon=experiment.walk.horizon, models=[model]))
-    money = equity(held, spec.cost_bp)
+    positions = holdings(legs(forecasts, histories, spec, horizon=experiment.walk.horizon, models=[model]))
+    money = equity(positions, spec.cost_bp)
     pool = money[(money["model"] == model) & (money["unique_id"] == POOL)]
-    return ratios_of(held, model, spec.cost_bp), pool.set_index("date")["net"]
+    return ratios_of(positions, model, spec.cost_bp), pool.set_index("date")["net"]
 
 
 def _digest(experiment: Experiment) -> str:

@@ -1,13 +1,20 @@
-"""The page of a search: whether it paid on what it had not seen, first; then what was tried."""
+"""The folder of a search that a person reads: its page, whether it paid first, its tables and the experiment."""
 
 from __future__ import annotations
+
+import json
+from collections import Counter
+from datetime import UTC, datetime
 
 import numpy as np
 import pandas as pd
 
 from s2squant.config.models import label, phrase
+from s2squant.config.tuning import Ending
+from s2squant.report.experiment_page import render_experiment
 from s2squant.report.sections import ExperimentPage, Lines, Section
-from s2squant.tuning.results import Tuned
+from s2squant.runs.folder import RunFolder
+from s2squant.tuning.results import Tuned, summary, trials_table
 
 LABELS = {
     "challenger": "model",
@@ -22,6 +29,37 @@ LABELS = {
     "skill": "skill in the search",
 }
 FORMATS = {"effect": "+.2%", "low": "+.2%", "high": "+.2%", "p": ".3f", "crps": ".4f", "n_eff": ".1f", "skill": "+.2%"}
+
+
+ENDINGS: dict[Ending, str] = {
+    "done": "scored on every fold",
+    "pruned": "ended early",
+    "refused": "refused: their settings do not go together",
+    "failed": "could not be fitted",
+}
+
+
+def write(tuned: Tuned, folder: RunFolder) -> None:
+    """Fill the folder: best.json, trials.parquet and .csv, tuning.json, the page, and the manifest last."""
+    facts = summary(tuned)
+    folder.claim({"study": tuned.study, "trials": len(tuned.trials), "created_at": tuned.created_at})
+    try:
+        table = trials_table(tuned.trials)
+        for key in tuned.space:  # words and numbers in one column are words in a file
+            if table[key].map(type).nunique() > 1:
+                table[key] = table[key].map(json.dumps)
+        folder.write_table("trials.parquet", table)
+        folder.write_text("trials.csv", table.to_csv(index=False))
+        folder.write_text("best.json", tuned.best.to_json())
+        folder.write_text("experiment.json", tuned.experiment.to_json())
+        folder.write_text("tuning.json", json.dumps(facts, indent=1) + "\n")
+        folder.write_pages(render_experiment(tuning_page(tuned, trials_table(tuned.trials))))
+        finished_at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        head = {"status": "done", "finished_at": finished_at}
+        head |= {key: facts[key] for key in ("run_id", "study", "created_at", "word", "sentence")}
+        folder.finish(head | dict(tuned.provenance))
+    finally:
+        folder.release()
 
 
 def tuning_page(tuned: Tuned, trials: pd.DataFrame) -> ExperimentPage:
@@ -55,11 +93,11 @@ def _verdict(tuned: Tuned) -> Section:
     for side in ("challenger", "benchmark"):
         rows[side] = rows[side].map(lambda name: known.get(name) or label(tuned.experiment.verdict.reference))
     changed = [] if tuned.best_number is None else sorted(tuned.trials[tuned.best_number].values.items())
-    told = "; ".join(f"{key} = {value}" for key, value in changed)
+    changes = "; ".join(f"{key} = {value}" for key, value in changed)
     return Section(
         heading="On cutoffs that the search had not seen",
         takeaway=tuned.sentence,
-        paragraphs=(f"The best of the search: {told}.",) if told else (),
+        paragraphs=(f"The best of the search: {changes}.",) if changes else (),
         table=rows,
         labels=LABELS,
         formats=FORMATS,
@@ -70,23 +108,19 @@ def _verdict(tuned: Tuned) -> Section:
 def _history(tuned: Tuned, reference: str) -> Section:
     scored = [one for one in tuned.trials if one.ending == "done"]
     pruned = [one for one in tuned.trials if one.ending == "pruned"]
-    series = {"scored on every fold": ([t.number for t in scored], [100 * t.skill for t in scored])}
-    if pruned:
-        series["ended early, on the folds until then"] = (
-            [t.number for t in pruned],
-            [100 * t.skill for t in pruned],
-        )
+    groups = {"scored on every fold": scored} | ({"ended early, on the folds until then": pruned} if pruned else {})
+    series = {name: ([t.number for t in some], [100 * t.skill for t in some]) for name, some in groups.items()}
     best = np.maximum.accumulate([100 * t.skill for t in scored])
     gain = max(t.skill for t in scored) - tuned.default_skill
-    said = (
+    takeaway = (
         f"On the cutoffs that it was chosen on, the best trial gains {100 * gain:.2f} points of skill on the "
         "experiment as it was."
     )
     if gain <= 0:
-        said = "No trial did better in the search than the experiment as it was."
+        takeaway = "No trial did better in the search than the experiment as it was."
     return Section(
         heading="History of the search",
-        takeaway=said,
+        takeaway=takeaway,
         paragraphs=("A best of many looks better than it is; only the held-out cutoffs say whether it is.",),
         lines=(
             Lines(f"Skill against {reference} by trial", "trial", "skill, %", series, markers=True),
@@ -96,23 +130,12 @@ def _history(tuned: Tuned, reference: str) -> Section:
 
 
 def _trials(tuned: Tuned, trials: pd.DataFrame) -> Section:
-    count = {
-        ending: sum(t.ending == ending for t in tuned.trials) for ending in ("done", "pruned", "refused", "failed")
-    }
-    told = ", ".join(
-        f"{count[e]} {word}"
-        for e, word in (
-            ("done", "scored on every fold"),
-            ("pruned", "ended early"),
-            ("refused", "refused: their settings do not go together"),
-            ("failed", "could not be fitted"),
-        )
-        if count[e]
-    )
+    count = Counter(one.ending for one in tuned.trials)
+    endings = ", ".join(f"{count[ending]} {words}" for ending, words in ENDINGS.items() if count[ending])
     short = {key: key.removeprefix("forecasters.").removeprefix("seq2seq.") for key in tuned.space}
     return Section(
         heading="Every trial",
-        takeaway=f"{len(tuned.trials)} trials: {told}.",
+        takeaway=f"{len(tuned.trials)} trials: {endings}.",
         table=trials.sort_values("skill", ascending=False, kind="stable", ignore_index=True),
         labels=LABELS | short,
         formats={"skill": "+.2%", "seconds": ".1f"},

@@ -1,10 +1,13 @@
-"""What a search finds, as frozen values: its trials, the held-out comparison, the sentence."""
+"""Result of a search, as frozen values: trials, held-out comparison, sentence; and the same as table and JSON."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from math import isfinite
 from typing import Any, Literal
+
+import pandas as pd
 
 from s2squant.config.experiment import Experiment
 from s2squant.config.tuning import Ending, Tuning, Value
@@ -12,7 +15,7 @@ from s2squant.evaluation.results import Word
 
 
 @dataclass(frozen=True)
-class Tried:
+class TrialResult:
     """One trial: its settings, how it ended, and its skill over the folds so far, after each of them."""
 
     number: int
@@ -60,7 +63,7 @@ class Tuned:
     run_id: str
     created_at: str
     space: Mapping[str, str]
-    trials: tuple[Tried, ...]
+    trials: tuple[TrialResult, ...]
     best_number: int | None
     """None: nothing did better in the search than the experiment as it was."""
     default_skill: float
@@ -95,14 +98,61 @@ def sentence_of(
         )
     interval = f"95 % interval {100 * held.low:+.2f} to {100 * held.high:+.2f} %, p = {held.p:.3f}"
     gain = f"skill {100 * held.effect:+.2f} %, {held.test if held.test.startswith('not') else interval}"
-    told = f"trial {best}, the best of {tried}, against the experiment as it was, {where}: {gain}."
+    compared = f"trial {best}, the best of {tried}, against the experiment as it was, {where}: {gain}."
     match held.word:
         case "better":
-            said = f"Tuning paid: {told}"
+            verdict = f"Tuning paid: {compared}"
         case "worse":
-            said = f"Tuning made it worse: {told}"
+            verdict = f"Tuning made it worse: {compared}"
         case _:
-            said = f"No evidence that tuning helped: {told}"
+            verdict = f"No evidence that tuning helped: {compared}"
     if looks > 1:
-        said += f" These cutoffs were looked at {looks} times in this study, which the interval does not allow for."
-    return held.word, said
+        verdict += f" These cutoffs were looked at {looks} times in this study, which the interval does not allow for."
+    return held.word, verdict
+
+
+def trials_table(trials: tuple[TrialResult, ...]) -> pd.DataFrame:
+    """One row a trial, a column a setting."""
+    rows = [
+        {
+            "trial": one.number,
+            "ending": one.ending,
+            "skill": one.skill,
+            "folds": len(one.skills),
+            "seconds": round(one.seconds, 2),
+            "as_it_was": one.is_default,
+            **one.values,
+            "reason": one.reason,
+        }
+        for one in trials
+    ]
+    return pd.DataFrame(rows)
+
+
+def summary(tuned: Tuned) -> dict[str, Any]:
+    """The search in plain JSON values; absent numbers are null."""
+    return {
+        "run_id": tuned.run_id,
+        "study": tuned.study,
+        "created_at": tuned.created_at,
+        "word": tuned.word,
+        "sentence": tuned.sentence,
+        "space": dict(tuned.space),
+        "best_trial": tuned.best_number,
+        "best": dict(tuned.trials[tuned.best_number].values) if tuned.best_number is not None else {},
+        "default_skill": tuned.default_skill,
+        "held_out": [_plain(asdict(row)) for row in tuned.held_out],
+        "first_held_out": tuned.first_held_out,
+        "last_searched": tuned.last_searched,
+        "cutoffs": tuned.cutoffs,
+        "held_out_cutoffs": tuned.held_out_cutoffs,
+        "looks": tuned.looks,
+        "configurations_in_trial_ledger": tuned.configurations,
+        "importances": dict(tuned.importances),
+        "left_out": dict(tuned.left_out),
+        "trials": [_plain(asdict(one)) for one in tuned.trials],
+    }
+
+
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: None if isinstance(v, float) and not isfinite(v) else v for k, v in values.items()}

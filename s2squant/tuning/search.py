@@ -16,34 +16,32 @@ import json
 import os
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import optuna
 import pandas as pd
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy.exc import SQLAlchemyError
 
 from s2squant import __version__
 from s2squant.config.experiment import Experiment
-from s2squant.config.tuning import Ending, Range, Span, Tuning, Value
+from s2squant.config.tuning import Ending, Range, Tuning, Value
 from s2squant.errors import ConfigError, RunError, TrialError
 from s2squant.evaluation.strategy.trial_ledger import Trial, Trials, ledger_path, record
 from s2squant.prices.sources.from_store import pinned
 from s2squant.runs.folder import STUDIES, RunFolder
 from s2squant.runs.manifest import provenance
 from s2squant.runs.plan import Plan, make_plan
-from s2squant.tuning.bench import Bench, complete, earned, measure, reference_rows
-from s2squant.tuning.finish import compare_held_out, write
-from s2squant.tuning.results import Tried, Tuned, sentence_of
+from s2squant.tuning.bench import Bench, compare_held_out, complete, earnings, measure, reference_rows
+from s2squant.tuning.page import write
+from s2squant.tuning.results import HeldOut, TrialResult, Tuned, sentence_of
 from s2squant.tuning.space import candidate, default_space, present, space_of
 from s2squant.tuning.split import Split, split
+from s2squant.tuning.study import distribution, importances, open_study, sampler
 
-UNPRUNED = 4
-"""Complete trials before the median of them is a measure."""
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
@@ -69,7 +67,7 @@ def open_search(
     parts = split(plan, tuning.holdout, experiment.walk)
     identity = {
         "experiment": json.loads(experiment.to_json()),
-        "space": {key: vars(found) | {"kind": type(found).__name__} for key, found in ranges.items()},
+        "space": {key: vars(values) | {"kind": type(values).__name__} for key, values in ranges.items()},
         "search": tuning.model_dump(mode="json", include={"holdout", "prune", "startup"}),
         "prices": {ticker: history.sha256 for ticker, history in sorted(plan.histories.items())},
         "version": __version__,
@@ -112,17 +110,17 @@ class Search:
         self.name, self.folder = folder.name, folder
         self.skipped = {r.ticker: r.reason for r in plan.tickers if r.status != "ok"}
         self.workers = 1 if workers == 0 else workers or os.cpu_count() or 1
+        self._processes = 0 if workers == 0 else self.workers
         self._ranges, self._plan, self._command, self._out, self._tag = ranges, plan, command, out, tag
-        self._inline = workers == 0
         self._space = tuning.space or default_space(experiment)
-        self._distributions = {key: _distribution(found) for key, found in ranges.items()}
+        self._distributions = {key: distribution(values) for key, values in ranges.items()}
         self._tuned, self._reference = experiment.verdict.recommended, experiment.verdict.reference
         self._started, self._begun = datetime.now(UTC), time.monotonic()
         self._ledger: Trials | None = None
-        self._study = _open_study(folder.path.with_name(f"{folder.name}.sqlite"), folder.name, tuning)
+        self._study = open_study(folder.path.with_name(f"{folder.name}.sqlite"), folder.name, prune=tuning.prune)
         for left in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             self._study.tell(left.number, state=TrialState.FAIL)  # its process was killed
-        self.bench = Bench(parts.search, folder.path, 0 if self._inline else self.workers)
+        self.bench = Bench(parts.search, folder.path, self._processes)
 
     def __enter__(self) -> Search:
         return self
@@ -134,10 +132,10 @@ class Search:
         self.folder.release()
 
     @property
-    def finished(self) -> tuple[Tried, ...]:
+    def finished(self) -> tuple[TrialResult, ...]:
         """The trials that are over, in their order; those that were interrupted are no part of it."""
-        found = self._study.get_trials(deepcopy=False, states=FINISHED)
-        return tuple(self._as_tried(trial, place) for place, trial in enumerate(found))
+        trials = self._study.get_trials(deepcopy=False, states=FINISHED)
+        return tuple(self._result(trial, number) for number, trial in enumerate(trials))
 
     @property
     def defaults(self) -> dict[str, Value] | None:
@@ -145,7 +143,7 @@ class Search:
         values = {key: present(self.experiment, key) for key in self._ranges}
         return values if all(self._ranges[key].holds(value) for key, value in values.items()) else None
 
-    def step(self) -> Tried | None:
+    def step(self) -> TrialResult | None:
         """Carry out the next trial; None when there were enough, or their time is over.
 
         The first is the experiment as it is, where it lies in the space. A configuration that was tried before keeps
@@ -155,7 +153,7 @@ class Search:
         late = self.tuning.timeout is not None and time.monotonic() - self._begun >= self.tuning.timeout
         if len(done) >= self.tuning.trials or late:
             return None
-        self._study.sampler = _sampler(self.experiment.seed, len(done), self.tuning.startup)
+        self._study.sampler = sampler(self.experiment.seed, len(done), self.tuning.startup)
         if not done and self.defaults and not self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
             self._study.enqueue_trial(self.defaults)
         trial = self._study.ask(self._distributions)
@@ -200,7 +198,7 @@ class Search:
         own: list[pd.DataFrame] = []
         base: list[pd.DataFrame] = []
         markets = self.bench.markets
-        for at, number in enumerate(self.parts.search.steps):
+        for step, number in enumerate(self.parts.search.steps):
             try:
                 base.append(reference_rows(self.bench, self.experiment, number))
                 own.append(self.bench.forecasts(wanted, self._tuned, number))
@@ -210,10 +208,10 @@ class Search:
             except TrialError as error:
                 return "failed", skills, str(error)
             skills.append(float(row["effect"]))
-            if is_hopeless(at, skills[-1]):
-                return "pruned", skills, f"below the median of the trials before it after fold {at + 1}"
+            if is_hopeless(step, skills[-1]):
+                return "pruned", skills, f"below the median of the trials before it after fold {step + 1}"
         histories = {h.ticker: h for panel in self.parts.search.panels.values() for h in panel.histories}
-        ratios, returns = earned(mine, self._tuned, self.experiment, histories)
+        ratios, returns = earnings(mine, self._tuned, self.experiment, histories)
         asked = tuple(report.ticker for report in self._plan.tickers)
         entry = Trial(wanted, asked, run_id, _stamp(datetime.now(UTC)), str(row["word"]), ratios, returns)
         self._ledger = record(entry, ledger_path())
@@ -221,20 +219,26 @@ class Search:
 
     def _tidy(self) -> None:
         """Drop what trials left behind that are neither the best so far nor the experiment as it is."""
-        best = self._best()
-        for one in self.finished:
-            if one.ending != "refused" and not one.is_default and best is not None and one.values != best.values:
+        trials = self.finished
+        best = self._best().values if any(one.ending == "done" for one in trials) else None
+        for one in trials:
+            if one.ending != "refused" and not one.is_default and best is not None and one.values != best:
                 self.bench.forget(candidate(self.experiment, one.values), self._tuned)
 
-    def _best(self) -> Tried | None:
-        scored = [one for one in self.finished if one.ending == "done"]
-        return max(scored, key=lambda one: (one.skill, one.is_default, -one.number)) if scored else None
+    def _best(self) -> TrialResult:
+        """The trial of the highest skill; raises ConfigError when none was scored."""
+        trials = self.finished
+        scored = [one for one in trials if one.ending == "done"]
+        if not scored:
+            why = f"; the last: {trials[-1].reason}" if trials else "; raise --timeout"
+            raise ConfigError(f"no trial of {len(trials)} could be scored{why}")
+        return max(scored, key=lambda one: (one.skill, one.is_default, -one.number))
 
-    def _as_tried(self, trial: FrozenTrial, place: int) -> Tried:
+    def _result(self, trial: FrozenTrial, number: int) -> TrialResult:
         facts = trial.user_attrs["facts"]
         skills = tuple(float(value) for value in facts["skills"])
-        return Tried(
-            number=place,
+        return TrialResult(
+            number=number,
             ending=facts["ending"],
             values=dict(trial.params),
             skill=skills[-1] if skills else float("nan"),
@@ -249,37 +253,21 @@ class Search:
 
         Raises ConfigError when no trial was scored.
         """
-        best, trials = self._best(), self.finished
-        if best is None:
-            why = f"; the last: {trials[-1].reason}" if trials else "; raise --timeout"
-            raise ConfigError(f"no trial of {len(trials)} could be scored{why}")
-        default = next((one.skill for one in trials if one.is_default and one.ending == "done"), None)
-        if default is None:
-            ending, skills, reason = self._score(self.experiment, f"tune-{self.name}-default", lambda *_: False)
-            if ending != "done":
-                raise ConfigError(f"the experiment as it is cannot be scored: {reason}")
-            default = skills[-1]
-        won = best.skill > default
-        wanted = candidate(self.experiment, best.values) if won else self.experiment
-        looked = list(self._study.user_attrs.get("looked", []))
-        if won and (mark := json.dumps(best.values, sort_keys=True)) not in looked:
-            looked.append(mark)
-            self._study.set_user_attr("looked", looked)
-        rest = Bench(self.parts.rest, self.folder.path / "held-out", 0 if self._inline else self.workers)
-        try:
-            asked = {"tuned": wanted, "default": self.experiment} if won else {"default": self.experiment}
-            held = compare_held_out(self.bench, rest, self.parts, asked, self.experiment)
-        except TrialError as error:
-            raise ConfigError(f"the held-out cutoffs cannot be scored: {error}") from None
-        finally:
-            rest.close()
+        best, trials, default = self._best(), self.finished, self._default_skill()
+        better = best if best.skill > default else None
+        wanted = candidate(self.experiment, better.values) if better else self.experiment
+        looks = self._looks(better)
+        rows = self._compare({"tuned": wanted, "default": self.experiment} if better else {"default": self.experiment})
         first, dates = str(self.parts.first), self.parts.held_out
-        against = next((row for row in held if (row.challenger, row.benchmark) == ("tuned", "default")), None)
         word, sentence = sentence_of(
-            against, best=best.number, tried=len(trials), first=first, cutoffs=dates, looks=len(looked)
+            next((row for row in rows if (row.challenger, row.benchmark) == ("tuned", "default")), None),
+            best=best.number,
+            tried=len(trials),
+            first=first,
+            cutoffs=dates,
+            looks=looks,
         )
         folder = RunFolder(self._out) if self._out is not None else RunFolder.fresh("tune", self._tag[:6])
-        counted = self._ledger
         tuned = Tuned(
             experiment=self.experiment,
             best=wanted,
@@ -289,70 +277,63 @@ class Search:
             created_at=_stamp(self._started),
             space=self._space,
             trials=trials,
-            best_number=best.number if won else None,
+            best_number=better.number if better else None,
             default_skill=default,
-            held_out=held,
+            held_out=rows,
             first_held_out=first,
             last_searched=str(self.parts.search.cutoffs[-1]),
             cutoffs=len(self.parts.search.cutoffs),
             held_out_cutoffs=dates,
-            looks=len(looked),
-            configurations=counted.count if counted else None,
+            looks=looks,
+            configurations=self._ledger.count if self._ledger else None,
             word=word,
             sentence=sentence,
-            importances=_importances(self._study),
+            importances=importances(self._study),
             left_out=self.skipped,
-            provenance=provenance(
-                self.experiment,
-                self._plan.histories,
-                command=self._command,
-                engine="local",
-                workers=self.workers,
-                timings={"trials": round(sum(t.seconds for t in trials), 1)},
-            )
-            | {"trial_ledger": counted.note if counted else "", "optuna": optuna.__version__},
+            provenance=self._provenance(trials),
         )
         write(tuned, folder)
         return folder.path, tuned
 
+    def _default_skill(self) -> float:
+        """Skill of the experiment as it is on the searched cutoffs, scored now where no trial was it."""
+        for one in self.finished:
+            if one.is_default and one.ending == "done":
+                return one.skill
+        ending, skills, reason = self._score(self.experiment, f"tune-{self.name}-default", lambda *_: False)
+        if ending != "done":
+            raise ConfigError(f"the experiment as it is cannot be scored: {reason}")
+        return skills[-1]
 
-def _open_study(path: Path, name: str, tuning: Tuning) -> optuna.Study:
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    pruner = optuna.pruners.MedianPruner(n_startup_trials=UNPRUNED) if tuning.prune else optuna.pruners.NopPruner()
-    try:
-        storage = optuna.storages.RDBStorage(  # its values are JSON; nothing is unpickled
-            f"sqlite:///{path}", engine_kwargs={"connect_args": {"timeout": 15}}
+    def _looks(self, best: TrialResult | None) -> int:
+        """Note that these settings are scored on the held-out cutoffs; returns how many ever were."""
+        looked = list(self._study.user_attrs.get("looked", []))
+        if best is not None and (mark := json.dumps(best.values, sort_keys=True)) not in looked:
+            looked.append(mark)
+            self._study.set_user_attr("looked", looked)
+        return len(looked)
+
+    def _compare(self, candidates: Mapping[str, Experiment]) -> tuple[HeldOut, ...]:
+        rest = Bench(self.parts.rest, self.folder.path / "held-out", self._processes)
+        try:
+            return compare_held_out(self.bench, rest, self.parts, candidates, self.experiment)
+        except TrialError as error:
+            raise ConfigError(f"the held-out cutoffs cannot be scored: {error}") from None
+        finally:
+            rest.close()
+
+    def _provenance(self, trials: Sequence[TrialResult]) -> dict[str, Any]:
+        timings = {"trials": round(sum(t.seconds for t in trials), 1)}
+        facts = provenance(
+            self.experiment,
+            self._plan.histories,
+            command=self._command,
+            engine="local",
+            workers=self.workers,
+            timings=timings,
         )
-        return optuna.create_study(
-            storage=storage, study_name=name, direction="maximize", pruner=pruner, load_if_exists=True
-        )
-    except (SQLAlchemyError, RuntimeError, optuna.exceptions.OptunaError) as error:
-        told = " ".join(str(getattr(error, "orig", None) or error).split())
-        raise RunError(f"{path}: cannot be used ({told[:160]}); choose another --study") from None
-
-
-def _sampler(seed: int, done: int, startup: int) -> optuna.samplers.TPESampler:
-    text = f"{seed} {done}"
-    return optuna.samplers.TPESampler(
-        seed=int(hashlib.sha256(text.encode()).hexdigest()[:8], 16), n_startup_trials=startup
-    )
-
-
-def _distribution(found: Range) -> BaseDistribution:
-    if not isinstance(found, Span):
-        return CategoricalDistribution(found.values)
-    if found.whole:
-        return IntDistribution(int(found.low), int(found.high), log=found.log)
-    return FloatDistribution(found.low, found.high, log=found.log)
-
-
-def _importances(study: optuna.Study) -> dict[str, float]:
-    """Each setting's share in the spread of skills (PED-ANOVA, Watanabe et al. 2023); empty where none spread."""
-    try:
-        found = optuna.importance.get_param_importances(study)
-    except (RuntimeError, ValueError):
-        return {}
-    return {key: float(value) for key, value in found.items()}
+        note = self._ledger.note if self._ledger else ""
+        return {**facts, "trial_ledger": note, "optuna": optuna.__version__}
 
 
 def _stamp(moment: datetime) -> str:

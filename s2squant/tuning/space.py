@@ -1,4 +1,4 @@
-"""What a search may turn: ranges held against the experiment's own fields, and the experiments they lead to."""
+"""Search space: ranges checked against the experiment's own fields, and the experiments they lead to."""
 
 from __future__ import annotations
 
@@ -11,19 +11,11 @@ from pydantic.fields import FieldInfo
 
 from s2squant.config.experiment import Experiment
 from s2squant.config.files import field_of, make_experiment, override
-from s2squant.config.models import ModelName
+from s2squant.config.models import MODELS, ModelName
 from s2squant.config.tuning import Range, Span, Tuning, Value, read_range
 from s2squant.errors import ConfigError
 
 ROOT = "forecasters"
-
-
-SCOPES: dict[ModelName, str] = {
-    "seq2seq_per_ticker": "per_ticker",
-    "seq2seq_pooled": "pooled",
-    "seq2seq_adapted": "adapted",
-}
-
 
 NETWORK = {
     "forecasters.seq2seq.encoder.hidden": "logint:8:64",
@@ -32,7 +24,6 @@ NETWORK = {
     "forecasters.seq2seq.decoder.dropout": "0:0.4",
     "forecasters.anchor.stride": "choice:2,5,10",
 }
-
 
 SCOPED = {
     "per_ticker": {"lr": "log:3e-4:3e-3", "steps": "logint:50:300"},
@@ -43,13 +34,13 @@ SCOPED = {
 
 def read_space(settings: Sequence[str]) -> dict[str, str]:
     """The space of `KEY=RANGE` options; raises ConfigError."""
-    found: dict[str, str] = {}
+    space: dict[str, str] = {}
     for setting in settings:
         key, separator, text = setting.partition("=")
         if not separator or not key.strip() or not text.strip():
             raise ConfigError(f"--space {setting}: write it as in forecasters.seq2seq.pooled.lr=log:1e-4:1e-2")
-        found[key.strip()] = text.strip()
-    return found
+        space[key.strip()] = text.strip()
+    return space
 
 
 def models_behind(model: ModelName, experiment: Experiment) -> tuple[ModelName, ...]:
@@ -87,7 +78,7 @@ def space_of(experiment: Experiment, tuning: Tuning) -> dict[str, Range]:
         raise ConfigError(f"there is no default space for {tuned}; name its settings with --space KEY=RANGE")
     behind, beside = models_behind(tuned, experiment), models_behind(reference, experiment)
     ranges = {key: read_range(key, given[key]) for key in sorted(given)}
-    for key, found in ranges.items():
+    for key, values in ranges.items():
         field = _field(key)
         if not _matters(key, behind):
             raise ConfigError(
@@ -97,21 +88,21 @@ def space_of(experiment: Experiment, tuning: Tuning) -> dict[str, Range]:
             raise ConfigError(
                 f"--space {key}: the reference {reference} depends on it too; a measure that moves measures nothing"
             )
-        _check_ends(key, found, field)
+        _check_ends(key, values, field)
     return ranges
 
 
 def default_space(experiment: Experiment) -> dict[str, str]:
     """A few settings that matter for the recommended model; empty for a model without a network."""
     behind = models_behind(experiment.verdict.recommended, experiment)
-    scopes = [scope for model, scope in SCOPES.items() if model in behind]
+    scopes = [row.scope for model, row in MODELS.items() if row.scope and model in behind]
     if not scopes:
         return {}
-    found = dict(NETWORK)
+    space = dict(NETWORK)
     for scope in scopes:
-        found |= {f"forecasters.seq2seq.{scope}.{key}": text for key, text in SCOPED[scope].items()}
+        space |= {f"forecasters.seq2seq.{scope}.{key}": text for key, text in SCOPED[scope].items()}
     beside = models_behind(experiment.verdict.reference, experiment)
-    return {key: text for key, text in found.items() if not _matters(key, beside)}
+    return {key: text for key, text in space.items() if not _matters(key, beside)}
 
 
 def candidate(experiment: Experiment, values: Mapping[str, Value]) -> Experiment:
@@ -122,10 +113,10 @@ def candidate(experiment: Experiment, values: Mapping[str, Value]) -> Experiment
 
 def present(experiment: Experiment, key: str) -> Any:
     """The value that the experiment gives a setting."""
-    held: Any = experiment
+    value: Any = experiment.model_dump()
     for part in key.split("."):
-        held = getattr(held, part)
-    return held
+        value = value[part]
+    return value
 
 
 def reduced(experiment: Experiment, model: ModelName) -> Experiment:
@@ -136,27 +127,27 @@ def reduced(experiment: Experiment, model: ModelName) -> Experiment:
     behind = models_behind(model, experiment)
     plain = Experiment()
     settings = experiment.forecasters.model_dump(mode="json")
-    kept = {part: settings[part] for part in settings if _matters(f"{ROOT}.{part}", behind)}
+    needed = {part: settings[part] for part in settings if _matters(f"{ROOT}.{part}", behind)}
     if "field" in behind:
-        kept["field"] = {"members": list(experiment.forecasters.field_members)}
+        needed["field"] = {"members": list(experiment.forecasters.field_members)}
     return make_experiment(
         {
             "name": plain.name,
             "seed": experiment.seed,
             "walk": experiment.walk.model_dump(mode="json"),
-            "forecasters": kept | {"models": list(behind)},
+            "forecasters": needed | {"models": list(behind)},
             "verdict": {"reference": model, "recommended": model},
         }
     )
 
 
 def _matters(key: str, behind: Sequence[ModelName]) -> bool:
+    """Whether a setting decides anything about one of these models."""
     part, scope = [*key.split("."), "", ""][1:3]
     if part != "seq2seq":
         return part in behind
-    if scope in SCOPED:
-        return any(SCOPES[m] == scope for m in behind if m in SCOPES)
-    return any(m in SCOPES for m in behind)
+    scopes = {MODELS[model].scope for model in behind} - {None}
+    return scope in scopes if scope in SCOPED else bool(scopes)
 
 
 def _field(key: str) -> FieldInfo:
@@ -172,16 +163,16 @@ def _field(key: str) -> FieldInfo:
         raise ConfigError(f"--space {key}: {error}") from None
 
 
-def _check_ends(key: str, found: Range, field: FieldInfo) -> None:
+def _check_ends(key: str, values: Range, field: FieldInfo) -> None:
     whole = field.annotation is int
-    if isinstance(found, Span) and whole != found.whole:
+    if isinstance(values, Span) and whole != values.whole:
         kind = "a whole number; use int:LOW:HIGH" if whole else "no whole number; use LOW:HIGH or log:LOW:HIGH"
         raise ConfigError(f"--space {key}: the setting is {kind}")
     annotation: Any = Annotated[field.annotation, field]
     fits = TypeAdapter(annotation)
-    for value in found.ends:
+    for value in values.ends:
         try:
             fits.validate_python(value, strict=isinstance(value, bool) or None)
         except ValidationError as error:
-            told = error.errors()[0]["msg"].removeprefix("Value error, ")
-            raise ConfigError(f"--space {key}: {json.dumps(value)} is not possible: {told}") from None
+            reason = error.errors()[0]["msg"].removeprefix("Value error, ")
+            raise ConfigError(f"--space {key}: {json.dumps(value)} is not possible: {reason}") from None

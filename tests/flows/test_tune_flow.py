@@ -10,7 +10,7 @@ from prefect.exceptions import ParameterTypeError
 from flows import tune as module
 from flows.deployments import flow_of, standing
 from s2squant.errors import ConfigError
-from s2squant.tuning.results import Tried
+from s2squant.tuning.results import TrialResult
 
 
 @pytest.mark.parametrize(
@@ -49,9 +49,9 @@ class StandIn:
 
     def __exit__(self, *_: object) -> None: ...
 
-    def step(self) -> Tried | None:
+    def step(self) -> TrialResult | None:
         self.left -= 1
-        return Tried(1 - self.left, "done", {"a": 0.5}, 0.01, (0.01,), "", 0.1) if self.left >= 0 else None
+        return TrialResult(1 - self.left, "done", {"a": 0.5}, 0.01, (0.01,), "", 0.1) if self.left >= 0 else None
 
     def finish(self) -> tuple[Path, Any]:
         return Path("reports/tune/x"), SimpleNamespace(sentence="Tuning paid: by 1 %.", study="x")

@@ -17,7 +17,7 @@ from s2squant.config.defaults import TRIALS
 if TYPE_CHECKING:  # tuning brings torch and optuna, which a help text can do without
     from s2squant.config.experiment import Experiment
     from s2squant.config.tuning import Tuning
-    from s2squant.tuning.results import Tried, Tuned
+    from s2squant.tuning.results import TrialResult, Tuned
     from s2squant.tuning.search import Search
 
 
@@ -130,7 +130,7 @@ def opening(search: Search) -> str:
     )
 
 
-def line(tried: Tried) -> str:
+def line(tried: TrialResult) -> str:
     """One trial in one line."""
     ended = f"skill {100 * tried.skill:+.3f} %" if tried.skills else "no skill"
     short = ", ".join(f"{key.split('.', 1)[-1]}={_short(value)}" for key, value in tried.values.items())
@@ -140,7 +140,7 @@ def line(tried: Tried) -> str:
 
 def tell(folder: Path, tuned: Tuned, *, as_json: bool = False) -> None:
     """Say what was found, on standard output."""
-    from s2squant.tuning.finish import summary
+    from s2squant.tuning.results import summary
 
     if as_json:
         print(json.dumps(summary(tuned) | {"folder": str(folder), "report": str(folder / "index.html")}, indent=1))
