@@ -9,16 +9,10 @@ import pytest
 import s2squant.runs.audit as auditing
 from s2squant.cli.app import main
 from s2squant.cli.commands import audit as command
-from s2squant.config.files import make_experiment
 from s2squant.runs import jobs as work
 from s2squant.series.forecast import Forecast
 from s2squant.study import backtest
-from tests.worlds.runs import TINY, options, stock_days, write_prices
-
-FEW = TINY | {
-    "forecasters": {"models": ["historical_simulation", "random_walk"], "historical_simulation": {"paths": 128}},
-    "verdict": {"recommended": "random_walk"},
-}
+from tests.worlds.runs import FEW, TINY, experiment, few, options, stock_days, write_prices
 
 
 @pytest.fixture(scope="module")
@@ -68,11 +62,11 @@ def broken(panel):
 def test_an_honest_run_passes_in_every_report(tmp_path, prices):
     kinds = ["historical_simulation", "garch_t", "anchor", "seq2seq_per_ticker", "seq2seq_pooled", "blend"]
     forecasters = TINY["forecasters"] | {"models": kinds}
-    experiment = make_experiment({**TINY, "forecasters": forecasters, "universe": {"source": f"csv:{prices}"}})
-    folder, study = backtest(experiment, tmp_path / "run", workers=0)
+    wanted = experiment(prices, "A", "B", forecasters=forecasters)
+    folder, study = backtest(wanted, tmp_path / "run", workers=0)
     table = study.audit
     assert list(table.columns) == list(auditing.COLUMNS)
-    models = list(experiment.forecasters.models)
+    models = list(wanted.forecasters.models)
     assert table["model"].tolist() == [*models, "probe", ""]
     assert table["check"].tolist() == ["truncation"] * len(models) + ["planted leak", "placebo"]
     assert table["outcome"].tolist() == ["passed"] * (len(models) + 1) + ["not run"], table.to_string()
@@ -86,8 +80,8 @@ def test_a_baseline_that_was_fitted_on_the_future_is_named(tmp_path, prices, mon
     """What it learned from later bars reads nothing ahead when it forecasts: only fitting it again tells."""
     models = ["historical_simulation", "garch_t", "ridge"]
     changes = {"forecasters": {"models": models}, "verdict": {"recommended": "garch_t"}}
-    experiment = make_experiment({**TINY, **changes, "universe": {"source": f"csv:{prices}"}})
-    honest = backtest(experiment, tmp_path / "honest", workers=0)[1].audit.set_index("model")
+    wanted = experiment(prices, "A", "B", **changes)
+    honest = backtest(wanted, tmp_path / "honest", workers=0)[1].audit.set_index("model")
     assert honest["outcome"].tolist() == ["passed"] * 4 + ["not run"]
     assert honest.loc["ridge", "sentence"].endswith("fitted again up to the fit date it forecasts as in the run")
 
@@ -99,7 +93,7 @@ def test_a_baseline_that_was_fitted_on_the_future_is_named(tmp_path, prices, mon
 
     real = work._fits
     monkeypatch.setattr(work, "_fits", lambda i, j, panel, fold: real(i, j, Whole(panel.histories), fold))
-    leaky = backtest(experiment, tmp_path / "leaky", workers=0)[1].audit.set_index("model")
+    leaky = backtest(wanted, tmp_path / "leaky", workers=0)[1].audit.set_index("model")
     assert leaky.loc[["garch_t"], "outcome"].tolist() == ["failed"]
     assert "than when it is fitted on no bar after the fit date: by " in leaky.loc["garch_t", "sentence"]
 
@@ -109,18 +103,16 @@ def test_a_leaky_model_of_a_run_is_named(tmp_path, prices, monkeypatch):
     monkeypatch.setattr(
         auditing, "make", lambda name, using: Peeking(make(name, using)) if name == "random_walk" else make(name, using)
     )
-    experiment = make_experiment({**FEW, "universe": {"source": f"csv:{prices}"}})
-    table = backtest(experiment, tmp_path / "run", workers=0)[1].audit.set_index("model")
+    table = backtest(few(prices), tmp_path / "run", workers=0)[1].audit.set_index("model")
     assert table["outcome"].tolist() == ["passed", "failed", "passed", "not run"]
     assert "The random walk reads past its cutoff: its forecast of " in table.loc["random_walk", "sentence"]
 
 
 def test_an_audit_that_cannot_be_carried_out_does_not_fail_the_run(tmp_path, prices, monkeypatch):
     monkeypatch.setattr(auditing, "make", lambda name, using: 1 / 0)
-    experiment = make_experiment({**FEW, "universe": {"source": f"csv:{prices}"}})
-    study = backtest(experiment, tmp_path / "run", workers=0)[1]
+    study = backtest(few(prices), tmp_path / "run", workers=0)[1]
     assert study.status == "done"
-    again = backtest(experiment, tmp_path / "again", workers=0)[1].audit
+    again = backtest(few(prices), tmp_path / "again", workers=0)[1].audit
     assert again.equals(study.audit)  # the cutoffs are random, but not by the clock
     assert study.audit["outcome"].tolist() == ["not run", "not run", "passed", "not run"]
     assert "division by zero" in study.audit["sentence"].iloc[0]
@@ -130,7 +122,7 @@ def test_an_audit_that_cannot_be_carried_out_does_not_fail_the_run(tmp_path, pri
 def in_process(monkeypatch, tmp_path):
     """The command without worker processes, its temporary folders below `tmp_path`, and no ledger to write."""
     run = command._run
-    monkeypatch.setattr(command, "_run", lambda experiment, out, workers: run(experiment, out, 0))
+    monkeypatch.setattr(command, "_run", lambda wanted, out, workers: run(wanted, out, 0))
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.setenv("S2SQUANT_TRIALS", str(tmp_path / "trials.sqlite"))
     return tmp_path
@@ -185,7 +177,7 @@ def test_installed_plugins_are_found(prices, capsys, in_process, monkeypatch):
 
     own = EntryPoint("momentum", f"{__name__}:columns", plugins.FEATURES)
     monkeypatch.setattr(plugins, "entry_points", lambda group: [own] if group == plugins.FEATURES else [])
-    assert main(["audit", "--source", f"csv:{prices}", *options(FEW), "--no-placebo"]) == 3
+    assert main(["audit", "--source", f"csv:{prices}", "--tickers", "A", *options(FEW), "--no-placebo"]) == 3
     assert "column next of momentum reads ahead" in capsys.readouterr().out
 
 

@@ -10,18 +10,18 @@ import pandas as pd
 import pytest
 
 from s2squant import study as line
-from s2squant.config.files import make_experiment
 from s2squant.runs.engines.local import WorkerPool
 from s2squant.runs.folder import RunFolder
 from s2squant.runs.jobs import Job, perform
 from s2squant.study import backtest, open_run
 from tests.worlds.runs import (
-    BASELINES,
     COMMAND,
     TINY,
     check_report,
     check_sound,
     environment,
+    experiment,
+    few,
     files,
     hears_interrupts,
     manifest,
@@ -41,13 +41,9 @@ def prices(tmp_path_factory):
     return folder
 
 
-def experiment(prices, **changes):
-    return make_experiment({"universe": {"source": f"csv:{prices}"}} | TINY | changes)
-
-
-def light(prices):
-    forecasters = TINY["forecasters"] | {"models": BASELINES}
-    return experiment(prices, forecasters=forecasters, verdict={"recommended": "random_walk"})
+@pytest.fixture(scope="module")
+def undisturbed(prices, tmp_path_factory):
+    return backtest(experiment(prices), tmp_path_factory.mktemp("whole") / "run", workers=0)[0]
 
 
 def done_marks(folder):
@@ -68,26 +64,27 @@ class PlantedError(Exception):
     """The process dies here."""
 
 
-@pytest.mark.parametrize("after", [0, 1, 3, 5])
-def test_broken_off_after_any_number_of_jobs(after, prices, tmp_path, monkeypatch):
-    """In one process: an error that no job catches, at a job's very end or before its done mark."""
-    whole, _ = backtest(experiment(prices), tmp_path / "whole", workers=0)
-    kept, save = [], RunFolder.save_part
-
-    def save_then_die(self, key, *rest):
-        if len(kept) == after:
-            raise KeyboardInterrupt
-        save(self, key, *rest)
-        kept.append(key)
-
+def test_broken_off_after_any_number_of_jobs(prices, undisturbed, tmp_path, monkeypatch):
+    """In one process, four times: an error that no job catches, at a job's very end or before its done mark."""
+    kept, save, before = [], RunFolder.save_part, {}
     run = tmp_path / "run"
-    with monkeypatch.context() as patch:
-        patch.setattr(RunFolder, "save_part", save_then_die)
-        with pytest.raises(KeyboardInterrupt):
-            backtest(experiment(prices), run, workers=0)
-    assert not (run / "manifest.json").exists()
-    marks = done_marks(run)
-    assert len(marks) == after
+    for after in (0, 1, 3, 5):
+
+        def save_then_die(self, key, *rest, after=after):
+            if len(kept) == after:
+                raise KeyboardInterrupt
+            save(self, key, *rest)
+            kept.append(key)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(RunFolder, "save_part", save_then_die)
+            with pytest.raises(KeyboardInterrupt):
+                backtest(experiment(prices), run, workers=0)
+        assert not (run / "manifest.json").exists()
+        marks = done_marks(run)
+        assert len(marks) == after
+        assert before.items() <= marks.items()  # what was finished has not been touched
+        before = marks
     saved = []
     monkeypatch.setattr(RunFolder, "save_part", lambda self, key, *rest: saved.append(key) or save(self, key, *rest))
     results = []
@@ -96,29 +93,25 @@ def test_broken_off_after_any_number_of_jobs(after, prices, tmp_path, monkeypatc
     assert sorted(r.key for r in results if r.status == "kept") == sorted(kept)
     assert sorted(saved + kept) == sorted(r.key for r in results)
     assert len(results) == 6  # an anchor, two pooled nets, three tickers
-    same_numbers(folder, whole)
+    same_numbers(folder, undisturbed)
     check_sound(folder, prices)
 
 
 def test_broken_off_while_the_report_is_written(prices, tmp_path, monkeypatch):
-    whole, _ = backtest(light(prices), tmp_path / "whole", workers=0)
-    for number, name in enumerate(("_provenance", "_write")):
-        run = tmp_path / f"run{number}"
+    """Before anything is written, before the pages are, and when all is written but the manifest."""
+    wanted, run = few(prices, "AAA", "BBB"), tmp_path / "run"
+    whole, _ = backtest(wanted, tmp_path / "whole", workers=0)
+    for place, name in ((line.Run, "_provenance"), (line.Run, "_write"), (RunFolder, "finish")):
         with monkeypatch.context() as patch:
-            patch.setattr(line.Run, name, lambda *a: (_ for _ in ()).throw(PlantedError))
+            patch.setattr(place, name, lambda *a: (_ for _ in ()).throw(PlantedError))
             with pytest.raises(PlantedError):
-                backtest(light(prices), run, workers=0)
-        results = []
-        folder, _ = backtest(light(prices), run, workers=0, on_result=results.append)
-        assert {r.status for r in results} == {"kept"}
-        for table in TABLES:
-            assert (folder / f"{table}.parquet").read_bytes() == (whole / f"{table}.parquet").read_bytes()
-    with monkeypatch.context() as patch:  # all is written but the manifest
-        patch.setattr(RunFolder, "finish", lambda *a: (_ for _ in ()).throw(PlantedError))
-        with pytest.raises(PlantedError):
-            backtest(light(prices), tmp_path / "late", workers=0)
-    folder, _ = backtest(light(prices), tmp_path / "late", workers=0)
-    assert (folder / "forecasts.parquet").read_bytes() == (whole / "forecasts.parquet").read_bytes()
+                backtest(wanted, run, workers=0)
+        assert not (run / "manifest.json").exists()
+    results = []
+    folder, _ = backtest(wanted, run, workers=0, on_result=results.append)
+    assert {r.status for r in results} == {"kept"}
+    for table in TABLES:
+        assert (folder / f"{table}.parquet").read_bytes() == (whole / f"{table}.parquet").read_bytes()
     manifest(folder)
     check_report(folder)
 
@@ -142,10 +135,11 @@ class Killer(RunFolder):
         super().save_part(key, *rest)
 
 
+@pytest.mark.slow
 def test_a_killed_worker_takes_one_job_with_it_and_no_other(prices, tmp_path):
     """Two workers: AAA's is killed once, BBB's each time, CCC runs beside them; the numbers are a single process's."""
-    whole, _ = backtest(light(prices), tmp_path / "whole", workers=0)
-    with open_run(light(prices), tmp_path / "run", workers=0) as run:
+    whole, _ = backtest(few(prices), tmp_path / "whole", workers=0)
+    with open_run(few(prices), tmp_path / "run", workers=0) as run:
         folder = Killer(tmp_path / "run", once=("ticker:AAA",), always=("ticker:BBB",))
         inputs = type(run.inputs)(**{**run.inputs.__dict__, "folder": folder})
         run._pool = WorkerPool(inputs, 2, perform)
@@ -164,7 +158,7 @@ def test_a_killed_worker_takes_one_job_with_it_and_no_other(prices, tmp_path):
 
 
 def test_a_closed_pool_starts_nothing(prices, tmp_path):
-    with open_run(light(prices), tmp_path / "run", workers=0) as run:
+    with open_run(few(prices), tmp_path / "run", workers=0) as run:
         pool = WorkerPool(run.inputs, 1, perform)
         pool.close(cancel=True)
         assert pool.perform(Job("ticker", "XNYS", ticker="AAA")) == "the run was ended"
@@ -219,11 +213,6 @@ def all_gone(pids, seconds=20):
             return True
         time.sleep(0.1)
     return False
-
-
-@pytest.fixture(scope="module")
-def undisturbed(prices, tmp_path_factory):
-    return backtest(experiment(prices), tmp_path_factory.mktemp("whole") / "run", workers=0)[0]
 
 
 @pytest.mark.slow

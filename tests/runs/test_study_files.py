@@ -1,6 +1,7 @@
 """A study written and read back gives the same pages, byte for byte; a folder that is not ours is refused in a line."""
 
 import json
+import shutil
 from dataclasses import fields, replace
 
 import numpy as np
@@ -41,8 +42,8 @@ def folder(whole, tmp_path_factory):
 
 
 @pytest.fixture
-def copied(whole, tmp_path):
-    return written(tmp_path / "run", whole).path
+def copied(folder, tmp_path):
+    return shutil.copytree(folder, tmp_path / "run")
 
 
 def pages(path) -> dict[str, bytes]:

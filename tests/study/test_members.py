@@ -101,7 +101,9 @@ def test_attention_comes_back_with_the_forecast_and_reaches_the_study(tmp_path):
         TINY_RUN
         | {
             "universe": {"source": f"csv:{tmp_path / 'prices'}"},
-            "forecasters": TINY_RUN["forecasters"] | {"seq2seq": networks},
+            "forecasters": TINY_RUN["forecasters"]
+            | {"models": ["historical_simulation", "anchor", "seq2seq_per_ticker"], "seq2seq": networks},
+            "verdict": {"recommended": "seq2seq_per_ticker"},
         }
     )
     _, study = backtest(experiment, tmp_path / "run", workers=0)

@@ -24,7 +24,10 @@ from tests.worlds.runs import (
     check_report,
     check_sound,
     every_day,
+    experiment,
+    few,
     files,
+    forecasts_only,
     manifest,
     stock_days,
     write_prices,
@@ -34,15 +37,13 @@ from tests.worlds.synthetic import crps
 ALL = [*BASELINES, "anchor", "seq2seq_per_ticker", "seq2seq_pooled", "blend", "blend+aci"]
 
 
-def experiment(folder, *tickers, **changes):
-    data = {"universe": {"source": f"csv:{folder}", "tickers": tickers}} | TINY
-    return make_experiment(data | changes)
+def of_models(*models):
+    """A run of these, the last recommended."""
+    return {"forecasters": TINY["forecasters"] | {"models": models}, "verdict": {"recommended": models[-1]}}
 
 
-def light(folder, *tickers, **changes):
-    """Baselines only."""
-    forecasters = TINY["forecasters"] | {"models": BASELINES}
-    return experiment(folder, *tickers, forecasters=forecasters, verdict={"recommended": "random_walk"}, **changes)
+ONE_NET = of_models("historical_simulation", "anchor", "seq2seq_per_ticker")
+SHARED = of_models("historical_simulation", "anchor", "seq2seq_pooled")
 
 
 @pytest.fixture(scope="module")
@@ -211,24 +212,25 @@ def test_a_hostile_name_is_text_everywhere(run):
 
 def test_a_ticker_that_cannot_be_trained_is_named_and_the_others_finish(tmp_path):
     """S trades one day in four of late: enough bars in all, too few inside the sliding window."""
-    for seed, ticker in enumerate(("AAA", "BBB", "CCC")):
-        write_prices(tmp_path / "prices", ticker, stock_days(), seed)
+    write_prices(tmp_path / "prices", "AAA", stock_days(), 0)
+    write_prices(tmp_path / "prices", "BBB", stock_days(), 1)
     write_prices(tmp_path / "prices", "S", stock_days(), 9, np.r_[0:650, 650:BARS:4])
     walk = TINY["walk"] | {"window": "sliding", "train_bars": 150}
     universe = {"source": f"csv:{tmp_path / 'prices'}", "calendars": {"S": "XNYS"}}  # its dates alone do not tell
-    folder, study = backtest(experiment("", walk=walk, universe=universe), tmp_path / "run", workers=0)
+    wanted = experiment("", walk=walk, universe=universe, **ONE_NET)
+    folder, study = backtest(wanted, tmp_path / "run", workers=0)
     assert study.status == manifest(folder)["status"] == "partial"
     assert exit_status(study) == 3
     status = {r.ticker: (r.status, r.reason) for r in study.tickers}
-    assert [status[t] for t in ("AAA", "BBB", "CCC")] == [("ok", "")] * 3
+    assert [status[t] for t in ("AAA", "BBB")] == [("ok", "")] * 2
     assert status["S"][0] == "failed"
     assert "no training chunk of 65 bars for S; lower forecasters.seq2seq.training.chunk" in status["S"][1]
     table = check_sound(folder, tmp_path / "prices")
-    assert set(table["unique_id"]) == {"AAA", "BBB", "CCC"}
-    assert set(study.histories) == {"AAA", "BBB", "CCC"}
+    assert set(table["unique_id"]) == {"AAA", "BBB"}
+    assert set(study.histories) == {"AAA", "BBB"}
     for name in ("scores", "equity"):
         assert "S" not in set(pd.read_parquet(folder / f"{name}.parquet")["unique_id"].astype(str))
-    assert len(list((folder / "tickers").iterdir())) == 3
+    assert len(list((folder / "tickers").iterdir())) == 2
     assert "no training chunk of 65 bars for S" in (folder / "index.html").read_text(encoding="utf-8")
 
 
@@ -253,7 +255,7 @@ def outcome(study):
 @pytest.mark.parametrize("job", ["anchor:24/7", "pooled:24/7:1"])
 def test_a_market_whose_shared_model_fails_takes_no_other_with_it(job, prices, tmp_path, failing):
     failing(job)
-    wanted = experiment(prices, "AAA", "BTC-USD", "ETH-USD", "BBB")
+    wanted = experiment(prices, "AAA", "BTC-USD", "ETH-USD", "BBB", **SHARED)
     folder, study = backtest(wanted, tmp_path / "run", workers=0)
     label = "anchor of 24/7" if job.startswith("anchor") else "pooled net of 24/7, fold 1"
     reason = ("failed", f"{label} failed: ValueError: planted")
@@ -266,14 +268,14 @@ def test_a_failed_ticker_named_like_its_market_fails_alone(prices, tmp_path, fai
     write_prices(tmp_path / "prices", "XNYS", stock_days(), 1)
     write_prices(tmp_path / "prices", "ZZZ", stock_days(), 2)
     failing("ticker:XNYS")
-    folder, study = backtest(light(tmp_path / "prices"), tmp_path / "run", workers=0)
+    folder, study = backtest(few(tmp_path / "prices"), tmp_path / "run", workers=0)
     assert outcome(study) == {"XNYS": ("failed", "ValueError: planted"), "ZZZ": ("ok", "")}
     assert set(check_sound(folder, tmp_path / "prices")["unique_id"]) == {"ZZZ"}
 
 
 def test_when_all_fail_there_is_no_manifest_and_the_run_can_go_on(prices, tmp_path, failing, monkeypatch):
     failing("ticker:AAA", "ticker:BBB")
-    wanted = light(prices, "AAA", "BBB")
+    wanted = few(prices, "AAA", "BBB")
     with pytest.raises(S2squantError, match="every ticker failed; the first reason: ValueError: planted"):
         backtest(wanted, tmp_path / "run", workers=0)
     assert not (tmp_path / "run" / "manifest.json").exists()
@@ -300,8 +302,7 @@ def alone_and_among(make, tmp_path):
     """The forecasts of AAA in a run of its own, and among others."""
     tables = []
     for name, tickers in (("alone", ["AAA"]), ("among", ["BBB", "AAA", "BTC-USD"])):
-        folder, _ = backtest(make(*tickers), tmp_path / name, workers=0)
-        table = pd.read_parquet(folder / "forecasts.parquet")
+        table = forecasts_only(make(*tickers), tmp_path / name)
         mine = table[table["unique_id"] == "AAA"].drop(columns="unique_id")
         tables.append(mine.astype({"model": str}).set_index(["model", "cutoff", "step"]).sort_index())
     return tables
@@ -316,8 +317,7 @@ def test_a_tickers_own_models_do_not_depend_on_the_others(prices, tmp_path):
     alone, among = alone_and_among(
         lambda *t: experiment(prices, *t, forecasters=TINY["forecasters"] | own, verdict=verdict), tmp_path
     )
-    networks = {"seq2seq_per_ticker", "seq2seq_per_ticker+aci"}
-    assert set(alone.index.get_level_values("model")) == {*BASELINES, "anchor", *networks}
+    assert set(alone.index.get_level_values("model")) == {*BASELINES, "anchor", "seq2seq_per_ticker"}
     pd.testing.assert_frame_equal(alone, among, check_exact=True)
 
 
@@ -330,8 +330,8 @@ def test_the_baselines_beside_pooled_models_do_not_depend_on_the_others_either(p
 
 def test_the_seed_decides(prices, tmp_path):
     first, again, other = (
-        pd.read_parquet(backtest(light(prices, "AAA", seed=s), tmp_path / str(n), workers=0)[0] / "forecasts.parquet")
-        for n, s in enumerate((1, 1, 2))
+        forecasts_only(experiment(prices, "AAA", seed=seed, **of_models(*BASELINES)), tmp_path / str(n))
+        for n, seed in enumerate((1, 1, 2))
     )
     pd.testing.assert_frame_equal(first, again, check_exact=True)
     assert not first[QUANTILES].equals(other[QUANTILES])
@@ -367,7 +367,7 @@ def test_a_peg_beside_a_stock(tmp_path):
 
 def test_the_results_are_those_of_the_folder_it_is_given(prices, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    folder, _ = backtest(light(prices, "AAA"), workers=0)
+    folder, _ = backtest(few(prices, "AAA"), workers=0)
     assert folder.parent == Path("reports/backtest")
     assert {path.name for path in tmp_path.iterdir()} == {"reports"}
     assert len(list((tmp_path / "reports" / "backtest").iterdir())) == 1

@@ -7,13 +7,18 @@ import os
 import re
 import signal
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from s2squant.config.experiment import Experiment
+from s2squant.config.files import make_experiment
 from s2squant.prices.calendars.exchanges import exchange_sessions
+from s2squant.runs.collect import collect
+from s2squant.study import open_run
 
 BARS = 900
 LEVELS = [k / 40 for k in range(1, 40)]
@@ -38,6 +43,11 @@ TINY: dict[str, Any] = {
         },
     },
 }
+FEW: dict[str, Any] = TINY | {
+    "forecasters": {"models": ["historical_simulation", "random_walk"], "historical_simulation": {"paths": 128}},
+    "verdict": {"recommended": "random_walk"},
+}
+"""The same with two models that cost nothing, for what does not depend on the models: a third of the time."""
 COMMAND = [sys.executable, "-c", "import sys; from s2squant.cli.app import main; sys.exit(main())"]
 """The command line as a process of its own; give it `environment()`."""
 
@@ -50,6 +60,24 @@ def environment() -> dict[str, str]:
 def hears_interrupts() -> None:
     """For `preexec_fn`: a shell in the background hands on "ignore"."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def experiment(folder: Path | str, *tickers: str, base: Mapping[str, Any] = TINY, **changes: Any) -> Experiment:
+    """The tiny experiment over a folder's prices, all of them where no ticker is named."""
+    return make_experiment({"universe": {"source": f"csv:{folder}", "tickers": tickers}} | base | changes)
+
+
+def few(folder: Path | str, *tickers: str, **changes: Any) -> Experiment:
+    """That of the two cheap models."""
+    return experiment(folder, *tickers, base=FEW, **changes)
+
+
+def forecasts_only(wanted: Experiment, out: Path) -> pd.DataFrame:
+    """What a run's jobs forecast, before all are blended, judged, audited and laid out, which is most of the work."""
+    with open_run(wanted, out, workers=0) as run:
+        for result in run.execute_stages():
+            assert result.status == "done", result
+        return collect(run.inputs, run).forecasts
 
 
 def stock_days(count: int = BARS) -> np.ndarray:
