@@ -211,10 +211,10 @@ def test_a_hostile_name_is_text_everywhere(run):
 
 
 def test_a_ticker_that_cannot_be_trained_is_named_and_the_others_finish(tmp_path):
-    """S trades one day in four of late: enough bars in all, too few inside the sliding window."""
+    """S was halted for long: enough bars in all, too few inside the sliding window."""
     write_prices(tmp_path / "prices", "AAA", stock_days(), 0)
     write_prices(tmp_path / "prices", "BBB", stock_days(), 1)
-    write_prices(tmp_path / "prices", "S", stock_days(), 9, np.r_[0:650, 650:BARS:4])
+    write_prices(tmp_path / "prices", "S", stock_days(), 9, np.r_[0:700, 815:BARS])
     walk = TINY["walk"] | {"window": "sliding", "train_bars": 150}
     universe = {"source": f"csv:{tmp_path / 'prices'}", "calendars": {"S": "XNYS"}}  # its dates alone do not tell
     wanted = experiment("", walk=walk, universe=universe, **ONE_NET)
