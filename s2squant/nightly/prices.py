@@ -58,10 +58,10 @@ def ingest(refresher: Refresher, tickers: Sequence[str], *, now: datetime) -> di
     revised: dict[str, str] = {}
     for update in refresher.update_all(tickers):
         ticker, reason = update.ticker, update.error.reason if update.error else ""
-        if update.kept is None:
+        if update.stored is None:
             refused[ticker] = reason
             continue
-        versions[ticker] = update.kept.version.fetched_at
+        versions[ticker] = update.stored.version.fetched_at
         if reason:
             notes[ticker] = reason
         changes = _late_changes(update)
@@ -78,7 +78,7 @@ def bars_of_former(
     bars: dict[str, PriceHistory] = {}
     for ticker in tickers:
         with suppress(S2squantError):
-            stored = refresher.update(ticker).kept
+            stored = refresher.update(ticker).stored
             if stored is not None:
                 source = Pinned(refresher.store, {ticker: stored.version.fetched_at})
                 bars[ticker] = load_ticker(source, ticker, spec.experiment.universe, now)
@@ -87,9 +87,9 @@ def bars_of_former(
 
 def _late_changes(update: Update) -> list[str]:
     """What an update changed in the bars kept before; a split or a dividend of a new bar is no news of the old ones."""
-    if not update.changes or update.kept is None:
+    if not update.changes or update.stored is None:
         return []
-    last = day_of(update.kept.bars.at[-1 - update.added])  # the last bar kept before
+    last = day_of(update.stored.bars.at[-1 - update.added])  # the last bar kept before
     events = [c for c in update.changes if c.reason in ("split", "dividend") and c.rewrites(last)]
     others = [c for c in update.changes if c.reason in ("vendor revision", "late session")]
     return [f"late {c.reason}: {c.what}" for c in events] + [f"{c.reason}: {c.what}" for c in others]

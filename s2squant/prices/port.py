@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from s2squant.errors import SourceError
@@ -91,12 +91,27 @@ class Source(Protocol):
         ...
 
 
-def check_listed(source: str, known: Sequence[str], asked: Sequence[str]) -> None:
-    """Raise SourceError for the first of `asked` that is not in `known`, naming the nearest known tickers."""
-    for ticker in asked:
-        if ticker in known:
-            continue
-        raise SourceError(f"{source} has no ticker {ticker!r}; {_nearest(ticker, known)}")
+class ListedSource:
+    """The part of a source whose tickers are known when it is opened: all of them are the default universe."""
+
+    def __init__(self, name: str, tickers: Iterable[str]) -> None:
+        self.name = name
+        self._tickers = tuple(tickers)
+
+    def tickers(self) -> tuple[str, ...]:
+        """Every ticker, in the source's order."""
+        return self._tickers
+
+    def default_universe(self) -> tuple[str, ...]:
+        """Every ticker, unless a source says otherwise."""
+        return self._tickers
+
+    def check(self, tickers: Sequence[str]) -> None:
+        """Raise SourceError for the first unknown ticker, naming the nearest known ones."""
+        known = set(self._tickers)
+        for ticker in tickers:
+            if ticker not in known:
+                raise SourceError(f"{self.name} has no ticker {ticker!r}; {_nearest(ticker, self._tickers)}")
 
 
 def _nearest(ticker: str, known: Sequence[str]) -> str:

@@ -189,7 +189,7 @@ def test_a_killed_run_goes_on_with_the_bars_it_began_with(yahoo, tmp_path, monke
     begun = PriceStore(store).read("ALPHA")
     later = Bars(begun.bars.at, {name: values * 1.01 for name, values in begun.bars.columns.items()})
     with PriceStore(store).locked("ALPHA"):
-        PriceStore(store).write(begun.about, later, after=begun, at=datetime.now(UTC), start="", added=0)
+        PriceStore(store).write(begun.about, later, after=begun, fetched_at=datetime.now(UTC), start="", added=0)
     with pytest.raises(RunError, match="parts of a different run"):
         study.backtest(asked.model_copy(update={"seed": 1}), out, workers=0)
     _, finished = study.backtest(asked, out, workers=0)

@@ -132,7 +132,7 @@ def table_of(updates: list[Update]) -> Table:
 
 def outcome(update: Update) -> dict[str, Any]:
     """An update in plain values."""
-    version = update.kept.version if update.kept else None
+    version = update.stored.version if update.stored else None
     return {
         "status": update.status,
         "rows": version.rows if version else None,
@@ -160,10 +160,10 @@ def checks_of(update: Update) -> str:
     from s2squant.prices.checks.every import check
     from s2squant.prices.sources.from_store import as_history
 
-    if update.kept is None or update.kept.about.interval != "1d":
+    if update.stored is None or update.stored.about.interval != "1d":
         return ""
     try:
-        history = as_history(update.kept)
+        history = as_history(update.stored)
         found = (*history.findings, *check(history))
     except PriceError as error:
         return f"error: {error.reason}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import stat
 import warnings
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
@@ -12,7 +11,7 @@ from typing import Literal
 import pandas as pd
 
 from s2squant.errors import PriceError, SourceError
-from s2squant.prices.port import check_listed
+from s2squant.prices.port import ListedSource
 from s2squant.prices.sources.table import from_frame, read_parquet
 from s2squant.series.history import PriceHistory
 
@@ -20,7 +19,7 @@ Form = Literal["csv", "parquet"]
 SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
-class FolderSource:
+class FolderSource(ListedSource):
     """The files of one folder, listed once when the source is opened.
 
     A ticker is looked up in that listing and never joined into a path. What has a file's name and is none (a folder, a
@@ -29,21 +28,12 @@ class FolderSource:
     """
 
     def __init__(self, form: Form, folder: Path) -> None:
-        self.name = f"{form}:{folder}"
-        self._form = form
-        self._files = _listing(self.name, form, folder.expanduser())
-
-    def tickers(self) -> tuple[str, ...]:
-        return tuple(self._files)
-
-    def default_universe(self) -> tuple[str, ...]:
-        """Every file of the folder, in alphabetical order."""
-        return self.tickers()
-
-    def check(self, tickers: Sequence[str]) -> None:
-        check_listed(self.name, self.tickers(), tickers)
+        name = f"{form}:{folder}"
+        self._form, self._files = form, _listing(name, form, folder.expanduser())
+        super().__init__(name, self._files)
 
     def history(self, ticker: str) -> PriceHistory:
+        """The bars in the ticker's file."""
         self.check([ticker])
         path = self._files[ticker]
         if why := _no_file(path):

@@ -9,35 +9,25 @@ from pathlib import Path
 from s2squant.config.experiment import Universe
 from s2squant.config.fetching import Fetching
 from s2squant.errors import SourceError
-from s2squant.prices.port import check_listed
+from s2squant.prices.port import ListedSource
 from s2squant.prices.sources.yahoo import Yahoo
 from s2squant.prices.store.bars import history_of
-from s2squant.prices.store.price_store import Kept, PriceStore
+from s2squant.prices.store.price_store import PriceStore, Stored
 from s2squant.prices.store.refresh import Refresher
 from s2squant.series.history import PriceHistory
 
 
-class StoreSource:
+class StoreSource(ListedSource):
     """The daily bars of a price store, the latest or those of a moment; nothing is fetched."""
 
     def __init__(self, folder: Path, *, as_of: datetime | None = None) -> None:
-        self.name = f"store:{folder}"
         self._store, self._as_of = PriceStore(folder), as_of
-        self._tickers = self._store.tickers()
+        super().__init__(f"store:{folder}", self._store.tickers())
         if not self._tickers:
             raise SourceError(f"{self.name}: the folder is no price store or an empty one; fill it with s2squant fetch")
 
-    def tickers(self) -> tuple[str, ...]:
-        return self._tickers
-
-    def default_universe(self) -> tuple[str, ...]:
-        """Every stored ticker, in alphabetical order."""
-        return self._tickers
-
-    def check(self, tickers: Sequence[str]) -> None:
-        check_listed(self.name, self._tickers, tickers)
-
     def history(self, ticker: str) -> PriceHistory:
+        """The ticker's bars as stored."""
         self.check([ticker])
         return as_history(self._store.read(ticker, as_of=self._as_of))
 
@@ -74,11 +64,11 @@ class LiveSource:
             return as_history(self._store.read(ticker, as_of=self._as_of))
         update = self._refresher.update(ticker)
         if update.error is None:
-            assert update.kept is not None, "what did not fail is stored"
-            return as_history(update.kept, update.notes)
-        if update.kept is None:
+            assert update.stored is not None, "what did not fail is stored"
+            return as_history(update.stored, update.notes)
+        if update.stored is None:
             raise update.error
-        return as_history(update.kept, (f"not updated, read as stored: {update.error.reason}",))
+        return as_history(update.stored, (f"not updated, read as stored: {update.error.reason}",))
 
 
 def pinned(universe: Universe, histories: Iterable[PriceHistory]) -> Universe:
@@ -89,6 +79,6 @@ def pinned(universe: Universe, histories: Iterable[PriceHistory]) -> Universe:
     return universe.model_copy(update={"as_of": latest, "pinned": latest})
 
 
-def as_history(kept: Kept, notes: tuple[str, ...] = ()) -> PriceHistory:
+def as_history(stored: Stored, notes: tuple[str, ...] = ()) -> PriceHistory:
     """Stored daily bars as the other stations read them; their fetched-at names the version."""
-    return history_of(kept.bars, kept.about, fetched_at=kept.version.fetched_at, notes=notes)
+    return history_of(stored.bars, stored.about, fetched_at=stored.version.fetched_at, notes=notes)

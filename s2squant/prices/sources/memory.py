@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import pandas as pd
 
 from s2squant.errors import SourceError
-from s2squant.prices.port import check_listed
+from s2squant.prices.port import ListedSource
 from s2squant.prices.sources.table import ANY, Named, from_frame, read_columns
 from s2squant.series.arrays import Dates, Floats
 from s2squant.series.history import PriceHistory
 
 
-class FrameSource:
+class FrameSource(ListedSource):
     """Frames in memory, one a ticker, with the headings a CSV would have; nothing is copied before it is asked for."""
 
     def __init__(self, frames: Mapping[str, pd.DataFrame], *, name: str = "memory", named: Named = ANY) -> None:
-        self.name = name
+        super().__init__(name, frames)
         self._frames, self._named = dict(frames), named
         if not self._frames:
             raise SourceError(f"{name}: no frame was given; give one a ticker")
@@ -28,23 +28,14 @@ class FrameSource:
     ) -> FrameSource:
         """From one long frame in which a column names the ticker; raises SourceError where that column is missing."""
         if ticker not in frame.columns:
-            found = ", ".join(str(column) for column in frame.columns[:8])
-            raise SourceError(f"{name}: no column {ticker!r} among {found}; name the one that holds the tickers")
+            columns = ", ".join(str(column) for column in frame.columns[:8])
+            raise SourceError(f"{name}: no column {ticker!r} among {columns}; name the one that holds the tickers")
         groups = frame.groupby(ticker, sort=False)
         frames = {str(key): rows.drop(columns=ticker).reset_index(drop=True) for key, rows in groups}
         return cls(frames, name=name, named=named)
 
-    def tickers(self) -> tuple[str, ...]:
-        return tuple(self._frames)
-
-    def default_universe(self) -> tuple[str, ...]:
-        """Every frame, in the order given."""
-        return self.tickers()
-
-    def check(self, tickers: Sequence[str]) -> None:
-        check_listed(self.name, self.tickers(), tickers)
-
     def history(self, ticker: str) -> PriceHistory:
+        """The bars in the ticker's frame."""
         self.check([ticker])
         return from_frame(self._frames[ticker], ticker, source=self.name, named=self._named)
 

@@ -2,40 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from s2squant.errors import SourceError
-from s2squant.prices.port import check_listed
+from s2squant.prices.port import ListedSource
 from s2squant.prices.sources.table import from_frame, read_parquet
 from s2squant.series.history import PriceHistory
 
 CURRENCIES = ("USD", "JPY", "GBP", "CHF", "AUD", "CAD", "SEK", "NOK", "NZD", "ZAR")
 
 
-class SampleSource:
+class SampleSource(ListedSource):
     """Five US stocks 2000-2013 (XNYS) and ten ECB euro reference rates 1999-2026 (ECB)."""
-
-    name = "sample"
 
     def __init__(self) -> None:
         self._folder = sample_folder()
-
-    def tickers(self) -> tuple[str, ...]:
         names = (Path(item.name) for item in self._folder.iterdir())
-        return tuple(sorted(name.stem for name in names if name.suffix == ".parquet"))
+        super().__init__("sample", sorted(name.stem for name in names if name.suffix == ".parquet"))
 
     def default_universe(self) -> tuple[str, ...]:
         """The tickers of universe.txt: those with enough bars for a backtest."""
         lines = (self._folder / "universe.txt").read_text(encoding="utf-8").splitlines()
         return tuple(name for line in lines if (name := line.partition("#")[0].strip()))
 
-    def check(self, tickers: Sequence[str]) -> None:
-        check_listed(self.name, self.tickers(), tickers)
-
     def history(self, ticker: str) -> PriceHistory:
+        """The embedded bars of a ticker."""
         self.check([ticker])
         frame = read_parquet((self._folder / f"{ticker}.parquet").read_bytes())
         calendar = "ECB" if ticker.startswith("EUR") and ticker[3:] in CURRENCIES else "XNYS"

@@ -10,7 +10,8 @@ from datetime import datetime
 from itertools import pairwise
 
 from s2squant.errors import PriceError
-from s2squant.prices.store.price_store import INTERVAL, PriceStore, Version
+from s2squant.prices.store.manifest import Version
+from s2squant.prices.store.price_store import INTERVAL, PriceStore
 
 
 @dataclass(frozen=True)

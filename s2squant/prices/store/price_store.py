@@ -15,10 +15,9 @@ import json
 import re
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -27,43 +26,30 @@ import pyarrow.parquet as pq
 from s2squant.errors import BadPricesError, PriceError, SourceError
 from s2squant.files import locked, safe_name, write_atomic
 from s2squant.prices.store.bars import GIVEN, About, Bars, columns_of, day_of
+from s2squant.prices.store.manifest import Manifest, Version, read_manifest, write_manifest
 from s2squant.prices.store.revisions import Change
 from s2squant.prices.store.versions import Rows, first_rows, next_rows
 
-FORMAT = 1
 INTERVAL = re.compile(r"[1-9][0-9]{0,2}[mhd]")
 FOLDER = re.compile(r"[A-Za-z0-9._-]{0,40}-[0-9a-f]{10}")
 """The name of a ticker's folder."""
+TICK = timedelta(microseconds=1)
+"""The least time between two versions."""
 
 
 @dataclass(frozen=True)
-class Version:
-    """One state of a ticker's bars."""
+class Stored:
+    """A ticker as stored: one version of its bars, and its manifest."""
 
-    version: int
-    fetched_at: str
-    """UTC, to the microsecond; later versions are strictly later."""
-    sha256: str
-    """Of the bars as of this version."""
-    rows: int
-    first: str
-    last: str
-    added: int
-    changes: tuple[Change, ...]
-
-
-@dataclass(frozen=True)
-class Kept:
-    """A ticker as stored: one version of its bars, and what is known about it."""
-
-    about: About
+    manifest: Manifest
     bars: Bars
     version: Version
-    checked_at: str
-    """When the source was last asked, whether or not it had anything new."""
-    start: str
-    """The first day that was ever asked for; empty for as far back as the source goes."""
     rows: Rows
+
+    @property
+    def about(self) -> About:
+        """What the source says of the ticker."""
+        return self.manifest.about
 
 
 class PriceStore:
@@ -88,34 +74,31 @@ class PriceStore:
                 raise SourceError(
                     f"the price store {self.folder} cannot be written ({error.strerror}); choose another --store"
                 ) from None
-            self._sweep(place)
+            for stray in place.glob(".*.tmp"):
+                stray.unlink(missing_ok=True)
             yield
 
     def versions(self, ticker: str, interval: str = "1d") -> tuple[Version, ...]:
         """Every version, oldest first; raises PriceError as `read` does."""
-        manifest = self._manifest(ticker, interval)
-        if manifest is None:
-            raise self._absent(ticker, interval)
-        return tuple(_version(entry) for entry in manifest["versions"])
+        return self._manifest(ticker, interval).versions
 
-    def find(self, ticker: str, interval: str = "1d") -> Kept | None:
+    def find(self, ticker: str, interval: str = "1d") -> Stored | None:
         """The latest version, None where the ticker is not stored; raises BadPricesError where it is damaged."""
-        return None if self._manifest(ticker, interval) is None else self.read(ticker, interval)
+        return None if self._find(ticker, interval) is None else self.read(ticker, interval)
 
-    def read(self, ticker: str, interval: str = "1d", *, as_of: datetime | None = None) -> Kept:
+    def read(self, ticker: str, interval: str = "1d", *, as_of: datetime | None = None) -> Stored:
         """The latest version, or the latest that stood at `as_of` (with its zone).
 
         Raises PriceError where the ticker is not stored or was not yet, BadPricesError where its files are damaged.
         """
         for _ in range(5):  # another process may put a new version in place between two steps
             manifest = self._manifest(ticker, interval)
-            if manifest is None:
-                raise self._absent(ticker, interval)
             try:
-                rows = self._rows(ticker, interval, manifest)
+                rows = self._rows(manifest)
             except FileNotFoundError:
                 continue
-            return self._kept(ticker, manifest, rows, as_of)
+            version = manifest.version_as_of(as_of)
+            return Stored(manifest, self._bars(manifest, rows, version), version, rows)
         raise self._damaged(ticker, interval, "its parquet file is missing")
 
     def write(
@@ -123,28 +106,26 @@ class PriceStore:
         about: About,
         bars: Bars,
         *,
-        after: Kept | None,
-        at: datetime,
+        after: Stored | None,
+        fetched_at: datetime,
         start: str,
         added: int,
         changes: Sequence[Change] = (),
-    ) -> Kept:
+    ) -> Stored:
         """Add a version after the latest, None for the first; the caller holds the lock since it read that one.
 
-        Where the clock is not past the last version, `at` is moved on.
+        Where the clock is not past the last version, `fetched_at` is moved on.
         """
-        ticker, interval = about.ticker, about.interval
-        manifest = self._manifest(ticker, interval)
-        entries = [] if manifest is None else manifest["versions"]
-        number = 1 + (entries[-1]["version"] if entries else 0)
-        moment = at.astimezone(UTC)
-        if entries:
-            before = datetime.fromisoformat(entries[-1]["fetched_at"])
-            moment = max(moment, before + _TICK)
+        before = self._find(about.ticker, about.interval)
+        versions = before.versions if before else ()
+        number = 1 + (versions[-1].version if versions else 0)
+        moment = fetched_at.astimezone(UTC)
+        if versions:
+            moment = max(moment, datetime.fromisoformat(versions[-1].fetched_at) + TICK)
         rows = first_rows(bars) if after is None else next_rows(after.rows, after.bars, bars, number)
         version = Version(
             version=number,
-            fetched_at=moment.isoformat(timespec="microseconds"),
+            fetched_at=_text_of(moment),
             sha256=bars.sha256,
             rows=len(bars),
             first=day_of(bars.at[0]),
@@ -152,27 +133,16 @@ class PriceStore:
             added=added,
             changes=tuple(changes),
         )
-        name = f"bars.{number}.parquet"
-        place = self._place(ticker, interval)
-        write_atomic(place / name, lambda path: _write_rows(path, rows))
-        dropped = [] if manifest is None else manifest.get("dropped", [])
-        self._write_manifest(
-            about, name, [*entries, asdict(version)], checked_at=version.fetched_at, start=start, dropped=dropped
-        )
-        _unlink_others(place, name)
-        return Kept(about, bars, version, version.fetched_at, start, rows)
+        dropped = before.dropped if before else ()
+        manifest = Manifest(about, start, version.fetched_at, f"bars.{number}.parquet", (*versions, version), dropped)
+        self._replace(manifest, rows)
+        return Stored(manifest, bars, version, rows)
 
-    def checked(self, about: About, *, at: datetime) -> None:
+    def checked(self, about: About, *, checked_at: datetime) -> None:
         """Note that the source had nothing new; the caller holds the lock."""
         manifest = self._manifest(about.ticker, about.interval)
-        assert manifest is not None, "only what is stored can be confirmed"
-        self._write_manifest(
-            about,
-            manifest["file"],
-            manifest["versions"],
-            checked_at=at.astimezone(UTC).isoformat(timespec="microseconds"),
-            start=manifest["start"],
-            dropped=manifest.get("dropped", []),
+        write_manifest(
+            self._place(about.ticker, about.interval), replace(manifest, about=about, checked_at=_text_of(checked_at))
         )
 
     def drop(self, ticker: str, numbers: Collection[int], interval: str = "1d") -> int:
@@ -182,31 +152,17 @@ class PriceStore:
         The caller holds the lock. Raises PriceError as `read` does; then nothing is dropped.
         """
         manifest = self._manifest(ticker, interval)
-        if manifest is None:
-            raise self._absent(ticker, interval)
-        entries = manifest["versions"]
-        assert entries[-1]["version"] not in numbers, "the version that stands is not dropped"
-        stays = [entry for entry in entries if entry["version"] not in numbers]
-        if len(stays) == len(entries):
+        assert manifest.versions[-1].version not in numbers, "the version that stands is not dropped"
+        stays = tuple(version for version in manifest.versions if version.version not in numbers)
+        if len(stays) == len(manifest.versions):
             return 0
-        rows = self._rows(ticker, interval, manifest).of_versions([entry["version"] for entry in stays])
-        for entry in (stays[0], stays[-1]):
-            if rows.as_of(entry["version"]).sha256 != entry["sha256"]:
-                raise self._damaged(ticker, interval, f"the bars of version {entry['version']} were changed")
-        place, number = self._place(ticker, interval), stays[-1]["version"]
+        rows = self._rows(manifest).of_versions([version.version for version in stays])
+        for version in (stays[0], stays[-1]):
+            self._bars(manifest, rows, version)  # refuses bars that are no longer those of the version
+        place, number = self._place(ticker, interval), stays[-1].version
         before = _size(place)
-        name = next(n for n in (f"bars.{number}-{i}.parquet" for i in (1, 2)) if n != manifest["file"])
-        write_atomic(place / name, lambda path: _write_rows(path, rows))
-        gone = {entry["fetched_at"] for entry in entries} - {entry["fetched_at"] for entry in stays}
-        self._write_manifest(
-            About(**manifest["about"]),
-            name,
-            stays,
-            checked_at=manifest["checked_at"],
-            start=manifest["start"],
-            dropped=_dropped({*gone, *manifest.get("dropped", [])}, stays),
-        )
-        _unlink_others(place, name)
+        name = next(n for n in (f"bars.{number}-{i}.parquet" for i in (1, 2)) if n != manifest.file)
+        self._replace(manifest.keeping(stays, name), rows)
         return max(0, before - _size(place))
 
     def _place(self, ticker: str, interval: str) -> Path:
@@ -217,90 +173,56 @@ class PriceStore:
             raise SourceError(f"interval {interval!r} is none; write 1d, 1h or 30m")
         return self.folder / interval
 
-    def _manifest(self, ticker: str, interval: str) -> dict[str, Any] | None:
+    def _find(self, ticker: str, interval: str) -> Manifest | None:
+        place = self._place(ticker, interval)
         try:
-            manifest: dict[str, Any] = json.loads((self._place(ticker, interval) / "manifest.json").read_bytes())
-            if manifest["format"] != FORMAT or manifest["about"]["ticker"] != ticker or not manifest["versions"]:
-                raise ValueError("not a manifest of this ticker")
+            return read_manifest(place, ticker)
         except (FileNotFoundError, NotADirectoryError):
-            if FOLDER.fullmatch(ticker) and (place := self._under(interval) / ticker / "manifest.json").is_file():
-                raise self._damaged(ticker, interval, "its manifest does not say what it is of", place.parent) from None
+            if FOLDER.fullmatch(ticker) and (other := self._under(interval) / ticker / "manifest.json").is_file():
+                raise self._damaged(ticker, interval, "its manifest does not say what it is of", other.parent) from None
             return None
         except PermissionError as error:
             raise self._locked_away(ticker, error) from None
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise self._damaged(ticker, interval, str(error)) from None
+
+    def _manifest(self, ticker: str, interval: str) -> Manifest:
+        manifest = self._find(ticker, interval)
+        if manifest is None:
+            where = "" if interval == "1d" else f" at {interval}"
+            raise PriceError(ticker, f"not in the price store {self.folder}{where}; `s2squant fetch` puts it there")
         return manifest
 
-    def _write_manifest(
-        self,
-        about: About,
-        name: str,
-        entries: list[dict[str, Any]],
-        *,
-        checked_at: str,
-        start: str,
-        dropped: list[str],
-    ) -> None:
-        manifest = {
-            "format": FORMAT,
-            "about": asdict(about),
-            "start": start,
-            "checked_at": checked_at,
-            "file": name,
-            "versions": entries,
-            "dropped": dropped,
-        }
-        text = json.dumps(manifest, indent=1) + "\n"
-        path = self._place(about.ticker, about.interval) / "manifest.json"
-        write_atomic(path, lambda place: _text(place, text))
+    def _replace(self, manifest: Manifest, rows: Rows) -> None:
+        """Write the rows, then the manifest that names them, then remove the files of before."""
+        place = self._place(manifest.about.ticker, manifest.about.interval)
+        write_atomic(place / manifest.file, lambda path: _write_rows(path, rows))
+        write_manifest(place, manifest)
+        for old in place.glob("bars.*.parquet"):
+            if old.name != manifest.file:
+                old.unlink(missing_ok=True)
 
-    def _rows(self, ticker: str, interval: str, manifest: dict[str, Any]) -> Rows:
-        path = self._place(ticker, interval) / Path(str(manifest["file"])).name
+    def _rows(self, manifest: Manifest) -> Rows:
+        ticker, interval = manifest.about.ticker, manifest.about.interval
         try:
-            with path.open("rb") as file:
+            with (self._place(ticker, interval) / Path(manifest.file).name).open("rb") as file:
                 table = pq.ParquetFile(file).read(use_threads=False)
-            stored = {name: table.column(name).to_numpy() for name in table.column_names}
-            columns, since, until = columns_of(stored, len(table)), stored["since"], stored["until"]
-            moments = table.column("at").to_numpy().astype("datetime64[s]")
+            arrays = {name: table.column(name).to_numpy() for name in table.column_names}
+            columns, since, until = columns_of(arrays, len(table)), arrays["since"], arrays["until"]
+            return Rows(arrays["at"].astype("datetime64[s]"), columns, since, until)
         except FileNotFoundError:
             raise
         except PermissionError as error:
             raise self._locked_away(ticker, error) from None
         except (OSError, ValueError, KeyError, pa.ArrowException) as error:
             raise self._damaged(ticker, interval, str(error)) from None
-        return Rows(moments, columns, since, until)
 
-    def _kept(self, ticker: str, manifest: dict[str, Any], rows: Rows, as_of: datetime | None) -> Kept:
-        entries = manifest["versions"]
-        entry = entries[-1]
-        if as_of is not None:
-            stood = [e for e in entries if datetime.fromisoformat(e["fetched_at"]) <= as_of]
-            last = stood[-1]["fetched_at"] if stood else ""
-            if any(d > last and datetime.fromisoformat(d) <= as_of for d in manifest.get("dropped", [])):
-                raise PriceError(
-                    ticker, f"its bars as of {as_of.isoformat()} were dropped by `s2squant maintain`; they are gone"
-                )
-            if not stood:
-                raise PriceError(
-                    ticker,
-                    f"not stored yet as of {as_of.isoformat()}; its first version is of {entries[0]['fetched_at']}",
-                )
-            entry = stood[-1]
-        version = _version(entry)
-        bars = rows.as_of(version.version)
-        about = About(**manifest["about"])
+    def _bars(self, manifest: Manifest, rows: Rows, version: Version) -> Bars:
+        """The bars of a version; raises BadPricesError where they are not those that were written."""
+        bars, about = rows.as_of(version.version), manifest.about
         if bars.sha256 != version.sha256:
-            raise self._damaged(ticker, about.interval, f"the bars of version {version.version} were changed")
-        return Kept(about, bars, version, str(manifest["checked_at"]), str(manifest["start"]), rows)
-
-    def _sweep(self, place: Path) -> None:
-        for stray in place.glob(".*.tmp"):
-            stray.unlink(missing_ok=True)
-
-    def _absent(self, ticker: str, interval: str) -> PriceError:
-        what = "" if interval == "1d" else f" at {interval}"
-        return PriceError(ticker, f"not in the price store {self.folder}{what}; `s2squant fetch` puts it there")
+            raise self._damaged(about.ticker, about.interval, f"the bars of version {version.version} were changed")
+        return bars
 
     def _locked_away(self, ticker: str, error: PermissionError) -> PriceError:
         why = f"its files in the price store cannot be read ({error.strerror})"
@@ -311,9 +233,6 @@ class PriceStore:
         return BadPricesError(
             ticker, f"its files in the price store are damaged ({why[:120]}); remove {place} and fetch again"
         )
-
-
-_TICK = timedelta(microseconds=1)
 
 
 def _ticker_of(path: Path) -> str:
@@ -327,38 +246,17 @@ def _ticker_of(path: Path) -> str:
     return next((name for name in (*named, *likely) if safe_name(name) == folder), folder)
 
 
-def _version(entry: dict[str, Any]) -> Version:
-    return Version(**{**entry, "changes": tuple(Change(**change) for change in entry["changes"])})
-
-
-def _dropped(fetched_at: Collection[str], stays: Sequence[dict[str, Any]]) -> list[str]:
-    """Where, after each version that stays, the dropped ones begin; the times are text of one form and zone."""
-    marks, dropped = {entry["fetched_at"] for entry in stays}, []
-    before_dropped = False
-    for moment in sorted({*fetched_at, *marks}):
-        if moment not in marks and not before_dropped:
-            dropped.append(moment)
-        before_dropped = moment not in marks
-    return dropped
+def _text_of(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="microseconds")
 
 
 def _size(place: Path) -> int:
     return sum(path.stat().st_size for path in place.iterdir() if path.is_file())
 
 
-def _unlink_others(place: Path, name: str) -> None:
-    for old in place.glob("bars.*.parquet"):
-        if old.name != name:
-            old.unlink(missing_ok=True)
-
-
-def _text(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
-
-
 def _write_rows(path: Path, rows: Rows) -> None:
-    given = {name: values for name, values in rows.columns.items() if name != GIVEN or not np.isnan(values).all()}
-    columns = {"at": rows.at.astype("datetime64[s]"), **given, "since": rows.since, "until": rows.until}
+    columns = {name: values for name, values in rows.columns.items() if name != GIVEN or not np.isnan(values).all()}
+    columns = {"at": rows.at.astype("datetime64[s]"), **columns, "since": rows.since, "until": rows.until}
     table = pa.table({name: pa.array(values) for name, values in columns.items()})
     few = ["dividends", "splits", "since", "until"]
     pq.write_table(table, path, compression="zstd", use_dictionary=few, write_statistics=False)

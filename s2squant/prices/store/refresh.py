@@ -15,7 +15,7 @@ from s2squant.config.fetching import Fetching
 from s2squant.errors import BadPricesError, PriceError, TemporaryPriceError
 from s2squant.prices.calendars.exchanges import is_settled, sessions_between
 from s2squant.prices.store.bars import About, Answer, Bars, day_of
-from s2squant.prices.store.price_store import Kept, PriceStore
+from s2squant.prices.store.price_store import PriceStore, Stored
 from s2squant.prices.store.revisions import Change, Revision, revise
 
 ASK_AGAIN = timedelta(hours=1)
@@ -61,7 +61,7 @@ class Update:
     ticker: str
     status: Literal["new", "updated", "unchanged", "fresh", "failed"]
     """`fresh` was not asked for, as nothing can be missing; `failed` keeps what was stored."""
-    kept: Kept | None
+    stored: Stored | None
     added: int = 0
     changes: tuple[Change, ...] = ()
     notes: tuple[str, ...] = ()
@@ -113,30 +113,31 @@ class Refresher:
         `anew` fetches all there is and takes it, whatever it changes. Raises SourceError for an unusable store.
         """
         with self.store.locked(ticker, interval):
-            kept: Kept | None = None
+            stored: Stored | None = None
             try:
-                kept = self.store.find(ticker, interval)
-                self._refuse(ticker, kept)
-                if kept and not anew and _from(kept.start) <= _from(start) and self.source.live and self.is_fresh(kept):
-                    return Update(ticker, "fresh", kept)
-                update = self._ask(ticker, interval, start, kept, anew=anew)
+                stored = self.store.find(ticker, interval)
+                self._refuse(ticker, stored)
+                reaches_back = stored is not None and _from(stored.manifest.start) <= _from(start)
+                if stored and reaches_back and self.source.live and not anew and self.is_fresh(stored):
+                    return Update(ticker, "fresh", stored)
+                update = self._ask(ticker, interval, start, stored, anew=anew)
             except PriceError as error:
                 self._count(isinstance(error, TemporaryPriceError))
-                return Update(ticker, "failed", kept, error=error)
+                return Update(ticker, "failed", stored, error=error)
             except OSError as error:  # a full disk
                 why = PriceError(ticker, f"cannot be stored in {self.store.folder} ({error.strerror or error})")
-                return Update(ticker, "failed", kept, error=why)
+                return Update(ticker, "failed", stored, error=why)
             self._count(False)
             return update
 
-    def is_fresh(self, kept: Kept) -> bool:
+    def is_fresh(self, stored: Stored) -> bool:
         """Whether the source can hold nothing that the store has not, or said so within the hour."""
         now = self._clock().astimezone(UTC)
-        checked = datetime.fromisoformat(kept.checked_at)
-        if kept.about.interval != "1d":
-            length = _length(kept.about.interval)
-            return now - checked < length or _utc(kept.bars.at[-1]) + 2 * length > now
-        last, calendar = kept.bars.at[-1].astype("datetime64[D]"), kept.about.calendar
+        checked = datetime.fromisoformat(stored.manifest.checked_at)
+        if stored.about.interval != "1d":
+            length = _length(stored.about.interval)
+            return now - checked < length or _utc(stored.bars.at[-1]) + 2 * length > now
+        last, calendar = stored.bars.at[-1].astype("datetime64[D]"), stored.about.calendar
         sessions = sessions_between(calendar, last, np.datetime64(now.date(), "D"))
         due = [day for day in sessions if day > last and is_settled(calendar, day, now)]
         if len(sessions) and not due:
@@ -144,11 +145,11 @@ class Refresher:
         known_missing = not due or is_settled(calendar, due[-1], checked)
         return known_missing and now - checked < ASK_AGAIN
 
-    def _refuse(self, ticker: str, kept: Kept | None) -> None:
-        if kept is not None and kept.about.source != self.source.name:
+    def _refuse(self, ticker: str, stored: Stored | None) -> None:
+        if stored is not None and stored.about.source != self.source.name:
             raise PriceError(
                 ticker,
-                f"the store {self.store.folder} holds it from {kept.about.source}, not from {self.source.name}; "
+                f"the store {self.store.folder} holds it from {stored.about.source}, not from {self.source.name}; "
                 "choose another --store",
             )
         if self._failures >= self._spec.give_up_after:
@@ -160,48 +161,51 @@ class Refresher:
         with self._counting:
             self._failures = self._failures + 1 if failed else 0
 
-    def _ask(self, ticker: str, interval: str, start: date | None, kept: Kept | None, *, anew: bool) -> Update:
-        first = min(_from(start), _from(kept.start)) if kept else _from(start)
+    def _ask(self, ticker: str, interval: str, start: date | None, stored: Stored | None, *, anew: bool) -> Update:
+        first = min(_from(start), _from(stored.manifest.start)) if stored else _from(start)
         whole = None if first == date.min else datetime.combine(first, datetime.min.time(), UTC)
-        about = kept.about if kept else None
-        all_of_it = anew or not self.source.live or kept is None or first < _from(kept.start)
-        since = whole if kept is None or all_of_it else _moment(kept.bars, self._spec.overlap)
+        about = stored.about if stored else None
+        all_of_it = anew or not self.source.live or stored is None or first < _from(stored.manifest.start)
+        since = whole if stored is None or all_of_it else _moment(stored.bars, self._spec.overlap)
         answer = self.source.fetch(ticker, interval, since, about)
         now, began = self._clock(), "" if whole is None else str(first)
-        if kept is None:
+        if stored is None:
             count = len(answer.bars)
-            kept = self.store.write(answer.about, answer.bars, after=None, at=now, start=began, added=count)
-            return Update(ticker, "new", kept, count, notes=answer.notes)
-        self._same_currency(kept, answer, anew=anew)
-        revision = revise(ticker, kept.bars, answer.bars, accept=anew)
+            stored = self.store.write(answer.about, answer.bars, after=None, fetched_at=now, start=began, added=count)
+            return Update(ticker, "new", stored, count, notes=answer.notes)
+        self._same_currency(stored, answer, anew=anew)
+        revision = revise(ticker, stored.bars, answer.bars, accept=anew)
         if revision.reaches_back and since != whole:
             answer = self.source.fetch(ticker, interval, whole, about)
-            revision = revise(ticker, kept.bars, answer.bars)
+            revision = revise(ticker, stored.bars, answer.bars)
         bars = answer.bars if anew and interval == "1d" else revision.bars  # within the day the source forgets
-        return self._store(kept, answer, bars, revision, now, began)
+        return self._store(stored, answer, bars, revision, now, began)
 
-    def _store(self, kept: Kept, answer: Answer, bars: Bars, revision: Revision, now: datetime, began: str) -> Update:
-        notes = answer.notes
-        if answer.bars.at[0] > kept.bars.at[-1]:
+    def _store(
+        self, stored: Stored, answer: Answer, bars: Bars, revision: Revision, now: datetime, began: str
+    ) -> Update:
+        ticker, notes = stored.about.ticker, answer.notes
+        if answer.bars.at[0] > stored.bars.at[-1]:
             notes += (f"nothing to compare: the source begins on {day_of(answer.bars.at[0])}, after what is stored",)
-        gone = ~np.isin(kept.bars.at, answer.bars.at)
+        gone = ~np.isin(stored.bars.at, answer.bars.at)
         if bars is answer.bars and gone.any():
             notes += (f"{gone.sum()} stored bar(s) that the source no longer gives were dropped",)
         elif withheld := revision.withheld if self.source.live else int(gone.sum()):  # a span says nothing of before it
             notes += (f"{withheld} stored bar(s) that the source no longer gives were kept",)
-        if bars.sha256 == kept.version.sha256 and began == kept.start:
-            self.store.checked(answer.about, at=now)
-            return Update(kept.about.ticker, "unchanged", kept, notes=notes)
-        stored = self.store.write(
-            answer.about, bars, after=kept, at=now, start=began, added=revision.added, changes=revision.changes
+        if bars.sha256 == stored.version.sha256 and began == stored.manifest.start:
+            self.store.checked(answer.about, checked_at=now)
+            return Update(ticker, "unchanged", stored, notes=notes)
+        added, changes = revision.added, revision.changes
+        written = self.store.write(
+            answer.about, bars, after=stored, fetched_at=now, start=began, added=added, changes=changes
         )
-        return Update(kept.about.ticker, "updated", stored, revision.added, revision.changes, notes)
+        return Update(ticker, "updated", written, added, changes, notes)
 
-    def _same_currency(self, kept: Kept, answer: Answer, *, anew: bool) -> None:
-        before, now = kept.about.currency, answer.about.currency
+    def _same_currency(self, stored: Stored, answer: Answer, *, anew: bool) -> None:
+        before, now = stored.about.currency, answer.about.currency
         if before and now and before != now and not anew:
             raise BadPricesError(
-                kept.about.ticker,
+                stored.about.ticker,
                 f"stored in {before}, it now comes in {now}; nothing was stored; try tomorrow, or accept with --anew",
             )
 

@@ -355,7 +355,7 @@ def a_history(ages, ticker="AAA", interval="1d"):
         with store.locked(ticker, interval):
             after = store.find(ticker, interval)
             new = bars(200 + number, seed=number)
-            store.write(about, new, after=after, at=days_ago(days), start="", added=1)
+            store.write(about, new, after=after, fetched_at=days_ago(days), start="", added=1)
         states[days] = new
     return store, states
 
@@ -407,8 +407,8 @@ def test_a_compacted_ticker_goes_on_as_before(ledger):
     new = bars(230, seed=99)
     with store.locked("AAA"):
         after = store.find("AAA")
-        written = store.write(after.about, new, after=after, at=NOW, start="", added=1)
-        store.checked(after.about, at=NOW)
+        written = store.write(after.about, new, after=after, fetched_at=NOW, start="", added=1)
+        store.checked(after.about, checked_at=NOW)
     assert numbers == [3, 4]
     assert written.version.version == 5
     assert store.read("AAA").bars.sha256 == new.sha256

@@ -35,7 +35,7 @@ def about(ticker="AAA", interval="1d"):
 def write(store, bars, ticker="AAA", at=NOW, interval="1d"):
     with store.locked(ticker, interval):
         after = store.find(ticker, interval)
-        written = store.write(about(ticker, interval), bars, after=after, at=at, start="", added=len(bars))
+        written = store.write(about(ticker, interval), bars, after=after, fetched_at=at, start="", added=len(bars))
         return written.version
 
 

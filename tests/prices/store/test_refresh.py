@@ -33,14 +33,14 @@ def check_as_traded(desk, kept, ticker):
 
 def test_the_first_fetch_takes_all_the_next_only_what_is_missing(desk):
     first = desk.refresher().update("GOOD")
-    assert (first.status, first.added, first.kept.version.version) == ("new", len(first.kept.bars), 1)
+    assert (first.status, first.added, first.stored.version.version) == ("new", len(first.stored.bars), 1)
     desk.on("2024-03-05")
     second = desk.refresher().update("GOOD")
     assert (second.status, second.added, second.changes) == ("updated", 2, ())
-    assert [str(d) for d in second.kept.bars.at[-2:].astype("datetime64[D]")] == ["2024-03-04", "2024-03-05"]
+    assert [str(d) for d in second.stored.bars.at[-2:].astype("datetime64[D]")] == ["2024-03-04", "2024-03-05"]
     *_, (_, _, since, _) = desk.yahoo.spans
     asked = np.datetime64(since, "s").astype("datetime64[D]")
-    assert asked == first.kept.bars.at[-QUICK.overlap].astype("datetime64[D]")
+    assert asked == first.stored.bars.at[-QUICK.overlap].astype("datetime64[D]")
     assert desk.yahoo.answered["GOOD"] == 2
     check_as_traded(desk, desk.store.read("GOOD"), "GOOD")
 
@@ -83,14 +83,14 @@ def test_a_session_missing_one_day_and_told_the_next(desk):
 def test_a_last_row_without_price_is_filled_the_next_day(desk):
     stock = desk.yahoo.stock("GOOD")
     stock.unpriced = {day("2024-03-01")}
-    assert desk.refresher().update("GOOD").kept.bars.at[-1] == day("2024-02-29")
+    assert desk.refresher().update("GOOD").stored.bars.at[-1] == day("2024-02-29")
     stock.unpriced = set()
     desk.on("2024-03-04")
     assert desk.refresher().update("GOOD").added == 2
 
 
 def test_a_dividend_changes_the_adjusted_close_of_all_bars_before(desk):
-    before = desk.refresher().update("GOOD").kept
+    before = desk.refresher().update("GOOD").stored
     stock = desk.yahoo.stock("GOOD")
     stock.dividends = {day("2024-03-04"): 0.75}
     desk.on("2024-03-04")
@@ -105,7 +105,7 @@ def test_a_dividend_changes_the_adjusted_close_of_all_bars_before(desk):
 
 
 def test_a_split_leaves_the_stored_bars_and_changes_the_adjusted_close(desk):
-    before = desk.refresher().update("GOOD").kept
+    before = desk.refresher().update("GOOD").stored
     desk.yahoo.stock("GOOD").split(day("2024-03-04"), 4.0)
     desk.yahoo.stock("GOOD").close[: len(before.bars)] = before.bars.close  # as they traded
     desk.on("2024-03-04")
@@ -117,7 +117,7 @@ def test_a_split_leaves_the_stored_bars_and_changes_the_adjusted_close(desk):
 
 
 def test_a_revised_bar_is_named_and_the_old_one_can_be_read_again(desk):
-    before = desk.refresher().update("GOOD").kept
+    before = desk.refresher().update("GOOD").stored
     stock = desk.yahoo.stock("GOOD")
     at = int(np.flatnonzero(stock.days == day("2024-02-28"))[0])
     stock.close = stock.close.copy()
@@ -151,7 +151,7 @@ def test_history_revised_far_back_is_found_from_the_overlap(desk):
 @pytest.mark.parametrize("unit", [100.0, 0.01])
 def test_pence_for_pounds_is_refused_and_the_store_left(desk, unit):
     desk.yahoo.stock("POUNDS.L")  # London's calendar takes a second, the first time
-    kept = desk.refresher().update("POUNDS.L").kept
+    kept = desk.refresher().update("POUNDS.L").stored
     desk.yahoo.stock("POUNDS.L").unit = unit
     desk.on("2024-03-04")
     update = desk.refresher().update("POUNDS.L")
@@ -160,7 +160,7 @@ def test_pence_for_pounds_is_refused_and_the_store_left(desk, unit):
     assert desk.store.read("POUNDS.L").bars.sha256 == kept.bars.sha256
     anew = desk.refresher().update("POUNDS.L", anew=True)
     assert anew.status == "updated"
-    np.testing.assert_allclose(anew.kept.bars.close[:-1], kept.bars.close * unit, rtol=1e-6)
+    np.testing.assert_allclose(anew.stored.bars.close[:-1], kept.bars.close * unit, rtol=1e-6)
 
 
 def test_another_currency_is_refused(desk):
@@ -174,7 +174,7 @@ def test_another_currency_is_refused(desk):
 
 
 def test_a_split_told_but_not_applied_is_refused_until_it_is(desk):
-    kept = desk.refresher().update("GOOD").kept
+    kept = desk.refresher().update("GOOD").stored
     stock = desk.yahoo.stock("GOOD")
     stock.split(day("2024-03-04"), 4.0)
     stock.close[: len(kept.bars)] = kept.bars.close
@@ -188,12 +188,12 @@ def test_a_split_told_but_not_applied_is_refused_until_it_is(desk):
 
 
 def test_a_ticker_that_is_gone_keeps_its_bars(desk):
-    kept = desk.refresher().update("GOOD").kept
+    kept = desk.refresher().update("GOOD").stored
     desk.yahoo.gone.add("GOOD")
     desk.on("2024-03-04")
     update = desk.refresher().update("GOOD")
     assert isinstance(update.error, DelistedError)
-    assert update.kept.bars.sha256 == kept.bars.sha256
+    assert update.stored.bars.sha256 == kept.bars.sha256
 
 
 def test_bars_the_source_no_longer_gives_are_kept_with_a_note(desk):
@@ -202,18 +202,18 @@ def test_bars_the_source_no_longer_gives_are_kept_with_a_note(desk):
     desk.on("2024-03-04")
     update = desk.refresher().update("GOOD")
     assert update.notes == ("1 stored bar(s) that the source no longer gives were kept",)
-    assert day("2024-02-27") in update.kept.bars.at
+    assert day("2024-02-27") in update.stored.bars.at
 
 
 def test_a_start_and_an_earlier_one(desk):
     first = desk.refresher().update("GOOD", start=date(2024, 1, 1))
-    assert (str(first.kept.bars.at[0])[:10], first.kept.start) == ("2024-01-02", "2024-01-01")
+    assert (str(first.stored.bars.at[0])[:10], first.stored.manifest.start) == ("2024-01-02", "2024-01-01")
     assert desk.refresher().update("GOOD", start=date(2024, 2, 1)).status == "fresh"
     second = desk.refresher().update("GOOD", start=date(2023, 6, 1))
     assert [c.reason for c in second.changes] == ["earlier history"]
     third = desk.refresher().update("GOOD")
-    assert (third.status, third.kept.start) == ("updated", "")
-    check_as_traded(desk, third.kept, "GOOD")
+    assert (third.status, third.stored.manifest.start) == ("updated", "")
+    check_as_traded(desk, third.stored, "GOOD")
 
 
 def test_after_failures_in_a_row_nothing_more_is_asked(desk):
@@ -248,7 +248,7 @@ def test_bars_within_the_day_are_kept_beside_the_daily_ones(desk):
     assert update.status == "new"
     assert desk.store.tickers("1h") == ("GOOD",)
     again = desk.refresher().update("GOOD", "1h", (desk.now - timedelta(days=30)).date(), anew=True)
-    assert again.kept.bars.sha256 == update.kept.bars.sha256
+    assert again.stored.bars.sha256 == update.stored.bars.sha256
     assert desk.store.read("GOOD").about.interval == "1d"
 
 
@@ -256,7 +256,7 @@ def test_a_source_that_hands_over_whole_histories(tmp_path, desk):
     refresher = Refresher(desk.store, Handed(SampleSource()), QUICK)
     update = refresher.update("AAPL")
     assert update.status == "new"
-    mine, theirs = as_history(update.kept), SampleSource().history("AAPL")
+    mine, theirs = as_history(update.stored), SampleSource().history("AAPL")
     assert mine.sha256 == theirs.sha256
     assert refresher.update("AAPL").status == "unchanged"
     with pytest.raises(SourceError, match="daily bars only"):
@@ -322,10 +322,10 @@ def test_rows_that_a_folder_lost_are_kept_unless_all_is_taken_anew(desk, tmp_pat
     fewer = {day: close for day, close in closes_by_day.items() if day not in (days[0], days[7])}
     from_folder(desk, tmp_path / "files", closes_by_day)
     kept = from_folder(desk, tmp_path / "files", fewer)
-    assert (kept.status, len(kept.kept.bars)) == ("unchanged", 200)
+    assert (kept.status, len(kept.stored.bars)) == ("unchanged", 200)
     assert kept.notes[1:] == ("2 stored bar(s) that the source no longer gives were kept",)
     anew = from_folder(desk, tmp_path / "files", fewer, anew=True)
-    assert (anew.status, len(anew.kept.bars)) == ("updated", 198)
+    assert (anew.status, len(anew.stored.bars)) == ("updated", 198)
     assert anew.notes[1:] == ("2 stored bar(s) that the source no longer gives were dropped",)
 
 
