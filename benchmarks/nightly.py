@@ -1,10 +1,10 @@
 """A night's cost: the first one trains, the next goes on; wall and CPU seconds a ticker, what Prefect adds.
 
-    python benchmarks/nightly.py [--tickers 50] [--bars 3300] [--workers 2] [--steps 0] [--no-prefect]
+    python benchmarks/nightly.py [--tickers 50] [--bars 3300] [--workers 2] [--no-prefect]
 
 Random walks in a parquet folder, the default nightly (its networks as in a backtest), a clock that is set. CPU seconds
-are of this process and its workers; `--steps 8` adapts the weights by so many steps a night. Prefect's share is the
-flow on a temporary server against the same night in a plain loop, by ticker; the server's own CPU is counted apart.
+are of this process and its workers. Prefect's share is the flow on a temporary server against the same night in a
+plain loop, by ticker; the server's own CPU is counted apart.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 
 from s2squant.config.files import make_experiment
-from s2squant.config.nightly import ISSUED, Nightly, Retraining
+from s2squant.config.nightly import ISSUED, Nightly
 from s2squant.nightly.night import forecast
 from s2squant.nightly.results import Night
 from s2squant.prices.calendars.exchanges import sessions_between
@@ -37,7 +37,6 @@ def main() -> None:
     parser.add_argument("--tickers", type=int, default=50)
     parser.add_argument("--bars", type=int, default=3300)
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--steps", type=int, default=Retraining().steps)
     parser.add_argument("--no-prefect", action="store_true")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -46,20 +45,19 @@ def main() -> None:
         os.environ["S2SQUANT_LEDGER"] = f"sqlite:///{root / 'ledger.sqlite'}"
         os.environ.setdefault("PREFECT_HOME", str(root / "prefect"))
         names = [f"T{number:04d}" for number in range(given.tickers)]
-        spec = nightly(root, names, given.steps)
-        later = "adapts" if given.steps else "goes on"
+        spec = nightly(root, names)
         print(f"{given.tickers} tickers of {given.bars:,} bars, {given.workers} workers, {os.cpu_count()} processors")
         print(f"{'night':28} {'wall s':>8} {'CPU s':>8} {'wall a ticker':>14} {'CPU a ticker':>13}")
         plain = dict[str, float]()
-        for day, name in zip(DAYS[:3], ("trains everything", later, f"{later} again"), strict=True):
+        for day, name in zip(DAYS[:3], ("trains everything", "goes on", "goes on again"), strict=True):
             invent(root / "bars", names, given.bars, day)
             plain[name] = measured(name, given.tickers, lambda day=day: in_loop(spec, day, given.workers))  # type: ignore[misc]
-        again = plain[f"{later} again"]
-        print(f"{f'{later} / trains':28} {'':8} {again / plain['trains everything']:8.2f}")
+        again = plain["goes on again"]
+        print(f"{'goes on / trains':28} {'':8} {again / plain['trains everything']:8.2f}")
         if given.no_prefect:
             return
         invent(root / "bars", names, given.bars, DAYS[3])
-        under = measured(f"{later}, under Prefect", given.tickers, lambda: in_flow(spec, DAYS[3], given.workers))
+        under = measured("goes on, under Prefect", given.tickers, lambda: in_flow(spec, DAYS[3], given.workers))
         added = 1000 * (under - again) / given.tickers
         print(f"Prefect adds {added:.0f} ms of CPU a ticker (the process alone, without its server)")
 
@@ -109,8 +107,8 @@ def evening(day: str) -> datetime:
     return local.astimezone(UTC)
 
 
-def nightly(root: Path, names: list[str], steps: int) -> Nightly:
-    """The default nightly on these bars, with so many steps a night."""
+def nightly(root: Path, names: list[str]) -> Nightly:
+    """The default nightly on these bars."""
     experiment = make_experiment(
         {
             "name": "nightly",
@@ -118,8 +116,7 @@ def nightly(root: Path, names: list[str], steps: int) -> Nightly:
             "forecasters": {"models": ISSUED},
         }
     )
-    retraining = Retraining(steps=steps)
-    return Nightly(name="bench", experiment=experiment, models=str(root / "models"), retraining=retraining)
+    return Nightly(name="bench", experiment=experiment, models=str(root / "models"))
 
 
 def invent(folder: Path, names: list[str], bars: int, until: str) -> None:

@@ -86,7 +86,7 @@ def forecast(
     workers: Annotated[int, Field(ge=0)] | None = None,
     out: str | None = None,
 ) -> State[dict[str, Any]]:
-    """Take the newest bars, adapt or retrain, issue forecasts into the ledger, score the matured ones, report.
+    """Take the newest bars, retrain when it is due, issue forecasts into the ledger, score the matured ones, report.
 
     Args:
         nightly: Everything that decides the numbers; what is left out has its default.

@@ -33,6 +33,23 @@ def read_nightly(path: Path | None, settings: Sequence[str] = ()) -> Nightly:
     return validated(Nightly, override(read_settings(path), settings), where=str(path or "nightly"))
 
 
+RETIRED = ("steps", "lr", "recent")
+"""Keys of `retraining` that nightlies had when they adapted their weights between fits."""
+
+
+def recorded_nightly(text: str, *, where: str) -> Nightly:
+    """The nightly of a past run, from its settings in the ledger; raises ConfigError where they cannot be read.
+
+    Retired keys are passed over: they decided weights, which are stored, and a forecast comes from those alone.
+    """
+    try:
+        data = json.loads(text)
+        data["retraining"] = {k: v for k, v in data.get("retraining", {}).items() if k not in RETIRED}
+    except (ValueError, TypeError, AttributeError):
+        raise ConfigError(f"{where}: damaged; they are no JSON object of settings") from None
+    return validated(Nightly, data, where=where)
+
+
 def make_experiment(data: Mapping[str, Any], *, where: str = "experiment") -> Experiment:
     """Validate a dictionary into an Experiment.
 

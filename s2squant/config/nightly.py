@@ -20,16 +20,10 @@ NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 
 
 class Retraining(Part):
-    """When models are fitted anew, and how last night's weights are adapted in between: not at all by default.
-
-    Adapting them was measured, and does not pay (benchmarks/adapting.py).
-    """
+    """When models are fitted anew; between fits their weights stay as they are."""
 
     every: int = Field(20, ge=1, description="sessions after which everything is fitted anew")
     on_drift: bool = Field(True, description="fit anew when the monitor alarms")
-    steps: int = Field(0, ge=0, description="gradient steps a night on last night's weights; 0 leaves them as they are")
-    lr: float = Field(2e-4, gt=0, description="learning rate of those steps")
-    recent: int = Field(1000, ge=100, description="newest bars that those steps learn from")
 
 
 class Monitoring(Part):
@@ -94,18 +88,8 @@ class Nightly(Part):
 
     @model_validator(mode="after")
     def _can_be_issued(self) -> Nightly:
-        for model in self.experiment.forecasters.models:
-            if model == "seq2seq_adapted":
-                raise ValueError(
-                    "seq2seq_adapted is no model of a nightly: retraining.steps adapts by the night; leave it out"
-                )
-        training, horizon = self.experiment.forecasters.seq2seq.training, self.experiment.walk.horizon
-        needed = training.chunk - training.warm + horizon
-        if self.retraining.recent < needed and any(m.startswith("seq2seq") for m in self.experiment.forecasters.models):
-            raise ValueError(
-                f"retraining.recent = {self.retraining.recent} holds no training chunk; {needed} bars are needed "
-                "(chunk - warm + horizon)"
-            )
+        if "seq2seq_adapted" in self.experiment.forecasters.models:
+            raise ValueError("seq2seq_adapted is no model of a nightly; leave it out")
         if self.experiment.universe.end is not None or self.experiment.universe.as_of is not None:
             raise ValueError("a nightly takes the newest bars; leave universe.end and universe.as_of out")
         return self

@@ -16,21 +16,12 @@ from s2squant.config.networks import AnchorSpec, Scope, Seq2SeqSpec
 from s2squant.config.training import AdaptedSpec, PerTickerSpec, PooledSpec, TrainingSpec
 from s2squant.forecasters.anchor import POOLED, Anchor, FittedAnchor, stable_seed
 from s2squant.forecasters.features import has_ranges
-from s2squant.forecasters.network import LEVELS_Q, FittedSeq2Seq, Prepared, prepare, restore_seq2seq
+from s2squant.forecasters.network import LEVELS_Q, FittedSeq2Seq, prepare, restore_seq2seq
 from s2squant.nets.seq2seq import Seq2Seq
 from s2squant.nets.training import Resident, train
 from s2squant.series.arrays import Ints
 from s2squant.series.forecast import State
 from s2squant.series.panel import Panel
-
-
-@dataclass(frozen=True)
-class Effort:
-    """How much a fit trains."""
-
-    steps: int
-    batch: int
-    lr: float
 
 
 @dataclass(frozen=True)
@@ -51,40 +42,10 @@ class Seq2SeqForecaster:
         anchor = self.anchor
         if isinstance(anchor, AnchorSpec):
             anchor = Anchor(anchor).fit(panel, rows, horizon=horizon, seed=seed)
-        settings = self._settings()
-        effort = Effort(settings.steps, settings.batch, settings.lr)
         ranges = self.spec.ranges and has_ranges(panel)
-        return self._fit(
-            panel, rows, anchor, effort, seed, prepare(anchor, self.spec, panel, rows, ranges=ranges), ranges
-        )
-
-    def restore(self, state: State) -> FittedSeq2Seq:
-        """The fitted network that wrote `state`."""
-        return restore_seq2seq(state)
-
-    def adapt(
-        self, last: FittedSeq2Seq, panel: Panel, rows: Ints, *, steps: int, lr: float, seed: int, prepared: Prepared
-    ) -> FittedSeq2Seq:
-        """Go on from the weights of `last` for a few steps on the origins `rows`; its anchor stays as it is.
-
-        `prepared` is the panel as `prepare` sees it from all its rows, through that anchor.
-        """
-        effort = Effort(steps, self._settings().batch, lr)
-        return self._fit(panel, rows, last.anchor, effort, seed, prepared.at(rows), last.ranges, last)
-
-    def _fit(
-        self,
-        panel: Panel,
-        rows: Ints,
-        anchor: FittedAnchor,
-        effort: Effort,
-        seed: int,
-        data: Prepared,
-        ranges: bool,
-        last: FittedSeq2Seq | None = None,
-    ) -> FittedSeq2Seq:
-        name, horizon = f"seq2seq_{self.scope}", anchor.horizon
-        deviation_RH = np.ones((len(panel.log_price), horizon), np.float32)
+        data = prepare(anchor, self.spec, panel, rows, ranges=ranges)
+        name = f"seq2seq_{self.scope}"
+        deviation_RH = np.ones((len(panel.log_price), anchor.horizon), np.float32)
         deviation_RH[rows] = data.deviation_NH
         resident = Resident(
             torch.from_numpy(data.inputs_RF.astype(np.float32)),
@@ -97,23 +58,24 @@ class Seq2SeqForecaster:
         for key, part in self._parts(panel, rows):
             ends = chunk_ends(panel, part, self.spec.training)
             if len(ends) == 0:
-                needed = self.spec.training.chunk + horizon
+                needed = self.spec.training.chunk + anchor.horizon
                 raise ValueError(
                     f"{name}: no training chunk of {needed} bars for {key}; lower forecasters.seq2seq.training.chunk"
                 )
             table = torch.from_numpy(anchor.table_GHQ[anchor.group_of(panel, part[:1])[0]])
-            starts = self._starts(key, last)
             fits = [
-                self._train(key, s, resident._replace(chunk_ends=torch.from_numpy(ends)), table, seed, effort, starts)
+                self._train(key, s, resident._replace(chunk_ends=torch.from_numpy(ends)), table, seed)
                 for s in range(self._settings().seeds)
             ]
             nets[key], losses[key] = [net for net, _ in fits], [loss for _, loss in fits]
         return FittedSeq2Seq(name, self.spec, anchor, ranges, nets, losses)
 
-    def _starts(self, key: str, last: FittedSeq2Seq | None) -> Sequence[Seq2Seq]:
+    def restore(self, state: State) -> FittedSeq2Seq:
+        """The fitted network that wrote `state`."""
+        return restore_seq2seq(state)
+
+    def _starts(self) -> Sequence[Seq2Seq]:
         """The nets whose weights a fit starts from; none for one that starts anew."""
-        if last is not None:
-            return last.nets[key]
         if self.scope != "adapted":
             return ()
         if self.pooled is None:
@@ -135,16 +97,8 @@ class Seq2SeqForecaster:
         owner = panel.ticker_of[rows]
         return [(panel.tickers[m], rows[owner == m]) for m in np.unique(owner)]
 
-    def _train(
-        self,
-        key: str,
-        s: int,
-        data: Resident,
-        table_HQ: Tensor,
-        seed: int,
-        effort: Effort,
-        starts: Sequence[Seq2Seq],
-    ) -> tuple[Seq2Seq, list[float]]:
+    def _train(self, key: str, s: int, data: Resident, table_HQ: Tensor, seed: int) -> tuple[Seq2Seq, list[float]]:
+        settings, starts = self._settings(), self._starts()
         own = stable_seed(seed, self.scope, key, str(s))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(own)
@@ -152,8 +106,10 @@ class Seq2SeqForecaster:
         if starts:
             net.load_state_dict(starts[s % len(starts)].state_dict())
         for table in net.undecayed():
-            table.requires_grad_(self._settings().free_table)
-        losses = train(net, data, self.spec.training, steps=effort.steps, batch=effort.batch, lr=effort.lr, seed=own)
+            table.requires_grad_(settings.free_table)
+        losses = train(
+            net, data, self.spec.training, steps=settings.steps, batch=settings.batch, lr=settings.lr, seed=own
+        )
         return net, losses
 
 

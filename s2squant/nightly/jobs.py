@@ -1,6 +1,6 @@
-"""The jobs of a nightly run: a market's anchor and pooled net, then every ticker's own models; adapted or fitted anew.
+"""The jobs of a nightly run: a market's anchor and pooled net, then every ticker's own models; kept or fitted anew.
 
-A job reads the panels it was given and last night's weights, keeps what it fitted by content hash, and writes its
+A job reads the panels it was given and last night's weights, stores what it fitted by content hash, and writes its
 forecasts to the run's folder.
 """
 
@@ -16,15 +16,13 @@ import numpy as np
 import pandas as pd
 
 from s2squant.config.models import BASELINES, Forecasters, ModelName
-from s2squant.config.networks import Scope
 from s2squant.config.nightly import Nightly
 from s2squant.errors import CheckpointError
-from s2squant.forecasters.anchor import FittedAnchor, stable_seed
+from s2squant.forecasters.anchor import FittedAnchor
 from s2squant.forecasters.catalog import restore
 from s2squant.forecasters.features import has_ranges
 from s2squant.forecasters.fitting import fit_models, market_models, predict_models
 from s2squant.forecasters.network import FittedSeq2Seq, Prepared, prepare
-from s2squant.forecasters.network_training import Seq2SeqForecaster
 from s2squant.nightly.weights import ModelStore, bundle, settings_hash, unbundle
 from s2squant.runs.folder import RunFolder
 from s2squant.series.arrays import Dates, Ints
@@ -142,28 +140,25 @@ def restored(state: State, settings: Forecasters) -> tuple[dict[str, Fitted], di
 
 
 def _market(inputs: NightInputs, job: NightJob) -> tuple[dict[str, Fitted], dict[str, Any]]:
-    """The anchor, which stays between fits, and the pooled net, adapted or fitted anew."""
-    experiment, market = inputs.spec.experiment, job.market
-    settings, rows = experiment.forecasters, _training_rows(inputs, market)
+    """The anchor and the pooled net: last night's, or fitted anew."""
+    market = job.market
     last, facts, why = _last(inputs, job)
     if market in inputs.retrain:
         last, why = {}, inputs.retrain[market]
     if not last:
-        fitted = _fit(inputs, market, market_models(settings), rows, {})
+        names, rows = market_models(inputs.spec.experiment.forecasters), _training_rows(inputs, market)
+        fitted = _fit(inputs, market, names, rows, {})
         facts = {"how": "trained", "trained": str(inputs.due[market]), "why": why}
     else:
-        fitted = {"anchor": last["anchor"]}
-        if "seq2seq_pooled" in settings.models:
-            fitted["seq2seq_pooled"] = _adapted(inputs, market, "pooled", last["seq2seq_pooled"], rows, facts)
-        kept = {name: facts[name] for name in ("trained", "anchor_version")}
-        facts = kept | {"how": _goes_on(inputs, market, facts), "why": "", "parent": _parent(inputs, job, facts)}
-    anchor = fitted["anchor"]
-    facts.setdefault("anchor_version", _store(inputs).put(anchor.state()))
+        fitted = last
+        stay = {name: facts[name] for name in ("trained", "anchor_version")}
+        facts = stay | {"how": "kept", "why": "", "parent": _parent(inputs, job, facts)}
+    facts.setdefault("anchor_version", _store(inputs).put(fitted["anchor"].state()))
     return fitted, _completed(inputs, job, facts, fitted)
 
 
 def _ticker(inputs: NightInputs, job: NightJob) -> tuple[dict[str, Fitted], dict[str, Any]]:
-    """A ticker's baselines, fitted each night, and its own net, adapted or fitted anew with its market."""
+    """A ticker's baselines, fitted each night, and its own net: last night's, or fitted anew with its market."""
     market, settings = job.market, inputs.spec.experiment.forecasters
     rows = of_tickers(inputs.panels[market], _training_rows(inputs, market), [job.ticker])
     fitted = _fit(inputs, market, [m for m in settings.models if m in BASELINES], rows, {})
@@ -173,13 +168,12 @@ def _ticker(inputs: NightInputs, job: NightJob) -> tuple[dict[str, Fitted], dict
     if "seq2seq_per_ticker" in settings.models:
         last, known, why = _last(inputs, job)
         if last and known["anchor_version"] == facts["anchor_version"]:
-            net = _adapted(inputs, market, "per_ticker", last["seq2seq_per_ticker"], rows, known)
-            facts |= {"how": _goes_on(inputs, market, known), "parent": _parent(inputs, job, known)}
+            fitted["seq2seq_per_ticker"] = last["seq2seq_per_ticker"]
+            facts |= {"how": "kept", "parent": _parent(inputs, job, known)}
         else:
             anchor = restore("anchor", settings, _store(inputs).get(facts["anchor_version"]))
-            net = _fit(inputs, market, ["seq2seq_per_ticker"], rows, {"anchor": anchor})["seq2seq_per_ticker"]
+            fitted |= _fit(inputs, market, ["seq2seq_per_ticker"], rows, {"anchor": anchor})
             facts["why"] = why or "its market was fitted anew"
-        fitted["seq2seq_per_ticker"] = net
     return fitted, _completed(inputs, job, facts, fitted)
 
 
@@ -190,33 +184,6 @@ def _fit(
     experiment, panel = inputs.spec.experiment, inputs.panels[market]
     horizon, seed = experiment.walk.horizon, experiment.seed
     return dict(fit_models(names, experiment.forecasters, panel, rows, horizon=horizon, seed=seed, market=on))
-
-
-def _adapted(
-    inputs: NightInputs, market: str, scope: Scope, last: Fitted, rows: Ints, facts: Mapping[str, Any]
-) -> Fitted:
-    """Last night's nets, a few steps further on the newest training origins; tonight's own stay as they are."""
-    assert isinstance(last, FittedSeq2Seq)
-    if _goes_on(inputs, market, facts) == "kept":
-        return last
-    experiment, retraining, panel = inputs.spec.experiment, inputs.spec.retraining, inputs.panels[market]
-    recent = rows[panel.bars_left(rows) < retraining.recent]
-    forecaster = Seq2SeqForecaster(experiment.forecasters.seq2seq, scope, last.anchor)
-    return forecaster.adapt(
-        last,
-        panel,
-        recent,
-        steps=retraining.steps,
-        lr=retraining.lr,
-        seed=stable_seed(experiment.seed, "adapt", str(inputs.due[market])),
-        prepared=_views.of(inputs, market, last.anchor, facts["anchor_version"]),
-    )
-
-
-def _goes_on(inputs: NightInputs, market: str, facts: Mapping[str, Any]) -> Literal["adapted", "kept"]:
-    """What becomes of weights that are not fitted anew."""
-    tonights = facts["session"] == str(inputs.due[market])
-    return "kept" if tonights or not inputs.spec.retraining.steps else "adapted"
 
 
 def _last(inputs: NightInputs, job: NightJob) -> tuple[dict[str, Fitted], dict[str, Any], str]:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from s2squant.config.files import validated
+from s2squant.config.files import recorded_nightly
 from s2squant.config.nightly import Nightly
 from s2squant.errors import CheckpointError, PriceError, RunError
 from s2squant.nightly.compose import compose
@@ -63,7 +63,7 @@ def replay(run_id: str, ledger: Ledger) -> Replay:
     issued = ledger.record(entry.nightly, run_id=run_id, live=False)
     if issued.empty or "panels" not in facts:
         raise RunError(f"run {run_id} ({entry.status}) issued no forecast; there is nothing to replay")
-    spec = validated(Nightly, json.loads(entry.settings), where=f"the settings of run {run_id}")
+    spec = recorded_nightly(entry.settings, where=f"the settings of run {run_id}")
     problems: list[str] = []
     parts: list[pd.DataFrame] = []
     markets: dict[str, str] = {}

@@ -33,7 +33,7 @@ class TickerNight:
     """Raw close of that bar."""
     prices_at: str = ""
     """The stored price version that was read: its fetched-at."""
-    how: Literal["trained", "adapted", "kept", ""] = ""
+    how: Literal["trained", "kept", ""] = ""
     """How tonight's weights came about."""
     trained: str = ""
     """The session of the last full fit, YYYY-MM-DD."""

@@ -80,5 +80,5 @@ def unbundle(state: State) -> tuple[dict[str, State], dict[str, Any]]:
 
 
 def settings_hash(settings: Mapping[str, Any]) -> str:
-    """Hash of the settings that a model was fitted under: weights of other settings are not adapted."""
+    """Hash of the settings that a model was fitted under: weights of other settings are not gone on with."""
     return hashlib.sha256(json.dumps(dict(settings), sort_keys=True).encode()).hexdigest()[:16]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -10,12 +11,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sqlalchemy import update
 
 import s2squant.nightly.summary
-from s2squant.config.files import validated
+from s2squant.config.files import recorded_nightly, validated
 from s2squant.config.nightly import Nightly, Retraining
 from s2squant.errors import CallerError, ConfigError, LedgerError
 from s2squant.nightly.ledger.ledger import Ledger
+from s2squant.nightly.ledger.tables import RUNS
 from s2squant.nightly.night import forecast, open_night
 from s2squant.nightly.replay import replay
 from s2squant.nightly.results import Monitor, Night
@@ -196,14 +199,13 @@ def test_a_second_run_of_a_session_leaves_its_weights_alone(desk: Desk) -> None:
     assert again.status == "done", again.message
     models = Ledger().models("tiny")
     market = models[models["kind"] == "market"]
-    assert list(market["how"]) == ["trained", "adapted"], "one adaptation a session"
+    assert list(market["how"]) == ["trained", "kept"], "one row a session"
     assert market["parent"].iloc[1] == market["version"].iloc[0]
 
 
-def test_without_steps_weights_stay_as_they_are_between_fits(desk: Desk) -> None:
+def test_weights_stay_as_they_are_between_fits(desk: Desk) -> None:
     models = ["historical_simulation", "anchor", "seq2seq_pooled", "seq2seq_per_ticker"]
-    assert Nightly().retraining.steps == 0, "adapting was measured, and does not pay"
-    spec = desk.spec("AAA", models=models, retraining=Retraining(every=10, steps=0))
+    spec = desk.spec("AAA", models=models, retraining=Retraining(every=10))
     first, second = (desk.night(spec, at_close(day)) for day in ("2025-11-18", "2025-11-19"))
     assert (first.tickers[0].how, second.tickers[0].how) == ("trained", "kept")
     assert second.tickers[0].trained == "2025-11-18"
@@ -216,10 +218,27 @@ def test_without_steps_weights_stay_as_they_are_between_fits(desk: Desk) -> None
     assert replay(second.run_id, Ledger()).identical
 
 
-def test_too_few_bars_to_adapt_on_are_refused() -> None:
-    with pytest.raises(ConfigError, match=r"retraining\.recent = 100 holds no training chunk; 170 bars are needed"):
-        validated(Nightly, {"retraining": {"recent": 100}}, where="nightly.toml")
-    assert validated(Nightly, {"retraining": {"recent": 170}}, where="x").retraining.recent == 170
+def test_a_setting_of_the_past_is_refused_in_a_file_and_passed_over_in_the_ledger(desk: Desk) -> None:
+    """Nightlies once adapted their weights; what they issued then is replayed from those that they stored."""
+    retired = {"steps": 0, "lr": 2e-4, "recent": 1000}
+    for key, value in retired.items():
+        with pytest.raises(ConfigError, match=rf"^nightly\.toml: unknown key 'retraining\.{key}'"):
+            validated(Nightly, {"retraining": {key: value}}, where="nightly.toml")
+    night = desk.night(desk.spec("AAA"), at_close("2025-11-18"))
+    ledger = Ledger()
+    entry = ledger.run(night.run_id)
+    assert entry is not None
+    settings = json.loads(entry.settings)
+    settings["retraining"] |= retired
+    with ledger.engine.begin() as connection:
+        changed = update(RUNS).where(RUNS.c.run_id == night.run_id).values(settings=json.dumps(settings))
+        assert connection.execute(changed).rowcount == 1
+    assert replay(night.run_id, ledger).identical
+    settings["retraining"]["evry"] = 5
+    with pytest.raises(ConfigError, match=r"^run: unknown key 'retraining\.evry'; did you mean 'every'\?"):
+        recorded_nightly(json.dumps(settings), where="run")
+    with pytest.raises(ConfigError, match=r"^run: damaged"):
+        recorded_nightly("[]", where="run")
 
 
 def test_a_full_disk_is_a_tickers_reason(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,11 +37,11 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
         yield Desk(tmp_path, yahoo, tiny(tmp_path, *TICKERS))
 
 
-def test_a_night_trains_the_next_adapts_and_a_holiday_is_skipped(desk: Desk) -> None:
+def test_a_night_trains_the_next_goes_on_and_a_holiday_is_skipped(desk: Desk) -> None:
     first, second = desk.night("2025-11-25"), desk.night("2025-11-26")
     assert [n.status for n in (first, second)] == ["done", "done"]
     assert {t.how for t in first.tickers} == {"trained"}
-    assert {(t.how, t.trained) for t in second.tickers} == {("adapted", "2025-11-25")}
+    assert {(t.how, t.trained) for t in second.tickers} == {("kept", "2025-11-25")}
     holiday = desk.night("2025-11-27")
     assert holiday.status == "skipped"
     assert "closed on 2025-11-27" in holiday.message
@@ -239,7 +239,7 @@ def test_models_are_fitted_anew_when_it_is_time(desk: Desk) -> None:
     spec = desk.spec
     desk.spec = spec.model_copy(update={"retraining": spec.retraining.model_copy(update={"every": 2})})
     hows = [desk.night(day).tickers[0].how for day in ("2025-11-18", "2025-11-19", "2025-11-20", "2025-11-21")]
-    assert hows == ["trained", "adapted", "trained", "adapted"]
+    assert hows == ["trained", "kept", "trained", "kept"]
     events = desk.ledger.events(desk.spec.name)
     assert [(str(e.session), e.kind) for e in events.itertuples()] == [("2025-11-20", "retrained")]
 
@@ -306,10 +306,10 @@ def test_drift_has_everything_fitted_anew_and_the_monitor_start_again(
 
     monkeypatch.setattr("s2squant.nightly.track_record.drift.watch", drifting)
     hows = [desk.night(day).tickers[0].how for day in ("2025-11-18", "2025-11-19", "2025-11-20")]
-    assert hows == ["trained", "trained", "adapted"]
+    assert hows == ["trained", "trained", "kept"]
     events = desk.ledger.events(desk.spec.name)
     assert [(str(e.session), e.kind) for e in events.itertuples()] == [("2025-11-19", "drift")]
     assert asked[-1] == date(2025, 11, 19)
     calm = desk.spec.retraining.model_copy(update={"on_drift": False})
     desk.spec = desk.spec.model_copy(update={"retraining": calm, "name": "calm"})
-    assert [desk.night(day).tickers[0].how for day in ("2025-11-21", "2025-11-24")] == ["trained", "adapted"]
+    assert [desk.night(day).tickers[0].how for day in ("2025-11-21", "2025-11-24")] == ["trained", "kept"]

@@ -62,7 +62,7 @@ def tiny(folder: Path, *tickers: str, source: str = "yfinance", horizon: int = 5
     given: dict[str, Any] = {
         "name": "tiny",
         "experiment": experiment,
-        "retraining": Retraining(every=10, steps=2, recent=400),
+        "retraining": Retraining(every=10),
         "monitoring": Monitoring(window=20),
         "models": str(folder / "models"),
     }

@@ -175,7 +175,7 @@ def make_night(
                 session=TONIGHT,
                 close=float(histories[name].adj_close[-1]),
                 prices_at=f"{TONIGHT}T21:32:00Z",
-                how="" if name in status else "adapted",
+                how="" if name in status else "kept",
                 trained="2026-11-06",
             )
             for name in names

@@ -316,7 +316,7 @@ class Ledger:
     def add_model(self, row: Mapping[str, Any]) -> None:
         """Enter a model, once.
 
-        The row holds nightly, kind (market|ticker), key, session, version, parent, how (trained|adapted|kept), run_id,
+        The row holds nightly, kind (market|ticker), key, session, version, parent, how (trained|kept), run_id,
         at.
         """
         with self._database.writing() as connection:

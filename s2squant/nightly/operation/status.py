@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+from s2squant.config.files import recorded_nightly
 from s2squant.config.nightly import Nightly
-from s2squant.errors import CallerError, LedgerError, PriceError, ServerError
+from s2squant.errors import CallerError, ConfigError, LedgerError, PriceError, ServerError
 from s2squant.nightly.agenda import calendars_of
 from s2squant.nightly.ledger.database import ledger_url
 from s2squant.nightly.ledger.entries import RunEntry
@@ -131,8 +131,8 @@ def _ledger() -> Ledger | None:
 
 def _spec(settings: str) -> Nightly | None:
     try:
-        return Nightly.model_validate(json.loads(settings))
-    except ValueError:
+        return recorded_nightly(settings, where="settings of a run")
+    except ConfigError:
         return None
 
 
