@@ -60,13 +60,13 @@ def tonight(night: Night) -> Table:
     table = plain_table("ticker", "from", ">close", ">step", ">5 %", ">median", ">95 %")
     rows = night.today[night.today["model"] == night.track.model]
     last = rows["step"].max() if len(rows) else 0
-    for at in rows[rows["step"].isin([1, last])].to_dict("records"):
-        close = at["close"]
+    for row in rows[rows["step"].isin([1, last])].to_dict("records"):
+        close = row["close"]
         # as reports do, whose formats bring pandas
         digits = 2 if close >= 10 else 4 if close >= 0.1 else 6
-        prices = [f"{p:,.{digits}f}" for p in (close, *(close * exp(at[q]) for q in ("q0.050", "q0.500", "q0.950")))]
-        day = str(at["cutoff"])[:10]
-        table.add_row(at["unique_id"], day, prices[0], str(at["step"]), *prices[1:])
+        prices = [f"{p:,.{digits}f}" for p in (close, *(close * exp(row[q]) for q in ("q0.050", "q0.500", "q0.950")))]
+        day = str(row["cutoff"])[:10]
+        table.add_row(row["unique_id"], day, prices[0], str(row["step"]), *prices[1:])
     return table
 
 

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from s2squant.cli.commands.up import Child, surroundings
+from s2squant.cli.child import Child
+from s2squant.cli.commands.up import surroundings
 from s2squant.errors import ConfigError
 from s2squant.nightly.operation.server import NOTED, PrefectApi
 from tests.flows.conftest import free_port

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import s2squant.runs.audit as auditing
+from s2squant.cli import leak_audit
 from s2squant.cli.app import main
-from s2squant.cli.commands import audit as command
 from s2squant.runs import jobs as work
 from s2squant.series.forecast import Forecast
 from s2squant.study import backtest
@@ -121,8 +121,8 @@ def test_an_audit_that_cannot_be_carried_out_does_not_fail_the_run(tmp_path, pri
 @pytest.fixture
 def in_process(monkeypatch, tmp_path):
     """The command without worker processes, its temporary folders below `tmp_path`, and no ledger to write."""
-    run = command._run
-    monkeypatch.setattr(command, "_run", lambda wanted, out, workers: run(wanted, out, 0))
+    run = leak_audit.carry_out
+    monkeypatch.setattr(leak_audit, "carry_out", lambda wanted, out, workers: run(wanted, out, 0))
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.setenv("S2SQUANT_TRIALS", str(tmp_path / "trials.sqlite"))
     return tmp_path

@@ -164,11 +164,11 @@ def checks_of(update: Update) -> str:
         return ""
     try:
         history = as_history(update.stored)
-        found = (*history.findings, *check(history))
+        findings = (*history.findings, *check(history))
     except PriceError as error:
         return f"error: {error.reason}"
-    gravest = worst(tuple(found))
-    count = sum(f.severity == gravest for f in found)
+    gravest = worst(findings)
+    count = sum(f.severity == gravest for f in findings)
     return f"{count} {gravest}{'s' if count > 1 else ''}" if gravest else "ok"
 
 

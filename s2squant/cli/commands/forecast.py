@@ -64,9 +64,9 @@ def forecast(
     nightly: NightlyFile = None,
     source: SourceSpec = None,
     tickers: TickerList = None,
-    at: Annotated[
+    moment: Annotated[
         str | None,
-        typer.Option(metavar="TIME", help="The scheduled time, as in 2026-11-20T17:30-05:00. Left out: now."),
+        typer.Option("--at", metavar="TIME", help="The scheduled time, as in 2026-11-20T17:30-05:00. Left out: now."),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="The run's folder. Left out: reports/NIGHTLY/RUN_ID.")
@@ -83,7 +83,7 @@ def forecast(
     """
     from s2squant.config.files import read_nightly
 
-    scheduled = _moment(at)
+    scheduled = _scheduled(moment)
     named = as_settings(source=source, tickers=tickers, start=None, end=None, seed=None)
     wanted = read_nightly(nightly, [*(f"experiment.{setting}" for setting in named), *(settings or ())])
     runner: NightRunner = ctx.obj.nights or plain_night
@@ -97,7 +97,7 @@ def forecast(
     return EXIT_STATUS[screen.night.status]
 
 
-def _moment(text: str | None) -> datetime:
+def _scheduled(text: str | None) -> datetime:
     if text is None:
         return datetime.now(UTC)
     try:

@@ -54,8 +54,8 @@ def export(
     except OSError as error:
         raise ConfigError(f"{file}: cannot be written ({error.strerror}); choose another place") from None
     corrected = int((record["correction"] > 0).sum())
-    told = f"{record['y'].notna().sum()} with an outcome" + (f" ({corrected} corrected)" if corrected else "")
-    print(f"{len(record)} rows of {nightly}, {told}: {file}")
+    outcomes = f"{record['y'].notna().sum()} with an outcome" + (f" ({corrected} corrected)" if corrected else "")
+    print(f"{len(record)} rows of {nightly}, {outcomes}: {file}")
     return 0
 
 

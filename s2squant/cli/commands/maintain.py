@@ -61,14 +61,14 @@ def maintain(
 
 
 def summary(done: Upkeep) -> str:
-    """One line: how much was found or removed."""
-    found = done.listed if done.dry_run else done.removed
+    """One line: how much was listed or removed."""
+    items = done.listed if done.dry_run else done.removed
     what = {"dead": "dead run", "runs": "folder of a run", "studies": "search left alone"}
     what |= {"models": "file of weights", "prices": "ticker's old prices"}
-    counts = [(name, sum(item.part == part for item in found)) for part, name in what.items()]
-    told = ", ".join(f"{count} x {name}" for name, count in counts if count) or "nothing"
-    size = sum(item.size for item in found)
-    return f"{told}; {megabytes(size)} {'would be freed' if done.dry_run else 'freed'}"
+    counts = [(name, sum(item.part == part for item in items)) for part, name in what.items()]
+    counted = ", ".join(f"{count} x {name}" for name, count in counts if count) or "nothing"
+    size = sum(item.size for item in items)
+    return f"{counted}; {megabytes(size)} {'would be freed' if done.dry_run else 'freed'}"
 
 
 def megabytes(size: int) -> str:

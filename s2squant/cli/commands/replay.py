@@ -26,15 +26,15 @@ def replay(
     from s2squant.nightly.ledger.ledger import Ledger  # pandas and torch: seconds that --help need not wait for
     from s2squant.nightly.replay import replay as recompute
 
-    found = recompute(run, Ledger())
+    result = recompute(run, Ledger())
     if as_json:
-        told = {"run": run, "rows": found.rows, "identical": found.identical}
-        print(json.dumps(told | {"different": found.different, "problems": found.problems}, indent=1))
+        summary = {"run": run, "rows": result.rows, "identical": result.identical}
+        print(json.dumps(summary | {"different": result.different, "problems": result.problems}, indent=1))
     else:
-        for line in (*found.problems, *found.different[:SHOWN]):
+        for line in (*result.problems, *result.different[:SHOWN]):
             print(line)
-        if len(found.different) > SHOWN:
-            print(f"and {len(found.different) - SHOWN} more")
-        word = "identical, bit by bit" if found.identical else f"{len(found.different)} differ"
-        print(f"{run}: {found.rows} forecasts recomputed; {word}")
-    return 0 if found.identical else DIFFERENT
+        if len(result.different) > SHOWN:
+            print(f"and {len(result.different) - SHOWN} more")
+        word = "identical, bit by bit" if result.identical else f"{len(result.different)} differ"
+        print(f"{run}: {result.rows} forecasts recomputed; {word}")
+    return 0 if result.identical else DIFFERENT

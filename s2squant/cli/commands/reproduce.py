@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import platform
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,12 +14,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich import box
-from rich.console import Console
-from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
-from rich.progress import Progress as Bars
 from rich.table import Table
 
 from s2squant import __version__
+from s2squant.cli.exits import interrupted
+from s2squant.cli.progress import Progress as Bars
+from s2squant.cli.tables import plain_console
 from s2squant.errors import RunError
 
 if TYPE_CHECKING:  # an experiment brings torch, which a help text can do without
@@ -64,19 +63,18 @@ def reproduce(
         _take(folder.path, name)
         folder.write_text(STAMP, _json({"experiment": name, "quick": quick, "seed": seed, "version": __version__}))
     try:
-        with _told() as progress:
+        with _progress() as progress:
             result = _run(name, progress, folder.path, quick=quick, seed=seed)
     except KeyboardInterrupt:
         rest = "the same command goes on from there" if name == "zoo" else "nothing of it is kept"
-        print(f"interrupted; {rest}", file=sys.stderr, flush=True)
-        return 130
+        return interrupted(rest)
     facts = _facts(name, quick=quick, seed=seed, seconds=time.perf_counter() - began)
     figures = _plain(result.figures)
     page = experiment_page(result, command=ctx.obj.command, facts=facts)
     with _writable(folder.path):
         folder.write_pages(render_experiment(page))
         folder.write_text(RESULT, _json({**facts, "command": ctx.obj.command, "figures": figures}))
-    Console(highlight=False, markup=False).print(_table(figures))
+    plain_console().print(_table(figures))
     print(result.conclusion)
     print(f"page: {folder.path / 'index.html'}", flush=True)
     return 0
@@ -130,16 +128,18 @@ def _writable(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _told() -> Iterator[Progress]:
+def _progress() -> Iterator[Progress]:
     """A progress bar on a terminal, a line for each news elsewhere; standard error either way."""
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
-    if not console.is_terminal:
-        yield lambda what, done: console.print(f"[{100 * done:3.0f} %] {what}", markup=False)
-        return
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
-    with Bars(*columns, console=console, transient=True) as bars:
-        bar = bars.add_task("starting", total=1.0)
-        yield lambda what, done: bars.update(bar, description=what, completed=done)
+    from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+    name = TextColumn("{task.description}", markup=False)
+    with Bars(name, BarColumn(), TaskProgressColumn(), TimeElapsedColumn()) as shown:
+        if not shown.on_terminal:
+            yield lambda what, done: shown.say(f"[{100 * done:3.0f} %] {what}")
+            return
+        bar = shown.bars.add_task("starting", total=1.0)
+        shown.start()
+        yield lambda what, done: shown.bars.update(bar, description=what, completed=done)
 
 
 def _facts(name: Name, *, quick: bool, seed: int, seconds: float) -> dict[str, Any]:
@@ -165,9 +165,9 @@ def _table(figures: Mapping[str, Any]) -> Table:
     for key, value in figures.items():
         label = str(key).replace("_", " ")
         if isinstance(value, Mapping):
-            for inner, held in value.items():
-                if _is_one(held):
-                    table.add_row(f"{label}: {str(inner).replace('_', ' ')}", _shown(held))
+            for inner, part in value.items():
+                if _is_one(part):
+                    table.add_row(f"{label}: {str(inner).replace('_', ' ')}", _shown(part))
         elif _is_one(value):
             table.add_row(label, _shown(value))
     return table
@@ -204,7 +204,7 @@ def _plain(value: Any) -> Any:
         case float():
             return value if math.isfinite(value) else None
         case Mapping():
-            return {str(key): _plain(held) for key, held in value.items()}
+            return {str(key): _plain(part) for key, part in value.items()}
         case list() | tuple():
-            return [_plain(held) for held in value]
+            return [_plain(part) for part in value]
     raise TypeError(f"a figure is a plain value, not {type(value).__name__}: {value!r}")

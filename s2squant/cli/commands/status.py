@@ -33,31 +33,31 @@ def status(
     """
     from s2squant.nightly.operation.status import standing
 
-    found = standing(datetime.now(UTC))
+    now = standing(datetime.now(UTC))
     if as_json:
-        print(json.dumps(_plain(found), indent=1))
+        print(json.dumps(_plain(now), indent=1))
     else:
-        _show(found)
-    return TROUBLED if found.troubles else 0
+        _show(now)
+    return TROUBLED if now.troubles else 0
 
 
-def _show(found: Standing) -> None:
+def _show(now: Standing) -> None:
     console = plain_console(soft_wrap=True)
-    console.print(found.server_says or f"Prefect server: {found.server}")
-    if found.deployments:
-        rows = [(d.name, local_time(d.next_run) or ("paused" if d.paused else "on demand")) for d in found.deployments]
+    console.print(now.server_says or f"Prefect server: {now.server}")
+    if now.deployments:
+        rows = [(d.name, local_time(d.next_run) or ("paused" if d.paused else "on demand")) for d in now.deployments]
         console.print(_table(("deployment", "next run"), rows))
-    if found.runs:
-        shown = [(run.name, run.state, local_time(run.started), _short(run.message)) for run in found.runs[:RUNS]]
+    if now.runs:
+        shown = [(run.name, run.state, local_time(run.started), _short(run.message)) for run in now.runs[:RUNS]]
         console.print(_table(("last runs", "state", "started", "message"), shown))
-    for market in found.markets:
+    for market in now.markets:
         behind = first_of([f"{ticker} ({day or 'none'})" for ticker, day in market.behind.items()], NAMED)
         console.print(
             f"prices {market.market}: newest {market.newest or 'none'}, {market.tickers - len(market.behind)} of "
             f"{market.tickers} tickers have {market.due}" + (f"; behind: {behind}" if behind else "")
         )
-    console.print(f"ledger: {found.ledger}" if found.nightlies else "ledger: no nightly has run yet")
-    for nightly in found.nightlies:
+    console.print(f"ledger: {now.ledger}" if now.nightlies else "ledger: no nightly has run yet")
+    for nightly in now.nightlies:
         run = nightly.last_run
         issued = ", ".join(f"{market or 'all'} {day}" for market, day in nightly.last_issued.items()) or "nothing"
         gaps = ", ".join(f"{count} {kind}" for kind, count in nightly.gaps.items()) or "none"
@@ -69,9 +69,9 @@ def _show(found: Standing) -> None:
             console.print(f"  and no forecast of {len(nightly.last_gaps) - NAMED} more")
         if run.folder:
             console.print(f"  report: {run.folder}/index.html")
-    for trouble in found.troubles:
+    for trouble in now.troubles:
         console.print(f"TROUBLE {_short(trouble)}")
-    if not found.troubles:
+    if not now.troubles:
         console.print("all is well")
 
 
@@ -91,9 +91,9 @@ def _short(text: str) -> str:
     return line if len(line) <= WIDTH else line[: WIDTH - 3] + "..."
 
 
-def _plain(found: Standing) -> Any:
-    told = json.loads(json.dumps(asdict(found), default=str))
-    for nightly in told["nightlies"]:
+def _plain(now: Standing) -> Any:
+    plain = json.loads(json.dumps(asdict(now), default=str))
+    for nightly in plain["nightlies"]:
         for name in ("settings", "facts"):
             nightly["last_run"].pop(name)
-    return told | {"exit_status": TROUBLED if found.troubles else 0}
+    return plain | {"exit_status": TROUBLED if now.troubles else 0}

@@ -123,10 +123,10 @@ def _search(
 def opening(search: Search) -> str:
     """What is searched on, and what is held out, in one line."""
     parts, done = search.parts, len(search.finished)
-    kept = f", {done} trials kept" if done else ""
+    finished = f", {done} trials kept" if done else ""
     return (
         f"study {search.name}: {len(parts.search.cutoffs)} cutoffs searched in {len(parts.search.steps)} folds until "
-        f"{parts.search.cutoffs[-1]}, {parts.held_out} held out from {parts.first} on{kept}"
+        f"{parts.search.cutoffs[-1]}, {parts.held_out} held out from {parts.first} on{finished}"
     )
 
 

@@ -5,20 +5,19 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from s2squant.cli.child import Child, say
+from s2squant.cli.tables import local_time
 from s2squant.config.defaults import SERVER_PORT
 from s2squant.errors import ConfigError, S2squantError
 
@@ -28,79 +27,8 @@ if TYPE_CHECKING:
 HOST = "127.0.0.1"
 READY_SECONDS = 180.0
 """How long a server may take to answer: the first start builds its database."""
-STOP_SECONDS = 20.0
-BACKOFF = (1.0, 60.0)
-"""Seconds before a child that died is started again: at first, doubled each time, and at most."""
-LIVED = 300.0
-"""A child that lived so long is not failing."""
-LOG_BYTES = 10_000_000
-"""A longer log is put aside when a child starts."""
 GIVEN_UP = 2
 """The exit status of a child that says a mistake was made: starting it again would not help."""
-
-
-@dataclass
-class Child:
-    """A process of ours, restarted when it dies."""
-
-    name: str
-    command: list[str]
-    environment: Mapping[str, str]
-    ending: int = signal.SIGTERM
-    """The signal that ends it in order."""
-    log: Path | None = None
-    """Where what it says goes; None: to the terminal."""
-    process: subprocess.Popen[bytes] | None = None
-    started: float = 0.0
-    failures: int = 0
-    due: float = 0.0
-    """When it may be started again."""
-
-    def start(self) -> None:
-        """Start it in a session of its own: a Ctrl-C is ours to pass on, in order."""
-        into = None
-        if self.log is not None:
-            self.log.parent.mkdir(parents=True, exist_ok=True)
-            if self.log.exists() and self.log.stat().st_size > LOG_BYTES:
-                self.log.replace(self.log.with_suffix(".old.log"))
-            into = self.log.open("ab")
-        try:
-            self.process = subprocess.Popen(
-                self.command, env=dict(self.environment), stdout=into, stderr=into, stdin=subprocess.DEVNULL,
-                start_new_session=True,
-            )  # fmt: skip
-        finally:
-            if into is not None:
-                into.close()
-        self.started = time.monotonic()
-
-    def died(self) -> int | None:
-        """Its exit status once it has ended and nobody restarted it; None while it runs or waits for its turn."""
-        return None if self.process is None else self.process.poll()
-
-    def rest(self) -> float:
-        """Note the death and say in how many seconds it is started again."""
-        self.failures = 0 if time.monotonic() - self.started > LIVED else self.failures + 1
-        pause = min(BACKOFF[1], BACKOFF[0] * 2.0 ** max(0, self.failures - 1))
-        self.due, self.process = time.monotonic() + pause, None
-        return pause
-
-    def stop(self) -> None:
-        """Ask it to end, wait, and end it and whatever it started."""
-        if self.process is None:
-            return
-        if self.process.poll() is None:
-            self.process.send_signal(self.ending)
-            try:
-                self.process.wait(STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                _say(f"{self.name} does not stop; it is killed")
-        for ending in (signal.SIGTERM, signal.SIGKILL):
-            if not _signal_group(self.process.pid, ending):
-                break
-            time.sleep(2.0 if ending == signal.SIGTERM else 0.0)
-        self.process.wait()
-        self.process = None
 
 
 def up(
@@ -142,15 +70,15 @@ def up(
     )
     files = [part for file in nightly or () for part in ("--nightly", str(file))]
     serving = Child("serve", [sys.executable, "-m", "flows.serve", *files], environment, ending=signal.SIGINT)
-    with _told_to_stop() as stop, PrefectApi(api_url) as api:
+    with _stopping() as stop, PrefectApi(api_url) as api:
         try:
-            _say(f"starting a Prefect server, {READY_SECONDS:.0f} s at most (log: {_short(server.log)})")
+            say(f"starting a Prefect server, {READY_SECONDS:.0f} s at most (log: {_short(server.log)})")
             server.start()
-            if not _wait_for(api, server, stop):
+            if not _answers(api, server, stop):
                 return 0 if stop.is_set() else 1
             (folder / NOTED).write_text(api_url + "\n", encoding="utf-8")
             serving.start()
-            if _wait_for_deployments(api, serving, stop):
+            if _wait(lambda: _scheduled(api), serving, stop):
                 _greet(api, api_url, port)
                 if now:
                     _start_all(api)
@@ -159,7 +87,7 @@ def up(
             serving.stop()
             server.stop()
             (folder / NOTED).unlink(missing_ok=True)
-            _say("stopped; what falls due meanwhile is run when it is up again, and the ledger says what was missed")
+            say("stopped; what falls due meanwhile is run when it is up again, and the ledger says what was missed")
 
 
 def surroundings(given: Mapping[str, str], folder: Path, port: int) -> dict[str, str]:
@@ -192,53 +120,56 @@ def _keep(children: tuple[Child, ...], api: PrefectApi, stop: threading.Event) -
             if status == GIVEN_UP:
                 return GIVEN_UP
             if status is not None:
-                _say(f"{child.name} ended with status {status}; started again in {child.rest():.0f} s")
+                say(f"{child.name} ended with status {status}; started again in {child.rest():.0f} s")
             elif child.process is None and time.monotonic() >= child.due and (child is children[0] or api.healthy()):
                 child.start()
-                _say(f"{child.name} is started again")
+                say(f"{child.name} is started again")
     return 0
 
 
-def _wait_for(api: PrefectApi, server: Child, stop: threading.Event) -> bool:
-    end = time.monotonic() + READY_SECONDS
-    while time.monotonic() < end and not stop.wait(0.3):
-        if server.died() is not None:
-            _say(f"the server ended with status {server.died()}; {_short(server.log)} says why")
-            return False
-        if api.healthy():
-            return True
-    if not stop.is_set():
-        _say(f"the server did not answer within {READY_SECONDS:.0f} s; {_short(server.log)} says why")
+def _answers(api: PrefectApi, server: Child, stop: threading.Event) -> bool:
+    """Wait for the server; says why where it does not answer."""
+    if _wait(api.healthy, server, stop):
+        return True
+    if server.died() is not None:
+        say(f"the server ended with status {server.died()}; {_short(server.log)} says why")
+    elif not stop.is_set():
+        say(f"the server did not answer within {READY_SECONDS:.0f} s; {_short(server.log)} says why")
     return False
 
 
-def _wait_for_deployments(api: PrefectApi, serving: Child, stop: threading.Event) -> bool:
-    """Until serve has brought its deployments in and the scheduler has laid out their runs."""
+def _scheduled(api: PrefectApi) -> bool:
+    """Whether serve has brought its deployments in and the scheduler has laid out their runs."""
+    try:
+        known = api.deployments()
+    except S2squantError:
+        return False
+    return bool(known) and all(deployed.next_run for deployed in known if deployed.schedules)
+
+
+def _wait(until: Callable[[], bool], child: Child, stop: threading.Event) -> bool:
+    """Wait until something holds; False where the child ends, a stop is asked for or the time runs out before."""
     end = time.monotonic() + READY_SECONDS
-    while time.monotonic() < end and not stop.wait(0.5):
-        if serving.died() is not None:
+    while time.monotonic() < end and not stop.wait(0.3):
+        if child.died() is not None:
             return False
-        try:
-            known = api.deployments()
-        except S2squantError:
-            continue
-        if known and all(deployed.next_run for deployed in known if deployed.schedules):
+        if until():
             return True
     return False
 
 
 def _greet(api: PrefectApi, api_url: str, port: int) -> None:
-    _say(f"up: http://{HOST}:{port} shows the runs; reports are written to reports/; Ctrl-C stops")
+    say(f"up: http://{HOST}:{port} shows the runs; reports are written to reports/; Ctrl-C stops")
     for deployed in api.deployments():
-        when = f"next {_local(deployed.next_run)}" if deployed.next_run else "on demand"
-        _say(f"  {deployed.name}: {when}{'; ' + ', '.join(deployed.schedules) if deployed.schedules else ''}")
-    _say(f"for the prefect command: export PREFECT_API_URL={api_url}")
+        when = f"next {local_time(deployed.next_run)}" if deployed.next_run else "on demand"
+        say(f"  {deployed.name}: {when}{'; ' + ', '.join(deployed.schedules) if deployed.schedules else ''}")
+    say(f"for the prefect command: export PREFECT_API_URL={api_url}")
 
 
 def _start_all(api: PrefectApi) -> None:
     for deployed in api.deployments():
         if deployed.name.startswith("forecast/"):
-            _say(f"asked for a run of {deployed.name} now: {api.start(deployed.id)}")
+            say(f"asked for a run of {deployed.name} now: {api.start(deployed.id)}")
 
 
 def _free(port: int) -> None:
@@ -252,7 +183,7 @@ def _free(port: int) -> None:
 
 
 @contextmanager
-def _told_to_stop() -> Iterator[threading.Event]:
+def _stopping() -> Iterator[threading.Event]:
     """An event that Ctrl-C and SIGTERM set; a second one raises KeyboardInterrupt."""
     stop = threading.Event()
 
@@ -269,24 +200,7 @@ def _told_to_stop() -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
-def _signal_group(group: int, number: int) -> bool:
-    """Signal what is left of a child's own session; whether there was anything."""
-    try:
-        os.killpg(group, number)
-    except (ProcessLookupError, PermissionError):
-        return False
-    return True
-
-
-def _local(moment: datetime | None) -> str:
-    return "" if moment is None else f"{moment.astimezone():%a %Y-%m-%d %H:%M %Z}"
-
-
 def _short(path: Path | None) -> str:
     if path is None:
         return ""
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
-
-
-def _say(line: str) -> None:
-    print(f"{datetime.now(UTC).astimezone():%H:%M:%S} {line}", flush=True)
