@@ -75,16 +75,16 @@ def forecasts(plan: Plan, experiment: Experiment) -> tuple[pd.DataFrame, dict[st
             train, test = train_rows(past, fold, warmup=settings.anchor.warmup), test_rows(panel, fold.cutoffs)
             for ticker in panel.tickers:
                 rows, targets = of_tickers(past, train, [ticker]), of_tickers(panel, test, [ticker])
-                made: dict[str, Forecast] = {}
+                by_name: dict[str, Forecast] = {}
                 for name in settings.models:
                     started = time.process_time()
                     if name == "field":
-                        made[name] = average([made[m] for m in settings.field_members])
+                        by_name[name] = average([by_name[m] for m in settings.field_members])
                     else:
                         fitted = make(name, settings).fit(past, rows, horizon=fold.horizon, seed=experiment.seed)
-                        made[name] = fitted.predict(panel, targets)
+                        by_name[name] = fitted.predict(panel, targets)
                     seconds[name] += time.process_time() - started
-                frames += [to_frame(panel, forecast, plan.sessions) for forecast in made.values()]
+                frames += [to_frame(panel, forecast, plan.sessions) for forecast in by_name.values()]
     return pd.concat(frames, ignore_index=True), seconds
 
 

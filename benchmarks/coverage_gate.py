@@ -1,4 +1,4 @@
-"""The gate: a baseline may stand in a leaderboard when its 90 % interval covers 87 to 93 % of data from its own model.
+"""Coverage gate of a baseline: its 90 % interval has to cover 87 to 93 % of data from its own model.
 
 Shape legend: N origins, H steps ahead, Q quantile levels.
 """

@@ -20,8 +20,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import psutil
 
+from benchmarks.watching import watched
 from s2squant.config.defaults import Engine
 from s2squant.prices.calendars.exchanges import exchange_sessions
 
@@ -98,30 +98,14 @@ def carry_out(source: str, out: Path, engine: Engine, workers: int, part: str) -
 def measured(source: str, out: Path, engine: Engine, workers: int, tickers: int, part: str) -> Cell:
     """Start a run and watch it and all its processes until it ends; raises RuntimeError when it does not end well."""
     argv = [sys.executable, __file__, "--carry-out", source, str(out), engine, str(workers), part]
-    began, peak = time.perf_counter(), 0.0
-    used: dict[int, float] = {}
+    began = time.perf_counter()
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}) as run:
-        top = psutil.Process(run.pid)
-        while run.poll() is None:
-            held = 0
-            try:
-                processes = [top, *top.children(recursive=True)]
-            except psutil.NoSuchProcess:
-                break
-            for process in processes:
-                try:
-                    clock = process.cpu_times()
-                    used[process.pid] = clock.user + clock.system
-                    held += process.memory_full_info().pss
-                except (psutil.Error, OSError):
-                    continue
-            peak = max(peak, held / 1e9)
-            time.sleep(0.2)
+        cpu, peak = watched(run)
         wall = time.perf_counter() - began
-        said = run.stdout.read() if run.stdout else ""
-    if run.returncode or json.loads(said)["status"] != "done":
-        raise RuntimeError(f"{engine}, {workers} workers, {tickers} tickers: exit status {run.returncode}; {said}")
-    return Cell(engine, workers, tickers, wall, sum(used.values()), peak, json.loads(said)["jobs"])
+        output = run.stdout.read() if run.stdout else ""
+    if run.returncode or json.loads(output)["status"] != "done":
+        raise RuntimeError(f"{engine}, {workers} workers, {tickers} tickers: exit status {run.returncode}; {output}")
+    return Cell(engine, workers, tickers, wall, cpu, peak, json.loads(output)["jobs"])
 
 
 def row(cell: Cell, base: Cell) -> str:

@@ -123,7 +123,7 @@ def invent(folder: Path, names: list[str], bars: int, until: str) -> None:
     """Random walks with calm and stormy times up to a day, as parquet with Yahoo's headings."""
     folder.mkdir(exist_ok=True)
     days = sessions_between("XNYS", "2000-01-01", DAYS[-1])[-bars:]
-    told = days <= np.datetime64(until, "D")
+    until_then = days <= np.datetime64(until, "D")
     for number, name in enumerate(names):
         rng = np.random.default_rng(number)
         storm = np.exp(0.5 * np.cumsum(0.05 * rng.standard_normal(bars)))
@@ -131,7 +131,7 @@ def invent(folder: Path, names: list[str], bars: int, until: str) -> None:
         high, low = close * (1 + 0.004 * rng.random(bars)), close * (1 - 0.004 * rng.random(bars))
         rows = {"Date": days, "Open": close, "High": high, "Low": low, "Close": close, "Adj Close": close}
         table = pd.DataFrame(rows | {"Volume": 1e6})
-        table[told].to_parquet(folder / f"{name}.parquet", index=False)
+        table[until_then].to_parquet(folder / f"{name}.parquet", index=False)
 
 
 if __name__ == "__main__":

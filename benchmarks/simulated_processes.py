@@ -1,4 +1,4 @@
-"""Returns from the model that each baseline assumes: what its coverage is tested on.
+"""Simulated returns from the model that each baseline assumes, for its coverage gate.
 
 Shape legend: X series, T returns.
 """
@@ -35,7 +35,7 @@ def own_returns(name: ModelName, series: int, bars: int, seed: int) -> Floats:
             returns = recursion(rng, shape, Dynamics(omega=0.3, alpha=0.2, gamma=0.0, beta=0.5), 6.0)
         case "ewma_t":
             returns = recursion(rng, shape, EWMA, 6.0)
-        case "garch_t":
+        case "garch_t" | "gbm" | "field":
             returns = recursion(rng, shape, GARCH, 6.0)
         case "gjr_t":
             returns = recursion(rng, shape, GJR, 6.0)
@@ -51,10 +51,6 @@ def own_returns(name: ModelName, series: int, bars: int, seed: int) -> Floats:
             returns = arma_returns(rng, shape, ar=0.5, ma=-0.3, mean=0.05)
         case "ridge":
             returns = arma_returns(rng, shape, ar=0.1, ma=0.0, mean=0.0)
-        case "gbm":
-            returns = recursion(rng, shape, GARCH, 6.0)
-        case "field":
-            returns = recursion(rng, shape, GARCH, 6.0)
         case _:
             raise ConfigError(f"{name} is no baseline: no model of its own to draw from")
     scaled: Floats = DAILY * returns

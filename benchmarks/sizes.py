@@ -71,8 +71,8 @@ def world(rng: Generator, n: int, h: int, draws: int, models: int) -> World:
 
 def losses(rng: Generator, n: int, h: int, draws: int, models: int) -> Floats:
     """Absolute errors (R, n, K) of equally good models."""
-    made = world(rng, n, h, draws, models)
-    return np.asarray(np.abs(made.y[:, None] - made.forecasts).transpose(0, 2, 1))
+    drawn = world(rng, n, h, draws, models)
+    return np.asarray(np.abs(drawn.y[:, None] - drawn.forecasts).transpose(0, 2, 1))
 
 
 def difference(rng: Generator, n: int, h: int, draws: int, planted: bool) -> Floats:
@@ -100,14 +100,13 @@ def stability(rng: Generator, n: int, h: int, draws: int, planted: bool) -> Floa
     series = difference(rng, n, h, draws, False)
     third = (np.arange(n) // (n // 3 + 1)) == 1
     series = series + planted * KNOWN * series.mean(axis=1).std() * n / third.sum() * third
-    found = [fluctuation(d, h, 0.3) for d in series]
-    return np.array([np.nan if f.reason else f.p for f in found])
+    results = [fluctuation(d, h, 0.3) for d in series]
+    return np.array([np.nan if result.reason else result.p for result in results])
 
 
 def nested(rng: Generator, n: int, h: int, draws: int, planted: bool) -> Floats:
     """Clark-West of a forecast of nothing against no change; planted: the outcome follows it a little."""
-    made = world(rng, n, h, draws, 1)
-    y, forecast = _followed(made, planted)
+    y, forecast = _followed(world(rng, n, h, draws, 1), planted)
     mean, se, nu = dm.ewc(adjusted_difference(y, np.zeros_like(y), forecast), h)
     return np.array([one_sided(t, nu) for t in mean / se])
 
@@ -120,11 +119,11 @@ def signs(rng: Generator, n: int, h: int, draws: int, planted: bool) -> Floats:
     return dm.p_value(dm.t_statistic(mean, se), np.full(draws, float(nu)))
 
 
-def _followed(made: World, planted: bool) -> tuple[Floats, Floats]:
-    forecast = made.forecasts[:, 0]
-    products = (made.y * forecast).mean(axis=1).std()
+def _followed(drawn: World, planted: bool) -> tuple[Floats, Floats]:
+    forecast = drawn.forecasts[:, 0]
+    products = (drawn.y * forecast).mean(axis=1).std()
     share = KNOWN * products / np.square(forecast).mean()
-    return np.asarray(made.y + planted * share * forecast), forecast
+    return np.asarray(drawn.y + planted * share * forecast), forecast
 
 
 def superior(rng: Generator, n: int, h: int, draws: int, planted: bool) -> Floats:
@@ -160,23 +159,23 @@ def pits(rng: Generator, n: int, h: int, draws: int, planted: bool) -> Floats:
 
 def histogram(rng: Generator, n: int, h: int, draws: int, planted: bool) -> Floats:
     """Knueppel's test over TICKERS tickers, their correlation estimated."""
-    found = []
+    p = []
     group = np.tile(np.arange(n), TICKERS)
     for pit in pits(rng, n, h, draws, planted):
         null = calibrated_null(n, 1, (h,), TICKERS, equal_correlation(pit.ravel(), group))
-        found.append(float(null.knueppel(standard_moments(pit).mean(axis=(0, 1)))))
-    return np.array(found)
+        p.append(float(null.knueppel(standard_moments(pit).mean(axis=(0, 1)))))
+    return np.array(p)
 
 
 def coverage(rng: Generator, n: int, h: int, draws: int, planted: bool) -> Floats:
     """Coverage of the central 80 % over TICKERS tickers."""
-    found = []
+    p = []
     group = np.tile(np.arange(n), TICKERS)
     for pit in pits(rng, n, h, draws, planted):
         null = calibrated_null(n, 1, (h,), TICKERS, equal_correlation(pit.ravel(), group))
         share = ((pit >= 0.1) & (pit < 0.9)).mean()
-        found.append(float(two_sided(share, null.coverage(4, 36))))
-    return np.array(found)
+        p.append(float(two_sided(share, null.coverage(4, 36))))
+    return np.array(p)
 
 
 def _misses(rng: Generator, n: int, draws: int, planted: bool) -> tuple[Floats, Floats, Floats, Floats]:
@@ -237,7 +236,7 @@ def fewest(nu: int, overlap: int) -> int:
 
 def few_cosines(nu: int, draws: int, *, seed: int = 0) -> list[str]:
     """Markdown rows of `nu`: by design and loss, shares with any pair, any model out of the set, any rival better."""
-    made = []
+    lines = []
     for h, every in FEW_DESIGNS:
         overlap = -(-h // every)
         n = fewest(nu, overlap)
@@ -250,19 +249,19 @@ def few_cosines(nu: int, draws: int, *, seed: int = 0) -> list[str]:
                     better = any_better(table[:, :1] - table[:, 1:], overlap).p
                     p.append((apart, confidence_set(table, overlap).p.min(), better))
             shares = [f"{100 * (np.array(p)[:, k] <= level).mean():.1f}" for k in range(3) for level in FEW_LEVELS]
-            made.append(f"| {nu} | {n}, h={h}, every {every}, {name} | {' | '.join(shares)} |")
-    return made
+            lines.append(f"| {nu} | {n}, h={h}, every {every}, {name} | {' | '.join(shares)} |")
+    return lines
 
 
 def share_rejected(test: Test, n: int, h: int, draws: int, planted: bool, *, seed: int = 0) -> float:
     """Share of simulated cases with p below LEVEL; NaN where the test refuses the cell."""
     rng = np.random.default_rng([seed, n, h, int(planted)])
-    left, found = draws, []
+    left, parts = draws, []
     while left > 0:
         size = min(left, 250)
-        found.append(test.p(rng, n, h, size, planted))
+        parts.append(test.p(rng, n, h, size, planted))
         left -= size
-    p = np.concatenate(found)
+    p = np.concatenate(parts)
     return float((p < LEVEL).mean()) if np.isfinite(p).all() else float("nan")
 
 
@@ -292,8 +291,8 @@ def main() -> None:
             start, row = time.process_time(), []
             draws = options.draws // (1 + planted) // (1 + test.dear)
             for cell in CELLS:
-                found = share_rejected(test, *cell, draws, planted) if cell in cells_of(test) else None
-                row.append("-" if found is None else "refused" if np.isnan(found) else f"{100 * found:.1f}")
+                share = share_rejected(test, *cell, draws, planted) if cell in cells_of(test) else None
+                row.append("-" if share is None else "refused" if np.isnan(share) else f"{100 * share:.1f}")
             extra = f" {test.planted} |" if planted else ""
             print(f"| {test.name} | {' | '.join(row)} |{extra}", flush=True)
             print(f"  {time.process_time() - start:.0f} CPU s", end="\r")
