@@ -1,19 +1,21 @@
-"""Atomic writes, safe file names, and the one file lock."""
+"""Atomic writes, safe file names, values for JSON, and the one file lock."""
 
 from __future__ import annotations
 
 import fcntl
 import hashlib
+import math
 import os
 import re
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 
-def write_atomic(path: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` fill a temporary neighbour, then rename it into place: a file is whole or absent.
+def write_atomic(path: Path, content: Callable[[Path], None] | str | bytes) -> None:
+    """Write a temporary neighbour (a callable fills it), then rename it into place: a file is whole or absent.
 
     Its bytes are on the disk before its name is, so that a power failure cannot leave an empty file under it.
     """
@@ -22,7 +24,13 @@ def write_atomic(path: Path, write: Callable[[Path], None]) -> None:
     os.close(handle)
     temporary = Path(name)
     try:
-        write(temporary)
+        match content:
+            case str():
+                temporary.write_text(content, encoding="utf-8")
+            case bytes():
+                temporary.write_bytes(content)
+            case _:
+                content(temporary)
         temporary.chmod(0o644)
         _to_disk(temporary)
         temporary.replace(path)
@@ -50,6 +58,22 @@ def safe_name(key: str) -> str:
     """A file name for any text, no two alike: readable letters, then a hash of the whole."""
     readable = re.sub(r"[^A-Za-z0-9.-]+", "_", key).strip("._")[:40]
     return f"{readable}-{hashlib.sha256(key.encode()).hexdigest()[:10]}"
+
+
+def json_values(value: Any) -> Any:
+    """The value as JSON has it: numbers without a value are null, numpy's arrays and tuples lists."""
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    match value:
+        case None | bool() | str() | int():
+            return value
+        case float():
+            return value if math.isfinite(value) else None
+        case Mapping():
+            return {str(key): json_values(inner) for key, inner in value.items()}
+        case list() | tuple():
+            return [json_values(inner) for inner in value]
+    raise TypeError(f"JSON has no value for a {type(value).__name__}: {value!r}")
 
 
 def _to_disk(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The file lock: one holder at a time, free again when its holder ends in any way."""
+"""Values for JSON, and the file lock: one holder at a time, free again when its holder ends in any way."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import sys
 import threading
 import time
 
+import numpy as np
 import pytest
 
-from s2squant.files import locked
+from s2squant.files import json_values, locked
 
 HOLDER = """
 import sys, time
@@ -71,3 +72,10 @@ def test_a_killed_process_holds_nothing(tmp_path):
 def test_a_lock_in_a_missing_folder_is_an_error(tmp_path):
     with pytest.raises(FileNotFoundError), locked(tmp_path / "gone" / "lock", wait=False):
         pass
+
+
+def test_values_become_what_json_has() -> None:
+    value = {"a": np.float64("nan"), 2: (np.int64(3), np.array([1.5, np.inf])), "c": [True, None, "x"]}
+    assert json_values(value) == {"a": None, "2": [3, [1.5, None]], "c": [True, None, "x"]}
+    with pytest.raises(TypeError, match="no value for a object"):
+        json_values({"a": object()})

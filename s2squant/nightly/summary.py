@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from datetime import UTC
@@ -15,6 +14,7 @@ import pandas as pd
 from s2squant.config.models import RECALIBRATED
 from s2squant.config.nightly import Nightly
 from s2squant.errors import S2squantError, one_line
+from s2squant.files import json_values
 from s2squant.nightly.issue import IssuedNight, Made
 from s2squant.nightly.ledger.ledger import Ledger
 from s2squant.nightly.results import Band, MarketNight, Monitor, Night, NightStatus
@@ -124,7 +124,7 @@ def facts_of(state: NightState, made: Made) -> dict[str, Any]:
 
 def manifest_of(night: Night, facts: Mapping[str, Any]) -> dict[str, Any]:
     """A finished night as plain values."""
-    entries = {
+    manifest: dict[str, Any] = {
         "status": night.status,
         "run_id": night.run_id,
         "created_at": night.started_at.isoformat(),
@@ -137,7 +137,7 @@ def manifest_of(night: Night, facts: Mapping[str, Any]) -> dict[str, Any]:
         **facts,
         **night.provenance,
     }
-    plain: dict[str, Any] = json.loads(json.dumps(_plain(entries)))
+    plain: dict[str, Any] = json_values(manifest)
     return plain
 
 
@@ -163,12 +163,3 @@ def _band(spec: Nightly, record: pd.DataFrame) -> Band | None:
         outcomes_of(record, verdict.recommended, verdict.reference), spec.experiment.walk.horizon
     )
     return band_of(study, complete, verdict.recommended, verdict.reference)
-
-
-def _plain(value: Any) -> Any:
-    """The value with what JSON has no number for written as null."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(inner) for key, inner in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(inner) for inner in value]
-    return None if isinstance(value, float) and not np.isfinite(value) else value

@@ -80,7 +80,7 @@ class RunFolder:
                     )
                 self._sweep()
                 return True
-            write_atomic(self._stamp, lambda place: _text(place, text))
+            write_atomic(self._stamp, text)
         except OSError as error:
             self.release()
             raise RunError(f"{self.path}: cannot be written ({error.strerror}); choose another --out") from None
@@ -178,7 +178,7 @@ class RunFolder:
         """Keep a job's result; its done mark is written last."""
         _write_parquet(self.part(key, "forecasts.parquet"), forecasts)
         _write_parquet(self.part(key, "training.parquet"), training)
-        write_atomic(self.part(key, "done.json"), lambda place: _text(place, json.dumps(dict(facts))))
+        write_atomic(self.part(key, "done.json"), json.dumps(dict(facts)))
 
     def read_part(self, key: str) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
         """A finished job's forecasts, training curves and facts."""
@@ -192,7 +192,7 @@ class RunFolder:
 
     def write_text(self, name: str, text: str) -> None:
         """Write a text file, inside the folder."""
-        write_atomic(self.path / name, lambda place: _text(place, text))
+        write_atomic(self.path / name, text)
 
     def read_text(self, name: str) -> str:
         """A text file of the folder; raises RunError when it cannot be read."""
@@ -247,7 +247,7 @@ class RunFolder:
             target = (root / name).resolve()
             if target == root or not target.is_relative_to(root):
                 raise ValueError(f"a page would be written outside the run's folder: {name}")
-            write_atomic(target, lambda place, content=content: _bytes(place, content))  # type: ignore[misc]
+            write_atomic(target, content)
 
     def finish(self, manifest: Mapping[str, Any]) -> None:
         """Write the manifest, then drop the parts."""
@@ -270,11 +270,3 @@ def _is(path: Path, wanted: Callable[[str], bool]) -> bool:
 
 def _why(error: Exception) -> str:
     return " ".join(str(getattr(error, "strerror", None) or error).split())[:160]
-
-
-def _text(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
-
-
-def _bytes(path: Path, content: bytes) -> None:
-    path.write_bytes(content)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from math import isfinite
 from typing import Any, Literal
 
 import pandas as pd
@@ -12,6 +11,7 @@ import pandas as pd
 from s2squant.config.experiment import Experiment
 from s2squant.config.tuning import Ending, Tuning, Value
 from s2squant.evaluation.results import Word
+from s2squant.files import json_values
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ def summary(tuned: Tuned) -> dict[str, Any]:
         "best_trial": tuned.best_number,
         "best": dict(tuned.trials[tuned.best_number].values) if tuned.best_number is not None else {},
         "default_skill": tuned.default_skill,
-        "held_out": [_plain(asdict(row)) for row in tuned.held_out],
+        "held_out": [json_values(asdict(row)) for row in tuned.held_out],
         "first_held_out": tuned.first_held_out,
         "last_searched": tuned.last_searched,
         "cutoffs": tuned.cutoffs,
@@ -150,9 +150,5 @@ def summary(tuned: Tuned) -> dict[str, Any]:
         "configurations_in_trial_ledger": tuned.configurations,
         "importances": dict(tuned.importances),
         "left_out": dict(tuned.left_out),
-        "trials": [_plain(asdict(one)) for one in tuned.trials],
+        "trials": [json_values(asdict(one)) for one in tuned.trials],
     }
-
-
-def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {k: None if isinstance(v, float) and not isfinite(v) else v for k, v in values.items()}

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from s2squant.cli import app as cli
-from s2squant.cli.commands import reproduce as command
 from s2squant.experiments import copy_task
 from s2squant.experiments.result import Goal, Result
 from s2squant.report.sections import Section
@@ -131,11 +130,6 @@ def test_a_file_is_no_folder(asked, tmp_path: Path, capsys: pytest.CaptureFixtur
 def test_an_unknown_experiment_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["reproduce", "sort"]) == 2
     assert "sort" in capsys.readouterr().err
-
-
-def test_a_figure_that_is_no_value_is_our_fault() -> None:
-    with pytest.raises(TypeError, match="plain value"):
-        command._plain({"a": object()})
 
 
 def test_help_needs_no_torch() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import platform
 import time
 from collections.abc import Iterator, Mapping
@@ -21,6 +20,7 @@ from s2squant.cli.exits import interrupted
 from s2squant.cli.progress import Progress as Bars
 from s2squant.cli.tables import plain_console
 from s2squant.errors import RunError
+from s2squant.files import json_values
 
 if TYPE_CHECKING:  # an experiment brings torch, which a help text can do without
     from s2squant.experiments.result import Progress, Result
@@ -69,7 +69,7 @@ def reproduce(
         rest = "the same command goes on from there" if name == "zoo" else "nothing of it is kept"
         return interrupted(rest)
     facts = _facts(name, quick=quick, seed=seed, seconds=time.perf_counter() - began)
-    figures = _plain(result.figures)
+    figures = json_values(result.figures)
     page = experiment_page(result, command=ctx.obj.command, facts=facts)
     with _writable(folder.path):
         folder.write_pages(render_experiment(page))
@@ -192,19 +192,3 @@ def _shown(value: Any) -> str:
 
 def _json(values: Mapping[str, Any]) -> str:
     return json.dumps(values, indent=1, allow_nan=False) + "\n"
-
-
-def _plain(value: Any) -> Any:
-    """Values as JSON has them: numbers without a value are null, numpy's arrays lists."""
-    if hasattr(value, "tolist"):
-        value = value.tolist()
-    match value:
-        case None | bool() | str() | int():
-            return value
-        case float():
-            return value if math.isfinite(value) else None
-        case Mapping():
-            return {str(key): _plain(part) for key, part in value.items()}
-        case list() | tuple():
-            return [_plain(part) for part in value]
-    raise TypeError(f"a figure is a plain value, not {type(value).__name__}: {value!r}")

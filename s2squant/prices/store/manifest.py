@@ -86,8 +86,4 @@ def read_manifest(folder: Path, ticker: str) -> Manifest:
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Put a manifest in place of the one before, whole."""
     text = json.dumps({"format": FORMAT, **asdict(manifest)}, indent=1) + "\n"
-    write_atomic(folder / NAME, lambda path: _text(path, text))
-
-
-def _text(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
+    write_atomic(folder / NAME, text)
