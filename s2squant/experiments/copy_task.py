@@ -34,7 +34,7 @@ from s2squant.experiments.copy_result import (
     copy_result,
 )
 from s2squant.experiments.result import Progress, Result, done_by_cost
-from s2squant.nets.search import Said, beam_search, greedy, sample
+from s2squant.nets.search import Generated, beam_search, greedy, sample
 from s2squant.nets.seq2seq import Feeding
 from s2squant.nets.token_batches import Batch, by_length, padded_share
 from s2squant.nets.tokens import FORCED, TokenSeq2Seq, train_tokens
@@ -222,14 +222,14 @@ def _decoder(
     return DecoderSpec(kind=kind, attention=attention, context=context, start=start, previous=True, dropout=0.0)
 
 
-def _right(said: Said, batch: Batch) -> Tensor:
+def _right(said: Generated, batch: Batch) -> Tensor:
     """Which sequences (B,) are the targets, EOS included."""
     longest = max(said.tokens_NT.shape[1], batch.target_BT.shape[1])
     both = [nn.functional.pad(t, (0, longest - t.shape[1]), value=PAD) for t in (said.tokens_NT, batch.target_BT)]
     return (both[0] == both[1]).all(dim=1)
 
 
-def _search(net: TokenSeq2Seq, batch: Batch, first: Said, width: int, power: float) -> Search:
+def _search(net: TokenSeq2Seq, batch: Batch, first: Generated, width: int, power: float) -> Search:
     """A beam against greedy decoding."""
     best = beam_search(net, batch.source_BL, batch.lengths_B, width=width, limit=LIMIT, length_power=power)
     gain_B = best.log_likelihood_N - first.log_likelihood_N

@@ -1,1 +1,1 @@
-
+"""Networks in torch alone: encoders, attention, decoders, heads, tokens, latent codes, training."""

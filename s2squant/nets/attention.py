@@ -22,6 +22,11 @@ class Keys(NamedTuple):
     states_NWK: Tensor
     mask_NW: Tensor | None
 
+    def pick(self, rows: Tensor) -> Keys:
+        """The keys of `rows`, in that order."""
+        mask_NW = None if self.mask_NW is None else self.mask_NW[rows]
+        return Keys(self.projected_NWK[rows], self.states_NWK[rows], mask_NW)
+
 
 def dot(query_HNK: Tensor, keys_NWK: Tensor) -> Tensor:
     """Scores (H, N, W) q . k; with keys W k it is Luong's general score (Luong et al. 2015, eq. 8)."""
@@ -55,7 +60,7 @@ class Attention(nn.Module):
             self.position_vector = nn.Parameter(torch.randn(hidden) / hidden**0.5)
 
     def keys(self, states_NWK: Tensor, mask_NW: Tensor | None) -> Keys:
-        """What of a memory is the same at every step."""
+        """Projected keys, states and mask of a memory: the same at every step."""
         projected = states_NWK if self.score == "dot" else self.key(states_NWK)
         return Keys(projected, states_NWK, mask_NW)
 

@@ -1,4 +1,4 @@
-"""Decoders: from a memory a hidden vector for every step ahead, all steps in one call or one after another.
+"""Decoders: from a memory to a hidden vector for every step ahead, all steps in one call or one after another.
 
 Steps come first, (H, N, K): the kernels want them so, and the head then works step by step.
 
@@ -24,20 +24,20 @@ LONGEST = 512
 
 
 def step_inputs(horizon: int) -> Tensor:
-    """What a decoder knows of a step (H, 2): h / H and log h."""
+    """Step features (H, 2): h / H and log h."""
     steps = torch.arange(1, horizon + 1, dtype=torch.float32)
     return torch.stack([steps / horizon, torch.log(steps)], dim=1)
 
 
 class Decoded(NamedTuple):
-    """Hidden vectors of the steps, and where the decoder attended, if it does."""
+    """Hidden vectors of the steps, and attention weights if any."""
 
     hidden_HNK: Tensor
     weights_HNW: Tensor | None
 
 
 class RecurrentState(NamedTuple):
-    """Where a recurrent decoder stands between two steps."""
+    """State of a recurrent decoder between two steps."""
 
     cell_CNK: tuple[Tensor, ...]
     fed_NK: Tensor | None
@@ -48,10 +48,7 @@ class RecurrentState(NamedTuple):
 
     def pick(self, rows: Tensor) -> RecurrentState:
         """The states of `rows`, in that order: beams and paths."""
-        keys = self.keys
-        if keys is not None:
-            mask = None if keys.mask_NW is None else keys.mask_NW[rows]
-            keys = Keys(keys.projected_NWK[rows], keys.states_NWK[rows], mask)
+        keys = None if self.keys is None else self.keys.pick(rows)
         cell = tuple(part[:, rows] for part in self.cell_CNK)
         fed = None if self.fed_NK is None else self.fed_NK[rows]
         return RecurrentState(cell, fed, self.context_NK[rows], keys, self.step)
@@ -63,7 +60,7 @@ class RecurrentDecoder(nn.Module):
     The summary sets the first state; with context "every_step" it is read at every step too (Cho et al. 2014), and
     Bahdanau's attention, from the state before the step, takes its place there (Bahdanau et al. 2015). Luong's
     follows the step: out = tanh(W [context; state]) (Luong et al. 2015, eq. 5), read at the next step too if fed back.
-    All steps run in one fused call unless a step reads what the step before made.
+    All steps run in one fused call unless a step reads the output of the step before.
     """
 
     block: int | None = 384
@@ -96,7 +93,7 @@ class RecurrentDecoder(nn.Module):
 
     def _first(self, memory: Memory) -> tuple[Tensor, ...]:
         if self.start_from == "states":
-            assert memory.final_CBK is not None, "the encoder kept no last states"
+            assert memory.final_CBK is not None, "the encoder gave no last states"
             return memory.final_CBK
         first = memory.summary_BK.expand(self.layers, -1, -1).contiguous()
         return (first, torch.zeros_like(first)) if isinstance(self.rnn, nn.LSTM) else (first,)
@@ -170,12 +167,12 @@ class MlpDecoder(nn.Module):
         return Decoded(nn.functional.gelu(self.from_summary(memory.summary_BK) + self.from_step(inputs_HNE)), None)
 
     def direct(self, inputs_H1E: Tensor, memory: Memory) -> Direct:
-        """What the hidden vectors are made of, for a loss that makes them itself."""
+        """The two parts of the hidden vectors, for a loss that adds them itself."""
         return Direct(self.from_summary(memory.summary_BK), self.from_step(inputs_H1E)[:, 0])
 
 
 class TransformerState(NamedTuple):
-    """Where a transformer decoder stands: keys and values of the memory and of the steps so far, layer by layer."""
+    """State of a transformer decoder: keys and values of the memory and of the steps so far, layer by layer."""
 
     memory: tuple[Cache, ...]
     before: tuple[Cache, ...]
@@ -184,8 +181,7 @@ class TransformerState(NamedTuple):
 
     def pick(self, rows: Tensor) -> TransformerState:
         """The states of `rows`, in that order: beams and paths."""
-        memory = tuple(Cache(c.keys[rows], c.values[rows]) for c in self.memory)
-        before = tuple(Cache(c.keys[rows], c.values[rows]) for c in self.before)
+        memory, before = (tuple(cache.pick(rows) for cache in caches) for caches in (self.memory, self.before))
         return TransformerState(memory, before, None if self.allowed is None else self.allowed[rows], self.step)
 
 

@@ -1,6 +1,6 @@
 """Encoders: recurrent ones through the fused kernels, and the transformer's; the same Memory out.
 
-Shape legend: B sequences, L past bars, W states kept, F inputs, K hidden units.
+Shape legend: B sequences, L past bars, W states of a memory, F inputs, K hidden units.
 """
 
 from __future__ import annotations

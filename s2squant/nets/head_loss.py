@@ -1,4 +1,4 @@
-"""The quantile head and its pinball loss in one go, slopes and all, a block of steps at a time.
+"""Fused pinball loss of the quantile head, with its gradients, a block of steps at a time.
 
 With c (7) = (stretch, five corrections, y) and S (7, Q) = (table, basis, -1) the quantiles exceed the truth by c S, and
 the loss is the sum of (1[c S > 0] - p) c S. Its slope in c is S (1[c S > 0] - p)', known as soon as the quantiles are;
@@ -20,7 +20,7 @@ ROWS = 16_384
 
 
 class HeadWeights(NamedTuple):
-    """What a quantile head learns; without a hidden layer D = K, and its weights are None."""
+    """Learned weights of a quantile head; without a hidden layer D = K, and its weights are None."""
 
     hidden_DK: Tensor | None
     hidden_D: Tensor | None
@@ -30,7 +30,7 @@ class HeadWeights(NamedTuple):
 
 
 class HeadFixed(NamedTuple):
-    """What it does not."""
+    """Constants of a quantile head."""
 
     basis_5Q: Tensor
     bounds_H6: Tensor
@@ -39,7 +39,7 @@ class HeadFixed(NamedTuple):
 
 
 class Direct(NamedTuple):
-    """What a direct decoder's hidden vectors are made of: gelu(origin + step)."""
+    """The two parts of a direct decoder's hidden vectors, gelu(origin + step)."""
 
     origin_NK: Tensor
     step_HK: Tensor
@@ -49,13 +49,13 @@ def head_loss(
     hidden: Tensor | Direct, mask_ND: Tensor | None, y_HN: Tensor, weights: HeadWeights, fixed: HeadFixed
 ) -> Tensor:
     """Mean pinball loss of the head's quantiles after hidden vectors (H, N, K): the same as making and scoring them."""
-    made = hidden if isinstance(hidden, Direct) else (hidden, None)
-    loss: Tensor = _HeadLoss.apply(*made, mask_ND, y_HN, fixed, *weights)  # type: ignore[no-untyped-call]
+    parts = hidden if isinstance(hidden, Direct) else (hidden, None)
+    loss: Tensor = _HeadLoss.apply(*parts, mask_ND, y_HN, fixed, *weights)  # type: ignore[no-untyped-call]
     return loss
 
 
 class _HeadLoss(torch.autograd.Function):
-    """Forward finds the slopes too; backward hands them on."""
+    """The loss with gradients computed in the forward pass; backward only scales them."""
 
     @staticmethod
     def forward(
@@ -67,13 +67,13 @@ class _HeadLoss(torch.autograd.Function):
         fixed: HeadFixed,
         *weights: Any,
     ) -> Tensor:
-        done = _Pass(hidden, step_HK, mask_ND, y_HN, HeadWeights(*weights), fixed)
+        sums = _Pass(hidden, step_HK, mask_ND, y_HN, HeadWeights(*weights), fixed)
         horizon, origins = y_HN.shape
         each = max(1, ROWS // origins)
         for first in range(0, horizon, each):
-            done.add(first, min(first + each, horizon))
-        ctx.save_for_backward(done.to_hidden, done.to_step_HK, *done.slopes())
-        return done.loss
+            sums.add(first, min(first + each, horizon))
+        ctx.save_for_backward(sums.to_hidden, sums.to_step_HK, *sums.slopes())
+        return sums.loss
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:

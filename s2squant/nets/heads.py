@@ -48,8 +48,8 @@ class Corrections(nn.Module):
         """One dropout mask an origin, shared by its steps (Gal and Ghahramani 2016); None when nothing is dropped."""
         if not self.training or self.dropout == 0:
             return None
-        kept_ND = self.corrections.weight.new_ones(origins, self.corrections.in_features)
-        return nn.functional.dropout(kept_ND, self.dropout)
+        ones_ND = self.corrections.weight.new_ones(origins, self.corrections.in_features)
+        return nn.functional.dropout(ones_ND, self.dropout)
 
     def corrected(self, hidden_HND: Tensor, mask: Tensor | None) -> Tensor:
         """The raw corrections (H, N, Z), in the precision of the weights."""
@@ -98,7 +98,7 @@ class QuantileHead(Corrections):
         return pinball(y_HN, quantiles_HNQ, self.levels_Q)
 
     def loss_of_hidden(self, hidden: Tensor | Direct, mask: Tensor | None, y_HN: Tensor) -> Tensor:
-        """The loss of what `forward` says of all steps, and its slopes, in one go; in the precision of the weights."""
+        """Loss of all steps' quantiles, fused with its gradients; in the precision of the weights."""
         precise = self.table.dtype
         hidden = Direct(*(part.to(precise) for part in hidden)) if isinstance(hidden, Direct) else hidden.to(precise)
         scale_H1 = torch.full_like(self.bounds_H5[:, :1], self.log_scale_bound)
@@ -110,7 +110,7 @@ class QuantileHead(Corrections):
             return head_loss(hidden, mask, y_HN, weights, fixed)
 
     def feed(self, quantiles_NQ: Tensor) -> Tensor:
-        """What a decoder that reads its previous output is fed (N,): the median, and its gradient."""
+        """Input (N,) of a decoder that reads its previous output: the median, with its gradient."""
         return quantiles_NQ[:, quantiles_NQ.shape[1] // 2]
 
     def quantiles(self, quantiles_HNQ: Tensor) -> Tensor:
@@ -147,7 +147,7 @@ class PointHead(Corrections):
                 return nn.functional.huber_loss(location_HN1[..., 0], y_HN)
 
     def feed(self, location_N1: Tensor) -> Tensor:
-        """What a decoder that reads its previous output is fed (N,): the location, and its gradient."""
+        """Input (N,) of a decoder that reads its previous output: the location, with its gradient."""
         return location_N1[:, 0]
 
     def quantiles(self, location_HN1: Tensor) -> Tensor:

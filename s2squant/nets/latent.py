@@ -1,14 +1,13 @@
-"""Relatives of seq2seq that press a sequence into a code: the autoencoder and the variational autoencoder.
+"""Autoencoder and variational autoencoder of sequences, from the encoders and decoders of seq2seq.
 
-Both are made of the family's encoders and decoders. Seq2seq forecasts what follows a sequence; these speak of the
-sequence itself. A decoder reads the code and the clock; a variational one may read the value before, too.
+Seq2seq forecasts what follows a sequence; these reconstruct or generate the sequence itself. A decoder reads the code
+and the clock; a variational one may read the value before, too.
 
 Shape legend: N sequences, L steps, F values of a step, C numbers of a code, K hidden units.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -19,8 +18,9 @@ from s2squant.config.relatives import AutoencoderSpec, LatentSpec, VariationalSp
 from s2squant.nets.decoders import MlpDecoder, make_decoder, step_inputs
 from s2squant.nets.encoders import make_encoder
 from s2squant.nets.memory import Memory
+from s2squant.nets.path_heads import student_draw, student_log_density
 from s2squant.nets.seq2seq import fed
-from s2squant.nets.training import Trainer
+from s2squant.nets.training import Trainer, descent
 
 Draw = Callable[[int, torch.Generator], Tensor]
 """The sequences (N, L, F) of a step, given its number and the fit's generator."""
@@ -102,17 +102,14 @@ class Steps(NamedTuple):
 
     def log_density(self, x_NL: Tensor) -> Tensor:
         """Log density (N, L) of each step."""
-        degrees, z = self.degrees, (x_NL - self.location) / self.scale
-        constant = torch.lgamma((degrees + 1) / 2) - torch.lgamma(degrees / 2) - 0.5 * torch.log(degrees * math.pi)
-        return torch.as_tensor(constant - torch.log(self.scale) - (degrees + 1) / 2 * torch.log1p(z.square() / degrees))
+        return student_log_density(x_NL, *self)
 
     def draw(self, generator: torch.Generator) -> Tensor:
-        """One path (N, L) each, by the polar method (Bailey 1994)."""
+        """One path (N, L) each."""
         shape, kind = self.location.shape, self.location.dtype
         first = torch.rand(shape, generator=generator, dtype=kind).clamp(1e-7, 1 - 1e-7)
         second = torch.rand(shape, generator=generator, dtype=kind)
-        radius = torch.sqrt(self.degrees * torch.expm1(-2.0 / self.degrees * torch.log(first)))
-        return torch.as_tensor(self.location + self.scale * radius * torch.cos(2 * math.pi * second))
+        return student_draw(first, second, *self)
 
 
 class Bound(NamedTuple):
@@ -139,7 +136,7 @@ class VariationalAutoencoder(nn.Module):
         self.degrees = nn.Parameter(torch.tensor([2.0]))
 
     def posterior(self, x_NL: Tensor) -> Code:
-        """What the encoder makes of sequences."""
+        """Posterior of the code given sequences."""
         mean, log_variance = self.press(self.encoder(fed(x_NL)).summary_BK).chunk(2, dim=1)
         return Code(mean, 6.0 * torch.tanh(log_variance / 6.0))
 
@@ -196,16 +193,13 @@ def fit_latent(net: SequenceAutoencoder | VariationalAutoencoder, draw: Draw, *,
     spec = net.spec
     trainer = Trainer(net, spec.training, steps=spec.steps, lr=spec.lr, seed=seed)
 
-    def backward(step: int, generator: torch.Generator) -> float:
+    def loss(step: int, generator: torch.Generator) -> Tensor:
         x_NLF = draw(step, generator)
         if isinstance(net, SequenceAutoencoder):
-            loss = net.loss(x_NLF)
-        else:
-            loss = net.loss(x_NLF[..., 0], kl_weight(net.spec, step), generator)
-        loss.backward()  # type: ignore[no-untyped-call]
-        return float(loss.detach())
+            return net.loss(x_NLF)
+        return net.loss(x_NLF[..., 0], kl_weight(net.spec, step), generator)
 
-    trainer.run(backward)
+    trainer.run(descent(loss))
     return trainer.finish()
 
 

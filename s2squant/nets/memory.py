@@ -1,4 +1,4 @@
-"""What an encoder hands to a decoder.
+"""Memory: an encoder's summary and states, as a decoder reads them.
 
 Shape legend: B sequences, W states a memory holds, K units, C layers of a recurrent stack.
 """
@@ -12,17 +12,17 @@ from torch import Tensor
 
 
 class Memory(NamedTuple):
-    """A summary of the past, and where something reads them the states it was made of."""
+    """A summary of the past, and its states where something reads them."""
 
     summary_BK: Tensor
     states_BWK: Tensor | None = None
     mask_BW: Tensor | None = None
     """Which states are real; None when all are."""
     final_CBK: tuple[Tensor, ...] | None = None
-    """The last state of every layer, an LSTM's cell too: (h,) or (h, c); None when it was not kept."""
+    """The last state of every layer, an LSTM's cell too: (h,) or (h, c); None where nothing reads it."""
 
-    def pick(self, rows: Tensor) -> Memory:
-        """The memories of `rows`, in that order, repeated as often as named."""
+    def pick(self, rows: Tensor | slice) -> Memory:
+        """The memories of `rows`, in that order, repeated as often as named; of a slice, as views."""
         return Memory(
             self.summary_BK[rows],
             None if self.states_BWK is None else self.states_BWK[rows],

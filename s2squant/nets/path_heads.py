@@ -19,7 +19,7 @@ from s2squant.nets.heads import Corrections
 SCALE_BOUND = 1.0
 """Largest change of a step's log scale: feedback moves one step's variance further than a whole horizon's."""
 KNOTS = 9
-"""Quantiles kept inside each bin of a categorical head, its edges included."""
+"""Quantiles of each bin of a categorical head, its edges included."""
 
 
 def step_deviation(deviation_NH: Tensor) -> Tensor:
@@ -29,6 +29,19 @@ def step_deviation(deviation_NH: Tensor) -> Tensor:
     own = torch.diff(variance, dim=1, prepend=first)
     steps = torch.arange(1, variance.shape[1] + 1, dtype=variance.dtype)
     return torch.sqrt(torch.maximum(own, 0.05 * variance / steps))
+
+
+def student_log_density(x: Tensor, location: Tensor, scale: Tensor, degrees: Tensor) -> Tensor:
+    """Log density of a Student-t."""
+    constant = torch.lgamma((degrees + 1) / 2) - torch.lgamma(degrees / 2) - 0.5 * torch.log(degrees * math.pi)
+    body = (degrees + 1) / 2 * torch.log1p(((x - location) / scale).square() / degrees)
+    return torch.as_tensor(constant - torch.log(scale) - body)
+
+
+def student_draw(first: Tensor, second: Tensor, location: Tensor, scale: Tensor, degrees: Tensor) -> Tensor:
+    """Draws of a Student-t from two uniforms each, by the polar method (Bailey 1994)."""
+    radius = torch.sqrt(degrees * torch.expm1(-2.0 / degrees * torch.log(first)))
+    return torch.as_tensor(location + scale * radius * torch.cos(2 * math.pi * second))
 
 
 class StudentHead(Corrections):
@@ -51,17 +64,11 @@ class StudentHead(Corrections):
 
     def log_density(self, parts: Tensor, x: Tensor) -> Tensor:
         """Log density of the step's return; `parts` is `x` by 3."""
-        location, scale, degrees = parts.unbind(-1)
-        constant = torch.lgamma((degrees + 1) / 2) - torch.lgamma(degrees / 2) - 0.5 * torch.log(degrees * math.pi)
-        return torch.as_tensor(
-            constant - torch.log(scale) - (degrees + 1) / 2 * torch.log1p(((x - location) / scale).square() / degrees)
-        )
+        return student_log_density(x, *parts.unbind(-1))
 
     def sample(self, parts_N3: Tensor, uniform_N2: Tensor) -> Tensor:
-        """Returns (N,) from two uniforms each (Bailey 1994)."""
-        location, scale, degrees = parts_N3.unbind(-1)
-        radius = torch.sqrt(degrees * torch.expm1(-2.0 / degrees * torch.log(uniform_N2[:, 0])))
-        return torch.as_tensor(location + scale * radius * torch.cos(2 * math.pi * uniform_N2[:, 1]))
+        """Returns (N,) from two uniforms each."""
+        return student_draw(uniform_N2[:, 0], uniform_N2[:, 1], *parts_N3.unbind(-1))
 
 
 class MixtureHead(Corrections):
@@ -114,10 +121,10 @@ class CategoricalHead(Corrections):
         bins = len(self.knots_BK)
         levels = torch.linspace(0, 1, bins * (KNOTS - 1) + 1, dtype=torch.float64)
         ordered = torch.sort(x.double().flatten()).values
-        at = levels * (len(ordered) - 1)
-        low = at.floor().long()
+        position = levels * (len(ordered) - 1)
+        low = position.floor().long()
         high = torch.clamp(low + 1, max=len(ordered) - 1)
-        values = torch.lerp(ordered[low], ordered[high], at - low)
+        values = torch.lerp(ordered[low], ordered[high], position - low)
         edges = values[:: KNOTS - 1]
         if not bool((edges[1:] > edges[:-1]).all()):
             raise ValueError(

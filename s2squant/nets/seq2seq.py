@@ -23,11 +23,18 @@ ROWS = 8192
 
 
 class Feeding(NamedTuple):
-    """What a decoder that reads its previous output is fed in training."""
+    """Input feeding in training of a decoder that reads its previous output (Bengio et al. 2015)."""
 
     share: float
     """Probability of the truth, one coin an element: 1 teacher forcing, 0 free running."""
     draw: torch.Generator
+
+    def mix(self, truth: Tensor, own: Tensor) -> Tensor:
+        """The truth where a row's coin says so, elsewhere the net's own output."""
+        if self.share <= 0:
+            return own
+        coins = torch.rand(len(own), *[1] * (own.ndim - 1), generator=self.draw) < self.share
+        return torch.where(coins, truth, own)
 
 
 class Outlook(NamedTuple):
@@ -89,11 +96,11 @@ class Seq2Seq(nn.Module):
         return -head.log_density(out_HNZ, truth_HN).mean()
 
     def decode(self, memory: Memory, truth_HN: Tensor | None = None, feeding: Feeding | None = None) -> Tensor:
-        """What the head says (H, N, Z) after each memory; a decoder that is fed no truth runs free."""
+        """Head outputs (H, N, Z) after each memory; a decoder that is fed no truth runs free."""
         return self._decode(memory, truth_HN, feeding)[0]
 
     def _decode(self, memory: Memory, truth_HN: Tensor | None, feeding: Feeding | None) -> tuple[Tensor, Tensor | None]:
-        """What the head says, and the attention weights (H, N, W) if any."""
+        """Head outputs, and the attention weights (H, N, W) if any."""
         mask = self.head.draw_mask(len(memory.summary_BK))
         inputs_HNE = self._known(memory, truth_HN, feeding)
         if inputs_HNE is None:
@@ -102,7 +109,7 @@ class Seq2Seq(nn.Module):
         return torch.as_tensor(self.head(decoded.hidden_HNK, mask)), decoded.weights_HNW
 
     def _known(self, memory: Memory, truth_HN: Tensor | None, feeding: Feeding | None) -> Tensor | None:
-        """The inputs of all steps (H, 1 or N, E); None where a step may be fed what the head says of the one before."""
+        """Inputs of all steps (H, 1 or N, E); None where a step may be fed the output of the step before."""
         inputs_H1E = self.steps_HE[:, None].to(memory.summary_BK.dtype)
         if not self.spec.decoder.previous:
             return inputs_H1E
@@ -114,7 +121,7 @@ class Seq2Seq(nn.Module):
     def _unroll(
         self, memory: Memory, mask: Tensor | None, truth_HN: Tensor | None, feeding: Feeding | None
     ) -> tuple[Tensor, Tensor | None]:
-        """Step by step, each fed the truth by a coin of its own or what the head said of the step before."""
+        """Head outputs and attention weights step by step, each fed the truth or the output of the step before."""
         assert not isinstance(self.decoder, MlpDecoder)
         state, parts, weights = self.decoder.start(memory), [], []
         previous_N = torch.zeros_like(memory.summary_BK[:, 0])
@@ -126,9 +133,8 @@ class Seq2Seq(nn.Module):
             if h + 1 == len(self.steps_HE):
                 break
             previous_N = self._own(parts[-1][0], None if feeding is None else feeding.draw)
-            if truth_HN is not None and feeding is not None and feeding.share > 0:
-                coins_N = torch.rand(len(previous_N), generator=feeding.draw) < feeding.share
-                previous_N = torch.where(coins_N, truth_HN[h], previous_N)
+            if truth_HN is not None and feeding is not None:
+                previous_N = feeding.mix(truth_HN[h], previous_N)
         return torch.cat(parts), torch.stack(weights) if weights else None
 
     def _own(self, out_NZ: Tensor, draw: torch.Generator | None) -> Tensor:
@@ -140,12 +146,12 @@ class Seq2Seq(nn.Module):
             return self.head.sample(out_NZ, uniform_N2.to(out_NZ.dtype))
 
     def forward(self, past_BLF: Tensor, positions_P: Tensor) -> Tensor:
-        """What the head says (H, B P, Z) after each position, running free."""
+        """Head outputs (H, B P, Z) after each position, running free."""
         return self.decode(self.encode(past_BLF, positions_P))
 
     @torch.no_grad()
     def forecast(self, past_NLF: Tensor, deviation_NH: Tensor, *, seed: int = 0) -> Outlook:
-        """The outlook after the last bar of each window, from the anchor's deviation of the cumulative return.
+        """Forecast after the last bar of each window, from the anchor's deviation of the cumulative return.
 
         Paths are driven by the same scrambled Sobol points for every origin, so that an origin's forecast is its own.
         """

@@ -16,7 +16,7 @@ from s2squant.nets.decoders import MlpDecoder, make_decoder, step_inputs
 from s2squant.nets.encoders import make_encoder
 from s2squant.nets.memory import Memory
 from s2squant.nets.seq2seq import Feeding
-from s2squant.nets.training import Trainer, truth_share
+from s2squant.nets.training import Trainer, descent, truth_share
 
 Draw = Callable[[int, torch.Generator], tuple[Tensor, Tensor]]
 """The batch of a step, given its number and the fit's generator: past (N, W, F) and future (H, N, F)."""
@@ -53,7 +53,7 @@ class SeriesSeq2Seq(nn.Module):
         return (self.decode(past_NWF, future_HNF, feeding) - future_HNF).square().mean(dim=(1, 2)).sum()
 
     def forward(self, past_NWF: Tensor) -> Tensor:
-        """The forecast (H, N, F), free-running: each step reads what the step before said."""
+        """The forecast (H, N, F), free-running: each step reads the output of the step before."""
         return self.decode(past_NWF)
 
     def decode(self, past_NWF: Tensor, truth_HNF: Tensor | None = None, feeding: Feeding | None = None) -> Tensor:
@@ -76,9 +76,8 @@ class SeriesSeq2Seq(nn.Module):
             hidden_NK, _, state = self.decoder.step(previous_NF, state)
             previous_NF = self.output(hidden_NK)
             values.append(previous_NF)
-            if truth_HNF is not None and feeding is not None and feeding.share > 0:
-                told_N1 = torch.rand(len(previous_NF), 1, generator=feeding.draw) < feeding.share
-                previous_NF = torch.where(told_N1, truth_HNF[h], previous_NF)
+            if truth_HNF is not None and feeding is not None:
+                previous_NF = feeding.mix(truth_HNF[h], previous_NF)
         return torch.stack(values)
 
     def inner(self) -> list[nn.Parameter]:
@@ -93,12 +92,9 @@ def fit_series(
     """Train in place on the batches of `draw` and leave the averaged weights in the net; returns every step's loss."""
     trainer = Trainer(net, net.spec.training, steps=steps, lr=lr, seed=seed, undecayed=undecayed)
 
-    def backward(step: int, generator: torch.Generator) -> float:
+    def loss(step: int, generator: torch.Generator) -> Tensor:
         past_NWF, future_HNF = draw(step, generator)
-        share = truth_share(net.spec.training, step, steps)
-        loss = net.loss(past_NWF, future_HNF, Feeding(share, generator))
-        loss.backward()  # type: ignore[no-untyped-call]
-        return float(loss.detach())
+        return net.loss(past_NWF, future_HNF, Feeding(truth_share(net.spec.training, step, steps), generator))
 
-    trainer.run(backward)
+    trainer.run(descent(loss))
     return trainer.finish()

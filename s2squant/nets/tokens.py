@@ -18,7 +18,7 @@ from s2squant.nets.encoders import make_encoder
 from s2squant.nets.memory import Memory
 from s2squant.nets.seq2seq import Feeding
 from s2squant.nets.token_batches import Batch
-from s2squant.nets.training import Backward, Trainer, truth_share
+from s2squant.nets.training import Backward, Trainer, descent, truth_share
 
 Batches = Callable[[int, torch.Generator], Batch]
 """Gives the batch of a step, from its number and the fit's generator."""
@@ -30,7 +30,7 @@ FORCED = 1.0
 class TokenSeq2Seq(nn.Module):
     """P(target | source) as a product over tokens (Sutskever et al. 2014, eq. 1); sources may differ in length.
 
-    PAD is never said, nor is BOS: the softmax is over what can follow. All methods leave padding without any effect.
+    PAD and BOS are never generated: the softmax is over what can follow. All methods leave padding without any effect.
     """
 
     mute_V: Tensor
@@ -61,7 +61,7 @@ class TokenSeq2Seq(nn.Module):
     def step(self, token_N: Tensor, state: DecoderState) -> tuple[Tensor, Tensor | None, DecoderState]:
         """Log probabilities of the next token (N, V), attention weights (N, W) if any, and the state after this one."""
         hidden_NK, weights_NW, state = self.decoder.step(self.embedding(token_N), state)
-        return self._said(hidden_NK), weights_NW, state
+        return self._log_probs(hidden_NK), weights_NW, state
 
     def forward(self, batch: Batch, feeding: Feeding) -> Tensor:
         """Log probabilities (B, T, V) of each target token.
@@ -73,49 +73,41 @@ class TokenSeq2Seq(nn.Module):
         if feeding.share >= FORCED:
             before_BT = torch.cat([self._bos(len(batch.target_BT))[:, None], batch.target_BT[:, :-1]], dim=1)
             hidden_TBK = self.decoder.run(self.embedding(before_BT.T), memory).hidden_HNK
-            return self._said(hidden_TBK).transpose(0, 1)
-        state, token_B, said = self.start(memory), self._bos(len(batch.target_BT)), []
+            return self._log_probs(hidden_TBK).transpose(0, 1)
+        state, token_B, log_probs = self.start(memory), self._bos(len(batch.target_BT)), []
         for truth_B in batch.target_BT.T:
-            said_BV, _, state = self.step(token_B, state)
-            said.append(said_BV)
-            token_B = said_BV.argmax(dim=1)
-            if feeding.share > 0:
-                coins_B = torch.rand(len(truth_B), generator=feeding.draw) < feeding.share
-                token_B = torch.where(coins_B, truth_B, token_B)
-        return torch.stack(said, dim=1)
+            log_probs_BV, _, state = self.step(token_B, state)
+            log_probs.append(log_probs_BV)
+            token_B = feeding.mix(truth_B, log_probs_BV.argmax(dim=1))
+        return torch.stack(log_probs, dim=1)
 
     def loss(self, batch: Batch, feeding: Feeding) -> Tensor:
         """Mean cross-entropy, in nats, over the target tokens that are not PAD."""
-        said_BTV = self(batch, feeding)
-        said, target = said_BTV.flatten(0, 1), batch.target_BT.flatten()
-        return nn.functional.nll_loss(said, target, ignore_index=self.spec.pad)
+        log_probs_BTV = self(batch, feeding)
+        log_probs, target = log_probs_BTV.flatten(0, 1), batch.target_BT.flatten()
+        return nn.functional.nll_loss(log_probs, target, ignore_index=self.spec.pad)
 
     @torch.no_grad()
     def log_likelihood(self, batch: Batch) -> Tensor:
         """Log probability (B,) of each whole target, its EOS included."""
-        said_BTV = self(batch, Feeding(FORCED, torch.Generator()))
-        each_BT = said_BTV.gather(2, batch.target_BT[:, :, None])[:, :, 0]
+        log_probs_BTV = self(batch, Feeding(FORCED, torch.Generator()))
+        each_BT = log_probs_BTV.gather(2, batch.target_BT[:, :, None])[:, :, 0]
         return torch.as_tensor(each_BT.masked_fill(batch.target_BT == self.spec.pad, 0.0).sum(dim=1))
 
     def _bos(self, rows: int) -> Tensor:
         return torch.full((rows,), self.spec.bos)
 
-    def _said(self, hidden: Tensor) -> Tensor:
+    def _log_probs(self, hidden: Tensor) -> Tensor:
         dropped = nn.functional.dropout(hidden, self.spec.decoder.dropout, self.training)
         return torch.log_softmax(self.output(dropped).masked_fill(self.mute_V, float("-inf")), dim=-1)
 
 
 def token_steps(net: TokenSeq2Seq, batches: Batches, spec: TrainingSpec, steps: int) -> Backward:
-    """What a Trainer of `steps` steps does in one of them; raises ValueError for bfloat16, not offered here."""
+    """The backward pass of a fit of `steps` steps; raises ValueError for bfloat16, not offered here."""
     if spec.bf16:
         raise ValueError("training.bf16 is for decoders of returns; token nets train in single precision, use false")
 
-    def backward(step: int, draw: torch.Generator) -> float:
-        loss = net.loss(batches(step, draw), Feeding(truth_share(spec, step, steps), draw))
-        loss.backward()  # type: ignore[no-untyped-call]
-        return float(loss.detach())
-
-    return backward
+    return descent(lambda step, draw: net.loss(batches(step, draw), Feeding(truth_share(spec, step, steps), draw)))
 
 
 def train_tokens(

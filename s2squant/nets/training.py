@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 from s2squant.config.training import TrainingSpec
 from s2squant.nets.heads import PointHead, QuantileHead
-from s2squant.nets.memory import Memory
 from s2squant.nets.path_heads import CategoricalHead, step_deviation
 from s2squant.nets.seq2seq import Feeding, Seq2Seq
 
@@ -22,11 +21,23 @@ Backward = Callable[[int, torch.Generator], float]
 """Leaves the gradients of a step (given its number and the fit's generator) in the net; returns its loss."""
 
 
-class Trainer:
-    """A fit under way. Its generators are its own: torch's global one is seeded inside a step and put back.
+def descent(loss: Callable[[int, torch.Generator], Tensor]) -> Backward:
+    """The backward pass of a loss whose gradients are autograd's."""
 
-    `decayed` parameters are the matrices that are not in `undecayed`. `run` may be called in pieces, and `state` and
-    `restore` carry a fit to another process: the steps are the same bits either way.
+    def backward(step: int, draw: torch.Generator) -> float:
+        value = loss(step, draw)
+        value.backward()  # type: ignore[no-untyped-call]
+        return float(value.detach())
+
+    return backward
+
+
+class Trainer:
+    """State of a fit: net, optimiser, weight average and generators.
+
+    The generators are its own: torch's global one is seeded inside a step and put back. Weight decay is
+    for matrices that are not in `undecayed`. `run` may be called in pieces, and `state` and `restore` carry a fit to
+    another process: the steps are the same bits either way.
     """
 
     def __init__(
@@ -94,8 +105,8 @@ class Trainer:
                 if name.startswith("optimiser/"):
                     _, k, what = name.split("/")
                     moments.setdefault(int(k), {})[what] = value.clone()
-            kept = self._optimiser.state_dict()
-            self._optimiser.load_state_dict({"state": moments, "param_groups": kept["param_groups"]})
+            groups = self._optimiser.state_dict()["param_groups"]
+            self._optimiser.load_state_dict({"state": moments, "param_groups": groups})
             self._draw.set_state(tensors["draw"])
             self._global = tensors["global"].clone()
         except (KeyError, RuntimeError) as error:
@@ -167,31 +178,20 @@ def backward(
     origins, total = len(memory.summary_BK), 0.0
     leaf = memory.detached()
     for rows in torch.split(torch.arange(origins), net.decoder.block or origins):
-        part = leaf if len(rows) == origins else _rows(leaf, int(rows[0]), int(rows[-1]) + 1)
-        here_HN = truth_HN[:, rows[0] : rows[-1] + 1]
+        block = slice(int(rows[0]), int(rows[-1]) + 1)
+        part = leaf if len(rows) == origins else leaf.pick(block)
         with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-            loss = net.loss(part, here_HN, feeding) * (len(rows) / origins)
+            loss = net.loss(part, truth_HN[:, block], feeding) * (len(rows) / origins)
         loss.backward()  # type: ignore[no-untyped-call]
         total += float(loss.detach())
-    pairs = [
-        (made, got.grad) for made, got in zip(memory.tensors(), leaf.tensors(), strict=True) if got.grad is not None
-    ]
-    torch.autograd.backward([made for made, _ in pairs], [grad for _, grad in pairs])
+    pairs = [(ours, copy.grad) for ours, copy in zip(memory.tensors(), leaf.tensors(), strict=True)]
+    reached = [(tensor, grad) for tensor, grad in pairs if grad is not None]
+    torch.autograd.backward([tensor for tensor, _ in reached], [grad for _, grad in reached])
     return total
 
 
-def _rows(memory: Memory, first: int, end: int) -> Memory:
-    """A run of a memory's rows, as views."""
-    return Memory(
-        memory.summary_BK[first:end],
-        None if memory.states_BWK is None else memory.states_BWK[first:end],
-        None if memory.mask_BW is None else memory.mask_BW[first:end],
-        None if memory.final_CBK is None else tuple(part[:, first:end] for part in memory.final_CBK),
-    )
-
-
 def _truth(net: Seq2Seq, data: Resident, rows_N: Tensor) -> Tensor:
-    """The returns after `rows_N` (H, N) that the head speaks of, each in the anchor's units of it."""
+    """Returns (H, N) after `rows_N`, cumulative or of each step as the head models them, in the anchor's units."""
     horizon = data.deviation_RH.shape[1]
     ahead_H1 = torch.arange(horizon + 1)[:, None]
     price_HN = data.log_price_R[rows_N + ahead_H1]

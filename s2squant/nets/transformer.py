@@ -18,6 +18,10 @@ class Cache(NamedTuple):
     keys: Tensor
     values: Tensor
 
+    def pick(self, rows: Tensor) -> Cache:
+        """The keys and values of `rows`, in that order."""
+        return Cache(self.keys[rows], self.values[rows])
+
 
 class MultiHead(nn.Module):
     """Scaled dot-product attention in `heads` parts (Vaswani et al. 2017, eq. 1)."""
