@@ -21,11 +21,12 @@ from scipy.special import ndtri
 from statsmodels.tsa.arima.estimators.hannan_rissanen import hannan_rissanen
 
 from s2squant.config.baselines import LinearSpec
+from s2squant.forecasters.baselines.fitted import FittedBaseline
 from s2squant.forecasters.baselines.random_walk import trailing_scale
-from s2squant.forecasters.baselines.returns import by_ticker, check_state, log_returns, tickers_of
+from s2squant.forecasters.baselines.returns import by_ticker, log_returns, tickers_of
 from s2squant.forecasters.baselines.smoothing import FEWEST_RETURNS
 from s2squant.forecasters.baselines.variance import scale_of
-from s2squant.series.arrays import Floats, Ints, frozen_array
+from s2squant.series.arrays import Floats, Ints
 from s2squant.series.forecast import LEVELS, Forecast, State
 from s2squant.series.panel import Panel
 
@@ -64,30 +65,16 @@ class Arima:
             unit = scale_of(returns_T)
             found = estimate(returns_T / unit)
             learnt_MP[m] = (unit, found.drift, *found.ar_K, *found.ma_K)
-        return FittedArima(self.spec, tickers, horizon, learnt_MP)
+        return FittedArima(self.spec, NAME, tickers, horizon, arrays={"learnt": learnt_MP})
 
     def restore(self, state: State) -> FittedArima:
         """The fitted forecaster that wrote `state`."""
-        check_state(state, NAME)
-        meta = state.meta
-        return FittedArima(self.spec, tuple(meta["tickers"]), int(meta["horizon"]), state.arrays["learnt"])
+        return FittedArima.restored(self.spec, state, NAME)
 
 
 @dataclass(frozen=True)
-class FittedArima:
+class FittedArima(FittedBaseline[LinearSpec]):
     """ARIMA for named tickers; `learnt` (M, 2 + 2 K) holds unit, drift, AR and MA coefficients of each."""
-
-    spec: LinearSpec
-    tickers: tuple[str, ...]
-    horizon: int
-    learnt: Floats
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "learnt", frozen_array(self.learnt, np.float64))
-
-    @property
-    def name(self) -> str:
-        return NAME
 
     def predict(self, panel: Panel, rows: Ints) -> Forecast:
         """Gaussian quantiles around the forecast from the errors filtered up to each origin."""
@@ -102,10 +89,6 @@ class FittedArima:
             scale_N = unit * trailing_scale(error_T, origins.bars, self.spec.scale_window)
             spread_NH[origins.where] = scale_N[:, None] * np.sqrt(np.cumsum(gains(model, self.horizon) ** 2))
         return Forecast(NAME, rows, mean_NH[:, :, None] + spread_NH[:, :, None] * ndtri(LEVELS), mean_NH)
-
-    def state(self) -> State:
-        meta = {"name": NAME, "tickers": list(self.tickers), "horizon": self.horizon}
-        return State(arrays={"learnt": self.learnt}, meta=meta)
 
 
 def errors(centred_T: Floats, model: Coefficients) -> Floats:

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from s2squant.config.baselines import BlockBootstrapSpec
+from s2squant.forecasters.baselines.fitted import FittedBaseline
 from s2squant.forecasters.baselines.historical import resampled
-from s2squant.forecasters.baselines.returns import check_state, tickers_of
-from s2squant.forecasters.baselines.sampling import ticker_seed, uniforms
+from s2squant.forecasters.baselines.returns import tickers_of
+from s2squant.forecasters.baselines.sampling import uniforms
 from s2squant.series.arrays import Ints
 from s2squant.series.forecast import Forecast, State
 from s2squant.series.panel import Panel
@@ -29,37 +30,21 @@ class BlockBootstrap:
 
     def fit(self, panel: Panel, rows: Ints, *, horizon: int, seed: int) -> FittedBlockBootstrap:
         """Nothing to learn but the seed: the window moves with each origin."""
-        return FittedBlockBootstrap(self.spec, tickers_of(panel, rows), horizon, seed)
+        return FittedBlockBootstrap(self.spec, NAME, tickers_of(panel, rows), horizon, seed)
 
     def restore(self, state: State) -> FittedBlockBootstrap:
         """The fitted forecaster that wrote `state`."""
-        check_state(state, NAME)
-        meta = state.meta
-        return FittedBlockBootstrap(self.spec, tuple(meta["tickers"]), int(meta["horizon"]), int(meta["seed"]))
+        return FittedBlockBootstrap.restored(self.spec, state, NAME)
 
 
 @dataclass(frozen=True)
-class FittedBlockBootstrap:
+class FittedBlockBootstrap(FittedBaseline[BlockBootstrapSpec]):
     """The stationary bootstrap for named tickers; all cutoffs of a ticker share their draws."""
-
-    spec: BlockBootstrapSpec
-    tickers: tuple[str, ...]
-    horizon: int
-    seed: int
-
-    @property
-    def name(self) -> str:
-        return NAME
 
     def predict(self, panel: Panel, rows: Ints) -> Forecast:
         """Sample quantiles of the resampled sums; an origin with fewer bars than the window repeats those it has."""
-        seeds = {ticker: ticker_seed(self.seed, ticker, NAME) for ticker in self.tickers}
-        draws = {ticker: block_draws(self.spec, self.horizon, seed) for ticker, seed in seeds.items()}
+        draws = {t: block_draws(self.spec, self.horizon, self.seed_of(t)) for t in self.tickers}
         return resampled(panel, rows, draws, window=self.spec.window, name=NAME)
-
-    def state(self) -> State:
-        meta = {"name": NAME, "tickers": list(self.tickers), "horizon": self.horizon, "seed": self.seed}
-        return State(arrays={}, meta=meta)
 
 
 def block_draws(spec: BlockBootstrapSpec, horizon: int, seed: int) -> Ints:

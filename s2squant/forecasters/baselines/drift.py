@@ -11,8 +11,9 @@ import numpy as np
 from scipy.special import ndtri
 
 from s2squant.config.baselines import DriftSpec
+from s2squant.forecasters.baselines.fitted import FittedBaseline
 from s2squant.forecasters.baselines.random_walk import trailing_scale
-from s2squant.forecasters.baselines.returns import by_ticker, check_state, tickers_of
+from s2squant.forecasters.baselines.returns import by_ticker, tickers_of
 from s2squant.series.arrays import Floats, Ints
 from s2squant.series.forecast import LEVELS, Forecast, State
 from s2squant.series.panel import Panel
@@ -31,25 +32,16 @@ class Drift:
 
     def fit(self, panel: Panel, rows: Ints, *, horizon: int, seed: int) -> FittedDrift:  # noqa: ARG002
         """Nothing to learn: both windows move with each origin; `seed` is not used."""
-        return FittedDrift(self.spec, tickers_of(panel, rows), horizon)
+        return FittedDrift(self.spec, NAME, tickers_of(panel, rows), horizon)
 
     def restore(self, state: State) -> FittedDrift:
         """The fitted forecaster that wrote `state`."""
-        check_state(state, NAME)
-        return FittedDrift(self.spec, tuple(state.meta["tickers"]), int(state.meta["horizon"]))
+        return FittedDrift.restored(self.spec, state, NAME)
 
 
 @dataclass(frozen=True)
-class FittedDrift:
+class FittedDrift(FittedBaseline[DriftSpec]):
     """A random walk with drift for named tickers."""
-
-    spec: DriftSpec
-    tickers: tuple[str, ...]
-    horizon: int
-
-    @property
-    def name(self) -> str:
-        return NAME
 
     def predict(self, panel: Panel, rows: Ints) -> Forecast:
         """Closed-form quantiles; an origin with fewer bars than a window uses those it has."""
@@ -63,9 +55,6 @@ class FittedDrift:
         mean_NH = drift_N[:, None] * step_H
         spread_NH = scale_N[:, None] * np.sqrt(step_H + step_H**2 / known_N[:, None])
         return Forecast(NAME, rows, mean_NH[:, :, None] + spread_NH[:, :, None] * ndtri(LEVELS), mean_NH)
-
-    def state(self) -> State:
-        return State(arrays={}, meta={"name": NAME, "tickers": list(self.tickers), "horizon": self.horizon})
 
 
 def trailing_mean(values_T: Floats, window: int) -> Floats:

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from s2squant.config.baselines import EwmaTSpec
-from s2squant.forecasters.baselines.returns import by_ticker, check_state, log_returns, tickers_of
-from s2squant.forecasters.baselines.sampling import PATHS_KEPT, ticker_seed
+from s2squant.forecasters.baselines.fitted import FittedBaseline
+from s2squant.forecasters.baselines.returns import by_ticker, log_returns, tickers_of
+from s2squant.forecasters.baselines.sampling import PATHS_KEPT
 from s2squant.forecasters.baselines.student import fit_student_t, student_shocks
 from s2squant.forecasters.baselines.variance import (
     SEED_BARS,
@@ -22,7 +23,7 @@ from s2squant.forecasters.baselines.variance import (
     simulated_paths,
     simulated_quantiles,
 )
-from s2squant.series.arrays import Floats, Ints, frozen_array
+from s2squant.series.arrays import Ints
 from s2squant.series.forecast import LEVELS, Forecast, State
 from s2squant.series.panel import Panel
 
@@ -49,33 +50,16 @@ class EwmaT:
             scaled_T = returns_T / unit
             standardised_T = scaled_T / np.sqrt(filtered(scaled_T, dynamics(self.spec))[:-1])
             learnt_M3[m] = (unit, *fit_student_t(standardised_T[SEED_BARS:]))
-        return FittedEwmaT(self.spec, tickers, horizon, seed, learnt_M3)
+        return FittedEwmaT(self.spec, NAME, tickers, horizon, seed, {"learnt": learnt_M3})
 
     def restore(self, state: State) -> FittedEwmaT:
         """The fitted forecaster that wrote `state`."""
-        check_state(state, NAME)
-        meta = state.meta
-        return FittedEwmaT(
-            self.spec, tuple(meta["tickers"]), int(meta["horizon"]), int(meta["seed"]), state.arrays["learnt"]
-        )
+        return FittedEwmaT.restored(self.spec, state, NAME)
 
 
 @dataclass(frozen=True)
-class FittedEwmaT:
+class FittedEwmaT(FittedBaseline[EwmaTSpec]):
     """EWMA for named tickers; `learnt` (M, 3) holds unit (root mean square return), nu and scale of each."""
-
-    spec: EwmaTSpec
-    tickers: tuple[str, ...]
-    horizon: int
-    seed: int
-    learnt: Floats
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "learnt", frozen_array(self.learnt, np.float64))
-
-    @property
-    def name(self) -> str:
-        return NAME
 
     def predict(self, panel: Panel, rows: Ints) -> Forecast:
         """Quantiles sigma_t x table, the table simulated once a ticker; the mean is zero."""
@@ -83,8 +67,7 @@ class FittedEwmaT:
         paths_NSH = np.empty((len(rows), PATHS_KEPT, self.horizon), np.float32)
         for origins in by_ticker(panel, rows, self.tickers, NAME):
             unit, nu, scale = self.learnt[origins.number]
-            seed = ticker_seed(self.seed, origins.ticker, NAME)
-            shocks_SH = scale * student_shocks(self.spec.paths, self.horizon, nu, seed)
+            shocks_SH = scale * student_shocks(self.spec.paths, self.horizon, nu, self.seed_of(origins.ticker))
             table_HQ = simulated_quantiles(np.ones(1), dynamics(self.spec), shocks_SH)[0]
             sigma_N = unit * np.sqrt(filtered(origins.returns / unit, dynamics(self.spec))[origins.bars])
             quantiles_NHQ[origins.where] = sigma_N[:, None, None] * table_HQ
@@ -92,10 +75,6 @@ class FittedEwmaT:
                 np.ones(1), dynamics(self.spec), shocks_SH
             )
         return Forecast(NAME, rows, quantiles_NHQ, np.zeros(quantiles_NHQ.shape[:2]), paths_NSH)
-
-    def state(self) -> State:
-        meta = {"name": NAME, "tickers": list(self.tickers), "horizon": self.horizon, "seed": self.seed}
-        return State(arrays={"learnt": self.learnt}, meta=meta)
 
 
 def dynamics(spec: EwmaTSpec) -> Dynamics:

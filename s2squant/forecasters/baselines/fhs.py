@@ -11,12 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from s2squant.config.baselines import GarchTSpec
-from s2squant.forecasters.baselines.garch import estimate
-from s2squant.forecasters.baselines.returns import by_ticker, check_state, log_returns, tickers_of
-from s2squant.forecasters.baselines.sampling import PATHS_KEPT, ticker_seed, uniforms
-from s2squant.forecasters.baselines.variance import SEED_BARS, Dynamics, filtered, simulated_paths, simulated_quantiles
-from s2squant.series.arrays import Floats, Ints, frozen_array
-from s2squant.series.forecast import LEVELS, Forecast, State
+from s2squant.forecasters.baselines.fitted import FittedBaseline
+from s2squant.forecasters.baselines.garch import Law, estimate, simulated_forecast
+from s2squant.forecasters.baselines.returns import Origins, log_returns, tickers_of
+from s2squant.forecasters.baselines.sampling import uniforms
+from s2squant.forecasters.baselines.variance import SEED_BARS, Dynamics, filtered
+from s2squant.series.arrays import Floats, Ints
+from s2squant.series.forecast import Forecast, State
 from s2squant.series.panel import Panel
 
 NAME = "gjr_fhs"
@@ -48,72 +49,28 @@ class GjrFhs:
             learnt_M6[m] = (learnt.unit, learnt.mean, *learnt.dynamics)
             learnt_M6[m, 1] = mean = float((returns_T / learnt.unit).mean()) if self.spec.mean == "constant" else 0.0
             shocks_MK[m] = residuals(returns_T / learnt.unit - mean, learnt.dynamics)
-        return FittedGjrFhs(self.spec, tickers, horizon, seed, learnt_M6, shocks_MK, tuple(fallback))
+        return FittedGjrFhs(
+            self.spec, NAME, tickers, horizon, seed, {"learnt": learnt_M6, "shocks": shocks_MK}, tuple(fallback)
+        )
 
     def restore(self, state: State) -> FittedGjrFhs:
         """The fitted forecaster that wrote `state`."""
-        check_state(state, NAME)
-        meta, arrays = state.meta, state.arrays
-        return FittedGjrFhs(
-            self.spec,
-            tuple(meta["tickers"]),
-            int(meta["horizon"]),
-            int(meta["seed"]),
-            arrays["learnt"],
-            arrays["shocks"],
-            tuple(meta["fallback"]),
-        )
+        return FittedGjrFhs.restored(self.spec, state, NAME)
 
 
 @dataclass(frozen=True)
-class FittedGjrFhs:
-    """GJR for named tickers; `learnt` (M, 6) holds unit, mean, omega, alpha, gamma and beta, `shocks` (M, K) residuals.
-
-    `fallback` names the tickers whose likelihood could not be maximised.
-    """
-
-    spec: GarchTSpec
-    tickers: tuple[str, ...]
-    horizon: int
-    seed: int
-    learnt: Floats
-    shocks: Floats
-    fallback: tuple[str, ...]
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "learnt", frozen_array(self.learnt, np.float64))
-        object.__setattr__(self, "shocks", frozen_array(self.shocks, np.float64))
-
-    @property
-    def name(self) -> str:
-        return NAME
+class FittedGjrFhs(FittedBaseline[GarchTSpec]):
+    """GJR for named tickers: learnt (M, 6) unit, mean, omega, alpha, gamma and beta, shocks (M, K) the residuals."""
 
     def predict(self, panel: Panel, rows: Ints) -> Forecast:
         """Simulated quantiles from the variance filtered up to each origin, moved by the drift."""
-        quantiles_NHQ = np.empty((len(rows), self.horizon, len(LEVELS)))
-        mean_NH = np.zeros((len(rows), self.horizon))
-        paths_NSH = np.empty((len(rows), PATHS_KEPT, self.horizon), np.float32)
-        for origins in by_ticker(panel, rows, self.tickers, NAME):
-            unit, mean, *coefficients = self.learnt[origins.number]
-            dynamics = Dynamics(*coefficients)
-            order_SH = uniforms(self.spec.paths, self.horizon, ticker_seed(self.seed, origins.ticker, NAME))
-            shocks_SH = self.shocks[origins.number][(order_SH * SHOCKS).astype(np.intp)]
-            variance_N = filtered(origins.returns / unit - mean, dynamics)[origins.bars]
-            drift_H = mean * np.arange(1, self.horizon + 1)
-            moved_NHQ = simulated_quantiles(variance_N, dynamics, shocks_SH) + drift_H[:, None]
-            quantiles_NHQ[origins.where], mean_NH[origins.where] = unit * moved_NHQ, unit * drift_H
-            paths_NSH[origins.where] = unit * (simulated_paths(variance_N, dynamics, shocks_SH) + drift_H)
-        return Forecast(NAME, rows, quantiles_NHQ, mean_NH, paths_NSH)
+        return simulated_forecast(self, panel, rows, self._law)
 
-    def state(self) -> State:
-        meta = {
-            "name": NAME,
-            "tickers": list(self.tickers),
-            "horizon": self.horizon,
-            "seed": self.seed,
-            "fallback": list(self.fallback),
-        }
-        return State(arrays={"learnt": self.learnt, "shocks": self.shocks}, meta=meta)
+    def _law(self, origins: Origins) -> Law:
+        unit, mean, *coefficients = self.learnt[origins.number]
+        order_SH = uniforms(self.spec.paths, self.horizon, self.seed_of(origins.ticker))
+        shocks_SH = self.arrays["shocks"][origins.number][(order_SH * SHOCKS).astype(np.intp)]
+        return Law(unit, mean, Dynamics(*coefficients), shocks_SH)
 
 
 def residuals(scaled_T: Floats, dynamics: Dynamics) -> Floats:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from s2squant.errors import CheckpointError
-from s2squant.forecasters.baselines.returns import check_state
+from s2squant.forecasters.baselines.fitted import check_state
 from s2squant.series.arrays import Ints
 from s2squant.series.forecast import Fitted, Forecast, State, Storable
 from s2squant.series.panel import Panel

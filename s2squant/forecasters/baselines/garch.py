@@ -7,7 +7,7 @@ Source: Bollerslev (1987); Glosten, Jagannathan and Runkle (1993).
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -15,8 +15,9 @@ import numpy as np
 from arch import arch_model
 
 from s2squant.config.baselines import GarchTSpec
-from s2squant.forecasters.baselines.returns import by_ticker, check_state, log_returns, tickers_of
-from s2squant.forecasters.baselines.sampling import PATHS_KEPT, ticker_seed
+from s2squant.forecasters.baselines.fitted import FittedBaseline
+from s2squant.forecasters.baselines.returns import Origins, by_ticker, log_returns, tickers_of
+from s2squant.forecasters.baselines.sampling import PATHS_KEPT
 from s2squant.forecasters.baselines.student import fit_student_t, student_shocks
 from s2squant.forecasters.baselines.variance import (
     SEED_BARS,
@@ -26,7 +27,7 @@ from s2squant.forecasters.baselines.variance import (
     simulated_paths,
     simulated_quantiles,
 )
-from s2squant.series.arrays import Floats, Ints, frozen_array
+from s2squant.series.arrays import Floats, Ints
 from s2squant.series.forecast import LEVELS, Forecast, State
 from s2squant.series.panel import Panel
 
@@ -69,67 +70,51 @@ class GarchT:
         learnt = [estimate(returns, self.leverage, self.spec.mean) for returns in recent]
         learnt_M7 = np.array([(x.unit, x.mean, x.nu, *x.dynamics) for x in learnt]).reshape(-1, 7)
         fallback = tuple(ticker for ticker, x in zip(tickers, learnt, strict=True) if not x.converged)
-        return FittedGarchT(self.spec, self.name, tickers, horizon, seed, learnt_M7, fallback)
+        return FittedGarchT(self.spec, self.name, tickers, horizon, seed, {"learnt": learnt_M7}, fallback)
 
     def restore(self, state: State) -> FittedGarchT:
         """The fitted forecaster that wrote `state`."""
-        check_state(state, self.name)
-        meta = state.meta
-        return FittedGarchT(
-            self.spec,
-            self.name,
-            tuple(meta["tickers"]),
-            int(meta["horizon"]),
-            int(meta["seed"]),
-            state.arrays["learnt"],
-            tuple(meta["fallback"]),
-        )
+        return FittedGarchT.restored(self.spec, state, self.name)
 
 
 @dataclass(frozen=True)
-class FittedGarchT:
-    """GARCH for named tickers; `learnt` (M, 7) holds unit, mean, nu, omega, alpha, gamma and beta of each.
-
-    `fallback` names the tickers whose likelihood could not be maximised.
-    """
-
-    spec: GarchTSpec
-    name: str
-    tickers: tuple[str, ...]
-    horizon: int
-    seed: int
-    learnt: Floats
-    fallback: tuple[str, ...]
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "learnt", frozen_array(self.learnt, np.float64))
+class FittedGarchT(FittedBaseline[GarchTSpec]):
+    """GARCH for named tickers; `learnt` (M, 7) holds unit, mean, nu, omega, alpha, gamma and beta of each."""
 
     def predict(self, panel: Panel, rows: Ints) -> Forecast:
         """Simulated quantiles from the variance filtered up to each origin, moved by the drift."""
-        quantiles_NHQ = np.empty((len(rows), self.horizon, len(LEVELS)))
-        mean_NH = np.zeros((len(rows), self.horizon))
-        paths_NSH = np.empty((len(rows), PATHS_KEPT, self.horizon), np.float32)
-        for origins in by_ticker(panel, rows, self.tickers, self.name):
-            unit, mean, nu, *coefficients = self.learnt[origins.number]
-            dynamics = Dynamics(*coefficients)
-            seed = ticker_seed(self.seed, origins.ticker, self.name)
-            shocks_SH = student_shocks(self.spec.paths, self.horizon, nu, seed)
-            variance_N = filtered(origins.returns / unit - mean, dynamics)[origins.bars]
-            drift_H = mean * np.arange(1, self.horizon + 1)
-            moved_NHQ = simulated_quantiles(variance_N, dynamics, shocks_SH) + drift_H[:, None]
-            quantiles_NHQ[origins.where], mean_NH[origins.where] = unit * moved_NHQ, unit * drift_H
-            paths_NSH[origins.where] = unit * (simulated_paths(variance_N, dynamics, shocks_SH) + drift_H)
-        return Forecast(self.name, rows, quantiles_NHQ, mean_NH, paths_NSH)
+        return simulated_forecast(self, panel, rows, self._law)
 
-    def state(self) -> State:
-        meta = {
-            "name": self.name,
-            "tickers": list(self.tickers),
-            "horizon": self.horizon,
-            "seed": self.seed,
-            "fallback": list(self.fallback),
-        }
-        return State(arrays={"learnt": self.learnt}, meta=meta)
+    def _law(self, origins: Origins) -> Law:
+        unit, mean, nu, *coefficients = self.learnt[origins.number]
+        shocks_SH = student_shocks(self.spec.paths, self.horizon, nu, self.seed_of(origins.ticker))
+        return Law(unit, mean, Dynamics(*coefficients), shocks_SH)
+
+
+class Law(NamedTuple):
+    """One ticker's simulation: mean, dynamics and shocks (S, H) are for returns divided by `unit`."""
+
+    unit: float
+    mean: float
+    dynamics: Dynamics
+    shocks_SH: Floats
+
+
+def simulated_forecast(
+    fitted: FittedBaseline[GarchTSpec], panel: Panel, rows: Ints, law_of: Callable[[Origins], Law]
+) -> Forecast:
+    """Quantiles and paths simulated from the variance filtered up to each origin, moved by the drift."""
+    quantiles_NHQ = np.empty((len(rows), fitted.horizon, len(LEVELS)))
+    mean_NH = np.zeros((len(rows), fitted.horizon))
+    paths_NSH = np.empty((len(rows), PATHS_KEPT, fitted.horizon), np.float32)
+    for origins in by_ticker(panel, rows, fitted.tickers, fitted.name):
+        unit, mean, dynamics, shocks_SH = law_of(origins)
+        variance_N = filtered(origins.returns / unit - mean, dynamics)[origins.bars]
+        drift_H = mean * np.arange(1, fitted.horizon + 1)
+        moved_NHQ = simulated_quantiles(variance_N, dynamics, shocks_SH) + drift_H[:, None]
+        quantiles_NHQ[origins.where], mean_NH[origins.where] = unit * moved_NHQ, unit * drift_H
+        paths_NSH[origins.where] = unit * (simulated_paths(variance_N, dynamics, shocks_SH) + drift_H)
+    return Forecast(fitted.name, rows, quantiles_NHQ, mean_NH, paths_NSH)
 
 
 def estimate(returns_T: Floats, leverage: bool, mean: Literal["constant", "zero"]) -> Learnt:

@@ -7,17 +7,18 @@ Source: Friedman, Annals of Statistics 29 (2001); histograms as in LightGBM, by 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from scipy.special import ndtri
 from sklearn.ensemble import HistGradientBoostingRegressor
 
 from s2squant.config.baselines import GbmSpec
+from s2squant.forecasters.baselines.fitted import FittedBaseline
 from s2squant.forecasters.baselines.predictors import NAMES, causal_scale, labelled, predictors
-from s2squant.forecasters.baselines.returns import by_ticker, check_state, log_returns, tickers_of
-from s2squant.forecasters.baselines.sampling import ticker_seed
+from s2squant.forecasters.baselines.returns import by_ticker, log_returns, tickers_of
 from s2squant.forecasters.baselines.variance import scale_of
-from s2squant.series.arrays import Floats, Ints, frozen_array
+from s2squant.series.arrays import Floats, Ints
 from s2squant.series.forecast import LEVELS, Forecast, State
 from s2squant.series.panel import Panel
 
@@ -26,8 +27,7 @@ FEWEST_BARS = 250
 """Below so many training bars nothing is boosted: the shape is Gaussian."""
 
 
-@dataclass(frozen=True)
-class Lesson:
+class Lesson(NamedTuple):
     """One ticker's training bars, from which its models are grown again, bit for bit: trees are never unpickled."""
 
     unit: float
@@ -57,48 +57,36 @@ class Gbm:
                 if few
                 else Lesson(unit, predictors(scaled_T)[bars], labels_BH)
             )
-        return FittedGbm(self.spec, tickers, horizon, seed, tuple(lessons))
+        arrays = {"unit": np.array([lesson.unit for lesson in lessons])}
+        for m, lesson in enumerate(lessons):
+            arrays |= {f"inputs.{m}": lesson.inputs_BF, f"labels.{m}": lesson.labels_BH}
+        return FittedGbm(self.spec, NAME, tickers, horizon, seed, arrays)
 
     def restore(self, state: State) -> FittedGbm:
         """The fitted forecaster that wrote `state`, its trees grown again."""
-        check_state(state, NAME)
-        meta, arrays = state.meta, state.arrays
-        lessons = tuple(
-            Lesson(float(unit), arrays[f"inputs.{m}"], arrays[f"labels.{m}"]) for m, unit in enumerate(arrays["unit"])
-        )
-        return FittedGbm(self.spec, tuple(meta["tickers"]), int(meta["horizon"]), int(meta["seed"]), lessons)
+        return FittedGbm.restored(self.spec, state, NAME)
 
 
 @dataclass(frozen=True)
-class FittedGbm:
+class FittedGbm(FittedBaseline[GbmSpec]):
     """Boosted quantiles for named tickers, grown from their lessons when made."""
 
-    spec: GbmSpec
-    tickers: tuple[str, ...]
-    horizon: int
-    seed: int
-    lessons: tuple[Lesson, ...]
     models: tuple[dict[tuple[int, float], HistGradientBoostingRegressor], ...] = field(init=False, repr=False)
     """By ticker: the model of each (step, level)."""
 
     def __post_init__(self) -> None:
-        kept = [
-            Lesson(x.unit, frozen_array(x.inputs_BF, np.float64), frozen_array(x.labels_BH, np.float64))
-            for x in self.lessons
-        ]
-        object.__setattr__(self, "lessons", tuple(kept))
-        grown = [self._grow(ticker, lesson) for ticker, lesson in zip(self.tickers, kept, strict=True)]
+        super().__post_init__()
+        grown = [self._grow(ticker, self._lesson(m)) for m, ticker in enumerate(self.tickers)]
         object.__setattr__(self, "models", tuple(grown))
 
-    @property
-    def name(self) -> str:
-        return NAME
+    def _lesson(self, m: int) -> Lesson:
+        return Lesson(float(self.arrays["unit"][m]), self.arrays[f"inputs.{m}"], self.arrays[f"labels.{m}"])
 
     def _grow(self, ticker: str, lesson: Lesson) -> dict[tuple[int, float], HistGradientBoostingRegressor]:
         if not len(lesson.inputs_BF):
             return {}
         # Labels of step h overlap h - 1 bars: fewer trees and larger leaves for later steps.
-        state = ticker_seed(self.seed, ticker, NAME) % 2**32
+        state = self.seed_of(ticker) % 2**32
         return {
             (step, level): HistGradientBoostingRegressor(
                 loss="quantile",
@@ -120,7 +108,7 @@ class FittedGbm:
         quantiles_NHQ = np.empty((len(rows), self.horizon, len(LEVELS)))
         root_H = np.sqrt(np.arange(1, self.horizon + 1))
         for origins in by_ticker(panel, rows, self.tickers, NAME):
-            lesson, models = self.lessons[origins.number], self.models[origins.number]
+            lesson, models = self._lesson(origins.number), self.models[origins.number]
             scaled_T = origins.returns / lesson.unit
             scale_NH = lesson.unit * causal_scale(scaled_T, self.spec.decay)[origins.bars][:, None] * root_H
             shape_HQ = base_shape(lesson.labels_BH)
@@ -135,13 +123,6 @@ class FittedGbm:
                 standard_NHQ = np.broadcast_to(shape_HQ, (len(scale_NH), *shape_HQ.shape))
             quantiles_NHQ[origins.where] = scale_NH[:, :, None] * standard_NHQ
         return Forecast(NAME, rows, quantiles_NHQ, quantiles_NHQ.mean(axis=2))
-
-    def state(self) -> State:
-        meta = {"name": NAME, "tickers": list(self.tickers), "horizon": self.horizon, "seed": self.seed}
-        arrays = {"unit": np.array([lesson.unit for lesson in self.lessons])}
-        for m, lesson in enumerate(self.lessons):
-            arrays |= {f"inputs.{m}": lesson.inputs_BF, f"labels.{m}": lesson.labels_BH}
-        return State(arrays=arrays, meta=meta)
 
 
 def node_steps(horizon: int, nodes: int) -> tuple[int, ...]:

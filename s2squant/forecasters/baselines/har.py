@@ -20,11 +20,12 @@ from scipy.optimize import nnls
 
 from s2squant.config.baselines import HarSpec
 from s2squant.forecasters.baselines.drift import trailing_mean
+from s2squant.forecasters.baselines.fitted import FittedBaseline
 from s2squant.forecasters.baselines.ranges import has_ranges, volatility
-from s2squant.forecasters.baselines.returns import by_ticker, check_state, log_returns, tickers_of
-from s2squant.forecasters.baselines.sampling import CHUNK, PATHS_KEPT, sample_quantiles, ticker_seed, uniforms
+from s2squant.forecasters.baselines.returns import by_ticker, log_returns, tickers_of
+from s2squant.forecasters.baselines.sampling import CHUNK, PATHS_KEPT, sample_quantiles, uniforms
 from s2squant.forecasters.baselines.variance import scale_of
-from s2squant.series.arrays import Floats, Ints, frozen_array
+from s2squant.series.arrays import Floats, Ints
 from s2squant.series.forecast import LEVELS, Forecast, State
 from s2squant.series.history import PriceHistory
 from s2squant.series.panel import Panel
@@ -73,44 +74,20 @@ class Har:
             expected_T = expected(components, coefficients)[:-1][recent]
             learnt_M8[m] = (unit, mean, ranges, *coefficients)
             shocks_MK2[m] = paired(volatility_T[recent] / expected_T, (returns_T[recent] - mean) / expected_T)
-        return FittedHar(self.spec, tickers, horizon, seed, learnt_M8, shocks_MK2)
+        return FittedHar(self.spec, NAME, tickers, horizon, seed, {"learnt": learnt_M8, "shocks": shocks_MK2})
 
     def restore(self, state: State) -> FittedHar:
         """The fitted forecaster that wrote `state`."""
-        check_state(state, NAME)
-        meta, arrays = state.meta, state.arrays
-        return FittedHar(
-            self.spec,
-            tuple(meta["tickers"]),
-            int(meta["horizon"]),
-            int(meta["seed"]),
-            arrays["learnt"],
-            arrays["shocks"],
-        )
+        return FittedHar.restored(self.spec, state, NAME)
 
 
 @dataclass(frozen=True)
-class FittedHar:
+class FittedHar(FittedBaseline[HarSpec]):
     """HAR for named tickers.
 
     `learnt` (M, 8) holds unit, mean, whether ranges are read, and the five coefficients; `shocks` (M, K, 2) the
     residuals of volatility and return, in the order of the latter.
     """
-
-    spec: HarSpec
-    tickers: tuple[str, ...]
-    horizon: int
-    seed: int
-    learnt: Floats
-    shocks: Floats
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "learnt", frozen_array(self.learnt, np.float64))
-        object.__setattr__(self, "shocks", frozen_array(self.shocks, np.float64))
-
-    @property
-    def name(self) -> str:
-        return NAME
 
     def predict(self, panel: Panel, rows: Ints) -> Forecast:
         """Simulated quantiles from the volatilities known at each origin, moved by the drift."""
@@ -124,8 +101,8 @@ class FittedHar:
             returns_T, volatility_T = scaled(history, unit, ranges=bool(ranges))
             components = components_of(returns_T - mean, volatility_T)
             first_N = expected(components, coefficients)[origins.bars]
-            order_SH = uniforms(self.spec.paths, self.horizon, ticker_seed(self.seed, origins.ticker, NAME))
-            shocks_HS2 = self.shocks[origins.number][(order_SH.T * KEPT).astype(np.intp)]
+            order_SH = uniforms(self.spec.paths, self.horizon, self.seed_of(origins.ticker))
+            shocks_HS2 = self.arrays["shocks"][origins.number][(order_SH.T * KEPT).astype(np.intp)]
             drift_H = mean * np.arange(1, self.horizon + 1)
             for start in range(0, len(origins.bars), CHUNK):
                 chunk = slice(start, start + CHUNK)
@@ -140,10 +117,6 @@ class FittedHar:
                 paths_NSH[origins.where[chunk]] = unit * (np.stack(kept, axis=2) + drift_H)
             mean_NH[origins.where] = unit * drift_H
         return Forecast(NAME, rows, quantiles_NHQ, mean_NH, paths_NSH)
-
-    def state(self) -> State:
-        meta = {"name": NAME, "tickers": list(self.tickers), "horizon": self.horizon, "seed": self.seed}
-        return State(arrays={"learnt": self.learnt, "shocks": self.shocks}, meta=meta)
 
 
 def scaled(history: PriceHistory, unit: float, *, ranges: bool) -> tuple[Floats, Floats]:

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from s2squant.config.baselines import HistoricalSpec
-from s2squant.forecasters.baselines.returns import by_ticker, check_state, tickers_of, trailing_index
-from s2squant.forecasters.baselines.sampling import CHUNK, PATHS_KEPT, sample_quantiles, ticker_seed, uniforms
+from s2squant.forecasters.baselines.fitted import FittedBaseline
+from s2squant.forecasters.baselines.returns import by_ticker, tickers_of, trailing_index
+from s2squant.forecasters.baselines.sampling import CHUNK, PATHS_KEPT, sample_quantiles, uniforms
 from s2squant.series.arrays import Floats, Ints
 from s2squant.series.forecast import LEVELS, Forecast, State
 from s2squant.series.panel import Panel
@@ -32,39 +33,24 @@ class HistoricalSimulation:
 
     def fit(self, panel: Panel, rows: Ints, *, horizon: int, seed: int) -> FittedHistoricalSimulation:
         """Nothing to learn but the seed: the window moves with each origin."""
-        return FittedHistoricalSimulation(self.spec, tickers_of(panel, rows), horizon, seed)
+        return FittedHistoricalSimulation(self.spec, NAME, tickers_of(panel, rows), horizon, seed)
 
     def restore(self, state: State) -> FittedHistoricalSimulation:
         """The fitted forecaster that wrote `state`."""
-        check_state(state, NAME)
-        meta = state.meta
-        return FittedHistoricalSimulation(self.spec, tuple(meta["tickers"]), int(meta["horizon"]), int(meta["seed"]))
+        return FittedHistoricalSimulation.restored(self.spec, state, NAME)
 
 
 @dataclass(frozen=True)
-class FittedHistoricalSimulation:
+class FittedHistoricalSimulation(FittedBaseline[HistoricalSpec]):
     """Historical simulation for named tickers; all cutoffs of a ticker share their draws."""
-
-    spec: HistoricalSpec
-    tickers: tuple[str, ...]
-    horizon: int
-    seed: int
-
-    @property
-    def name(self) -> str:
-        return NAME
 
     def predict(self, panel: Panel, rows: Ints) -> Forecast:
         """Sample quantiles of the resampled sums; an origin with fewer bars than the window repeats those it has."""
         draws: dict[str, Ints] = {}
         for ticker in self.tickers:
-            draws_SH = uniforms(self.spec.paths, self.horizon, ticker_seed(self.seed, ticker, NAME))
+            draws_SH = uniforms(self.spec.paths, self.horizon, self.seed_of(ticker))
             draws[ticker] = np.ascontiguousarray((draws_SH * self.spec.window).astype(np.intp).T)
         return resampled(panel, rows, draws, window=self.spec.window, name=NAME)
-
-    def state(self) -> State:
-        meta = {"name": NAME, "tickers": list(self.tickers), "horizon": self.horizon, "seed": self.seed}
-        return State(arrays={}, meta=meta)
 
 
 def resampled(panel: Panel, rows: Ints, draws: Mapping[str, Ints], *, window: int, name: str) -> Forecast:

@@ -11,7 +11,8 @@ import numpy as np
 from scipy.special import ndtri
 
 from s2squant.config.baselines import RandomWalkSpec
-from s2squant.forecasters.baselines.returns import by_ticker, check_state, tickers_of, trailing_index
+from s2squant.forecasters.baselines.fitted import FittedBaseline
+from s2squant.forecasters.baselines.returns import by_ticker, tickers_of, trailing_index
 from s2squant.series.arrays import Floats, Ints
 from s2squant.series.forecast import LEVELS, Forecast, State
 from s2squant.series.panel import Panel
@@ -27,25 +28,16 @@ class RandomWalk:
 
     def fit(self, panel: Panel, rows: Ints, *, horizon: int, seed: int) -> FittedRandomWalk:  # noqa: ARG002
         """Nothing to learn: the window moves with each origin; `seed` is not used."""
-        return FittedRandomWalk(self.spec, tickers_of(panel, rows), horizon)
+        return FittedRandomWalk(self.spec, NAME, tickers_of(panel, rows), horizon)
 
     def restore(self, state: State) -> FittedRandomWalk:
         """The fitted forecaster that wrote `state`."""
-        check_state(state, NAME)
-        return FittedRandomWalk(self.spec, tuple(state.meta["tickers"]), int(state.meta["horizon"]))
+        return FittedRandomWalk.restored(self.spec, state, NAME)
 
 
 @dataclass(frozen=True)
-class FittedRandomWalk:
+class FittedRandomWalk(FittedBaseline[RandomWalkSpec]):
     """A random walk for named tickers."""
-
-    spec: RandomWalkSpec
-    tickers: tuple[str, ...]
-    horizon: int
-
-    @property
-    def name(self) -> str:
-        return NAME
 
     def predict(self, panel: Panel, rows: Ints) -> Forecast:
         """Closed-form quantiles s sqrt(h) z_p; an origin with fewer bars than the window uses those it has."""
@@ -55,9 +47,6 @@ class FittedRandomWalk:
         spread_HQ = np.sqrt(np.arange(1, self.horizon + 1))[:, None] * ndtri(LEVELS)
         quantiles_NHQ = scale_N[:, None, None] * spread_HQ
         return Forecast(NAME, rows, quantiles_NHQ, np.zeros(quantiles_NHQ.shape[:2]))
-
-    def state(self) -> State:
-        return State(arrays={}, meta={"name": NAME, "tickers": list(self.tickers), "horizon": self.horizon})
 
 
 def trailing_scale(returns_T: Floats, bars_N: Ints, window: int) -> Floats:

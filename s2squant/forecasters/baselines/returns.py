@@ -11,9 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from s2squant.errors import CheckpointError
 from s2squant.series.arrays import Floats, Ints
-from s2squant.series.forecast import State
 from s2squant.series.panel import Panel
 
 
@@ -63,10 +61,3 @@ def by_ticker(panel: Panel, rows: Ints, fitted: tuple[str, ...], model: str) -> 
 def trailing_index(bars_N: Ints, window: int) -> Ints:
     """Places (N, W) in `returns_T` of the last W returns known at each bar, newest first; negative before the first."""
     return bars_N[:, None] - 1 - np.arange(window)
-
-
-def check_state(state: State, name: str) -> None:
-    """Raise CheckpointError unless the state was written by the model of this name."""
-    other = state.meta.get("name")
-    if other != name:
-        raise CheckpointError(f"this state belongs to {other!r}, not to {name}")

@@ -13,10 +13,11 @@ from scipy.special import ndtri
 from sklearn.linear_model import Ridge as LinearRidge
 
 from s2squant.config.baselines import RidgeSpec
+from s2squant.forecasters.baselines.fitted import FittedBaseline
 from s2squant.forecasters.baselines.predictors import NAMES, causal_scale, labelled, predictors
-from s2squant.forecasters.baselines.returns import by_ticker, check_state, log_returns, tickers_of
+from s2squant.forecasters.baselines.returns import by_ticker, log_returns, tickers_of
 from s2squant.forecasters.baselines.variance import scale_of
-from s2squant.series.arrays import Floats, Ints, frozen_array
+from s2squant.series.arrays import Floats, Ints
 from s2squant.series.forecast import LEVELS, Forecast, State
 from s2squant.series.panel import Panel
 
@@ -57,35 +58,18 @@ class Ridge:
                 weights_MHF[m] = solved(inputs_BF, clipped_BH, penalty_H)
                 residual_BH = labels_BH - out_of_block(inputs_BF, clipped_BH, penalty_H)
                 shape_MHQ[m] = np.quantile(residual_BH, LEVELS, axis=0, method="hazen").T
-        return FittedRidge(self.spec, tickers, horizon, unit_M, weights_MHF, shape_MHQ)
+        return FittedRidge(
+            self.spec, NAME, tickers, horizon, arrays={"unit": unit_M, "weights": weights_MHF, "shape": shape_MHQ}
+        )
 
     def restore(self, state: State) -> FittedRidge:
         """The fitted forecaster that wrote `state`."""
-        check_state(state, NAME)
-        meta, arrays = state.meta, state.arrays
-        return FittedRidge(
-            self.spec, tuple(meta["tickers"]), int(meta["horizon"]), arrays["unit"], arrays["weights"], arrays["shape"]
-        )
+        return FittedRidge.restored(self.spec, state, NAME)
 
 
 @dataclass(frozen=True)
-class FittedRidge:
-    """Ridge for named tickers: `unit` (M,), `weights` (M, H, 1 + F) with the constant first, `shape` (M, H, Q)."""
-
-    spec: RidgeSpec
-    tickers: tuple[str, ...]
-    horizon: int
-    unit: Floats
-    weights: Floats
-    shape: Floats
-
-    def __post_init__(self) -> None:
-        for name in ("unit", "weights", "shape"):
-            object.__setattr__(self, name, frozen_array(getattr(self, name), np.float64))
-
-    @property
-    def name(self) -> str:
-        return NAME
+class FittedRidge(FittedBaseline[RidgeSpec]):
+    """Ridge for named tickers: unit (M,), weights (M, H, 1 + F) with the constant first, shape (M, H, Q)."""
 
     def predict(self, panel: Panel, rows: Ints) -> Forecast:
         """Quantiles: scale x sqrt(h) x (location + residual quantile)."""
@@ -93,17 +77,13 @@ class FittedRidge:
         mean_NH = np.empty((len(rows), self.horizon))
         root_H = np.sqrt(np.arange(1, self.horizon + 1))
         for origins in by_ticker(panel, rows, self.tickers, NAME):
-            unit = self.unit[origins.number]
+            unit, weights_HF, shape_HQ = (self.arrays[name][origins.number] for name in ("unit", "weights", "shape"))
             scaled_T = origins.returns / unit
             scale_NH = unit * causal_scale(scaled_T, self.spec.decay)[origins.bars][:, None] * root_H
-            location_NH = linear(predictors(scaled_T)[origins.bars], self.weights[origins.number])
-            quantiles_NHQ[origins.where] = scale_NH[:, :, None] * (location_NH[:, :, None] + self.shape[origins.number])
-            mean_NH[origins.where] = scale_NH * (location_NH + self.shape[origins.number].mean(axis=1))
+            location_NH = linear(predictors(scaled_T)[origins.bars], weights_HF)
+            quantiles_NHQ[origins.where] = scale_NH[:, :, None] * (location_NH[:, :, None] + shape_HQ)
+            mean_NH[origins.where] = scale_NH * (location_NH + shape_HQ.mean(axis=1))
         return Forecast(NAME, rows, quantiles_NHQ, mean_NH)
-
-    def state(self) -> State:
-        meta = {"name": NAME, "tickers": list(self.tickers), "horizon": self.horizon}
-        return State(arrays={"unit": self.unit, "weights": self.weights, "shape": self.shape}, meta=meta)
 
 
 def linear(inputs_BF: Floats, weights_HF: Floats) -> Floats:

@@ -21,10 +21,11 @@ from statsmodels.tsa.exponential_smoothing.ets import ETSModel
 from statsmodels.tsa.forecasting.theta import ThetaModel
 
 from s2squant.config.baselines import LinearSpec
+from s2squant.forecasters.baselines.fitted import FittedBaseline
 from s2squant.forecasters.baselines.random_walk import trailing_scale
-from s2squant.forecasters.baselines.returns import by_ticker, check_state, log_returns, tickers_of
+from s2squant.forecasters.baselines.returns import by_ticker, log_returns, tickers_of
 from s2squant.forecasters.baselines.variance import scale_of
-from s2squant.series.arrays import Floats, Ints, frozen_array
+from s2squant.series.arrays import Floats, Ints
 from s2squant.series.forecast import LEVELS, Forecast, State
 from s2squant.series.panel import Panel
 
@@ -57,7 +58,7 @@ class Ets:
 
     def restore(self, state: State) -> FittedSmoothing:
         """The fitted forecaster that wrote `state`."""
-        return _restored("ets", self.spec, state)
+        return FittedSmoothing.restored(self.spec, state, "ets")
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class Theta:
 
     def restore(self, state: State) -> FittedSmoothing:
         """The fitted forecaster that wrote `state`."""
-        return _restored("theta", self.spec, state)
+        return FittedSmoothing.restored(self.spec, state, "theta")
 
 
 def _fit(name: str, spec: LinearSpec, panel: Panel, rows: Ints, horizon: int) -> FittedSmoothing:
@@ -82,27 +83,12 @@ def _fit(name: str, spec: LinearSpec, panel: Panel, rows: Ints, horizon: int) ->
         returns_T = log_returns(panel, ticker)[-spec.window :]
         unit = scale_of(returns_T)
         learnt_M5[m] = (unit, *(ets_of if name == "ets" else theta_of)(returns_T / unit))
-    return FittedSmoothing(spec, name, tickers, horizon, learnt_M5)
-
-
-def _restored(name: str, spec: LinearSpec, state: State) -> FittedSmoothing:
-    check_state(state, name)
-    meta = state.meta
-    return FittedSmoothing(spec, name, tuple(meta["tickers"]), int(meta["horizon"]), state.arrays["learnt"])
+    return FittedSmoothing(spec, name, tickers, horizon, arrays={"learnt": learnt_M5})
 
 
 @dataclass(frozen=True)
-class FittedSmoothing:
+class FittedSmoothing(FittedBaseline[LinearSpec]):
     """ETS or Theta for named tickers; `learnt` (M, 5) holds unit, alpha, beta, phi and start of each."""
-
-    spec: LinearSpec
-    name: str
-    tickers: tuple[str, ...]
-    horizon: int
-    learnt: Floats
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "learnt", frozen_array(self.learnt, np.float64))
 
     def predict(self, panel: Panel, rows: Ints) -> Forecast:
         """Gaussian quantiles around the level and trend filtered up to each origin."""
@@ -120,10 +106,6 @@ class FittedSmoothing:
             gain_H = np.concatenate([[1.0], model.alpha + model.beta * damped_H[:-1]])
             spread_NH[origins.where] = scale_N[:, None] * np.sqrt(np.cumsum(gain_H**2))
         return Forecast(self.name, rows, mean_NH[:, :, None] + spread_NH[:, :, None] * ndtri(LEVELS), mean_NH)
-
-    def state(self) -> State:
-        meta = {"name": self.name, "tickers": list(self.tickers), "horizon": self.horizon}
-        return State(arrays={"learnt": self.learnt}, meta=meta)
 
 
 def filtered_states(scaled_T: Floats, model: Smoothing) -> tuple[Floats, Floats]:

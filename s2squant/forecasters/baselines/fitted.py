@@ -1,0 +1,68 @@
+"""A fitted baseline as a record: its settings, tickers and learnt arrays, stored and restored alike for all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Generic, Self, TypeVar
+
+import numpy as np
+
+from s2squant.errors import CheckpointError
+from s2squant.forecasters.baselines.sampling import ticker_seed
+from s2squant.series.arrays import Floats, frozen_array
+from s2squant.series.forecast import State
+
+Spec = TypeVar("Spec")
+
+
+@dataclass(frozen=True)
+class FittedBaseline(Generic[Spec]):
+    """What every baseline that is fitted per ticker stores; each adds its own `predict`."""
+
+    spec: Spec
+    name: str
+    tickers: tuple[str, ...]
+    horizon: int
+    seed: int | None = None
+    """None where nothing is drawn."""
+    arrays: Mapping[str, Floats] = field(default_factory=dict)
+    """What was learnt, by name, tickers along the first axis."""
+    fallback: tuple[str, ...] | None = None
+    """Tickers whose likelihood could not be maximised; None for a model without one."""
+
+    def __post_init__(self) -> None:
+        frozen = {name: frozen_array(values, np.float64) for name, values in self.arrays.items()}
+        object.__setattr__(self, "arrays", frozen)
+
+    @property
+    def learnt(self) -> Floats:
+        """Coefficients (M, P), a row a ticker."""
+        return self.arrays["learnt"]
+
+    def seed_of(self, ticker: str) -> int:
+        """The seed of one ticker's draws."""
+        assert self.seed is not None
+        return ticker_seed(self.seed, ticker, self.name)
+
+    def state(self) -> State:
+        meta: dict[str, object] = {"name": self.name, "tickers": list(self.tickers), "horizon": self.horizon}
+        if self.seed is not None:
+            meta["seed"] = self.seed
+        if self.fallback is not None:
+            meta["fallback"] = list(self.fallback)
+        return State(self.arrays, meta)
+
+    @classmethod
+    def restored(cls, spec: Spec, state: State, name: str) -> Self:
+        """The fitted forecaster that wrote `state`; raises CheckpointError for another model's."""
+        check_state(state, name)
+        meta = state.meta
+        fallback = tuple(meta["fallback"]) if "fallback" in meta else None
+        return cls(spec, name, tuple(meta["tickers"]), meta["horizon"], meta.get("seed"), state.arrays, fallback)
+
+
+def check_state(state: State, name: str) -> None:
+    """Raise CheckpointError unless the state was written by the model named."""
+    if state.meta.get("name") != name:
+        raise CheckpointError(f"this state belongs to {state.meta.get('name')!r}, not to {name}")
