@@ -1,4 +1,4 @@
-"""Beyond the headline test: conditional and nested accuracy, stability over time, direction, and many models at once.
+"""Further accuracy tests: conditional, nested, over time, of direction, and of many models at once.
 
 Every row carries the effect tested, n, n_eff and the smallest effect that the test would find four times in five. A
 test that cannot keep its level here is refused: p is 1, `reason` says why.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -32,12 +33,12 @@ COLUMNS = (
 )  # fmt: skip
 PATH_COLUMNS = ["challenger", "benchmark", "first", "cutoff", "window", "effect", "band"]
 WIDTH = 1
-"""Which of losses.INTERVALS stands for what is known of risk at the cutoff."""
+"""Place in losses.INTERVALS of the width that stands for the risk known at the cutoff."""
 
 
 @dataclass(frozen=True)
 class FurtherTests:
-    """Tables; columns as in Study."""
+    """Tables of the tests; columns as in Evidence."""
 
     tests: pd.DataFrame
     confidence_set: pd.DataFrame
@@ -46,7 +47,7 @@ class FurtherTests:
 
 @dataclass(frozen=True)
 class _Case:
-    """What every test reads."""
+    """Inputs of every test."""
 
     losses: Losses
     readings: Readings
@@ -61,27 +62,30 @@ class _Case:
     def column(self, model: str) -> int:
         return self.losses.models.index(model)
 
+    def word(self, p: float, finding: str) -> str:
+        return finding if p < self.spec.alpha else "no evidence"
+
 
 def further_tests(
     losses: Losses,
     readings: Readings,
-    made: Sequence[Pool],
+    pools: Sequence[Pool],
     pairs: Iterable[tuple[str, str]],
     spec: VerdictSpec,
     kinds: Mapping[str, str],
 ) -> FurtherTests:
     """Test every (challenger, benchmark) pair on the pools of all units and of each market.
 
-    `made` are the pools of comparisons.pools; `kinds` names each model's kind as `judge` takes it.
+    `kinds` names each model's kind as `judge` takes it.
     """
     case = _Case(losses, readings, spec, kinds)
     wanted = [pair for pair in dict.fromkeys(pairs) if pair[0] != pair[1]]
-    broad = [p for p in made if p.family == "all"]
-    markets = [p for p in made if p.family == "market"]
+    broad = [p for p in pools if p.family == "all"]
+    markets = [p for p in pools if p.family == "market"]
     if len(markets) > 1:
         broad += markets
     rows = [row for pool in broad for row in _pool_rows(case, pool, wanted)]
-    sets = [_set_rows(case, p) for p in made if p.family in ("all", "step")]
+    sets = [_set_rows(case, p) for p in pools if p.family in ("all", "step")]
     return FurtherTests(
         tests=pd.DataFrame(rows, columns=list(COLUMNS)),
         confidence_set=pd.concat(sets, ignore_index=True),
@@ -90,86 +94,65 @@ def further_tests(
 
 
 def _pool_rows(case: _Case, pool: Pool, pairs: list[tuple[str, str]]) -> Iterator[dict[str, object]]:
-    yield _superior(case, pool)
+    def row(test: str, benchmark: str, challenger: str, result: _Result) -> dict[str, object]:
+        values = (test, pool.name, benchmark, challenger, *result[:4], pool.n_eff, *result[4:])
+        return dict(zip(COLUMNS, values, strict=True))
+
+    reference = case.spec.reference
+    yield row("SPA", reference, *_superior(case, pool))
     for challenger, benchmark in pairs:
         series = case.series(pool, challenger, benchmark)
-        yield _conditional(case, pool, challenger, benchmark, series)
-        yield _stability(case, pool, challenger, benchmark, series)
-        if benchmark == case.spec.reference or case.kinds.get(benchmark) == "anchor":
-            yield _nested(case, pool, challenger, benchmark)
+        yield row("Giacomini-White", benchmark, challenger, _conditional(case, pool, series))
+        yield row("fluctuation", benchmark, challenger, _stability(case, pool, series))
+        if benchmark == reference or case.kinds.get(benchmark) == "anchor":
+            yield row("Clark-West", benchmark, challenger, _nested(case, pool, challenger, benchmark))
     for model in case.losses.models:
-        yield _direction(case, pool, model)
+        yield row("Pesaran-Timmermann", "base rate", model, _direction(case, pool, model))
 
 
-def _row(
-    pool: Pool,
-    test: str,
-    benchmark: str,
-    challenger: str,
-    *,
-    effect: float = np.nan,
-    statistic: float = np.nan,
-    p: float = 1.0,
-    n: int,
-    smallest: float = np.nan,
-    finding: str = "no evidence",
-    reason: str = "",
-) -> dict[str, object]:
-    values = (
-        test, pool.name, benchmark, challenger, effect, statistic, p, n, pool.n_eff, smallest,
-        "not tested" if reason else finding, reason,
-    )  # fmt: skip
-    return dict(zip(COLUMNS, values, strict=True))
+class _Result(NamedTuple):
+    """One test of one pair on one pool, in the order of COLUMNS."""
+
+    effect: float
+    statistic: float
+    p: float
+    n: int
+    smallest: float
+    finding: str
+    reason: str = ""
 
 
-def _conditional(case: _Case, pool: Pool, challenger: str, benchmark: str, series: Floats) -> dict[str, object]:
+def _refused(n: int, reason: str) -> _Result:
+    return _Result(np.nan, np.nan, 1.0, n, np.nan, "not tested", reason)
+
+
+def _conditional(case: _Case, pool: Pool, series: Floats) -> _Result:
+    """Giacomini-White, the reference's width standing for the risk known at the cutoff."""
     width = _by_date(case.readings.width_UKB[pool.units, case.column(case.spec.reference), WIDTH], pool)
-    name = "Giacomini-White"
     if len(series) != pool.dates:
-        return _row(pool, name, benchmark, challenger, n=len(series), reason="the benchmark lost nothing")
-    found = giacomini_white(series, width, pool.overlap)
-    if found.reason:
-        return _row(pool, name, benchmark, challenger, n=len(series), reason=found.reason)
-    n = len(series) - pool.overlap
+        return _refused(len(series), "the benchmark lost nothing")
+    test = giacomini_white(series, width, pool.overlap)
+    if test.reason:
+        return _refused(len(series), test.reason)
     _, se, _ = dm.ewc(series, pool.overlap)
-    return _row(
-        pool,
-        name,
-        benchmark,
-        challenger,
-        effect=float(series.mean()),
-        statistic=found.statistic,
-        p=found.p,
-        n=n,
-        smallest=detectable_distance(3, found.nu, case.spec.alpha) * float(se),
-        finding="differs, on average or by circumstance" if found.p < case.spec.alpha else "no evidence",
-    )
+    smallest = detectable_distance(3, test.nu, case.spec.alpha) * float(se)
+    finding = case.word(test.p, "differs, on average or by circumstance")
+    return _Result(float(series.mean()), test.statistic, test.p, len(series) - pool.overlap, smallest, finding)
 
 
-def _stability(case: _Case, pool: Pool, challenger: str, benchmark: str, series: Floats) -> dict[str, object]:
-    found = fluctuation(series, pool.overlap, case.spec.window)
-    n = len(series)
-    if found.reason:
-        return _row(pool, "fluctuation", benchmark, challenger, n=n, reason=found.reason)
+def _stability(case: _Case, pool: Pool, series: Floats) -> _Result:
+    """Giacomini-Rossi's fluctuation test; the effect is the largest rolling mean."""
+    n, test = len(series), fluctuation(series, pool.overlap, case.spec.window)
+    if test.reason:
+        return _refused(n, test.reason)
     _, se, nu = dm.ewc(series, pool.overlap)
-    largest = float(found.rolling[int(np.argmax(np.abs(found.rolling)))])
-    more = float(dm.detectable_factor(np.array(nu), case.spec.alpha) - dm.interval_factor(np.array(nu)))
-    word = "better at times" if largest > 0 else "worse at times"
-    return _row(
-        pool,
-        "fluctuation",
-        benchmark,
-        challenger,
-        effect=largest,
-        statistic=found.statistic,
-        p=found.p,
-        n=n,
-        smallest=found.band + more * float(se) * np.sqrt(n / found.window),
-        finding=word if found.p < case.spec.alpha else "no evidence",
-    )
+    largest = float(test.rolling[int(np.argmax(np.abs(test.rolling)))])
+    smallest = test.band + dm.power_margin(nu, case.spec.alpha) * float(se) * np.sqrt(n / test.window)
+    finding = case.word(test.p, "better at times" if largest > 0 else "worse at times")
+    return _Result(largest, test.statistic, test.p, n, smallest, finding)
 
 
-def _nested(case: _Case, pool: Pool, challenger: str, benchmark: str) -> dict[str, object]:
+def _nested(case: _Case, pool: Pool, challenger: str, benchmark: str) -> _Result:
     """Clark-West on means, in shares of the nested model's squared error of the ticker and step."""
     units = pool.units
     y = case.readings.y_U[units]
@@ -180,97 +163,62 @@ def _nested(case: _Case, pool: Pool, challenger: str, benchmark: str) -> dict[st
     scale = group_mean(np.square(y - nested), group, int(group.max()) + 1)[group]
     usable = scale > 0
     gain = adjusted_difference(y, nested, larger)
-    series = _by_date(np.divide(gain, scale, out=np.zeros_like(gain), where=usable), pool)
-    found = dm.examine(series, pool.overlap)
-    reason = found.reason or ("the two means are the same" if found.se <= 0 else "")
-    if reason:
-        return _row(pool, "Clark-West", benchmark, challenger, n=found.n, reason=reason)
-    statistic = found.mean / found.se
-    p = one_sided(statistic, found.nu)
-    return _row(
-        pool,
-        "Clark-West",
-        benchmark,
-        challenger,
-        effect=found.mean,
-        statistic=statistic,
-        p=p,
-        n=found.n,
-        smallest=detectable(found.nu, case.spec.alpha, dm.POWER) * found.se,
-        finding="its mean holds a signal" if p < case.spec.alpha else "no evidence",
-    )
+    series = dm.examine(_by_date(np.divide(gain, scale, out=np.zeros_like(gain), where=usable), pool), pool.overlap)
+    if reason := series.reason or ("the two means are the same" if series.se <= 0 else ""):
+        return _refused(series.n, reason)
+    statistic = series.mean / series.se
+    p = one_sided(statistic, series.nu)
+    smallest = detectable(series.nu, case.spec.alpha, dm.POWER) * series.se
+    return _Result(series.mean, statistic, p, series.n, smallest, case.word(p, "its mean holds a signal"))
 
 
-def _direction(case: _Case, pool: Pool, model: str) -> dict[str, object]:
+def _direction(case: _Case, pool: Pool, model: str) -> _Result:
     """Pesaran-Timmermann, signs compared step by step and ticker by ticker, then averaged by date."""
     y = case.readings.y_U[pool.units]
     median = case.readings.median_UK[pool.units, case.column(model)]
-    series = _by_date(sign_covariance(y, median), pool)
-    found = dm.examine(series, pool.overlap)
-    nothing = np.unique(np.sign(median)).size < 2
-    reason = found.reason or ("its median never changes sign" if nothing or found.se <= 0 else "")
-    if reason:
-        return _row(pool, "Pesaran-Timmermann", "base rate", model, n=found.n, reason=reason)
-    statistic = found.mean / found.se
-    p = float(dm.p_value(np.array(statistic), np.array(float(found.nu))))
-    word = "sign better than the base rate" if found.mean > 0 else "sign worse than the base rate"
-    return _row(
-        pool,
-        "Pesaran-Timmermann",
-        "base rate",
-        model,
-        effect=found.mean,
-        statistic=statistic,
-        p=p,
-        n=found.n,
-        smallest=float(dm.detectable_factor(np.array(found.nu), case.spec.alpha)) * found.se,
-        finding=word if p < case.spec.alpha else "no evidence",
-    )
+    series = dm.examine(_by_date(sign_covariance(y, median), pool), pool.overlap)
+    constant = np.unique(np.sign(median)).size < 2
+    if reason := series.reason or ("its median never changes sign" if constant or series.se <= 0 else ""):
+        return _refused(series.n, reason)
+    finding = f"sign {'better' if series.mean > 0 else 'worse'} than the base rate"
+    smallest = series.smallest_detectable(case.spec.alpha)
+    p = series.p
+    return _Result(series.mean, series.mean / series.se, p, series.n, smallest, case.word(p, finding))
 
 
-def _superior(case: _Case, pool: Pool) -> dict[str, object]:
+def _superior(case: _Case, pool: Pool) -> tuple[str, _Result]:
+    """Hansen's test for superior predictive ability, with the rival of the largest t."""
     reference = case.spec.reference
     rivals = [m for m in case.losses.models if m != reference]
     if not rivals:
-        return _row(pool, "SPA", reference, "", n=pool.dates, reason="there is no rival")
+        return "", _refused(pool.dates, "there is no rival")
     gains = np.stack([case.series(pool, m, reference) for m in rivals], axis=1)
-    found = any_better(gains, pool.overlap)
-    n = len(gains)
-    if found.best < 0:
-        return _row(pool, "SPA", reference, "", n=n, reason=found.reason)
-    best = gains[:, found.best]
+    test, n = any_better(gains, pool.overlap), len(gains)
+    if test.best < 0:
+        return "", _refused(n, test.reason)
+    best = gains[:, test.best]
     _, se, nu = dm.ewc(best, pool.overlap)
-    more = float(dm.detectable_factor(np.array(nu), case.spec.alpha) - dm.interval_factor(np.array(nu)))
-    return _row(
-        pool,
-        "SPA",
-        reference,
-        rivals[found.best],
-        effect=float(best.mean()),
-        statistic=found.statistic,
-        p=found.p,
-        n=n,
-        smallest=(found.critical + more) * float(se),
-        finding="something beats the reference" if found.p < case.spec.alpha else "no evidence",
-    )
+    smallest = (test.critical + dm.power_margin(nu, case.spec.alpha)) * float(se)
+    finding = case.word(test.p, "something beats the reference")
+    return rivals[test.best], _Result(float(best.mean()), test.statistic, test.p, n, smallest, finding)
 
 
 def _set_rows(case: _Case, pool: Pool) -> pd.DataFrame:
     """Membership of every model, from losses relative to the reference's mean loss of the ticker; none if refused."""
     losses = case.losses
-    found = confidence_set(relative_losses(losses, pool, case.spec.reference), pool.overlap)
+    members = confidence_set(relative_losses(losses, pool, case.spec.reference), pool.overlap)
     names = np.array(losses.models, object)
-    twin = found.twin_of != np.arange(len(names))
+    twin = members.twin_of != np.arange(len(names))
     return pd.DataFrame(
         {
             "step": pool.step,
             "model": names,
-            "p": found.p,
-            "inside": found.p > case.spec.set_level,
-            "same_as": np.where(twin, names[found.twin_of], ""),
+            "p": members.p,
+            "inside": members.p > case.spec.set_level,
+            "same_as": np.where(twin, names[members.twin_of], ""),
             "n": pool.dates,
             "n_eff": pool.n_eff,
-            "reason": found.reason,
+            "reason": members.reason,
         }
     )
 
@@ -281,19 +229,19 @@ def _paths(case: _Case, pool: Pool, pairs: list[tuple[str, str]]) -> pd.DataFram
     parts = []
     for challenger, benchmark in pairs:
         series = case.series(pool, challenger, benchmark)
-        found = fluctuation(series, pool.overlap, case.spec.window)
-        if len(series) != len(dates) or not len(found.rolling):
+        path = fluctuation(series, pool.overlap, case.spec.window)
+        if len(series) != len(dates) or not len(path.rolling):
             continue
         parts.append(
             pd.DataFrame(
                 {
                     "challenger": challenger,
                     "benchmark": benchmark,
-                    "first": dates[: len(found.rolling)],
-                    "cutoff": dates[found.window - 1 :],
-                    "window": found.window,
-                    "effect": found.rolling,
-                    "band": found.band,
+                    "first": dates[: len(path.rolling)],
+                    "cutoff": dates[path.window - 1 :],
+                    "window": path.window,
+                    "effect": path.rolling,
+                    "band": path.band,
                 }
             )
         )

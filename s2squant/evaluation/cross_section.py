@@ -76,15 +76,14 @@ def _market_rows(
             if not known.any():
                 yield row | {"n": 0, "reason": "its medians do not differ between tickers"}
                 continue
-            found, gap = dm.examine(ic[known], lead), dm.examine(spread[known], lead)
-            nu = np.array(float(found.nu))
-            row |= {"ic": found.mean, "spread": gap.mean, "n": found.n, "reason": found.reason}
+            rank, gap = dm.examine(ic[known], lead), dm.examine(spread[known], lead)
+            row |= {"ic": rank.mean, "spread": gap.mean, "n": rank.n, "reason": rank.reason}
             row["turnover"] = turnover_of(median[known], parts)
-            row["n_eff"] = found.n * min(1.0, every / step)
-            row["icir"] = found.mean / float(ic[known].std(ddof=1)) if known.sum() > 1 else np.nan
-            if not found.reason:
-                row |= {"low": found.low, "high": found.high, "p": found.p, "spread_p": gap.p}
-                row["smallest_detectable"] = float(dm.detectable_factor(nu, spec.alpha)) * found.se
+            row["n_eff"] = rank.n * min(1.0, every / step)
+            row["icir"] = rank.mean / float(ic[known].std(ddof=1)) if known.sum() > 1 else np.nan
+            if not rank.reason:
+                row |= {"low": rank.low, "high": rank.high, "p": rank.p, "spread_p": gap.p}
+                row["smallest_detectable"] = rank.smallest_detectable(spec.alpha)
             yield row
 
 
@@ -113,8 +112,8 @@ def turnover_of(forecast_TM: Floats, parts: int) -> float:
     """
     top, bottom = _outer(forecast_TM, parts)
     new = (top[1:] & ~top[:-1]).sum(axis=1) + (bottom[1:] & ~bottom[:-1]).sum(axis=1)
-    held = top[1:].sum(axis=1) + bottom[1:].sum(axis=1)
-    return float((new / held).mean()) if len(new) else float("nan")
+    size = top[1:].sum(axis=1) + bottom[1:].sum(axis=1)
+    return float((new / size).mean()) if len(new) else float("nan")
 
 
 def _outer(forecast_TM: Floats, parts: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:

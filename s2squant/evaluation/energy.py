@@ -126,24 +126,22 @@ def _against(score: Floats, base: Floats, origins: pd.DataFrame, pool: Pool, spe
     scale = group_mean(base, ticker, int(ticker.max()) + 1)
     series = group_mean((base - score) / scale[ticker], date, len(dates))
     n_eff = pool.n_eff * len(dates) / max(pool.dates, 1)
-    found = dm.examine(series, pool.overlap)
-    made: dict[str, object] = {"skill": found.mean, "n": found.n, "n_eff": n_eff}
-    if found.reason:
-        return made | {"reason": found.reason}
-    nu = np.array(float(found.nu))
-    smallest = float(dm.detectable_factor(nu, spec.alpha)) * found.se
-    made |= {"low": found.low, "high": found.high, "p": found.p}
-    return made | {"smallest_detectable": smallest}
+    gain = dm.examine(series, pool.overlap)
+    row: dict[str, object] = {"skill": gain.mean, "n": gain.n, "n_eff": n_eff, "reason": gain.reason}
+    if not gain.reason:
+        row |= {"low": gain.low, "high": gain.high, "p": gain.p}
+        row["smallest_detectable"] = gain.smallest_detectable(spec.alpha)
+    return row
 
 
 def _by_origin(losses: Losses, origins: pd.DataFrame) -> Floats:
     """Mean CRPS over the steps of each origin and model, NaN where the origin has no common unit."""
     size = len(losses.cutoffs)
     key_U = losses.ticker_U * size + losses.cutoff_U
-    held, where = np.unique(key_U, return_inverse=True)
-    means = np.stack([group_mean(column, where, len(held)) for column in losses.crps_UK.T], axis=1)
+    origin, where = np.unique(key_U, return_inverse=True)
+    means = np.stack([group_mean(column, where, len(origin)) for column in losses.crps_UK.T], axis=1)
     ticker = np.array([losses.tickers.index(t) for t in origins["unique_id"]], np.intp)
     cutoff = np.minimum(np.searchsorted(losses.cutoffs, origins["cutoff"].to_numpy()), size - 1)
-    place = np.minimum(np.searchsorted(held, ticker * size + cutoff), len(held) - 1)
-    same = held[place] == ticker * size + cutoff if len(held) else np.zeros(0, bool)
+    place = np.minimum(np.searchsorted(origin, ticker * size + cutoff), len(origin) - 1)
+    same = origin[place] == ticker * size + cutoff if len(origin) else np.zeros(0, bool)
     return np.where(same[:, None], means[place], np.nan)

@@ -61,12 +61,10 @@ def groups(
             pool = pool_of(losses, units, family="group", name=name, ahead=horizon, every=every, market_U=market_U)
             ticker = losses.ticker_U[units]
             effect, series = relative_series(losses.of(model)[units], losses.of(base)[units], ticker, pool)
-            found = dm.examine(series, pool.overlap)
-            nu = np.array(float(found.nu))
+            gain = dm.examine(series, pool.overlap)
             values = (
-                basis, name, len(np.unique(ticker)), found.mean if np.isfinite(found.mean) else effect,
-                found.low, found.high, found.p, np.nan, found.n, pool.n_eff,
-                float(dm.detectable_factor(nu, spec.alpha)) * found.se, "", found.reason,
+                basis, name, len(np.unique(ticker)), gain.mean if np.isfinite(gain.mean) else effect, gain.low,
+                gain.high, gain.p, np.nan, gain.n, pool.n_eff, gain.smallest_detectable(spec.alpha), "", gain.reason,
             )  # fmt: skip
             rows.append(dict(zip(COLUMNS, values, strict=True)))
     table = pd.DataFrame(rows, columns=COLUMNS)

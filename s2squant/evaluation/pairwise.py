@@ -21,11 +21,11 @@ COLUMNS = [
 ]  # fmt: skip
 
 
-def pairs_by_step(losses: Losses, made: Sequence[Pool], spec: VerdictSpec) -> pd.DataFrame:
+def pairs_by_step(losses: Losses, pools: Sequence[Pool], spec: VerdictSpec) -> pd.DataFrame:
     """`pairs` over all steps, at the first, at the fifth and at the last, of the pools that a run has."""
     steps = losses.step_U
     wanted = {"all", *(str(step) for step in (steps.min(), 5, steps.max()))} if len(losses) else {"all"}
-    mine = [pool for pool in made if pool.family in ("all", "step") and pool.step in wanted]
+    mine = [pool for pool in pools if pool.family in ("all", "step") and pool.step in wanted]
     return pd.concat([pairs(losses, pool, spec) for pool in mine], ignore_index=True)
 
 
@@ -37,21 +37,21 @@ def pairs(losses: Losses, pool: Pool, spec: VerdictSpec) -> pd.DataFrame:
     it is at most `spec.alpha`, and the smallest detectable effect is stated for that test.
     """
     by_date = relative_losses(losses, pool, spec.reference)
-    found = pairwise(by_date, pool.overlap)
+    tests = pairwise(by_date, pool.overlap)
     mean, n = by_date.mean(axis=0), len(by_date)
     nu = dm.degrees(max(n, 1), pool.overlap)
-    more = float(dm.detectable_factor(np.array(float(nu)), spec.alpha) - dm.interval_factor(np.array(float(nu))))
+    margin = dm.power_margin(nu, spec.alpha)
     rows = []
     for i, j in combinations(range(len(losses.models)), 2):
         better, worse = (i, j) if mean[i] <= mean[j] else (j, i)
-        effect, t = float(mean[worse] - mean[better]), float(found.t[worse, better])
+        effect, t = float(mean[worse] - mean[better]), float(tests.t[worse, better])
         p = float(dm.p_value(np.array(t), np.array(float(nu))))
-        adjusted = max(p, float(found.p_adjusted[worse, better]))
+        adjusted = max(p, float(tests.p_adjusted[worse, better]))
         se = effect / t if t else 0.0
         word = "differ" if adjusted <= spec.alpha else "no evidence"
         values = (
             pool.step, losses.models[better], losses.models[worse], effect, t, p, adjusted, n, pool.n_eff,
-            (found.critical + more) * se, "not tested" if found.reason else word, found.reason,
+            (tests.critical + margin) * se, "not tested" if tests.reason else word, tests.reason,
         )  # fmt: skip
         rows.append(dict(zip(COLUMNS, values, strict=True)))
     return pd.DataFrame(rows, columns=COLUMNS)

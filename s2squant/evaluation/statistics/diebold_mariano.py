@@ -49,6 +49,10 @@ class Series(NamedTuple):
         statistic = t_statistic(np.array(self.mean), np.array(self.se))
         return float(p_value(statistic, np.array(float(self.nu))))
 
+    def smallest_detectable(self, alpha: float) -> float:
+        """Mean that the two-sided test at `alpha` would find four times in five."""
+        return float(detectable_factor(np.array(float(self.nu)), alpha)) * self.se
+
 
 def degrees(n: int, overlap: int) -> int:
     """Number of cosines, which is also the degrees of freedom of the t statistic."""
@@ -103,6 +107,11 @@ def interval_factor(nu: Floats) -> Floats:
 def detectable_factor(nu: Floats, alpha: float) -> Floats:
     """Standard errors an effect must measure to be found with 80 % power at the two-sided level `alpha`."""
     return np.asarray(stdtrit(nu, 1.0 - alpha / 2.0) + stdtrit(nu, POWER))
+
+
+def power_margin(nu: int, alpha: float) -> float:
+    """Standard errors by which a detectable effect exceeds its 95 % interval's half-width."""
+    return float(detectable_factor(np.array(float(nu)), alpha) - interval_factor(np.array(float(nu))))
 
 
 @lru_cache(maxsize=512)
