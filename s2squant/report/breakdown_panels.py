@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
-from typing import Any
-
 from s2squant.config.models import phrase, subject
 from s2squant.report.formats import count, day, interval, known, number, percent, skill
 from s2squant.report.panels import Panel
-from s2squant.report.study_view import POOL, Contents
+from s2squant.report.study_view import POOL, Contents, Row, rows, significant, tested
 from s2squant.report.styles import label
-from s2squant.report.tables import Column, grid, without_blanks
+from s2squant.report.tables import BOUNDS, DETECTABLE, MODEL, N_EFF, REASON, TICKER, Column, P, grid, without_blanks
 
 GROUPS = (
     Column("basis", "By", "text"),
     Column("group", "Group", "text"),
     Column("tickers", "Tickers", ",d"),
     Column("skill", "Skill", "skill"),
-    Column("low", "Low", "skill"),
-    Column("high", "High", "skill"),
+    *BOUNDS,
     Column("finding", "Finding", "text"),
-    Column("p", "p", "p"),
+    P,
     Column("p_adjusted", "p adj.", "p", "Benjamini-Hochberg over all groups"),
     Column("n", "n", ",d", "Cutoffs"),
-    Column("n_eff", "n eff.", ",.0f"),
-    Column("smallest_detectable", "Detectable", "percent"),
-    Column("reason", "Why not tested", "wide"),
+    N_EFF,
+    DETECTABLE,
+    REASON,
 )
 RANKS = (
-    Column("model", "Model", "model"),
+    MODEL,
     Column("market", "Market", "text"),
     Column("step", "Step", "d"),
     Column("tickers", "Tickers", ",d", "On a date, median"),
@@ -37,18 +33,18 @@ RANKS = (
     Column("high", "High", ".4f"),
     Column("icir", "ICIR", ".3f", "Mean over standard deviation by date"),
     Column("finding", "Finding", "text"),
-    Column("p", "p", "p"),
+    P,
     Column("p_adjusted", "p adj.", "p", "Benjamini-Hochberg over all rows"),
     Column("spread", "Spread, %", ".3f", "Outcome of the highest fifth (tenth, from 50 tickers) less the lowest"),
     Column("spread_p", "p of spread", "p"),
     Column("turnover", "Turnover", ".0%", "Share of those parts that was not in them at the cutoff before"),
     Column("n", "n", ",d", "Dates"),
-    Column("n_eff", "n eff.", ",.0f"),
+    N_EFF,
     Column("smallest_detectable", "Detectable", ".4f"),
-    Column("reason", "Why not tested", "wide"),
+    REASON,
 )
 MISSES = (
-    Column("unique_id", "Ticker", "text"),
+    TICKER,
     Column("cutoff", "Cutoff", "day"),
     Column("step", "Step", "d"),
     Column("ds", "Until", "day"),
@@ -68,30 +64,27 @@ def groups(c: Contents) -> Panel | None:
     table = c.study.groups
     if table.empty:
         return None
-    made = table[table["group"].astype(str) != ""]
-    tested = made[made["finding"].astype(str) != "not tested"]
-    found = tested[tested["finding"].astype(str) != "no evidence"]
-    held = tested[tested["skill"].map(known)]
-    say = f"{len(found)} of {count(len(tested), 'group')} stand out after allowing for all of them"
-    if len(found):
-        named = [_named(r) for r in found.to_dict("records")[:4]]
-        say += f": {', '.join(named)}{' and others' if len(found) > 4 else ''}"
-    elif len(held):
-        records = sorted(held.to_dict("records"), key=lambda r: float(r["skill"]))
-        say += f"; most skill in {_named(records[-1])}, least in {_named(records[0])}"
-    absent = table[table["group"].astype(str) == ""]
-    notes = [f"Not grouped by {r['basis']}: {r['reason']}." for r in absent.to_dict("records")]
+    grouped, clear = table[table["group"].astype(str) != ""], significant(table)
+    say = f"{len(clear)} of {count(len(tested(grouped)), 'group')} stand out after allowing for all of them"
+    scored = [r for r in rows(tested(grouped)) if known(r["skill"])]
+    if len(clear):
+        named = [_named(r) for r in rows(clear)[:4]]
+        say += f": {', '.join(named)}{' and others' if len(clear) > 4 else ''}"
+    elif scored:
+        scored.sort(key=lambda r: float(r["skill"]))
+        say += f"; most skill in {_named(scored[-1])}, least in {_named(scored[0])}"
+    notes = [f"Not grouped by {r['basis']}: {r['reason']}." for r in rows(table, {"group": ""})]
     notes.append(
         "Volatility and dollar volume: terciles of the last 250 bars before a ticker’s first cutoff, volume within its "
         "own market. Regime: tercile of the ticker’s 60-bar volatility at the cutoff among its own so far. A group has "
         "few dates of its own: read its interval, and choose no group after seeing the table."
     )
     title = f"{label(c.recommended)} against {phrase(c.reference)}, by group"
-    shown = grid("group-table", title, without_blanks(made), GROUPS)
+    shown = grid("group-table", title, without_blanks(grouped), GROUPS)
     return Panel("groups", "Groups", "Where does it work", f"{say}.", grids=(shown,), notes=tuple(notes))
 
 
-def _named(row: Mapping[Hashable, Any]) -> str:
+def _named(row: Row) -> str:
     return f"{row['basis']}: {row['group']} ({skill(row['skill'])} {interval(row['low'], row['high'])})"
 
 
@@ -100,26 +93,23 @@ def cross_section(c: Contents) -> Panel | None:
     table = c.study.cross_section
     if table.empty:
         return None
-    made = table[table["model"].astype(str) != ""]
-    if made.empty:
+    ranked = table[table["model"].astype(str) != ""]
+    if ranked.empty:
         say = (
             "Not computed: ranking tickers needs 20 or more of a market on one date, and the largest market here has "
             f"{int(table['tickers'].max())}."
         )
         return Panel("cross-section", "Ranks", "Does it rank tickers", say)
-    own = made[(made["model"].astype(str) == c.recommended) & made["ic"].map(known)]
-    tested = made[made["finding"].astype(str) != "not tested"]
-    found = tested[tested["finding"].astype(str) != "no evidence"]
-    say = f"{len(found)} of {count(len(tested), 'rank correlation')} stand out after allowing for all of them."
-    if len(own):
-        first = own.iloc[0]
+    many = count(len(tested(ranked)), "rank correlation")
+    say = f"{len(significant(ranked))} of {many} stand out after allowing for all of them."
+    own = (r for r in rows(ranked, {"model": c.recommended}) if known(r["ic"]))
+    if first := next(own, None):
         say += (
             f" {subject(c.recommended)} at step {int(first['step'])}: mean rank IC {number(first['ic'], 3, True)}, "
             f"spread {number(first['spread'], 2, True)} points."
         )
-    shown = grid(
-        "rank-table", "Rank correlation by date of median and outcome, mean over dates", without_blanks(made), RANKS
-    )
+    caption = "Rank correlation by date of median and outcome, mean over dates"
+    shown = grid("rank-table", caption, without_blanks(ranked), RANKS)
     return Panel("cross-section", "Ranks", "Does it rank tickers", say, grids=(shown,))
 
 

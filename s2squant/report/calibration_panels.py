@@ -7,28 +7,27 @@ from typing import Any
 import pandas as pd
 
 from s2squant.config.models import subject
-from s2squant.report.charts import Chart, Trace, absent, axis, band, days, line, numbers, thin
+from s2squant.report.charts import Chart, Trace, axis, band, days, drawn, line, numbers, thin
 from s2squant.report.formats import THIN, count, percent, typeset
 from s2squant.report.panels import Panel
-from s2squant.report.study_view import POOL, Contents, by
+from s2squant.report.study_view import POOL, Contents, by, rows, significant, tested, where
 from s2squant.report.styles import Style, label, nth
-from s2squant.report.tables import Column, grid, without_blanks
+from s2squant.report.tables import COUNTS, DETECTABLE, MODEL, REASON, TICKER, Column, N, P, grid, without_blanks
 
 TESTED = (
-    Column("model", "Model", "model"),
+    MODEL,
     Column("group", "Steps", "text"),
     Column("test", "Test", "text"),
     Column("finding", "Finding", "text"),
-    Column("p", "p", "p"),
+    P,
     Column("p_adjusted", "p adj.", "p", "Benjamini-Hochberg over tickers"),
     Column("mean_pit", "Mean PIT", ".3f", "0.5 is ideal; above: forecasts too low"),
     Column("spread", "Spread", ".3f", "Of the PIT; 1 is ideal, above: bands too narrow"),
-    Column("n", "n", ",d"),
-    Column("n_eff", "n eff.", ",.0f"),
+    *COUNTS,
     Column("smallest_detectable", "Detectable", ".3f", "Smallest shift of the mean PIT the test would have found"),
 )
 MISSES = (
-    Column("unique_id", "Ticker", "text"),
+    TICKER,
     Column("kind", "Outcome", "text"),
     Column("finding", "Finding", "text", "After adjustment"),
     Column("expected", "Expected", "percent"),
@@ -38,9 +37,9 @@ MISSES = (
     Column("joint_p", "Both p", "p"),
     Column("dq_p", "DQ p", "p", "Engle and Manganelli"),
     Column("p_adjusted", "p adj.", "p", "Of both and DQ, Benjamini-Hochberg over tickers and kinds of outcome"),
-    Column("n", "n", ",d"),
-    Column("smallest_detectable", "Detectable", "percent"),
-    Column("reason", "Why not tested", "wide"),
+    N,
+    DETECTABLE,
+    REASON,
 )
 MISSED = "{} by ticker, surest fault first"
 MOST_NAMED = 6
@@ -50,9 +49,9 @@ INTERVAL_LOOK = {50: ("m-green", "dash"), 80: ("m-blue", "solid"), 95: ("m-vermi
 def calibration(c: Contents) -> Panel | None:
     """Coverage by step, reliability and PIT of the recommended model over all tickers."""
     study, mine = c.study, c.recommended
-    parts = [_of(t, model=mine) for t in (study.coverage, study.reliability, study.pit)]
-    tests = _of(study.calibration_tests, unique_id=POOL)
-    missed = _surest(_of(study.exceedances, model=mine))
+    parts = [where(t, {"model": mine}) for t in (study.coverage, study.reliability, study.pit)]
+    tests = where(study.calibration_tests, {"unique_id": POOL})
+    missed = _surest(where(study.exceedances, {"model": mine}))
     if all(t.empty for t in [*parts, tests, missed]):
         return None
     shade = "Shaded: where a perfectly calibrated forecaster of the same overlap lies 95 times in 100."
@@ -61,7 +60,7 @@ def calibration(c: Contents) -> Panel | None:
         (_reliability(parts[1]), f"Outcomes below each quantile, less the quantile's level. {shade}"),
     ]
     small = tuple((_histogram(group, part), "") for group, part in by(parts[2], "group").items())
-    own = _of(tests, model=mine)
+    own = where(tests, {"model": mine})
     return Panel(
         "calibration",
         "Calibration",
@@ -82,13 +81,15 @@ def calibration(c: Contents) -> Panel | None:
 
 def of_ticker(c: Contents, ticker: str) -> Panel | None:
     """The same for one ticker: tests, exceedances, and whether width follows risk."""
-    tests = _of(c.of("calibration_tests", ticker), model=c.recommended)
-    missed = _surest(_of(c.of("exceedances", ticker), model=c.recommended))
+    tests, missed = (
+        where(c.of(name, ticker), {"model": c.recommended}) for name in ("calibration_tests", "exceedances")
+    )
+    missed = _surest(missed)
     width = sharpness_chart(c, c.of("sharpness", ticker))
     if tests.empty and missed.empty and width.reason:
         return None
-    found = [str(text) for text in tests.get("finding", pd.Series(dtype=object)).tolist()]
-    say = f"{subject(c.recommended)} on this ticker: {'; '.join(dict.fromkeys(found))}." if found else ""
+    findings = dict.fromkeys(str(r["finding"]) for r in rows(tests))
+    say = f"{subject(c.recommended)} on this ticker: {'; '.join(findings)}." if findings else ""
     caption = (
         "Width of the 80 % band, mean over steps, and the volatility that followed. Bands that ignore risk stay flat."
     )
@@ -114,41 +115,31 @@ def sharpness_chart(c: Contents, table: pd.DataFrame) -> Chart:
         if model not in parts:
             continue
         part = parts[model].sort_values("cutoff")
-        kept = part.iloc[thin([float(v) for v in part["width"]], 200)]
-        made = line(model, days(kept["cutoff"]), numbers(kept["width"], 3), strong=model == c.recommended)
-        traces.append(made | {"hovertemplate": "%{y:.2f}"})
+        part = part.iloc[thin([float(v) for v in part["width"]], 200)]
+        width = line(model, days(part["cutoff"]), numbers(part["width"], 3), strong=model == c.recommended)
+        traces.append(width | {"hovertemplate": "%{y:.2f}"})
         if model == c.recommended:
             look = Style("Realised volatility a bar, times 10", "m-vermillion", "dot")
-            risen = [None if v is None else round(10 * v, 3) for v in numbers(kept["realised"], 3)]
-            traces.append(line("realised", days(kept["cutoff"]), risen, look=look, name=look.label))
-    if not traces:
-        return absent("sharpness", title, "no widths were recorded.")
+            tenfold = [None if v is None else round(10 * v, 3) for v in numbers(part["realised"], 3)]
+            traces.append(line("realised", days(part["cutoff"]), tenfold, look=look, name=look.label))
     layout = {"xaxis": axis("Cutoff", kind="date"), "yaxis": axis("% log return")}
-    return Chart("sharpness", title, tuple(traces), layout)
-
-
-def _of(table: pd.DataFrame, model: str = "", unique_id: str = "") -> pd.DataFrame:
-    """The rows of one model, or of one ticker."""
-    for column, value in (("model", model), ("unique_id", unique_id)):
-        if value and column in table.columns:
-            table = table[table[column].astype(str) == value]
-    return table
+    return drawn("sharpness", title, traces, layout, missing="no widths were recorded.")
 
 
 def _say(c: Contents, steps: pd.DataFrame, tests: pd.DataFrame) -> str:
     text = []
-    held = steps[steps["interval"].astype(int) == 80] if not steps.empty else steps
-    if not held.empty:
-        inside = int(held["coverage"].between(held["band_low"], held["band_high"]).sum())
-        mean = percent(held["coverage"].mean(), 1)
+    band_80 = where(steps, {"interval": "80"})
+    if not band_80.empty:
+        inside = int(band_80["coverage"].between(band_80["band_low"], band_80["band_high"]).sum())
+        mean = percent(band_80["coverage"].mean(), 1)
         text.append(
             f"{subject(c.recommended)} held {mean} in its 80{THIN}% band, within what chance allows at {inside} of "
-            f"{count(len(held), 'step')}."
+            f"{count(len(band_80), 'step')}."
         )
     if not tests.empty:
         faults = tests[~tests["finding"].astype(str).str.startswith("no evidence")]
-        told = ", ".join(f"{row['finding']} at steps {row['group']}" for row in faults.to_dict("records"))
-        text.append(f"PIT: {told}." if told else "The PIT gives no evidence against calibration.")
+        named = ", ".join(f"{row['finding']} at steps {row['group']}" for row in rows(faults))
+        text.append(f"PIT: {named}." if named else "The PIT gives no evidence against calibration.")
     return " ".join(text)
 
 
@@ -164,27 +155,24 @@ def _say_missed(table: pd.DataFrame) -> str:
     """How many tickers miss wrongly one step ahead, after allowing for all of them; nothing in runs that do not say."""
     if table.empty or "finding" not in table.columns:
         return ""
-    tested = table[table["finding"].astype(str) != "not tested"]
-    if tested.empty:
+    faults, many = significant(table), tested(table)["unique_id"].nunique()
+    if not many:
         return f"Misses one step ahead were not tested: {table['reason'].iloc[0]}."
-    found = tested[tested["finding"].astype(str) != "no evidence"]
-    wrong, many = found["unique_id"].nunique(), tested["unique_id"].nunique()
+    wrong = faults["unique_id"].nunique()
     say = (
         f"One step ahead {wrong} of {count(many, 'ticker')} left the bands too often, too seldom or not at random, "
         "after allowing for all of them"
     )
-    named = [f"{r['unique_id']} ({r['kind']}: {r['finding']})" for r in found.head(MOST_NAMED).to_dict("records")]
-    say += f": {', '.join(named)}{' and others' if len(found) > MOST_NAMED else ''}" if named else ""
+    named = [f"{r['unique_id']} ({r['kind']}: {r['finding']})" for r in rows(faults.head(MOST_NAMED))]
+    say += f": {', '.join(named)}{' and others' if len(faults) > MOST_NAMED else ''}" if named else ""
     return typeset(f"{say}.")
 
 
 def _by_step(table: pd.DataFrame) -> Chart:
     title = "Coverage by forecast step"
     traces = coverage_traces(table.sort_values("step"), "step") if len(table) else ()
-    if not traces:
-        return absent("coverage-steps", title, "no coverage by step was recorded.")
     layout = {"xaxis": axis("Sessions ahead"), "yaxis": axis("Outcomes inside", ".0%")}
-    return Chart("coverage-steps", title, traces, layout)
+    return drawn("coverage-steps", title, traces, layout, missing="no coverage by step was recorded.")
 
 
 def coverage_traces(table: pd.DataFrame, along: str) -> tuple[Trace, ...]:
@@ -212,13 +200,11 @@ def _reliability(table: pd.DataFrame) -> Chart:
             traces.append(band(x, low, high, f"@{look.colour}/0.14", look.label))
         off = numbers(part["share"] - part["level"], 3)
         traces.append(line(look.label, x, off, look=look, strong=place == 0) | {"hovertemplate": "%{y:+.1%}"})
-    if not traces:
-        return absent("reliability", title, "no reliability was recorded.")
     layout = {
         "xaxis": axis("Level of the quantile", ".0%"),
         "yaxis": axis("Outcomes below, less the level", "+.0%") | {"zeroline": True},
     }
-    return Chart("reliability", title, tuple(traces), layout)
+    return drawn("reliability", title, traces, layout, missing="no reliability was recorded.")
 
 
 def _histogram(group: str, part: pd.DataFrame) -> Chart:

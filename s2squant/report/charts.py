@@ -47,6 +47,13 @@ def absent(id: str, label: str, reason: str) -> Chart:
     return Chart(id, label, reason=reason)
 
 
+def drawn(
+    id: str, label: str, traces: Sequence[Trace], layout: dict[str, Any], *, missing: str, height: int = 360
+) -> Chart:
+    """A figure of these traces, or its place with the reason `missing` where there are none."""
+    return Chart(id, label, tuple(traces), layout, height) if traces else absent(id, label, missing)
+
+
 def plain(text: str) -> str:
     """Text that plotly shows as it stands: its labels understand a little HTML."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

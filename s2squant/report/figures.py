@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
-from s2squant.report.charts import Chart, Trace, absent, axis, band, broken, days, line, numbers, plain, thin
+from s2squant.report.charts import Chart, Trace, absent, axis, band, broken, days, drawn, line, numbers, plain, thin
 from s2squant.report.formats import THIN, interval, known, skill
 from s2squant.report.study_view import Row, by
 from s2squant.report.styles import WORDS, label, style
 
+MOST_NAMES = 60
+"""Tickers named along an axis."""
 MARKS = {"better": "triangle-up", "no evidence": "circle-open", "worse": "triangle-down"}
 
 
@@ -27,10 +30,8 @@ def skill_by_step(id: str, table: pd.DataFrame, models: Sequence[str], strong: s
             traces.append(band(x, numbers(part["low"], 4), numbers(part["high"], 4), colour, model))
         name = f"{label(model)} (reference)" if model == reference else ""
         traces.append(line(model, x, y, strong=model == strong, name=name) | {"hovertemplate": "%{y:+.2%}"})
-    if not traces:
-        return absent(id, title, "no scores by step were recorded.")
     layout = {"xaxis": axis("Sessions ahead"), "yaxis": axis("CRPS skill", ".1%")}
-    return Chart(id, title, tuple(traces), layout, height=400)
+    return drawn(id, title, traces, layout, missing="no scores by step were recorded.", height=400)
 
 
 def _ordered(models: Sequence[str], parts: Mapping[str, pd.DataFrame], strong: str) -> list[str]:
@@ -46,8 +47,8 @@ def caterpillar(id: str, verdicts: Sequence[Row]) -> Chart:
         return absent(id, title, "no ticker has a scored forecast.")
     traces: list[Trace] = []
     for word, (css, text, _) in WORDS.items():
-        at = [i for i, r in enumerate(shown) if r["word"] == word]
-        part = [shown[i] for i in at]
+        places = [i for i, r in enumerate(shown) if r["word"] == word]
+        part = [shown[i] for i in places]
         if not part:
             continue
         traces.append(
@@ -58,34 +59,37 @@ def caterpillar(id: str, verdicts: Sequence[Row]) -> Chart:
                 "legendgroup": css,
                 "showlegend": True,
                 "x": numbers((r["skill"] for r in part), 4),
-                "y": at,
+                "y": places,
                 "text": [plain(f"{r['unique_id']}: {skill(r['skill'])} {interval(r['low'], r['high'])}") for r in part],
                 "hovertemplate": "%{text}<extra></extra>",
                 "marker": {"symbol": MARKS[word], "size": 9, "color": f"@w-{css}", "line": {"color": f"@w-{css}"}},
-                "error_x": {
-                    "type": "data",
-                    "symmetric": False,
-                    "array": numbers((r["high"] - r["skill"] for r in part), 4),
-                    "arrayminus": numbers((r["skill"] - r["low"] for r in part), 4),
-                    "thickness": 1.4,
-                    "width": 0,
-                    "color": f"@w-{css}",
-                },
+                "error_x": reach(
+                    numbers((r["high"] - r["skill"] for r in part), 4),
+                    numbers((r["skill"] - r["low"] for r in part), 4),
+                    f"@w-{css}",
+                ),
             }
         )
-    every = 1 + (len(shown) - 1) // 60
-    ticks = list(range(len(shown) - 1, -1, -every))
-    layout = {
+    layout = skill_by_ticker([str(r["unique_id"]) for r in shown], ".0%")
+    return Chart(id, title, tuple(traces), layout, height=90 + 22 * min(len(shown), MOST_NAMES))
+
+
+def reach(above: Sequence[float | None], below: Sequence[float | None], colour: str) -> dict[str, Any]:
+    """The whisker of points along x."""
+    ends = {"array": above, "arrayminus": below}
+    return {"type": "data", "symmetric": False, **ends, "thickness": 1.4, "width": 0, "color": colour}
+
+
+def skill_by_ticker(tickers: Sequence[str], form: str) -> dict[str, Any]:
+    """The layout of skill by ticker, the last one on top; of many tickers every so many is named."""
+    every = 1 + (len(tickers) - 1) // MOST_NAMES
+    ticks = list(range(len(tickers) - 1, -1, -every))
+    names = [plain(shorten(tickers[i])) for i in ticks]
+    return {
         "hovermode": "closest",
-        "xaxis": axis("CRPS skill against the reference", ".0%") | {"zeroline": True},
-        "yaxis": {
-            "tickvals": ticks,
-            "ticktext": [plain(shorten(str(shown[i]["unique_id"]))) for i in ticks],
-            "range": [-0.8, len(shown) - 0.2],
-            "showgrid": False,
-        },
+        "xaxis": axis("CRPS skill against the reference", form) | {"zeroline": True},
+        "yaxis": {"tickvals": ticks, "ticktext": names, "range": [-0.8, len(tickers) - 0.2], "showgrid": False},
     }
-    return Chart(id, title, tuple(traces), layout, height=90 + 22 * min(len(shown), 60))
 
 
 def shorten(text: str, most: int = 16) -> str:
@@ -97,22 +101,19 @@ def over_time(id: str, table: pd.DataFrame, models: Sequence[str], strong: str) 
     """Cumulative CRPS gained over the reference, cutoff by cutoff."""
     title = "Cumulative CRPS gained over the reference"
     traces = _paths(table, "cutoff", "cumulative", models, strong, "%{y:+.2f}")
-    if not traces:
-        return absent(id, title, "no scores over time were recorded.")
     layout = {
         "xaxis": axis("Cutoff", kind="date"),
         "yaxis": axis("CRPS gained, % log return, summed") | {"zeroline": True},
     }
-    return Chart(id, title, tuple(traces), layout)
+    return drawn(id, title, traces, layout, missing="no scores over time were recorded.")
 
 
 def equity(id: str, table: pd.DataFrame, models: Sequence[str], strong: str) -> Chart:
     """Equity of the pre-declared rule after costs, beside buy and hold."""
     title = "Equity of the pre-declared rule after costs"
     traces = _paths(table, "date", "equity_net", models, strong, "%{y:.3f}")
-    if not traces:
-        return absent(id, title, "no positions were recorded.")
-    return Chart(id, title, tuple(traces), {"xaxis": axis("", kind="date"), "yaxis": axis("Growth of 1, net of costs")})
+    layout = {"xaxis": axis("", kind="date"), "yaxis": axis("Growth of 1, net of costs")}
+    return drawn(id, title, traces, layout, missing="no positions were recorded.")
 
 
 def _paths(table: pd.DataFrame, when: str, what: str, models: Sequence[str], strong: str, hover: str) -> list[Trace]:
@@ -120,8 +121,8 @@ def _paths(table: pd.DataFrame, when: str, what: str, models: Sequence[str], str
     parts = by(table, "model")
     for model in _ordered(models, parts, strong):
         part = parts[model].sort_values(when)
-        kept = part.iloc[thin([float(v) for v in part[what]])]
-        x, y = broken(days(kept[when]), numbers(kept[what], 4))
+        part = part.iloc[thin([float(v) for v in part[what]])]
+        x, y = broken(days(part[when]), numbers(part[what], 4))
         traces.append(line(model, x, y, strong=model == strong) | {"hovertemplate": hover})
     return traces
 
@@ -129,8 +130,8 @@ def _paths(table: pd.DataFrame, when: str, what: str, models: Sequence[str], str
 def coverage(id: str, board: Sequence[Row], models: Sequence[str], nominal: Sequence[str]) -> Chart:
     """Share of outcomes inside each central interval, a row per model and a dotted line at each nominal level."""
     title = "Coverage of the central intervals by model"
-    held = {str(r["model"]): r for r in board}
-    shown = [m for m in reversed(models) if m in held and known(held[m][f"coverage_{nominal[0]}"])]
+    scored = {str(r["model"]): r for r in board}
+    shown = [m for m in reversed(models) if m in scored and known(scored[m][f"coverage_{nominal[0]}"])]
     if not shown:
         return absent(id, title, "no coverage was recorded.")
     traces: list[Trace] = []
@@ -142,7 +143,7 @@ def coverage(id: str, board: Sequence[Row], models: Sequence[str], nominal: Sequ
                 "name": f"{level}{THIN}% interval",
                 "legendgroup": level,
                 "showlegend": True,
-                "x": numbers((held[m][f"coverage_{level}"] for m in shown), 4),
+                "x": numbers((scored[m][f"coverage_{level}"] for m in shown), 4),
                 "y": [plain(label(m)) for m in shown],
                 "hovertemplate": "%{y}: %{x:.1%}",
                 "marker": {"symbol": symbol, "size": 10, "color": [f"@{style(m).colour}" for m in shown]},
@@ -174,22 +175,19 @@ def training(id: str, own: pd.DataFrame, pooled: pd.DataFrame) -> Chart:
     """Loss at each optimiser step; a line per model, fold and seed, later folds fainter."""
     title = "Training loss by optimiser step"
     traces: list[Trace] = []
-    drawn: Mapping[str, pd.DataFrame] = by(pooled, "model") | by(own, "model")
-    for model, table in drawn.items():
+    for model, table in (by(pooled, "model") | by(own, "model")).items():
         folds = sorted(set(table["fold"]))
         named = False
         for (fold, seed), part in table.groupby(["fold", "seed"], sort=True, observed=True):
-            run = part.sort_values("step")
-            kept = run.iloc[thin([float(v) for v in run["loss"]], 120)]
+            curve = part.sort_values("step")
+            curve = curve.iloc[thin([float(v) for v in curve["loss"]], 120)]
             opacity = round(1.0 - 0.6 * folds.index(fold) / max(len(folds) - 1, 1), 2)
             traces.append(
-                line(model, [int(s) for s in kept["step"]], numbers(kept["loss"], 4))
+                line(model, [int(s) for s in curve["step"]], numbers(curve["loss"], 4))
                 | {"line": {"color": f"@{style(model).colour}", "dash": style(model).pattern, "width": 1.2}}
                 | {"opacity": opacity, "showlegend": not named}
                 | {"hovertemplate": f"{plain(label(model))}, fold {fold}, seed {seed}: %{{y:.4f}}<extra></extra>"}
             )
             named = True
-    if not traces:
-        return absent(id, title, "no training losses were recorded.")
     layout = {"hovermode": "closest", "xaxis": axis("Optimiser step"), "yaxis": axis("Training loss")}
-    return Chart(id, title, tuple(traces), layout)
+    return drawn(id, title, traces, layout, missing="no training losses were recorded.")

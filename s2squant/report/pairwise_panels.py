@@ -13,9 +13,9 @@ from s2squant.report.figures import shorten
 from s2squant.report.formats import count, interval, known, pvalue, skill
 from s2squant.report.heatmaps import heatmap
 from s2squant.report.panels import Panel
-from s2squant.report.study_view import Contents, rows
+from s2squant.report.study_view import Contents, rows, significant, tested
 from s2squant.report.styles import label
-from s2squant.report.tables import Column, grid, without_blanks
+from s2squant.report.tables import BOUNDS, COUNTS, DETECTABLE, MODEL, REASON, Column, P, grid, without_blanks
 
 PAIRS = (
     Column("model", "Ahead", "model"),
@@ -25,23 +25,20 @@ PAIRS = (
     Column("p_adjusted", "p adj.", "p", "Of the largest difference of all pairs"),
     Column("p", "p alone", "p", "As if only this pair had been looked at"),
     Column("statistic", "t", ".2f"),
-    Column("n", "n", ",d"),
-    Column("n_eff", "n eff.", ",.0f"),
+    *COUNTS,
     Column("smallest_detectable", "Detectable", "percent", "After adjustment"),
-    Column("reason", "Why not tested", "wide"),
+    REASON,
 )
 PATHS = (
-    Column("model", "Model", "model"),
+    MODEL,
     Column("drawn", "Paths", "text", "Sample paths scored at each cutoff"),
     Column("energy", "Energy score", ".4f", "In standard deviations of a step; lower is better"),
     Column("skill", "Skill of paths", "skill", "Against the reference, by date"),
-    Column("low", "Low", "skill"),
-    Column("high", "High", "skill"),
-    Column("p", "p", "p"),
+    *BOUNDS,
+    P,
     Column("crps_skill", "Skill step by step", "skill", "CRPS on the same cutoffs"),
-    Column("n", "n", ",d"),
-    Column("n_eff", "n eff.", ",.0f"),
-    Column("smallest_detectable", "Detectable", "percent"),
+    *COUNTS,
+    DETECTABLE,
     Column("reason", "Remark", "wide"),
 )
 
@@ -50,16 +47,15 @@ def pairs(c: Contents) -> Panel | None:
     """Every model against every other, adjusted for the number of pairs."""
     if c.study.pairs.empty:
         return None
-    by_step = _by_step(c)
+    by_step = _by_step(c.study.pairs)
     table = by_step.pop("all")
-    tested = table[table["finding"].astype(str) != "not tested"]
-    differ = tested[tested["finding"].astype(str) == "differ"]
-    if tested.empty:
+    compared, differ = tested(table), significant(table)
+    if compared.empty:
         say = f"No pair could be tested: {table['reason'].iloc[0]}."
     else:
-        alone = int((tested["p"] < c.study.experiment.verdict.alpha).sum())
+        alone = int((compared["p"] < c.study.experiment.verdict.alpha).sum())
         say = (
-            f"{len(differ)} of {count(len(tested), 'pair')} of models differ after allowing for all of them; "
+            f"{len(differ)} of {count(len(compared), 'pair')} of models differ after allowing for all of them; "
             f"{alone} would, each looked at alone."
         )
     caption = (
@@ -79,9 +75,8 @@ def pairs(c: Contents) -> Panel | None:
     )
 
 
-def _by_step(c: Contents) -> dict[str, pd.DataFrame]:
+def _by_step(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """The table of each step, that of all steps first; a run from before the choice has that one only."""
-    table = c.study.pairs
     if "step" not in table.columns:
         return {"all": table}
     named = table["step"].astype(str)
@@ -90,24 +85,22 @@ def _by_step(c: Contents) -> dict[str, pd.DataFrame]:
 
 
 def _step_chart(c: Contents, step: str, table: pd.DataFrame, caption: str) -> tuple[str, Chart, str]:
-    tested = table[table["finding"].astype(str) != "not tested"]
-    found = f"{int((tested['finding'].astype(str) == 'differ').sum())} of {count(len(tested), 'pair')} differ"
-    if tested.empty:
-        found = str(table["reason"].iloc[0])
+    many = len(tested(table))
+    say = f"{len(significant(table))} of {count(many, 'pair')} differ" if many else str(table["reason"].iloc[0])
     chart = _matrix(c, table, f"pairs-{step}", f" at step {step}")
-    return f"At step {step}: {found}", chart, f"{caption} Adjusted for the pairs at this step."
+    return f"At step {step}: {say}", chart, f"{caption} Adjusted for the pairs at this step."
 
 
 def _matrix(c: Contents, table: pd.DataFrame, name: str, when: str) -> Chart:
-    found = rows(table)
-    named = {str(r[side]) for r in found for side in ("model", "against")}
+    compared = rows(table)
+    named = {str(r[side]) for r in compared for side in ("model", "against")}
     models = [m for m in c.models if m in named] + sorted(named - set(c.models))
-    at = {m: k for k, m in enumerate(models)}
+    place = {m: k for k, m in enumerate(models)}
     values = np.full((len(models), len(models)), np.nan)
     texts = [["" for _ in models] for _ in models]
     starred: list[tuple[int, int]] = []
-    for r in found:
-        i, j = at[str(r["model"])], at[str(r["against"])]
+    for r in compared:
+        i, j = place[str(r["model"])], place[str(r["against"])]
         for row, column, sign in ((i, j, 1), (j, i, -1)):
             values[row, column] = sign * r["effect"]
             texts[row][column] = (
@@ -168,9 +161,9 @@ def paths(c: Contents) -> Panel | None:
         "which the CRPS of each step does not. Step h is divided by the root of h times the ticker’s root mean square "
         "one-bar return up to the fit date, so that late steps do not decide. Low and High: the 95 % interval."
     )
-    has = table["paths"] > 0
+    scored = table["paths"] > 0
     table = table.assign(
-        reason=table["reason"].where(has, ""), n=table["n"].where(has), n_eff=table["n_eff"].where(has)
+        reason=table["reason"].where(scored, ""), n=table["n"].where(scored), n_eff=table["n_eff"].where(scored)
     )
     title = "Whole paths, on cutoffs that all models with paths share"
     shown = grid("path-table", title, without_blanks(table), PATHS)

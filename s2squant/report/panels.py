@@ -14,7 +14,7 @@ from s2squant.report.formats import count, known
 from s2squant.report.heatmaps import attention_heatmap
 from s2squant.report.study_view import POOL, Contents
 from s2squant.report.styles import label
-from s2squant.report.tables import Column, Grid, grid
+from s2squant.report.tables import MODEL, TICKER, Column, Grid, grid
 
 
 @dataclass(frozen=True)
@@ -63,8 +63,8 @@ def changes(c: Contents) -> Panel | None:
         Column("bars_added", "New bars", ",d"),
         Column("bars_revised", "Revised bars", ",d", "Earlier bars whose return the vendor changed"),
     ]
-    models = grid("changed-models", "All tickers, by model", pooled, [Column("model", "Model", "model"), *skills])
-    names = [Column("unique_id", "Ticker", "text"), *words, *skills, *bars]
+    models = grid("changed-models", "All tickers, by model", pooled, [MODEL, *skills])
+    names = [TICKER, *words, *skills, *bars]
     tickers = grid("changed-tickers", f"{label(c.recommended)} by ticker, largest change first", moved, names)
     flips, revised = int(single["flipped"].sum()), pd.to_numeric(single["bars_revised"]).fillna(0)
     own = pooled[pooled["model"] == c.recommended]
@@ -111,7 +111,7 @@ def findings(reports: Iterable[TickerReport]) -> Panel | None:
     say = f"{count(len(found), 'finding')} on {count(tickers, 'ticker')}; " + (
         f"{grave} of them doubtful enough to look at." if grave else "none of them doubtful."
     )
-    columns = [Column("unique_id", "Ticker", "text"), *FINDINGS]
+    columns = [TICKER, *FINDINGS]
     every = grid("finding-table", "What the checks of the prices found and did, gravest first", table, columns)
     title = "Can the prices be trusted"
     if grave:
@@ -151,7 +151,7 @@ def audit(c: Contents) -> Panel | None:
     say += f" {count(idle, 'check')} did not run." if idle and ran else ""
     columns = [
         Column("check", "Check", "text"),
-        Column("model", "Model", "model"),
+        MODEL,
         Column("outcome", "Outcome", "outcome"),
         Column("figure", "Figure", ".4g"),
         Column("sentence", "What it says", "wide"),

@@ -7,15 +7,15 @@ import pandas as pd
 
 from s2squant.config.models import phrase, subject
 from s2squant.report.charts import Chart, Trace, absent, axis, band, days, line, numbers, plain
-from s2squant.report.figures import shorten
+from s2squant.report.figures import MOST_NAMES, reach, skill_by_ticker
 from s2squant.report.formats import count, interval, known, number, percent, skill
 from s2squant.report.panels import Panel
-from s2squant.report.study_view import Contents
+from s2squant.report.study_view import Contents, rows, significant, tested, where
 from s2squant.report.styles import style
-from s2squant.report.tables import Column, grid, without_blanks
+from s2squant.report.tables import BOUNDS, COUNTS, DETECTABLE, MODEL, N_EFF, REASON, Column, N, P, grid, without_blanks
 
 SCORES = (
-    Column("model", "Model", "model"),
+    MODEL,
     Column("crps", "CRPS, %", ".4f", "Continuous ranked probability score; lower is better"),
     Column("skill", "Skill", "skill", "Against the reference"),
     Column("log_score", "Log score", ".3f", "Nats, minus the log density of % returns; lower is better"),
@@ -28,7 +28,7 @@ SCORES = (
     Column("rmsse", "RMSSE", ".3f", "No change scores about 1"),
     Column("width_ratio", "Width ratio", ".2f", "Of the 80 % band, to the reference's"),
     Column("width_follows_volatility", "Follows risk", ".2f", "Rank correlation of width with realised volatility"),
-    Column("n", "n", ",d"),
+    N,
 )
 BEST = {"crps": "min", "skill": "max", "log_score": "min", "interval_80": "min", "mae_ratio": "min", "r2": "max"}
 BEST |= {"qlike": "min", "direction": "max", "rmsse": "min", "width_follows_volatility": "max"}
@@ -41,8 +41,8 @@ def scorecard(c: Contents) -> Panel | None:
     table, chosen = c.study.scorecard, c.study.confidence_set
     if table.empty and chosen.empty:
         return None
-    group = table["group"].astype(str) if not table.empty else pd.Series(dtype=str)
-    every, rest = table[group == "all"], table[group != "all"]
+    every = where(table, {"group": "all"})
+    rest = table.drop(every.index)
     marked = ("model", c.recommended)
     tested = chosen["reason"].astype(str) == "" if not chosen.empty else pd.Series(dtype=bool)
     inside = grid(
@@ -51,13 +51,13 @@ def scorecard(c: Contents) -> Panel | None:
         without_blanks(chosen.assign(inside=chosen["inside"].where(tested, None))) if not chosen.empty else chosen,
         [
             Column("step", "Step", "text"),
-            Column("model", "Model", "model"),
+            MODEL,
             Column("inside", "In the set", "flag"),
-            Column("p", "p", "p"),
+            P,
             Column("same_as", "Equals", "text"),
-            Column("n", "n", ",d"),
-            Column("n_eff", "n eff.", ",.0f"),
-            Column("reason", "Why not tested", "wide"),
+            N,
+            N_EFF,
+            REASON,
         ],
     )
     scores = grid(
@@ -70,7 +70,7 @@ def scorecard(c: Contents) -> Panel | None:
 
 
 def _set_line(chosen: pd.DataFrame) -> str:
-    pooled = chosen[chosen["step"].astype(str) == "all"] if not chosen.empty else chosen
+    pooled = where(chosen, {"step": "all"})
     if pooled.empty:
         return ""
     if reason := str(pooled["reason"].iloc[0]):
@@ -80,10 +80,9 @@ def _set_line(chosen: pd.DataFrame) -> str:
 
 
 def _direction(every: pd.DataFrame, model: str) -> str:
-    found = every[every["model"].astype(str) == model] if not every.empty else every
-    if found.empty or not known(found.iloc[0].get("direction")):
+    row = next(iter(rows(every, {"model": model})), {})
+    if not known(row.get("direction")):
         return ""
-    row = found.iloc[0]
     return (
         f"{subject(model)} calls the sign right {percent(row['direction'], 1)} of the time; the same calls would by "
         f"luck {percent(row['direction_expected'], 1)}."
@@ -95,10 +94,9 @@ def tests(c: Contents) -> Panel | None:
     table = c.study.tests
     if table.empty:
         return None
-    done = table[~table["finding"].astype(str).isin(["not tested"])]
-    found = done[done["finding"].astype(str) != "no evidence"]
-    told = ", ".join(dict.fromkeys(str(t) for t in found["test"]))
-    say = f"{count(len(found), 'test')} of {len(done)} found something{f': {told}' if told else ''}."
+    clear = significant(table)
+    named = ", ".join(dict.fromkeys(str(t) for t in clear["test"]))
+    say = f"{count(len(clear), 'test')} of {len(tested(table))} found something{f': {named}' if named else ''}."
     columns = [
         Column("test", "Test", "text"),
         Column("pool", "Pool", "text"),
@@ -107,30 +105,22 @@ def tests(c: Contents) -> Panel | None:
         Column("finding", "Finding", "text"),
         Column("effect", "Effect", "skill"),
         Column("statistic", "Statistic", ".2f"),
-        Column("p", "p", "p"),
-        Column("n", "n", ",d"),
-        Column("n_eff", "n eff.", ",.0f"),
+        P,
+        *COUNTS,
         Column("smallest_detectable", "Detectable", ".3g"),
-        Column("reason", "Why not tested", "wide"),
+        REASON,
     ]
-    return Panel(
-        "tests",
-        "Other tests",
-        "What other tests say",
-        say,
-        grids=(grid("other-tests", "All further tests of the run", table, columns),),
-    )
+    shown = grid("other-tests", "All further tests of the run", table, columns)
+    return Panel("tests", "Other tests", "What other tests say", say, grids=(shown,))
 
 
 def fluctuation(c: Contents) -> Panel | None:
     """Whether skill came and went: the mean gain in a moving window beside what chance allows."""
-    table = c.study.fluctuation
-    if table.empty:
-        return None
-    own = table[table["challenger"].astype(str) == c.recommended]
-    own = own[own["benchmark"].astype(str) == c.reference] if c.reference in set(own["benchmark"].astype(str)) else own
+    own = where(c.study.fluctuation, {"challenger": c.recommended})
     if own.empty:
         return None
+    against = where(own, {"benchmark": c.reference})
+    own = own if against.empty else against
     own = own.sort_values("cutoff")
     x, limit = days(own["cutoff"]), own["band"].to_numpy(dtype=float)
     reach = band(x, numbers(-limit, 3), numbers(limit, 3), "@m-grey/0.2", "chance")
@@ -148,8 +138,7 @@ def fluctuation(c: Contents) -> Panel | None:
 
 def shrinkage(c: Contents) -> Panel | None:
     """Skill by ticker after shrinking each towards the common mean by what its own data weigh."""
-    table = c.study.shrinkage
-    own = table[table["model"].astype(str) == c.recommended] if not table.empty else table
+    own = where(c.study.shrinkage, {"model": c.recommended})
     if own.empty:
         return None
     spread = float(own["prior_spread"].iloc[0])
@@ -163,22 +152,17 @@ def shrinkage(c: Contents) -> Panel | None:
         Column("skill", "Raw skill", "skill"),
         Column("se", "Std. error", "percent"),
         Column("shrunken", "Shrunken", "skill"),
-        Column("low", "Low", "skill"),
-        Column("high", "High", "skill"),
+        *BOUNDS,
         Column("weight", "Own weight", "percent", "Of the ticker's own data"),
-        Column("p", "p", "p"),
+        P,
         Column("q_bh", "q (BH)", "p", "Benjamini-Hochberg"),
         Column("q_by", "q (BY)", "p", "Benjamini-Yekutieli: holds under any dependence"),
-        Column("n_eff", "n eff.", ",.0f"),
-        Column("smallest_detectable", "Detectable", "percent"),
+        N_EFF,
+        DETECTABLE,
     ]
     ordered = own.sort_values("shrunken", ascending=False)
-    folded = (
-        (
-            "Raw and shrunken skill, p and q by ticker",
-            grid("shrunken-table", "Empirical Bayes over tickers", ordered, columns, most=400),
-        ),
-    )
+    shown = grid("shrunken-table", "Empirical Bayes over tickers", ordered, columns, most=400)
+    folded = (("Raw and shrunken skill, p and q by ticker", shown),)
     caption = "Filled: shrunken skill with its 95 % interval; hollow: raw. The farther apart, the more was noise."
     charts = ((_caterpillar(c, ordered), caption), (_p_values(own), "Flat is what no skill anywhere looks like."))
     return Panel("shrinkage", "Luck", "Are the winners real", say, charts=charts, folded=folded)
@@ -186,44 +170,30 @@ def shrinkage(c: Contents) -> Panel | None:
 
 def _caterpillar(c: Contents, ordered: pd.DataFrame) -> Chart:
     shown = ordered.iloc[::-1]
-    at, colour = list(range(len(shown))), style(c.recommended).colour
+    places, colour = list(range(len(shown))), style(c.recommended).colour
     text = [
         plain(f"{r['unique_id']}: {skill(r['shrunken'])} {interval(r['low'], r['high'])}, raw {skill(r['skill'])}")
         for r in shown.to_dict("records")
     ]
-    common: Trace = {"type": "scatter", "mode": "markers", "y": at, "showlegend": True, "text": text}
+    common: Trace = {"type": "scatter", "mode": "markers", "y": places, "showlegend": True, "text": text}
     common |= {"hovertemplate": "%{text}<extra></extra>"}
     raw = common | {"name": "Raw", "legendgroup": "raw", "x": numbers(shown["skill"], 3)}
     raw["marker"] = {"symbol": "circle-open", "size": 7, "color": "@m-grey"}
-    drawn = common | {"name": "Shrunken", "legendgroup": "shrunken", "x": numbers(shown["shrunken"], 3)}
-    drawn["marker"] = {"symbol": "circle", "size": 8, "color": f"@{colour}"}
-    drawn["error_x"] = {
-        "type": "data",
-        "symmetric": False,
-        "array": numbers(shown["high"] - shown["shrunken"], 3),
-        "arrayminus": numbers(shown["shrunken"] - shown["low"], 3),
-        "thickness": 1.4,
-        "width": 0,
-        "color": f"@{colour}",
-    }
-    every = 1 + (len(shown) - 1) // 60
-    ticks = list(range(len(shown) - 1, -1, -every))
-    names = [plain(shorten(str(shown["unique_id"].iloc[i]))) for i in ticks]
-    layout = {
-        "hovermode": "closest",
-        "xaxis": axis("CRPS skill against the reference", ".1%") | {"zeroline": True},
-        "yaxis": {"tickvals": ticks, "ticktext": names, "range": [-0.8, len(shown) - 0.2], "showgrid": False},
-    }
-    height = 90 + 20 * min(len(shown), 60)
-    return Chart("shrunken", "Raw and shrunken skill by ticker", (raw, drawn), layout, height=height)
+    shrunken = common | {"name": "Shrunken", "legendgroup": "shrunken", "x": numbers(shown["shrunken"], 3)}
+    shrunken["marker"] = {"symbol": "circle", "size": 8, "color": f"@{colour}"}
+    above, below = (numbers(gap, 3) for gap in (shown["high"] - shown["shrunken"], shown["shrunken"] - shown["low"]))
+    shrunken["error_x"] = reach(above, below, f"@{colour}")
+    layout = skill_by_ticker(shown["unique_id"].astype(str).tolist(), ".1%")
+    height = 90 + 20 * min(len(shown), MOST_NAMES)
+    return Chart("shrunken", "Raw and shrunken skill by ticker", (raw, shrunken), layout, height=height)
 
 
 def _p_values(own: pd.DataFrame) -> Chart:
     title = "p values over tickers"
-    held = own["p"].dropna().to_numpy(dtype=float)
-    if len(held) < 8:
+    known_p = own["p"].dropna().to_numpy(dtype=float)
+    if len(known_p) < 8:
         return absent("p-values", title, "fewer than eight tickers have a p value.")
-    shares, edges = np.histogram(held, bins=10, range=(0, 1))
+    shares, edges = np.histogram(known_p, bins=10, range=(0, 1))
     trace: Trace = {"type": "bar", "name": "Tickers", "x": numbers((edges[1:] + edges[:-1]) / 2), "y": shares.tolist()}
     trace |= {"marker": {"color": "@m-blue/0.75"}, "hovertemplate": "p around %{x:.2f}: %{y}<extra></extra>"}
     layout = {"hovermode": "closest", "bargap": 0.08, "xaxis": axis("p value"), "yaxis": axis("Tickers")}

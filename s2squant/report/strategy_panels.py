@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
+import numpy as np
 import pandas as pd
 
 from s2squant.config.models import subject
 from s2squant.report.charts import Chart, Trace, absent, axis, broken, days, line, numbers, thin
 from s2squant.report.formats import THIN, count, known, number, percent
 from s2squant.report.panels import Panel
-from s2squant.report.study_view import POOL, Contents
+from s2squant.report.study_view import POOL, Contents, Row, rows, where
 from s2squant.report.styles import Style, label
 from s2squant.report.tables import Column, grid
 
@@ -32,12 +30,8 @@ RULE = (
 )
 SHORT = tuple(c for c in RULE if c.name not in ("volatility", "trials", "exposure"))
 COST_LOOK = (
-    ("m-green", "dot"),
-    ("m-sky", "dash"),
-    ("m-blue", "solid"),
-    ("m-orange", "longdash"),
-    ("m-vermillion", "dashdot"),
-)
+    ("m-green", "dot"), ("m-sky", "dash"), ("m-blue", "solid"), ("m-orange", "longdash"), ("m-vermillion", "dashdot"),
+)  # fmt: skip
 
 
 def performance(c: Contents, unique_id: str) -> Panel | None:
@@ -45,55 +39,50 @@ def performance(c: Contents, unique_id: str) -> Panel | None:
     own = c.of("performance", unique_id)
     if own.empty:
         return None
-    told = [_sharpe(row) for row in own.to_dict("records")]
-    own = own.assign(sharpe_text=told)
+    own = own.assign(sharpe_text=[_sharpe(row) for row in rows(own)])
     declared = own[own["declared"].astype(bool)] if "declared" in own.columns else own
     shown = grid("rule-table", "The declared cost, by model", declared, SHORT, chosen=("model", c.recommended))
-    mine = own[own["model"].astype(str) == c.recommended]
+    mine = where(own, {"model": c.recommended})
     costs = grid("cost-table", f"{label(c.recommended)} by cost", mine, RULE) if len(mine) > 1 else None
-    drawn = [(_by_cost(c), "Net growth of 1 at each cost a unit of turnover.")] if unique_id == POOL else []
-    charts = tuple(pair for pair in drawn if not pair[0].reason)
-    say = _say(c, declared)
+    pairs = [(_by_cost(c), "Net growth of 1 at each cost a unit of turnover.")] if unique_id == POOL else []
+    charts = tuple(pair for pair in pairs if not pair[0].reason)
     folded = (("The same rule at other costs", costs),)
-    return Panel("strategy", "Rule", "What the rule is worth", say, charts=charts, grids=(shown,), folded=folded)
+    title = "What the rule is worth"
+    return Panel("strategy", "Rule", title, _say(c, declared), charts=charts, grids=(shown,), folded=folded)
 
 
-def _sharpe(row: Mapping[Any, Any]) -> str:
+def _sharpe(row: Row) -> str:
     value, low, high = (row.get(name) for name in ("sharpe", "sharpe_low", "sharpe_high"))
     if not known(value):
         return ""
-    reach = f" [{number(low, 2, True)}, {number(high, 2, True)}]" if known(low) and known(high) else ""
-    return number(value, 2, True) + reach
+    ends = f" [{number(low, 2, True)}, {number(high, 2, True)}]" if known(low) and known(high) else ""
+    return number(value, 2, True) + ends
 
 
 def _say(c: Contents, declared: pd.DataFrame) -> str:
-    found = declared[declared["model"].astype(str) == c.recommended]
-    if found.empty:
+    row = next(iter(rows(declared, {"model": c.recommended})), None)
+    if row is None:
         return ""
-    row = found.iloc[0]
-    text = (
-        f"{subject(c.recommended)} earned {percent(row['annual_return'], 1, True)} a year, Sharpe {_sharpe(dict(row))}"
-    )
+    text = f"{subject(c.recommended)} earned {percent(row['annual_return'], 1, True)} a year, Sharpe {_sharpe(row)}"
     if known(row.get("dsr")):
         text += f"; after {count(int(row['trials']), 'trial')} the deflated Sharpe ratio is {percent(row['dsr'], 0)}"
     if known(row.get("break_even_bp")):
         text += f"; it breaks even at {number(row['break_even_bp'], 1)}{THIN}bp"
-    low: Any = row.get("sharpe_low")
+    low = row.get("sharpe_low", np.nan)
     verdict = " The interval leaves zero out." if known(low) and low > 0 else " The interval does not rule out zero."
     return text + "." + (verdict if known(low) else "")
 
 
 def _by_cost(c: Contents) -> Chart:
     title = "Equity at several costs"
-    table = c.study.equity_by_cost
-    own = table[table["model"].astype(str) == c.recommended] if not table.empty else table
+    own = where(c.study.equity_by_cost, {"model": c.recommended})
     if own.empty:
         return absent("by-cost", title, "no equity by cost was recorded.")
     traces: list[Trace] = []
-    for place, (cost, part) in enumerate(own.groupby("cost_bp", sort=True)):
+    for place, (cost, part) in enumerate(own.sort_values("date").groupby("cost_bp", sort=True)):
         colour, dash = COST_LOOK[place % len(COST_LOOK)]
-        kept = part.sort_values("date").iloc[thin([float(v) for v in part.sort_values("date")["equity_net"]])]
-        x, y = broken(days(kept["date"]), numbers(kept["equity_net"], 4))
+        part = part.iloc[thin([float(v) for v in part["equity_net"]])]
+        x, y = broken(days(part["date"]), numbers(part["equity_net"], 4))
         name = f"{number(cost, 0)} bp"
         traces.append(line(name, x, y, look=Style(name, colour, dash)) | {"hovertemplate": "%{y:.3f}"})  # type: ignore[arg-type]
     layout = {"xaxis": axis("", kind="date"), "yaxis": axis("Growth of 1, net of costs")}
@@ -105,7 +94,7 @@ def overfitting(c: Contents) -> Panel | None:
     table = c.study.overfitting
     if table.empty:
         return None
-    row = next((r for r in table.to_dict("records") if known(r.get("pbo"))), dict(table.iloc[0]))
+    row = next((r for r in rows(table) if known(r.get("pbo"))), rows(table)[0])
     if known(row.get("pbo")):
         many = count(int(row["candidates"]), "candidate")
         say = f"Of the {row['basis']}: with probability {percent(row['pbo'], 0)} the best of {many} in one half of the "
@@ -118,12 +107,7 @@ def overfitting(c: Contents) -> Panel | None:
         Column("periods", "Periods", ",d"),
         Column("blocks", "Blocks", ",d"),
         Column("splits", "Splits", ",d"),
-        Column(
-            "pbo",
-            "PBO",
-            "percent",
-            "Probability of backtest overfitting (Bailey et al. 2017)",
-        ),
+        Column("pbo", "PBO", "percent", "Probability of backtest overfitting (Bailey et al. 2017)"),
         Column("selected", "Most often selected", "model"),
         Column("selected_share", "In splits", "percent"),
         Column("median_rank", "Median rank out of sample", ".2f", "0 worst, 1 best"),

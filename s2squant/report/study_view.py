@@ -112,8 +112,21 @@ def by(table: pd.DataFrame, column: str) -> dict[str, pd.DataFrame]:
 
 def rows(table: pd.DataFrame, equals: Mapping[str, str] = MappingProxyType({})) -> list[Row]:
     """The rows whose columns equal the given text, as dictionaries."""
-    if table.empty:
-        return []
-    for column, value in equals.items():
+    return [{str(k): v for k, v in row.items()} for row in where(table, equals).to_dict("records")]
+
+
+def where(table: pd.DataFrame, equals: Mapping[str, str]) -> pd.DataFrame:
+    """The rows whose columns equal the given text; an empty table as it is."""
+    for column, value in equals.items() if len(table) else ():
         table = table[table[column].astype(str) == value]
-    return [{str(k): v for k, v in row.items()} for row in table.to_dict("records")]
+    return table
+
+
+def tested(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of a table of tests that could be tested."""
+    return table[table["finding"].astype(str) != "not tested"]
+
+
+def significant(table: pd.DataFrame) -> pd.DataFrame:
+    """The tested rows with a finding other than "no evidence"."""
+    return table[~table["finding"].astype(str).isin(["not tested", "no evidence"])]

@@ -36,6 +36,15 @@ class Column:
         return self.label or self.name.replace("_", " ").capitalize()
 
 
+TICKER = Column("unique_id", "Ticker", "text")
+MODEL = Column("model", "Model", "model")
+BOUNDS = (Column("low", "Low", "skill"), Column("high", "High", "skill"))
+P, N, N_EFF = Column("p", "p", "p"), Column("n", "n", ",d"), Column("n_eff", "n eff.", ",.0f")
+COUNTS = (N, N_EFF)
+DETECTABLE = Column("smallest_detectable", "Detectable", "percent")
+REASON = Column("reason", "Why not tested", "wide")
+
+
 @dataclass(frozen=True)
 class Cell:
     """What a cell shows, and the number it sorts by where the text would not do."""
