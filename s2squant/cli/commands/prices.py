@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import json
 import sys
-from collections import Counter
-from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from s2squant.cli.exits import complain
-from s2squant.cli.tables import plain_console, plain_table
+from s2squant.cli.tables import plain_console
 from s2squant.config import defaults
 from s2squant.errors import SEVERITIES, Finding, PriceError, SourceError, worst
 
 if TYPE_CHECKING:
     from s2squant.prices.port import Source
-    from s2squant.series.arrays import Floats
     from s2squant.series.history import PriceHistory
 
 KEPT_OUT = 3
@@ -51,6 +47,7 @@ def show(
 
     Exit status: 0; 3 where its prices cannot be used; 2 a mistake in what was asked.
     """
+    from s2squant.cli.price_views import bars_of, facts, plot
     from s2squant.config.experiment import Universe  # with pandas: seconds that --help need not wait for
     from s2squant.prices.universe import inspect_ticker, open_source
 
@@ -101,6 +98,7 @@ def check(
 
     Exit status: 0; 3 where the prices of some ticker cannot be used; 2 a mistake in what was asked.
     """
+    from s2squant.cli.price_views import as_plain, overview
     from s2squant.config.experiment import Universe
     from s2squant.prices.universe import inspect_ticker, open_source
 
@@ -117,7 +115,7 @@ def check(
     findings = {t: h.findings for t, h in histories.items()} | {t: e.findings for t, e in refused.items()}
     bad = [t for t in findings if t in refused or worst(findings[t]) == "error"]
     if as_json:
-        print(json.dumps({t: _as_json(histories.get(t), refused.get(t), f) for t, f in findings.items()}, indent=1))
+        print(json.dumps({t: as_plain(histories.get(t), refused.get(t), f) for t, f in findings.items()}, indent=1))
         return KEPT_OUT if bad else 0
     console = plain_console()
     console.print(overview(histories, refused))
@@ -132,6 +130,8 @@ def check(
 def _show_day(console: Console, history: PriceHistory, day: str) -> int:
     """One bar of a history, and the findings that name its day; raises PriceError where there is none."""
     import numpy as np
+
+    from s2squant.cli.price_views import bars_of, facts
 
     row = int(np.searchsorted(history.dates, np.datetime64(day)))
     if row == len(history) or str(history.dates[row]) != day:
@@ -167,96 +167,9 @@ def _source_at(folder: Path) -> Source:
     return open_source(f"parquet:{folder}" if ".parquet" in forms and ".csv" not in forms else f"csv:{folder}")
 
 
-def facts(history: PriceHistory) -> Table:
-    """Where the prices come from, their span, and how they moved."""
-    from s2squant.prices.calendars.exchanges import next_sessions
-
-    table = Table(box=None, show_header=False, pad_edge=False)
-    table.add_column(style="bold")
-    table.add_column(overflow="fold")
-    upcoming = ", ".join(map(str, next_sessions(history.calendar, history.dates[-1], 3)))
-    for name, value in (
-        ("ticker", history.ticker),
-        ("source", history.source + (f", {history.fetched_at}" if history.fetched_at else "")),
-        ("calendar", f"{history.calendar}; next sessions {upcoming}"),
-        ("bars", f"{len(history)}, {history.dates[0]} to {history.dates[-1]}"),
-        ("fields", ", ".join(["adj close", *history.bars])),
-        ("last", f"{history.adj_close[-1]:,.6g}"),
-        ("moves", _moves(history)),
-        ("sha256", history.sha256[:16]),
-    ):
-        table.add_row(name, value)
-    return table
-
-
-def _moves(history: PriceHistory) -> str:
-    import numpy as np
-
-    if (history.adj_close <= 0).any():
-        return "not computed: a price is not above zero"
-    returns = np.expm1(np.diff(history.log_price))
-    low, high = int(returns.argmin()), int(returns.argmax())
-    extremes = f"{returns[low]:+.1%} on {history.dates[low + 1]}, {returns[high]:+.1%} on {history.dates[high + 1]}"
-    return f"standard deviation {returns.std():.2%} a bar; extremes {extremes}"
-
-
-def plot(history: PriceHistory, width: int, height: int = 10) -> str:
-    """The adjusted close as a line of braille dots, at most `width` columns wide."""
-    import numpy as np
-    import plotille
-
-    figure = plotille.Figure()
-    figure.width, figure.height, figure.with_colors = max(20, width - 20), height, False
-    figure.x_label, figure.y_label, figure.origin = "", "adj close", False
-    figure.x_ticks_fkt = lambda low, _high: f"{low:%Y-%m}"
-    figure.y_ticks_fkt = lambda low, _high: f"{low:10.5g}"
-    prices: Floats = history.adj_close
-    pad = 0.02 * float(np.ptp(prices)) or abs(float(prices[0])) or 1.0
-    days = history.dates.astype("datetime64[s]").tolist()
-    figure.set_x_limits(days[0], days[-1])
-    figure.set_y_limits(float(prices.min()) - pad, float(prices.max()) + pad)
-    figure.plot(days, prices.tolist())
-    return "\n".join(line.rstrip() for line in str(figure.show()).splitlines())
-
-
-def bars_of(history: PriceHistory, rows: range) -> Table:
-    """Bars as stored."""
-    table = plain_table("date", *(f">{name}" for name in history.bars), ">adj close")
-    for i in rows:
-        bars = [
-            f"{values[i]:,.0f}" if name == "volume" else f"{values[i]:,.6g}" for name, values in history.bars.items()
-        ]
-        table.add_row(str(history.dates[i]), *bars, f"{history.adj_close[i]:,.6g}")
-    return table
-
-
-def overview(histories: dict[str, PriceHistory], refused: dict[str, PriceError]) -> Table:
-    """One row a ticker: calendar, bars, span, and how many findings of each severity."""
-    table = plain_table("ticker", "calendar", "first", "last", ">bars", ">notes", ">warnings", ">errors")
-    for ticker, h in histories.items():
-        counts = Counter(f.severity for f in h.findings)
-        span = (h.calendar, str(h.dates[0]), str(h.dates[-1]), str(len(h)))
-        table.add_row(ticker, *span, *(str(counts[severity] or "") for severity in SEVERITIES))
-    for ticker in refused:
-        table.add_row(ticker, "-", "-", "-", "-", "", "", "1")
-    return table
-
-
 def _print_findings(console: Console, findings: dict[str, tuple[Finding, ...]], *, notes: bool) -> None:
     """One line a finding, the gravest first."""
     listed = [(ticker, f) for ticker, some in findings.items() for f in some if notes or f.severity != "note"]
     for ticker, f in sorted(listed, key=lambda pair: -SEVERITIES.index(pair[1].severity)):
         console.print(f"{f.severity:7} {ticker}: {f.name}: {f.text} [{f.done}]", soft_wrap=True)
     sys.stdout.flush()
-
-
-def _as_json(history: PriceHistory | None, error: PriceError | None, findings: tuple[Finding, ...]) -> dict[str, Any]:
-    about: dict[str, Any] = {"calendar": history.calendar if history else None}
-    if history is not None:
-        about |= {"bars": len(history), "first": str(history.dates[0]), "last": str(history.dates[-1])}
-    return about | {
-        "worst": worst(findings),
-        "refused": error.reason if error else None,
-        "checked_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "findings": [asdict(finding) for finding in findings],
-    }

@@ -1,0 +1,99 @@
+"""Prices for the terminal: facts, a plot, bars, and an overview of what the checks say."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import plotille
+from rich.table import Table
+
+from s2squant.cli.tables import plain_table
+from s2squant.errors import SEVERITIES, Finding, PriceError, worst
+from s2squant.prices.calendars.exchanges import next_sessions
+from s2squant.series.arrays import Floats
+from s2squant.series.history import PriceHistory
+
+
+def facts(history: PriceHistory) -> Table:
+    """Where the prices come from, their span, and how they moved."""
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    upcoming = ", ".join(map(str, next_sessions(history.calendar, history.dates[-1], 3)))
+    for name, value in (
+        ("ticker", history.ticker),
+        ("source", history.source + (f", {history.fetched_at}" if history.fetched_at else "")),
+        ("calendar", f"{history.calendar}; next sessions {upcoming}"),
+        ("bars", f"{len(history)}, {history.dates[0]} to {history.dates[-1]}"),
+        ("fields", ", ".join(["adj close", *history.bars])),
+        ("last", f"{history.adj_close[-1]:,.6g}"),
+        ("moves", _moves(history)),
+        ("sha256", history.sha256[:16]),
+    ):
+        table.add_row(name, value)
+    return table
+
+
+def _moves(history: PriceHistory) -> str:
+    if (history.adj_close <= 0).any():
+        return "not computed: a price is not above zero"
+    returns = np.expm1(np.diff(history.log_price))
+    low, high = int(returns.argmin()), int(returns.argmax())
+    extremes = f"{returns[low]:+.1%} on {history.dates[low + 1]}, {returns[high]:+.1%} on {history.dates[high + 1]}"
+    return f"standard deviation {returns.std():.2%} a bar; extremes {extremes}"
+
+
+def plot(history: PriceHistory, width: int, height: int = 10) -> str:
+    """The adjusted close as a line of braille dots, at most `width` columns wide."""
+    figure = plotille.Figure()
+    figure.width, figure.height, figure.with_colors = max(20, width - 20), height, False
+    figure.x_label, figure.y_label, figure.origin = "", "adj close", False
+    figure.x_ticks_fkt = lambda low, _high: f"{low:%Y-%m}"
+    figure.y_ticks_fkt = lambda low, _high: f"{low:10.5g}"
+    prices: Floats = history.adj_close
+    pad = 0.02 * float(np.ptp(prices)) or abs(float(prices[0])) or 1.0
+    days = history.dates.astype("datetime64[s]").tolist()
+    figure.set_x_limits(days[0], days[-1])
+    figure.set_y_limits(float(prices.min()) - pad, float(prices.max()) + pad)
+    figure.plot(days, prices.tolist())
+    return "\n".join(line.rstrip() for line in str(figure.show()).splitlines())
+
+
+def bars_of(history: PriceHistory, rows: range) -> Table:
+    """Bars as stored."""
+    table = plain_table("date", *(f">{name}" for name in history.bars), ">adj close")
+    for i in rows:
+        bars = [
+            f"{values[i]:,.0f}" if name == "volume" else f"{values[i]:,.6g}" for name, values in history.bars.items()
+        ]
+        table.add_row(str(history.dates[i]), *bars, f"{history.adj_close[i]:,.6g}")
+    return table
+
+
+def overview(histories: dict[str, PriceHistory], refused: dict[str, PriceError]) -> Table:
+    """One row a ticker: calendar, bars, span, and how many findings of each severity."""
+    table = plain_table("ticker", "calendar", "first", "last", ">bars", ">notes", ">warnings", ">errors")
+    for ticker, h in histories.items():
+        counts = Counter(f.severity for f in h.findings)
+        span = (h.calendar, str(h.dates[0]), str(h.dates[-1]), str(len(h)))
+        table.add_row(ticker, *span, *(str(counts[severity] or "") for severity in SEVERITIES))
+    for ticker in refused:
+        table.add_row(ticker, "-", "-", "-", "-", "", "", "1")
+    return table
+
+
+def as_plain(history: PriceHistory | None, error: PriceError | None, findings: tuple[Finding, ...]) -> dict[str, Any]:
+    """A checked ticker as plain values."""
+    about: dict[str, Any] = {"calendar": history.calendar if history else None}
+    if history is not None:
+        about |= {"bars": len(history), "first": str(history.dates[0]), "last": str(history.dates[-1])}
+    return about | {
+        "worst": worst(findings),
+        "refused": error.reason if error else None,
+        "checked_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "findings": [asdict(finding) for finding in findings],
+    }
