@@ -39,10 +39,6 @@ class Judgement:
     word: Word
     rule: str
     best_baseline: str
-    dropped_units: int
-    """Known units (ticker, cutoff, step) left out because some model lacks them."""
-    missing_units: Mapping[str, int]
-    """How many known units each model lacks."""
 
 
 def judge(
@@ -85,8 +81,6 @@ def judge(
         word=overall_word(rows, spec, best),
         rule=written_rule(spec),
         best_baseline=best,
-        dropped_units=losses.dropped,
-        missing_units=losses.missing,
     )
 
 

@@ -83,7 +83,7 @@ def copy_experiment(progress: Progress, budget: Budget, *, seed: int, workers: i
     progress(f"training {len(family)} networks", 0.0)
     on_done = done_by_cost(progress, [f"trained {m.name}" for m in family], [m.examples for m in family])
     jobs = [(member, budget.fresh) for member in family]
-    outcomes = side_by_side(carry_out, jobs, workers=workers, told=on_done)
+    outcomes = side_by_side(carry_out, jobs, workers=workers, on_done=on_done)
     padding = padding_shares(seed)
     return copy_result(outcomes, padding)
 

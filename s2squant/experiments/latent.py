@@ -79,7 +79,7 @@ def run(progress: Progress, *, quick: bool = False, seed: int = 0, workers: int 
     tasks = [Task(histories, kind, quick, seed) for kind in (True, False)]
     progress("both are trained", 0.05)
     on_done = done_by_cost(progress, ["the variational autoencoder", "the autoencoder"], [1.0, 1.0])
-    outcomes = side_by_side(carry_out, tasks, workers=workers, told=on_done)
+    outcomes = side_by_side(carry_out, tasks, workers=workers, on_done=on_done)
     scenarios = next(outcome for outcome in outcomes if isinstance(outcome, Scenarios))
     detection = next(outcome for outcome in outcomes if isinstance(outcome, Detection))
     return latent_result(detection, scenarios)

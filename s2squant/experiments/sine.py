@@ -66,7 +66,7 @@ def run(progress: Progress, *, quick: bool = False, seed: int = 0, workers: int 
     progress("the first networks are trained", 0.0)
     labels = [f"{jobs[k].member.name}, {jobs[k].steps} iterations" for k in order]
     on_done = done_by_cost(progress, labels, [jobs[k].member.cost for k in order])
-    outcomes = side_by_side(carry_out, [jobs[k] for k in order], workers=workers, told=on_done)
+    outcomes = side_by_side(carry_out, [jobs[k] for k in order], workers=workers, on_done=on_done)
     listed = [outcome for _, outcome in sorted(zip(order, outcomes, strict=True), key=lambda pair: pair[0])]
     return sine_result(listed, bounds(budget.draws))
 
@@ -113,7 +113,7 @@ def places(draws: int) -> dict[Place, Tensor]:
 def score(forecast: Callable[[Tensor], Tensor], draws: int) -> Scored:
     """Mean squared errors against the clean signal; the noise is the same for every forecaster."""
     errors: dict[Place, float] = {}
-    kept = np.empty((0, 0))
+    unseen_NH = np.empty((0, 0))
     for number, (place, starts_N) in enumerate(places(draws).items()):
         noise = torch.Generator().manual_seed(1_000 + number)
         window_NT = _windows(starts_N)
@@ -121,11 +121,11 @@ def score(forecast: Callable[[Tensor], Tensor], draws: int) -> Scored:
         said_NH = forecast(past_NW)
         errors[place] = float((said_NH - window_NT[:, PAST:]).square().mean())
         if place == "unseen":
-            kept = said_NH.numpy()
+            unseen_NH = said_NH.numpy()
     clean_1W = _windows(torch.tensor([LAST_START]))[:, :PAST]
     said_1H = forecast(clean_1W)
     errors["literature, clean inputs"] = float((said_1H - CLEAN[SEEN:]).square().mean())
-    return Scored(errors, kept)
+    return Scored(errors, unseen_NH)
 
 
 def bounds(draws: int) -> Bounds:

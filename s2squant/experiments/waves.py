@@ -56,7 +56,7 @@ def run(progress: Progress, *, quick: bool = False, seed: int = 0, workers: int 
     progress("the first networks are trained", 0.0)
     labels = [f"{job.member.name}, {job.steps} iterations" for job in jobs]
     on_done = done_by_cost(progress, labels, [job.steps * job.member.cost for job in jobs])
-    outcomes = side_by_side(carry_out, jobs, workers=workers, told=on_done)
+    outcomes = side_by_side(carry_out, jobs, workers=workers, on_done=on_done)
     signal_NT = test_signals(seed).numpy()
     simple = {
         "Last value": np.repeat(signal_NT[:, PAST - 1 : PAST], FUTURE, axis=1),
@@ -147,7 +147,7 @@ def make_jobs(*, quick: bool, seed: int) -> list[Job]:
     better = Member(
         "Direct, large", 0.05, "the same with 96 units, batch 128, four times as long, the past scaled to one"
     )
-    made = [
+    trained = [
         (better, _direct(96, 128, scaled=True), round(4000 * share), 1),
         (longer, _textbook(), round(1000 * share), 1),
         (direct, _direct(64, 64, scaled=False), round(1000 * share), 1),
@@ -155,7 +155,7 @@ def make_jobs(*, quick: bool, seed: int) -> list[Job]:
     ]
     return [
         Job(member, recipe, steps, seed + place, seed)
-        for member, recipe, steps, count in made
+        for member, recipe, steps, count in trained
         for place in range(count)
     ]
 

@@ -120,7 +120,7 @@ def _carry_out(inputs: Inputs, progress: Progress, workers: int | None) -> None:
             job = waiting[place]
             progress(job.member if isinstance(job, Fit) else job.label, 0.95 * done / total)
 
-        side_by_side(partial(_perform, inputs), waiting, workers=workers, told=on_done)
+        side_by_side(partial(_perform, inputs), waiting, workers=workers, on_done=on_done)
 
 
 def _perform(inputs: Inputs, job: Job | Fit) -> None:
@@ -178,8 +178,8 @@ def _collect(plan: Plan, folder: RunFolder) -> tuple[pd.DataFrame, pd.DataFrame]
 def ranking(losses: Losses, costs: pd.DataFrame, experiment: Experiment, plan: Plan) -> pd.DataFrame:
     """One row a model, best first: skill against each reference and against the base, with standard errors by date."""
     markets = {t: m for m, panel in plan.panels.items() for t in panel.tickers}
-    made = pools(losses, every=experiment.walk.every, horizon=experiment.walk.horizon, markets=markets)
-    everything = [pool for pool in made if pool.family == "all"]
+    every_pool = pools(losses, every=experiment.walk.every, horizon=experiment.walk.horizon, markets=markets)
+    everything = [pool for pool in every_pool if pool.family == "all"]
     rows = pd.DataFrame({"model": losses.models, "crps": losses.crps_UK.mean(axis=0)})
     rows["coverage_80"] = losses.coverage_KB[:, 1]
     for short, reference in (
@@ -189,11 +189,11 @@ def ranking(losses: Losses, costs: pd.DataFrame, experiment: Experiment, plan: P
         ("base", BASE),
     ):
         pairs = [(m, reference) for m in losses.models if m != reference]
-        found = compare(losses, everything, pairs, experiment.verdict).set_index("challenger")
-        rows[f"skill_{short}"] = rows["model"].map(found["effect"]).fillna(0.0)
-        error = (found["effect"] / found["statistic"]).where(found["statistic"] != 0)
+        compared = compare(losses, everything, pairs, experiment.verdict).set_index("challenger")
+        rows[f"skill_{short}"] = rows["model"].map(compared["effect"]).fillna(0.0)
+        error = (compared["effect"] / compared["statistic"]).where(compared["statistic"] != 0)
         rows[f"se_{short}"] = rows["model"].map(error).abs()
-        rows[f"p_{short}"] = rows["model"].map(found["p"])
+        rows[f"p_{short}"] = rows["model"].map(compared["p"])
     rows = rows.merge(costs, on="model", how="left")
     return rows.sort_values("skill_garch", ascending=False, ignore_index=True)
 

@@ -15,7 +15,6 @@ import numpy as np
 import pandas as pd
 
 from s2squant.config.experiment import Experiment
-from s2squant.config.models import RECALIBRATED
 from s2squant.forecasters.blend import blend
 from s2squant.forecasters.recalibration import adapted
 from s2squant.nightly.ledger.entries import Issue
@@ -26,12 +25,6 @@ from s2squant.series.history import PriceHistory
 from s2squant.series.long_table import KEYS
 
 COLUMNS = ["model", *KEYS, "ds", "y", "crps", "mean", *QUANTILE_COLUMNS]
-
-
-def issued_models(experiment: Experiment) -> tuple[str, ...]:
-    """Every model whose forecasts go into the ledger, the recommended one recalibrated last."""
-    models: tuple[str, ...] = experiment.forecasters.models
-    return (*models, experiment.verdict.recommended + RECALIBRATED) if experiment.conformal.enabled else models
 
 
 def compose(

@@ -40,8 +40,8 @@ def lines_chart(id: str, lines: Lines) -> Chart:
     """Lines over common axes, each in the colour of its model where its name is one, otherwise by its place."""
     traces: list[Trace] = []
     for place, (name, (x, y)) in enumerate(lines.series.items()):
-        held = np.asarray(x)
-        across: list[Any] = days(held) if held.dtype.kind == "M" else held.tolist()
+        values = np.asarray(x)
+        across: list[Any] = days(values) if values.dtype.kind == "M" else values.tolist()
         look = nth(name, place)
         if name in lines.bands:
             low, high = (numbers(np.asarray(side, dtype=float), 4) for side in lines.bands[name])

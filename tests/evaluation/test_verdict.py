@@ -264,7 +264,6 @@ def test_missing_units_only_change_what_they_touch():
     assert set(judgement.by_ticker["unique_id"]) == {"T0", "T1", "T3"}
     assert row(judgement, "blend", pool="T1")["test"].startswith("not tested: 4 cutoffs")
     assert row(judgement, "blend", pool="T0")["p"] == row(verdict_of(losses), "blend", pool="T0")["p"]
-    assert judgement.dropped_units == 12
     assert "12 units (ticker, cutoff, step) that some model lacks are left out." in judgement.sentence
 
 

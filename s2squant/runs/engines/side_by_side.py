@@ -25,22 +25,22 @@ def side_by_side(
     jobs: Sequence[Job],
     *,
     workers: int | None,
-    told: Callable[[int], None],
+    on_done: Callable[[int], None],
 ) -> list[Outcome]:
-    """`work` done on every job, results in the order of the jobs; `told` hears the place of each that is done.
+    """`work` done on every job, results in the order of the jobs; `on_done` hears the place of each that is done.
 
     One process a core when `workers` is None; with one worker everything happens here. `work` is a module's function.
     """
     count = min(len(jobs), MOST, multiprocessing.cpu_count() if workers is None else workers)
     if count <= 1:
-        return _here(work, jobs, told)
+        return _here(work, jobs, on_done)
     before = set(multiprocessing.active_children())
     pool = ProcessPoolExecutor(count, mp_context=multiprocessing.get_context("spawn"), initializer=_start)
     try:
         place_of = {pool.submit(work, job): place for place, job in enumerate(jobs)}
         for future in as_completed(place_of):
             future.result()
-            told(place_of[future])
+            on_done(place_of[future])
     except BaseException:  # Ctrl-C too: what is under way is not waited for
         pool.shutdown(wait=False, cancel_futures=True)
         for process in set(multiprocessing.active_children()) - before:
@@ -50,13 +50,13 @@ def side_by_side(
     return [future.result() for future in place_of]
 
 
-def _here(work: Callable[[Job], Outcome], jobs: Sequence[Job], told: Callable[[int], None]) -> list[Outcome]:
+def _here(work: Callable[[Job], Outcome], jobs: Sequence[Job], on_done: Callable[[int], None]) -> list[Outcome]:
     outcomes, threads = [], torch.get_num_threads()
     torch.set_num_threads(1)  # sums of several threads have other last bits
     try:
         for place, job in enumerate(jobs):
             outcomes.append(work(job))
-            told(place)
+            on_done(place)
     finally:
         torch.set_num_threads(threads)
     return outcomes
