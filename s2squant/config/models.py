@@ -73,7 +73,7 @@ MODELS: dict[ModelName, Model] = {
     "ewma_t": Model("EWMA-t", "baseline", "m-yellow", "dash"),
     "garch_t": Model("GARCH-t", "baseline", "m-orange", "dash"),
     "gjr_t": Model("GJR-t", "baseline", "m-purple", "dashdot"),
-    "drift": Model("random walk with drift", "baseline", "m-grey", "dashdot", article=True),
+    "drift": Model("drifting random walk", "baseline", "m-grey", "dashdot", article=True),
     "block_bootstrap": Model("block bootstrap", "baseline", "m-grey", "longdash", article=True),
     "gjr_fhs": Model("GJR-FHS", "baseline", "m-purple", "solid"),
     "har": Model("HAR", "baseline", "m-orange", "solid"),
@@ -82,7 +82,7 @@ MODELS: dict[ModelName, Model] = {
     "theta": Model("Theta", "baseline", "m-yellow", "solid"),
     "ridge": Model("ridge regression", "baseline", "m-purple", "dot"),
     "gbm": Model("boosted quantiles", "baseline", "m-orange", "dot"),
-    "field": Model("average of the baselines", "baseline", "m-black", "longdash", article=True),
+    "field": Model("baseline average", "baseline", "m-black", "longdash", article=True),
     "anchor": Model("anchor", "anchor", "m-vermillion", "longdash", article=True),
     "seq2seq_per_ticker": Model("per-ticker network", "network", "m-green", "solid", article=True, scope="per_ticker"),
     "seq2seq_pooled": Model("pooled network", "network", "m-sky", "longdashdot", article=True, scope="pooled"),
@@ -192,6 +192,11 @@ class Forecasters(Part):
     blend: BlendSpec = BlendSpec()
 
     @property
+    def networks(self) -> tuple[ModelName, ...]:
+        """The networks that run."""
+        return tuple(m for m in self.models if MODELS[m].kind == "network")
+
+    @property
     def field_members(self) -> tuple[ModelName, ...]:
         """The baselines that the field averages."""
         running = tuple(m for m in self.models if m in BASELINES and m != "field")
@@ -233,7 +238,7 @@ class Forecasters(Part):
     def _complete(self) -> Forecasters:
         if len(set(self.models)) < len(self.models):
             raise ValueError("a model is named twice")
-        needs_anchor = [m for m in self.models if m.startswith("seq2seq") or m == "blend"]
+        needs_anchor = [m for m in self.models if m in self.networks or m == "blend"]
         if needs_anchor and "anchor" not in self.models:
             raise ValueError(f"{needs_anchor[0]} starts from the anchor; add 'anchor' to forecasters.models")
         if "seq2seq_adapted" in self.models and "seq2seq_pooled" not in self.models:

@@ -61,7 +61,7 @@ def bars_looked_at(models: Forecasters) -> int:
 
 def reads_market(models: Forecasters) -> bool:
     """Whether a ticker's forecast depends on what the others of its market did."""
-    networks = any(name.startswith("seq2seq") for name in models.models) and models.seq2seq.market
+    networks = bool(models.networks) and models.seq2seq.market
     return networks or ("anchor" in models.models and models.anchor.market)
 
 

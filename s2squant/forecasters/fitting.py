@@ -90,7 +90,7 @@ def origins_needed(forecasters: Forecasters) -> int:
     needed = [1]
     if "anchor" in forecasters.models:
         needed.append(forecasters.anchor.stride)
-    if any(model.startswith("seq2seq") for model in forecasters.models):
+    if forecasters.networks:
         spec = forecasters.seq2seq.training
         needed += [spec.chunk - spec.warm, spec.chunk - forecasters.anchor.warmup]
     return max(needed)

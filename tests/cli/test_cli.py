@@ -3,14 +3,19 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
 
 import pandas as pd
 import pytest
+from rich.console import Console
 
 from s2squant import cli
 from s2squant.cli.progress import Watcher
+from s2squant.cli.screen import leaderboard
+from s2squant.config import models
 from s2squant.config.experiment import Experiment
 from s2squant.errors import SourceError
 from s2squant.evaluation.results import Study, TickerReport
@@ -86,6 +91,18 @@ def test_a_finished_run_shows_folds_leaderboard_verdict_and_report(capsys: pytes
     assert "+1.2 [-1.0, +3.4]" in out
     assert out.endswith("No evidence of skill.\nreport: runs/r1/index.html\n")
     assert err.splitlines() == ["[1/2] anchor of X: kept, 0.0 s", "[2/2] A: done, 2.0 s"]
+
+
+def test_the_leaderboard_calls_models_by_their_names_in_80_columns() -> None:
+    every = study()
+    rows = [every.leaderboard.assign(model=name) for name in models.MODELS]
+    console = Console(width=80, record=True, file=StringIO())
+    console.print(leaderboard(replace(every, leaderboard=pd.concat(rows))))
+    lines = [line.strip() for line in console.export_text().splitlines()]
+    assert not [line for line in lines if "…" in line]
+    assert [line for line in lines if line.endswith("0.250")] == [
+        f"{models.label(name):21}  1.5000    +1.20  +1.2 [-1.0, +3.4]     50   80.0  0.250" for name in models.MODELS
+    ]
 
 
 def test_tickers_without_a_result_are_named_and_exit_3(capsys: pytest.CaptureFixture[str]) -> None:
