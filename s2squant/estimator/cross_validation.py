@@ -38,7 +38,7 @@ def cross_validate(df: pd.DataFrame, experiment: Experiment, level: Sequence[flo
             forecasts = collect(inputs, runner).forecasts
             reports = reports_after(plan.tickers, runner)
     warn_left_out({report.ticker: report.reason for report in reports if report.status != "ok"}, above=2)
-    calendar = {t: market for market, panel in plan.panels.items() for t in panel.tickers}
+    calendar = inputs.markets
     forecasts, _ = with_blend(forecasts, experiment.forecasters, calendar)
     asked = {market: {day for fold in folds for day in fold.cutoffs} for market, folds in plan.folds.items()}
     days = forecasts["cutoff"].to_numpy().astype("datetime64[D]")

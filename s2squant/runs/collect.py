@@ -1,4 +1,4 @@
-"""What the finished jobs of a run wrote, put together: forecasts, training curves, attention, path scores, timings."""
+"""The parts that finished jobs wrote, put together: forecasts of all models, training curves, path scores, timings."""
 
 from __future__ import annotations
 
@@ -9,8 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from s2squant.config.experiment import Experiment
+from s2squant.config.models import RECALIBRATED
 from s2squant.errors import S2squantError
 from s2squant.evaluation.results import TickerReport
+from s2squant.forecasters.blend import with_blend
+from s2squant.forecasters.recalibration import adapted
 from s2squant.runs.jobs import Inputs, Job
 from s2squant.runs.runner import JobRunner
 from s2squant.series.arrays import Floats
@@ -25,7 +29,7 @@ class Collected:
     training: pd.DataFrame
     attention: Mapping[str, Floats]
     """By ticker, where a network attended in its newest forecast: its own net in place of a pooled one."""
-    energy: Sequence[Mapping[str, Any]]
+    path_scores: Sequence[Mapping[str, Any]]
     """Scores of whole paths, by model, ticker and fold."""
     seconds: Mapping[str, float]
     """By job key."""
@@ -36,12 +40,12 @@ def collect(inputs: Inputs, runner: JobRunner[Job]) -> Collected:
     failed = {t for m, panel in inputs.panels.items() for t in panel.tickers if runner.failure(t, m)}
     forecasts, training = [], []
     attention: dict[str, Floats] = {}
-    energy: list[Mapping[str, Any]] = []
+    path_scores: list[Mapping[str, Any]] = []
     seconds: dict[str, float] = {}
     for job in runner.finished_jobs():
         table, curve, facts = inputs.folder.read_part(job.key)
         attention |= {ticker: np.array(weights) for ticker, weights in facts.get("attention", {}).items()}
-        energy += [record for record in facts.get("energy", []) if record["unique_id"] not in failed]
+        path_scores += [record for record in facts.get("energy", []) if record["unique_id"] not in failed]
         forecasts.append(table[~table["unique_id"].isin(failed)] if failed and len(table) else table)
         training.append(curve)
         seconds[job.key] = facts["seconds"]
@@ -53,9 +57,25 @@ def collect(inputs: Inputs, runner: JobRunner[Job]) -> Collected:
         forecasts=pd.concat(filled, ignore_index=True),
         training=pd.concat(curves, ignore_index=True) if curves else training[0],
         attention=attention,
-        energy=energy,
+        path_scores=path_scores,
         seconds=seconds,
     )
+
+
+def combine(
+    forecasts: pd.DataFrame, experiment: Experiment, markets: Mapping[str, str]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The forecasts of all models, blended and recalibrated too, in the experiment's order; and the gate's rows."""
+    models, recommended = experiment.forecasters, experiment.verdict.recommended
+    table, gates = with_blend(forecasts, models, markets)
+    if experiment.conformal.enabled:
+        rows = adapted(table, recommended, experiment.conformal)
+        table = pd.concat([table, rows], ignore_index=True)
+    present = set(table["model"])
+    names = [name for m in models.models for name in (m, m + RECALIBRATED) if name in present]
+    table["model"] = pd.Categorical(table["model"], categories=names)
+    table["unique_id"] = table["unique_id"].astype("category")
+    return table.sort_values(["model", "unique_id", "cutoff", "step"], ignore_index=True), gates
 
 
 def reports_after(tickers: Sequence[TickerReport], runner: JobRunner[Job]) -> tuple[TickerReport, ...]:

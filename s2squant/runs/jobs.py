@@ -78,6 +78,16 @@ class Inputs:
     sessions: Mapping[str, Dates]
     folder: RunFolder
 
+    @property
+    def markets(self) -> dict[str, str]:
+        """The market of each ticker."""
+        return {t: market for market, panel in self.panels.items() for t in panel.tickers}
+
+    @property
+    def all_folds(self) -> tuple[Fold, ...]:
+        """The folds of every market, market by market."""
+        return tuple(fold for market in sorted(self.folds) for fold in self.folds[market])
+
 
 def stages_of(inputs: Inputs) -> tuple[tuple[Job, ...], ...]:
     """The jobs in the order they depend on each other; long ones first, those of one stage in any order."""
