@@ -7,7 +7,7 @@ import pytest
 from safetensors.numpy import load, save
 
 from s2squant.config.files import make_experiment
-from s2squant.config.models import Forecasters
+from s2squant.config.models import MODELS, Forecasters
 from s2squant.forecasters.catalog import make, restore
 from s2squant.series.forecast import LEVELS, State
 from s2squant.series.panel import Panel
@@ -27,27 +27,7 @@ TINY = {
         "adapted": {"steps": 3, "batch": 2},
     },
 }
-NAMES = [
-    "historical_simulation",
-    "random_walk",
-    "ewma_t",
-    "garch_t",
-    "gjr_t",
-    "drift",
-    "block_bootstrap",
-    "gjr_fhs",
-    "har",
-    "ets",
-    "arima",
-    "theta",
-    "ridge",
-    "gbm",
-    "field",
-    "anchor",
-    "seq2seq_per_ticker",
-    "seq2seq_pooled",
-    "seq2seq_adapted",
-]
+NAMES = [name for name in MODELS if name != "blend"]  # which averages others' forecasts and fits nothing
 H, SEED = 7, 3
 
 

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from datetime import date
 
 import pytest
@@ -146,3 +148,11 @@ def test_lists_and_tickers_with_dots_can_be_set_by_hand(setting, value):
     for part in setting.partition("=")[0].split("."):
         made = getattr(made, part)
     assert made == value
+
+
+def test_the_packages_face_is_read_when_it_is_asked_for():
+    code = (
+        "import sys, s2squant.config as face; assert 's2squant.config.experiment' not in sys.modules; "
+        "from s2squant.config import Experiment, make_experiment; assert make_experiment({}, where='x') == Experiment()"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
