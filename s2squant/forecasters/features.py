@@ -62,10 +62,10 @@ MARKETS: WeakKeyDictionary[Panel, dict[tuple[np.datetime64 | None, int], Market]
 """What was worked out of a whole panel, for as long as it lives: every ticker asks for it in every fold."""
 
 
-def _market_around(whole: Panel, told_until: np.datetime64 | None, warmup: int) -> Market:
-    known, key = MARKETS.setdefault(whole, {}), (told_until, warmup)
+def _market_around(whole: Panel, whole_until: np.datetime64 | None, warmup: int) -> Market:
+    known, key = MARKETS.setdefault(whole, {}), (whole_until, warmup)
     if key not in known:
-        then = whole if told_until is None else whole.until(told_until)
+        then = whole if whole_until is None else whole.until(whole_until)
         known[key] = _market(then, _scaled(then, warmup)[1])
     return known[key]
 
@@ -73,7 +73,7 @@ def _market_around(whole: Panel, told_until: np.datetime64 | None, warmup: int) 
 def scaled_returns(panel: Panel, warmup: int) -> Returns:
     """Scale the returns of every ticker by one causal constant and place them in their market."""
     unit, scaled = _scaled(panel, warmup)
-    market = _market_around(panel.whole, panel.told_until, warmup) if panel.whole else _market(panel, scaled)
+    market = _market_around(panel.whole, panel.whole_until, warmup) if panel.whole else _market(panel, scaled)
     return Returns(
         unit_M=unit,
         scaled_R=scaled,
@@ -161,7 +161,7 @@ def _signed_log(values: Floats) -> Floats:
 
 def has_ranges(panel: Panel) -> bool:
     """Whether every ticker of the panel's market has open, high, low, close and volume."""
-    market, day = panel.whole or panel, panel.told_until
+    market, day = panel.whole or panel, panel.whole_until
     return all(set(OHLCV) <= set(h.bars) for h in market.histories if day is None or h.dates[1] <= day)
 
 

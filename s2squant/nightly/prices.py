@@ -89,7 +89,7 @@ def _late_changes(update: Update) -> list[str]:
     """What an update changed in the bars kept before; a split or a dividend of a new bar is no news of the old ones."""
     if not update.changes or update.stored is None:
         return []
-    last = day_of(update.stored.bars.at[-1 - update.added])  # the last bar kept before
+    last = day_of(update.stored.bars.times[-1 - update.added])  # the last bar kept before
     events = [c for c in update.changes if c.reason in ("split", "dividend") and c.rewrites(last)]
     others = [c for c in update.changes if c.reason in ("vendor revision", "late session")]
     return [f"late {c.reason}: {c.what}" for c in events] + [f"{c.reason}: {c.what}" for c in others]

@@ -67,8 +67,8 @@ def dividend_factor(close: ArrayLike, dividends: ArrayLike, splits: ArrayLike) -
     if not len(raw) == len(ratios) == len(cash):
         raise ValueError(f"close, dividends and splits differ in length: {len(raw)}, {len(cash)}, {len(ratios)}")
     if (cash < 0).any():
-        at = int(np.flatnonzero(cash < 0)[0])
-        raise ValueError(f"dividend {cash[at]:g} on bar {at} is negative")
+        bar = int(np.flatnonzero(cash < 0)[0])
+        raise ValueError(f"dividend {cash[bar]:g} on bar {bar} is negative")
     step = np.ones(len(raw))
     paid = np.flatnonzero(cash[1:] > 0) + 1
     before = _last_known(raw)[paid - 1]
@@ -77,8 +77,8 @@ def dividend_factor(close: ArrayLike, dividends: ArrayLike, splits: ArrayLike) -
     step[paid] = np.where(np.isnan(before), 1.0, step[paid])  # no close before: nothing to adjust
     wrong = np.flatnonzero(~((step > 0) & (step <= 1)))
     if len(wrong):
-        at = int(wrong[0])
-        raise ValueError(f"dividend {cash[at]:g} on bar {at} is not below the close before it")
+        bar = int(wrong[0])
+        raise ValueError(f"dividend {cash[bar]:g} on bar {bar} is not below the close before it")
     return _later_product(step)
 
 
@@ -91,7 +91,7 @@ def as_traded(values: ArrayLike, splits: ArrayLike) -> Floats:
 
 
 def implied_splits(close: ArrayLike, adj_close: ArrayLike, *, tolerance: float = TOLERANCE) -> Floats:
-    """The splits that the factor Adj Close / Close tells of, (T,) in the convention above: 1 where there was none.
+    """The splits that the factor Adj Close / Close implies, (T,) in the convention above: 1 where there was none.
 
     Only the factor is read: a fall of the price itself, however large, is no split. Dividends move the factor by far
     less; one of a third of the price would look like a 3:2 split, and cannot be told from it here. NaN where unknown.
@@ -99,10 +99,10 @@ def implied_splits(close: ArrayLike, adj_close: ArrayLike, *, tolerance: float =
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         factor = _last_known(_series("adj_close", adj_close) / _series("close", close))
         steps = factor[1:] / factor[:-1]  # an overflow is no split either
-    found = np.ones(len(factor))
+    splits = np.ones(len(factor))
     for bar in np.flatnonzero(np.isfinite(steps) & (steps > 0) & (np.abs(np.log(np.abs(steps))) > np.log(1.19))):
-        found[bar + 1] = _nearest_ratio(float(steps[bar]), tolerance)
-    return found
+        splits[bar + 1] = _nearest_ratio(float(steps[bar]), tolerance)
+    return splits
 
 
 def _nearest_ratio(step: float, tolerance: float) -> float:
@@ -136,8 +136,8 @@ def _later_product(steps: Floats) -> Floats:
 
 def _last_known(values: Floats) -> Floats:
     """Each gap filled with the last finite value before it."""
-    at = np.maximum.accumulate(np.where(np.isfinite(values), np.arange(len(values)), -1))
-    return np.where(at >= 0, values[at], np.nan)
+    last = np.maximum.accumulate(np.where(np.isfinite(values), np.arange(len(values)), -1))
+    return np.where(last >= 0, values[last], np.nan)
 
 
 def _series(name: str, values: ArrayLike) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""Any source into a price store: live ones span by span, the others whole."""
+"""Fetching into a price store: live sources span by span, the others whole."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from s2squant.prices.universe import open_source
 
 @dataclass(frozen=True)
 class FetchRequest:
-    """What is to be fetched, from where, into which store; checked when it is made into a Refresher."""
+    """Tickers, source, store and span of a fetch; checked by `open_refresher`."""
 
     tickers: tuple[str, ...]
     """None: the source's default universe."""
@@ -36,11 +36,11 @@ class FetchRequest:
 
 
 FetchRunner = Callable[[FetchRequest, Callable[[Update], None]], None]
-"""Carries a request out and tells of every ticker as it is done."""
+"""Carries a request out and reports every ticker as it is done."""
 
 
-class Handed:
-    """A source that hands over a ticker's whole daily history at once, as one that can be fetched from."""
+class WholeHistories:
+    """A Source as a Fetcher: each ticker's whole daily history at once."""
 
     live = False
 
@@ -64,7 +64,7 @@ class Handed:
         columns = columns_of({"close": history.adj_close, **history.bars, GIVEN: history.adj_close}, len(history))
         bars = Bars(history.dates.astype("datetime64[s]"), columns)
         if start is not None:
-            bars = bars.where(bars.at >= np.datetime64(start.replace(tzinfo=None), "s"))
+            bars = bars.where(bars.times >= np.datetime64(start.replace(tzinfo=None), "s"))
         if len(bars) == 0:
             raise PriceError(ticker, f"no bars from {start:%Y-%m-%d}; it ends on {history.dates[-1]}")
         notes = (*(finding.text for finding in history.findings), *history.notes)
@@ -77,11 +77,12 @@ class Handed:
 def open_refresher(
     request: FetchRequest, *, clock: Callable[[], datetime] | None = None
 ) -> tuple[Refresher, tuple[str, ...]]:
-    """What updates the store, and the tickers to update; `clock` says what time it is, the system's where it is None.
+    """The refresher of a request, and the tickers to update; `clock` gives the time, None the system's.
 
     Raises SourceError, before anything is asked for, where source, tickers, interval or start cannot be.
     """
-    source = Yahoo(request.spec, clock=clock) if request.source == "yfinance" else Handed(open_source(request.source))
+    live = request.source == "yfinance"
+    source = Yahoo(request.spec, clock=clock) if live else WholeHistories(open_source(request.source))
     tickers = request.tickers or source.default_universe()
     source.check(tickers)
     source.check_span(request.interval, request.start)
@@ -89,7 +90,7 @@ def open_refresher(
 
 
 def side_by_side(request: FetchRequest, on_done: Callable[[Update], None]) -> None:
-    """Carry a request out in threads, as many as may ask the source at once."""
+    """Fetch in threads, as many as may ask the source at once."""
     refresher, tickers = open_refresher(request)
     with closing(refresher.update_all(tickers, request.interval, request.start, anew=request.anew)) as updates:
         for update in updates:

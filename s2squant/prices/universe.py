@@ -1,4 +1,4 @@
-"""From a configured universe to its histories: open the source, resolve the tickers, load, cut, say who was refused."""
+"""Loading of a universe: open the source, resolve the tickers, load, cut, check, refuse."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class Loaded:
-    """What a universe came to: usable histories in the order asked for, and the reason of each that is not."""
+    """Result of loading: usable histories in the order asked for, and the reason of each refusal."""
 
     histories: tuple[PriceHistory, ...]
     refused: Mapping[str, str]
     """Ticker -> one line, without the ticker in front."""
     findings: Mapping[str, tuple[Finding, ...]] = field(default_factory=dict)
-    """What the checks found in the refused tickers; those of the usable are in their histories."""
+    """Findings of the refused tickers; those of the usable are in their histories."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "refused", MappingProxyType(dict(self.refused)))

@@ -61,8 +61,8 @@ def _csv_rows(path: Path, text: str) -> list[tuple[int, str]]:
     heading = [cell.lower() for cell in rows[0][1]]
     column = next((heading.index(name) for name in HEADINGS if name in heading), None)
     body = rows if column is None else rows[1:]
-    at = column or 0
-    return [(n, row[at]) for n, row in body if len(row) > at and row[at]]
+    place = column or 0
+    return [(n, row[place]) for n, row in body if len(row) > place and row[place]]
 
 
 def _brief(error: Exception) -> str:

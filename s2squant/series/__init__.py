@@ -1,1 +1,1 @@
-"""A price history, the panel of a market, windows on it, and forecasts from it."""
+"""Price histories, panels, walk-forward windows, and forecasts."""

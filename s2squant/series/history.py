@@ -1,4 +1,4 @@
-"""One ticker's price history, checked where it is made."""
+"""Price history of one ticker, checked on construction."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ class PriceHistory:
     source: str = "memory"
     fetched_at: str = ""
     notes: tuple[str, ...] = ()
-    """What else is to be known of them, one line each; shown in the report."""
+    """Notes for the report, one line each."""
     findings: tuple[Finding, ...] = ()
     one_price: bool = False
-    """Whether the source tells one price a day: the raw close, if any, is the adjusted one, now as ever."""
+    """Whether the source has one price a day: the raw close, if any, is the adjusted one, now as ever."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "dates", frozen_array(self.dates, "datetime64[D]"))
@@ -53,8 +53,8 @@ class PriceHistory:
             raise PriceError(self.ticker, "a date is missing")
         gaps = np.diff(self.dates).astype(int)
         if (gaps <= 0).any():
-            at = self.dates[1:][gaps <= 0][0]
-            raise PriceError(self.ticker, f"dates must increase without repeats, and {at} does not")
+            day = self.dates[1:][gaps <= 0][0]
+            raise PriceError(self.ticker, f"dates must increase without repeats, and {day} does not")
         if not np.isfinite(self.adj_close).all():
             raise self._no_logarithm(~np.isfinite(self.adj_close))
 
@@ -69,8 +69,8 @@ class PriceHistory:
         return np.log(self.adj_close)
 
     def _no_logarithm(self, bad: NDArray[np.bool_]) -> PriceError:
-        at, value = self.dates[bad][0], self.adj_close[bad][0]
-        return PriceError(self.ticker, f"price {value} on {at}; log returns need finite prices above zero")
+        day, value = self.dates[bad][0], self.adj_close[bad][0]
+        return PriceError(self.ticker, f"price {value} on {day}; log returns need finite prices above zero")
 
     @property
     def sha256(self) -> str:

@@ -24,8 +24,8 @@ class Panel:
 
     histories: tuple[PriceHistory, ...]
     whole: Panel | None = field(default=None, repr=False)
-    """The panel of the whole market, where this one holds only some of its tickers: it tells what the market did."""
-    told_until: np.datetime64 | None = None
+    """The panel of the whole market, where this one holds only some of its tickers: it holds what the market did."""
+    whole_until: np.datetime64 | None = None
     """The last day of `whole` that counts; None for all of it."""
     starts: Ints = field(init=False)
     dates: Dates = field(init=False)
@@ -86,17 +86,17 @@ class Panel:
     def until(self, date: Any) -> Panel:
         """The panel as it stood after `date`: later bars gone, tickers without two bars by then gone."""
         day = np.datetime64(date, "D")
-        kept = tuple(h.between(None, day) for h in self.histories if (h.dates <= day).sum() >= 2)
-        if not kept:
+        histories = tuple(h.between(None, day) for h in self.histories if (h.dates <= day).sum() >= 2)
+        if not histories:
             raise ValueError(f"no ticker of {self.market} has two bars by {day}")
         if self.whole is None:
-            return Panel(kept)
-        return Panel(kept, self.whole, day if self.told_until is None else min(day, self.told_until))
+            return Panel(histories)
+        return Panel(histories, self.whole, day if self.whole_until is None else min(day, self.whole_until))
 
     def only(self, *tickers: str) -> Panel:
-        """The panel of some of the tickers, which are still seen among all of them; nothing of the others is copied."""
-        kept = tuple(self.histories[self.tickers.index(ticker)] for ticker in tickers)
-        return Panel(kept, self.whole or self, self.told_until)
+        """The panel of some of the tickers, with all of them as its `whole`; nothing is copied."""
+        histories = tuple(self.histories[self.tickers.index(ticker)] for ticker in tickers)
+        return Panel(histories, self.whole or self, self.whole_until)
 
 
 @dataclass(frozen=True)

@@ -65,8 +65,8 @@ def make_folds(panel: Panel, walk: Walk) -> tuple[Fold, ...]:
     folds = []
     for number, first in enumerate(range(0, len(cutoffs), per_fold)):
         fit_date = cutoffs[first]
-        at = int(np.searchsorted(days, fit_date))
-        start = days[0] if walk.window == "expanding" else days[max(0, at + 1 - walk.train_bars)]
+        place = int(np.searchsorted(days, fit_date))
+        start = days[0] if walk.window == "expanding" else days[max(0, place + 1 - walk.train_bars)]
         folds.append(
             Fold(
                 market=panel.market,

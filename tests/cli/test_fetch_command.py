@@ -187,7 +187,7 @@ def test_a_killed_run_goes_on_with_the_bars_it_began_with(yahoo, tmp_path, monke
         with pytest.raises(RuntimeError, match="planted"):
             study.backtest(asked, out, workers=0)
     begun = PriceStore(store).read("ALPHA")
-    later = Bars(begun.bars.at, {name: values * 1.01 for name, values in begun.bars.columns.items()})
+    later = Bars(begun.bars.times, {name: values * 1.01 for name, values in begun.bars.columns.items()})
     with PriceStore(store).locked("ALPHA"):
         PriceStore(store).write(begun.about, later, after=begun, fetched_at=datetime.now(UTC), start="", added=0)
     with pytest.raises(RunError, match="parts of a different run"):

@@ -208,7 +208,7 @@ def test_a_panel_cut_out_of_another_keeps_to_the_days_it_was_cut_to():
     assert cut.only("B").whole is panel
     early, late = DAYS[300], DAYS[350]
     for short in (cut.until(late).until(early), cut.until(early).until(late), panel.only("B").until(early)):
-        assert (short.dates[-1], short.told_until) == (early, early)
+        assert (short.dates[-1], short.whole_until) == (early, early)
     assert len(cut.dates) == 320
     with pytest.raises(ValueError, match="no ticker"):
         panel.only("C").until(early)

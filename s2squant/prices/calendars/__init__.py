@@ -1,1 +1,1 @@
-"""Sessions of exchanges."""
+"""Trading calendars: sessions, closes, and the guess of a ticker's calendar."""

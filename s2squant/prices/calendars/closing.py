@@ -1,4 +1,4 @@
-"""When a market regularly closes, as a schedule needs it: on the exchange's own clock, so that summer time is right."""
+"""Schedules after a market's regular close, on the exchange's own clock, so that summer time is right."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ def after_close(calendar: str, wait: timedelta = AFTER_CLOSE) -> Schedule:
         mask, zone, close = "1111100", str(FRANKFURT), PUBLISHED
     else:
         mask, zone, close, ends_next_day = "1111111" if calendar == "24/7" else "1111100", "UTC", time(0), True
-    at = datetime.combine(ANY_DAY, close) + wait
-    later = (at.date() - ANY_DAY).days + ends_next_day
+    moment = datetime.combine(ANY_DAY, close) + wait
+    later = (moment.date() - ANY_DAY).days + ends_next_day
     days = sorted({(day + later) % 7 + 1 for day, open_ in enumerate(mask) if open_ == "1"})  # cron: Monday is 1
-    return Schedule(f"{at.minute} {at.hour} * * {_days(days)}", zone)
+    return Schedule(f"{moment.minute} {moment.hour} * * {_days(days)}", zone)
 
 
 def _days(days: list[int]) -> str:

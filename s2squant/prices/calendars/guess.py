@@ -1,4 +1,4 @@
-"""Which calendar a ticker follows: told by its name or its source, else found by comparing its dates with calendars.
+"""Guess of a ticker's calendar: from its name or its source, else from how its dates agree with calendars.
 
 A market is the tickers of one calendar, and its forecasts read all of it; so a wrong guess lets Tokyo read the New York
 close of the same date, fourteen hours ahead. What fits no calendar well is therefore given one of its own.
@@ -129,7 +129,7 @@ def why_alone(ticker: str, dates: Dates) -> str:
 
 
 def named_calendar(ticker: str, exchange: str = "") -> str:
-    """The calendar that the spelling of a ticker, or Yahoo's code of its exchange, tells; empty where neither does."""
+    """The calendar that the spelling of a ticker, or Yahoo's code of its exchange, names; empty where neither does."""
     name = ticker.upper()
     if _COIN.search(name):
         return "24/7"
@@ -186,7 +186,7 @@ def _by_dates(ticker: str, dates: Dates) -> tuple[str, str]:
     if all(np.mean(weekday == d) > 0.05 for d in (5, 6)):
         return "24/7", ""
     if is_currency(ticker) and (week := days[weekday < 5]).size:  # a bar on Sunday evening is the Monday's
-        best = min((fit(code, week) for code in ("ECB", "24/5", "XNYS")), key=lambda found: found.share)
+        best = min((fit(code, week) for code in ("ECB", "24/5", "XNYS")), key=lambda candidate: candidate.share)
         if best.is_good and best.calendar != "XNYS":
             return best.calendar, ""
     if len(days) < FEWEST:
@@ -207,7 +207,7 @@ def _best(dates: bytes) -> tuple[str, str]:
         return "XNYS", ""
     fits = [york]
     for stage in STAGES:
-        fits = sorted([*fits, *(fit(code, days) for code in stage)], key=lambda found: found.share)
+        fits = sorted([*fits, *(fit(code, days) for code in stage)], key=lambda candidate: candidate.share)
         if fits[0].share <= CLEAR and len(days) >= YEAR:
             break
     best = fits[0]

@@ -1,4 +1,4 @@
-"""Which session a scheduled run is about, and until when a forecast from it still speaks of the future."""
+"""The session a scheduled run forecasts from, and the deadline before which that forecast has to stand."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ OPEN_ENDED = timedelta(hours=6)
 _LOOK_BACK = np.timedelta64(40, "D")
 
 
-def due_session(calendar: str, at: datetime) -> np.datetime64:
+def due_session(calendar: str, moment: datetime) -> np.datetime64:
     """The last session whose bar is final at an instant (with its zone): closed `SETTLED` ago or longer.
 
     For codes nobody knows every weekday counts.
     """
-    day: np.datetime64 = np.datetime64(at.astimezone(UTC).date(), "D")
+    day: np.datetime64 = np.datetime64(moment.astimezone(UTC).date(), "D")
     sessions = sessions_between(calendar, day - _LOOK_BACK, day + 1)
     if len(sessions) == 0:
         days = np.arange(day - _LOOK_BACK, day + 2)
         sessions = days[np.is_busday(days)]
-    final = [session for session in sessions[-10:] if is_settled(calendar, session, at)]
+    final = [session for session in sessions[-10:] if is_settled(calendar, session, moment)]
     return np.datetime64(final[-1], "D")
 
 
@@ -53,11 +53,11 @@ def deadline(calendar: str, session: np.datetime64) -> datetime:
     return latest
 
 
-def local_day(calendar: str, at: datetime) -> np.datetime64:
+def local_day(calendar: str, moment: datetime) -> np.datetime64:
     """The date of an instant on the exchange's own clock; UTC's where it has none."""
     exchange = find_exchange(calendar)
     zone = FRANKFURT if calendar == "ECB" else UTC if exchange is None else exchange.tz
-    return np.datetime64(at.astimezone(zone).date(), "D")
+    return np.datetime64(moment.astimezone(zone).date(), "D")
 
 
 def sessions_after(calendar: str, last: np.datetime64, due: np.datetime64) -> Dates:

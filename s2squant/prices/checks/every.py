@@ -1,4 +1,4 @@
-"""All checks of one history, and what follows from them: used, used with a warning, or kept out."""
+"""All checks of one history, and quarantine where a finding is an error."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def quarantine(history: PriceHistory, accept: Sequence[str] = ()) -> PriceHistor
 
 
 def reason_of(findings: Sequence[Finding]) -> str:
-    """Why a ticker is kept out, in one line: the gravest findings, and how to take them all the same."""
+    """The reason of a quarantine, in one line: the gravest findings, and how to take them all the same."""
     errors = [f for f in findings if f.severity == "error"]
     waved = [f.name for f in errors if f.name not in NEVER_ACCEPTED]
     final = len(waved) < len(errors)

@@ -31,12 +31,12 @@ def bad_factors(history: PriceHistory) -> tuple[Finding, ...]:
     suspects = np.flatnonzero((step > STEP) | (step < -FALL))
     if len(suspects) == 0:
         return ()
-    raw, made = np.diff(log_close), np.diff(log_adjusted)
+    raw, moved = np.diff(log_close), np.diff(log_adjusted)
     # a cent of rounding on both sides of the step, where prices are that low
     rounding = np.log1p(0.02 / np.minimum(adjusted[:-1], adjusted[1:])[suspects])
     ratio = implied_splits(close, adjusted)[1:][suspects]
     falls = (step[suspects] < -FALL - rounding) & (ratio == 1)
-    idle = (np.abs(step[suspects]) > STEP + rounding) & (np.abs(made[suspects]) > 0.6 * np.abs(step[suspects]))
+    idle = (np.abs(step[suspects]) > STEP + rounding) & (np.abs(moved[suspects]) > 0.6 * np.abs(step[suspects]))
     idle &= np.abs(raw[suspects]) < 0.4 * np.abs(step[suspects])
     wrong = suspects[falls | idle]
     days = history.dates[wrong + 1]

@@ -2,7 +2,7 @@
 
 A real crash comes with many times the usual volume and does not turn back the next day; a split only multiplies the
 number of shares, a wrong unit is a factor of a hundred, another company's prices are not comparable at all.
-Every large move is called one thing only; what is left over is noted as real.
+Every large move gets one finding only; what is left over is noted as real.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ def jumps(history: PriceHistory) -> tuple[Finding, ...]:
     scale = _robust_deviation(returns)
     suspects = np.flatnonzero(size > min(SPIKE, np.log1p(LARGE_RETURN)))
     left = set(suspects.tolist())
-    found: list[Finding] = []
+    findings: list[Finding] = []
     for rule in (_units, _spikes, _others, _splits):
-        bars, findings = rule(history, returns, scale, sorted(left))
+        bars, more = rule(history, returns, scale, sorted(left))
         left -= bars
-        found += findings
-    return (*found, *_large(history, returns, sorted(left)))
+        findings += more
+    return (*findings, *_large(history, returns, sorted(left)))
 
 
 def _robust_deviation(returns: Floats) -> float:
@@ -55,10 +55,10 @@ def _robust_deviation(returns: Floats) -> float:
     return 1.4826 * float(np.median(np.abs(known - np.median(known)))) if len(known) else 0.0
 
 
-Found = tuple[set[int], tuple[Finding, ...]]
+Hits = tuple[set[int], tuple[Finding, ...]]
 
 
-def _units(history: PriceHistory, returns: Floats, _scale: float, left: list[int]) -> Found:
+def _units(history: PriceHistory, returns: Floats, _scale: float, left: list[int]) -> Hits:
     """Jumps by a factor of a hundred: pence for pounds, cents for dollars."""
     hits = [i for i in left if abs(abs(returns[i]) - UNIT) < UNIT_TOLERANCE]
     each = [f"{history.dates[i + 1]} {'x' if returns[i] > 0 else '/'}100" for i in hits]
@@ -66,7 +66,7 @@ def _units(history: PriceHistory, returns: Floats, _scale: float, left: list[int
     return set(hits), mark("100x unit jump", "error", _days(history, hits), text, each=each)
 
 
-def _spikes(history: PriceHistory, returns: Floats, scale: float, left: list[int]) -> Found:
+def _spikes(history: PriceHistory, returns: Floats, scale: float, left: list[int]) -> Hits:
     """A price far off for one bar, back on the next; not where the volume says that something happened."""
     hits: list[int] = []
     certain: dict[int, bool] = {}
@@ -91,7 +91,7 @@ def _spikes(history: PriceHistory, returns: Floats, scale: float, left: list[int
     return bars, mark("reverting outlier", severity, _days(history, hits), text, each=each)
 
 
-def _others(history: PriceHistory, returns: Floats, _scale: float, left: list[int]) -> Found:
+def _others(history: PriceHistory, returns: Floats, _scale: float, left: list[int]) -> Hits:
     """A break of the level as between two companies that had the same ticker."""
     gap = np.diff(history.dates).astype(int) > GAP_DAYS
     hits = [i for i in left if abs(returns[i]) > (OTHER_LEVEL_AFTER_GAP if gap[i] else OTHER_LEVEL)]
@@ -100,7 +100,7 @@ def _others(history: PriceHistory, returns: Floats, _scale: float, left: list[in
     return set(hits), mark("recycled ticker", "error", _days(history, hits), text, each=each)
 
 
-def _splits(history: PriceHistory, returns: Floats, scale: float, left: list[int]) -> Found:
+def _splits(history: PriceHistory, returns: Floats, scale: float, left: list[int]) -> Hits:
     """Overnight jumps by a whole factor that the adjusted close still shows, on a day without extraordinary volume.
 
     An error where the volume agrees, a warning where there is none to ask.
@@ -131,8 +131,8 @@ def _splits(history: PriceHistory, returns: Floats, scale: float, left: list[int
         each.append(f"{history.dates[i + 1]} {f'{factor}:1' if returns[i] < 0 else f'1:{factor}'}")
         certain = certain or traded is False
     text = f"{len(hits)} suspected split(s) not adjusted for"
-    found = mark("unadjusted split", "error" if certain else "warning", _days(history, hits), text, each=each)
-    return set(hits), found
+    finding = mark("unadjusted split", "error" if certain else "warning", _days(history, hits), text, each=each)
+    return set(hits), finding
 
 
 def _large(history: PriceHistory, returns: Floats, left: list[int]) -> tuple[Finding, ...]:

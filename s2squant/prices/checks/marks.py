@@ -1,4 +1,4 @@
-"""How a check says what it found."""
+"""Findings of checks, and the returns, volumes and runs that checks share."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Where prices come from."""
+"""Price sources, each behind the port."""

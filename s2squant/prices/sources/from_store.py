@@ -80,5 +80,5 @@ def pinned(universe: Universe, histories: Iterable[PriceHistory]) -> Universe:
 
 
 def as_history(stored: Stored, notes: tuple[str, ...] = ()) -> PriceHistory:
-    """Stored daily bars as the other stations read them; their fetched-at names the version."""
+    """Stored daily bars as a PriceHistory; its fetched-at names the version."""
     return history_of(stored.bars, stored.about, fetched_at=stored.version.fetched_at, notes=notes)

@@ -1,4 +1,4 @@
-"""Price sources of other packages, found by the entry point `s2squant.price_sources`.
+"""Price sources of other packages, by the entry point `s2squant.price_sources`.
 
 A package declares `[project.entry-points."s2squant.price_sources"]` with `name = "module:function"`. The function takes
 what stands after the colon of `--source name:place` (empty without one) and returns a Source; it raises SourceError, in
@@ -22,12 +22,12 @@ def plugin_names() -> tuple[str, ...]:
 
 def open_plugin(name: str, place: str) -> Source | None:
     """The source that an installed package offers under this name, None without one; raises SourceError."""
-    found = [entry for entry in entry_points(group=GROUP) if entry.name == name]
-    if not found:
+    entries = [entry for entry in entry_points(group=GROUP) if entry.name == name]
+    if not entries:
         return None
-    if len({entry.value for entry in found}) > 1:
-        raise SourceError(f"source {name!r} is offered by several packages ({_givers(found)}); uninstall all but one")
-    return _open(found[0], place)
+    if len({entry.value for entry in entries}) > 1:
+        raise SourceError(f"source {name!r} is offered by several packages ({_givers(entries)}); uninstall all but one")
+    return _open(entries[0], place)
 
 
 def _open(entry: EntryPoint, place: str) -> Source:
@@ -38,7 +38,7 @@ def _open(entry: EntryPoint, place: str) -> Source:
         raise SourceError(f"{label} needs the package {error.name}; pip install {error.name}") from None
     except S2squantError:
         raise
-    except Exception as error:  # another's code: whatever it raises is told in one line
+    except Exception as error:  # another's code: whatever it raises is reported in one line
         what = " ".join(str(error).split())[:160]
         raise SourceError(f"{label} cannot be opened ({type(error).__name__}: {what})") from error
     lacking = [n for n in ("name", "tickers", "default_universe", "check", "history") if not hasattr(source, n)]

@@ -1,4 +1,4 @@
-"""One table of prices, as people keep them, into a PriceHistory: found, repaired where certain, refused where not.
+"""Tables of prices with everyday headings: find dates, prices and bars, then repair or refuse.
 
 Headings are read by their letters and digits alone (Adj. Close, adj-close and AdjClose are one): Date (or ds, an index,
 the first column), Adj Close (or Close, or y), and Open, High, Low, Close, Volume where present. A caller who knows
@@ -80,8 +80,8 @@ def _read(frame: pd.DataFrame, ticker: str, named: Named) -> tuple[Dates, dict[s
     columns = _columns(frame, ticker, named)
     chosen = next((n for n in named.prices if n in columns), None)
     if chosen is None:
-        found = ", ".join(str(c) for c in frame.columns[:8])
-        raise PriceError(ticker, f"no price column among {found}; name one Adj Close or Close")
+        headings = ", ".join(str(c) for c in frame.columns[:8])
+        raise PriceError(ticker, f"no price column among {headings}; name one Adj Close or Close")
     dates = _dates(frame.iloc[:, _date_column(columns, ticker, named)], ticker)
     table = {"adj_close": _numbers(frame.iloc[:, columns[chosen]], dates, "price", ticker)}
     table |= {n: _numbers(frame.iloc[:, columns[n]], dates, n, ticker) for n in OHLCV if n in columns}
@@ -105,12 +105,12 @@ def _columns(frame: pd.DataFrame, ticker: str, named: Named) -> dict[str, int]:
     """Plain heading -> position; raises where two headings that are used say the same."""
     columns: dict[str, int] = {}
     for position, heading in enumerate(frame.columns):
-        told = re.sub(r"^\s*\d+\.\s", "", str(heading))  # 5. adjusted close
-        name, first = _plain(told), _plain(told.removesuffix(".1"))  # pandas reads a second Close as Close.1
+        text = re.sub(r"^\s*\d+\.\s", "", str(heading))  # 5. adjusted close
+        name, first = _plain(text), _plain(text.removesuffix(".1"))  # pandas reads a second Close as Close.1
         twice = next((n for n in (name, first) if n in columns and n in named.used), None)
         if twice:
-            said = " ".join(told.removesuffix(".1").lower().split())
-            raise PriceError(ticker, f"two columns are called {said}; keep one")
+            spelling = " ".join(text.removesuffix(".1").lower().split())
+            raise PriceError(ticker, f"two columns are called {spelling}; keep one")
         columns.setdefault(name, position)
     return columns
 

@@ -1,4 +1,4 @@
-"""How a source is asked without wearing it out: few requests at once, few a second, all quiet when it says so."""
+"""Rate limits of a live source: few requests at once, few a second, and a pause of all when it asks for one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Yahoo's bars through the yfinance library; the only file that imports it.
+"""Source yfinance: Yahoo's bars through the yfinance library, which this file alone imports.
 
 Each ticker is fetched on its own with `Ticker.history`, because `yfinance.download` hides why a ticker failed. Yahoo's
 prices, volumes and dividends are adjusted for every split up to the day of the fetch; here they become as traded again.
@@ -48,11 +48,11 @@ LOOK_BACK = {"1m": 30, "2m": 60, "5m": 60, "15m": 60, "30m": 60, "90m": 60, "1h"
 PIECE = timedelta(days=7)
 """The longest span of 1m bars Yahoo gives at once."""
 _opening = threading.Lock()
-"""Held while yfinance is made ready: its caches and its session are one for all threads."""
+"""Lock of yfinance's set-up: its caches and its session are one for all threads."""
 
 
 class Yahoo:
-    """The live source; one for all threads of a process, so that its politeness covers them all."""
+    """Yahoo as a source of spans of bars; one for all threads of a process, so that its rate limit covers them all."""
 
     name = "yfinance"
     live = True
@@ -117,18 +117,18 @@ class Yahoo:
     def _once(self, ticker: str, interval: str, start: datetime | None, known: About | None) -> Answer:
         frame, meta = self._ask(ticker, interval, start, known)
         now = self._clock()
-        at, columns = _as_traded(ticker, frame, interval)
+        times, columns = _as_traded(ticker, frame, interval)
         calendar = (
             known.calendar
             if known
-            else guess_calendar(ticker, at.astype("datetime64[D]"), str(meta.get("exchangeName") or ""))
+            else guess_calendar(ticker, times.astype("datetime64[D]"), str(meta.get("exchangeName") or ""))
         )
-        settled = _settled(at, interval, calendar, now)
-        notes = [] if settled.all() else [f"the unfinished bar of {day_of(at[~settled][0])} dropped"]
+        settled = _settled(times, interval, calendar, now)
+        notes = [] if settled.all() else [f"the unfinished bar of {day_of(times[~settled][0])} dropped"]
         priced = settled & np.isfinite(columns["close"])
         holes = settled & ~priced
         if holes.any():
-            notes.append(f"{holes.sum()} row(s) without a price dropped, the first on {day_of(at[holes][0])}")
+            notes.append(f"{holes.sum()} row(s) without a price dropped, the first on {day_of(times[holes][0])}")
             _move_events(columns, holes, priced)
         if not priced.any():
             raise PriceError(ticker, f"Yahoo has no finished {interval} bars for it")
@@ -142,7 +142,8 @@ class Yahoo:
             timezone=str(meta.get("exchangeTimezoneName") or ""),
             kind=str(meta.get("instrumentType") or ""),
         )
-        return Answer(about, Bars(at[priced], {name: values[priced] for name, values in columns.items()}), tuple(notes))
+        bars = Bars(times[priced], {name: values[priced] for name, values in columns.items()})
+        return Answer(about, bars, tuple(notes))
 
     def _ask(
         self, ticker: str, interval: str, start: datetime | None, known: About | None
@@ -204,7 +205,7 @@ class Yahoo:
         return frame, {key: meta[key] for key in meta if key != "tradingPeriods"}
 
     def _spans(self, interval: str, start: datetime | None) -> list[tuple[datetime, datetime | None] | None]:
-        """What to ask for, one request each; None is everything."""
+        """The spans to request, one request each; None is everything."""
         if LOOK_BACK[interval] == 0:
             return [None if start is None else (start.replace(tzinfo=None), None)]
         first = max(start or self._earliest(interval), self._earliest(interval))
@@ -217,7 +218,7 @@ class Yahoo:
         return [*spans, (first, None)]
 
     def _open(self) -> PoliteRequest:
-        """The session, made once, when first needed: a browser's likeness by curl_cffi, as yfinance does it.
+        """The session, opened when first needed: a browser's likeness by curl_cffi, as yfinance does it.
 
         yfinance keeps one session for all threads, so a second would hide from a thread what its requests came to.
         """
@@ -240,28 +241,28 @@ def _now() -> datetime:
 def _as_traded(ticker: str, frame: pd.DataFrame, interval: str) -> tuple[Any, dict[str, Any]]:
     """Yahoo's split-adjusted rows as instants and as-traded columns."""
     index = pd.DatetimeIndex(frame.index)
-    at = (index.tz_localize(None) if interval == "1d" else index.tz_convert("UTC").tz_localize(None)).to_numpy()
-    at = at.astype("datetime64[D]" if interval == "1d" else "datetime64[s]").astype("datetime64[s]")
+    times = (index.tz_localize(None) if interval == "1d" else index.tz_convert("UTC").tz_localize(None)).to_numpy()
+    times = times.astype("datetime64[D]" if interval == "1d" else "datetime64[s]").astype("datetime64[s]")
     raw = {name: frame[name].to_numpy(np.float64) for name in ("Open", "High", "Low", "Close", "Volume", "Dividends")}
     splits = frame["Stock Splits"].to_numpy(np.float64)
-    at, first = np.unique(at, return_index=True)
+    times, first = np.unique(times, return_index=True)
     raw, splits = {name: values[first] for name, values in raw.items()}, splits[first]
     try:
         columns = {name.lower(): as_traded(values, splits) for name, values in raw.items() if name != "Volume"}
         columns["volume"] = raw["Volume"] * split_factor(splits)
     except ValueError as error:
         raise BadPricesError(ticker, f"Yahoo's splits cannot be right ({error}); try tomorrow") from None
-    return at, columns_of({**columns, "splits": splits}, len(at))
+    return times, columns_of({**columns, "splits": splits}, len(times))
 
 
-def _settled(at: Any, interval: str, calendar: str, now: datetime) -> Any:
+def _settled(times: Any, interval: str, calendar: str, now: datetime) -> Any:
     """Which bars are final, (T,) bool."""
     if interval != "1d":
         length = np.timedelta64({"m": 1, "h": 60}[interval[-1]] * int(interval[:-1]), "m")
-        return at + length <= np.datetime64(now.astimezone(UTC).replace(tzinfo=None), "s")
-    settled = np.ones(len(at), bool)
-    for bar in range(len(at) - 1, -1, -1):
-        settled[bar] = is_settled(calendar, at[bar], now)
+        return times + length <= np.datetime64(now.astimezone(UTC).replace(tzinfo=None), "s")
+    settled = np.ones(len(times), bool)
+    for bar in range(len(times) - 1, -1, -1):
+        settled[bar] = is_settled(calendar, times[bar], now)
         if settled[bar]:
             break
     return settled

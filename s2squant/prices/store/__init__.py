@@ -1,1 +1,1 @@
-"""Every bar ever kept, and which stood when."""
+"""Versioned store of bars, its updates and revisions."""

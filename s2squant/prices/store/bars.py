@@ -1,4 +1,4 @@
-"""Bars as a source gives them and the store keeps them: as traded, with the dividends and splits beside them."""
+"""Bars as traded, with dividends and splits beside them: the form of sources and of the store."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from s2squant.series.history import OHLCV, PriceHistory
 FIELDS = (*OHLCV, "dividends", "splits")
 """Every column; volumes in shares of the day, dividends in cash a share, splits in new shares an old one (0: none)."""
 GIVEN = "adj_close"
-"""The adjusted close of a source that tells no dividends and splits; NaN throughout where they are told."""
+"""The adjusted close of a source without dividends and splits; NaN throughout where they are known."""
 COLUMNS = (*FIELDS, GIVEN)
 
 Instants = NDArray[np.datetime64]
@@ -28,7 +28,7 @@ Instants = NDArray[np.datetime64]
 
 @dataclass(frozen=True)
 class About:
-    """What a source says of a ticker beside its bars; empty where it does not say."""
+    """Description of a ticker by its source; empty where it does not say."""
 
     ticker: str
     interval: str
@@ -44,22 +44,22 @@ class About:
 class Bars:
     """One ticker's bars of one interval, oldest first.
 
-    `at` (T,) datetime64[s] is the session's date for daily bars, else the bar's start in UTC. `columns` holds every
+    `times` (T,) datetime64[s] is the session's date for daily bars, else the bar's start in UTC. `columns` holds every
     name of COLUMNS, each (T,), as traded: prices and dividends in the shares of their own day.
     """
 
-    at: Instants
+    times: Instants
     columns: Mapping[str, Floats]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "at", frozen_array(self.at, "datetime64[s]"))
+        object.__setattr__(self, "times", frozen_array(self.times, "datetime64[s]"))
         columns = {name: frozen_array(self.columns[name], np.float64) for name in COLUMNS}
         object.__setattr__(self, "columns", columns)
-        assert all(len(values) == len(self.at) for values in columns.values())
-        assert (np.diff(self.at).astype(np.int64) > 0).all(), "bars are sorted before they come here"
+        assert all(len(values) == len(self.times) for values in columns.values())
+        assert (np.diff(self.times).astype(np.int64) > 0).all(), "bars are sorted before they come here"
 
     def __len__(self) -> int:
-        return len(self.at)
+        return len(self.times)
 
     @property
     def close(self) -> Floats:
@@ -69,28 +69,28 @@ class Bars:
     @cached_property
     def sha256(self) -> str:
         """Content hash: equal bars, equal hash."""
-        digest = hashlib.sha256(self.at.astype(np.int64).tobytes())
+        digest = hashlib.sha256(self.times.astype(np.int64).tobytes())
         for name in COLUMNS:
             digest.update(self.columns[name].tobytes())
         return digest.hexdigest()
 
     def where(self, keep: NDArray[Any] | slice) -> Bars:
-        """The bars a mask, an index or a slice chooses."""
-        return Bars(self.at[keep], {name: values[keep] for name, values in self.columns.items()})
+        """The bars that a mask, an index or a slice selects."""
+        return Bars(self.times[keep], {name: values[keep] for name, values in self.columns.items()})
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a source gave for one ticker: settled bars, at least one, and what was left out."""
+    """A source's answer for one ticker: settled bars, at least one, and notes of what was left out."""
 
     about: About
     bars: Bars
     notes: tuple[str, ...] = ()
 
 
-def day_of(at: Any) -> str:
+def day_of(moment: Any) -> str:
     """A date for people; the time too where it is not midnight."""
-    text = str(np.datetime64(at, "m"))
+    text = str(np.datetime64(moment, "m"))
     return text.removesuffix("T00:00").replace("T", " ")
 
 
@@ -104,7 +104,7 @@ def columns_of(given: Mapping[str, Any], count: int) -> dict[str, Floats]:
 
 
 def adjusted(bars: Bars) -> Floats:
-    """The adjusted close, (T,): the source's own where it tells no events, else from dividends and splits."""
+    """The adjusted close, (T,): the source's own where it has no events, else from dividends and splits."""
     own = bars.columns[GIVEN]
     if np.isfinite(own).all() and len(own):
         return own
@@ -112,13 +112,13 @@ def adjusted(bars: Bars) -> Floats:
 
 
 def history_of(bars: Bars, about: About, *, fetched_at: str, notes: tuple[str, ...] = ()) -> PriceHistory:
-    """Daily bars as the PriceHistory that the other stations read; raises PriceError where they make no series."""
+    """Daily bars as a PriceHistory; raises PriceError where they make no series."""
     try:
         adj_close = adjusted(bars)
     except ValueError as error:
         raise PriceError(about.ticker, f"{_dated(str(error), bars)}; fetch it again or leave it out") from None
     history = history_from_columns(
-        bars.at.astype("datetime64[D]"),
+        bars.times.astype("datetime64[D]"),
         {"adj_close": adj_close, **{name: bars.columns[name] for name in OHLCV}},
         about.ticker,
         source=about.source,
@@ -131,8 +131,8 @@ def history_of(bars: Bars, about: About, *, fetched_at: str, notes: tuple[str, .
 
 def _dated(text: str, bars: Bars) -> str:
     """`on bar 17` as a date."""
-    head, found, number = text.partition(" on bar ")
+    head, separator, number = text.partition(" on bar ")
     digits = number.split(" ")[0].rstrip(",;:")
-    if not found or not digits.isdigit() or int(digits) >= len(bars):
+    if not separator or not digits.isdigit() or int(digits) >= len(bars):
         return text
-    return f"{head} on {day_of(bars.at[int(digits)])}{number.removeprefix(digits)}"
+    return f"{head} on {day_of(bars.times[int(digits)])}{number.removeprefix(digits)}"

@@ -1,4 +1,4 @@
-"""Which versions of stored prices nobody needs any more: superseded long ago, and read by nothing that must be kept."""
+"""Compaction of the price store: versions that were superseded long ago and that no dated read needs."""
 
 from __future__ import annotations
 
@@ -55,11 +55,11 @@ def drop_spent(store: PriceStore, spent: Spent) -> int:
 
 
 def _spent(versions: Sequence[Version], before: datetime, moments: Sequence[datetime]) -> list[Version]:
-    found = []
+    unread = []
     for version, successor in pairwise(versions):
         began, ended = datetime.fromisoformat(version.fetched_at), datetime.fromisoformat(successor.fetched_at)
         place = bisect_left(moments, began)
         read = place < len(moments) and moments[place] < ended
         if ended < before and not read:
-            found.append(version)
-    return found
+            unread.append(version)
+    return unread

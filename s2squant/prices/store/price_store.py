@@ -128,8 +128,8 @@ class PriceStore:
             fetched_at=_text_of(moment),
             sha256=bars.sha256,
             rows=len(bars),
-            first=day_of(bars.at[0]),
-            last=day_of(bars.at[-1]),
+            first=day_of(bars.times[0]),
+            last=day_of(bars.times[-1]),
             added=added,
             changes=tuple(changes),
         )
@@ -256,7 +256,7 @@ def _size(place: Path) -> int:
 
 def _write_rows(path: Path, rows: Rows) -> None:
     columns = {name: values for name, values in rows.columns.items() if name != GIVEN or not np.isnan(values).all()}
-    columns = {"at": rows.at.astype("datetime64[s]"), **columns, "since": rows.since, "until": rows.until}
+    columns = {"at": rows.times.astype("datetime64[s]"), **columns, "since": rows.since, "until": rows.until}
     table = pa.table({name: pa.array(values) for name, values in columns.items()})
     few = ["dividends", "splits", "since", "until"]
     pq.write_table(table, path, compression="zstd", use_dictionary=few, write_statistics=False)

@@ -1,4 +1,4 @@
-"""Bringing the store up to date: ask only for what is missing and a little before it, and see what was revised."""
+"""Incremental update of the store: request the missing bars and a few before them, and detect revisions."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Fetcher(Protocol):
 
 @dataclass(frozen=True)
 class Update:
-    """What became of one ticker: what is stored of it now, and what the source had to say."""
+    """Result of updating one ticker: what is stored now, what changed, and why it failed if it did."""
 
     ticker: str
     status: Literal["new", "updated", "unchanged", "fresh", "failed"]
@@ -136,8 +136,8 @@ class Refresher:
         checked = datetime.fromisoformat(stored.manifest.checked_at)
         if stored.about.interval != "1d":
             length = _length(stored.about.interval)
-            return now - checked < length or _utc(stored.bars.at[-1]) + 2 * length > now
-        last, calendar = stored.bars.at[-1].astype("datetime64[D]"), stored.about.calendar
+            return now - checked < length or _utc(stored.bars.times[-1]) + 2 * length > now
+        last, calendar = stored.bars.times[-1].astype("datetime64[D]"), stored.about.calendar
         sessions = sessions_between(calendar, last, np.datetime64(now.date(), "D"))
         due = [day for day in sessions if day > last and is_settled(calendar, day, now)]
         if len(sessions) and not due:
@@ -185,9 +185,9 @@ class Refresher:
         self, stored: Stored, answer: Answer, bars: Bars, revision: Revision, now: datetime, began: str
     ) -> Update:
         ticker, notes = stored.about.ticker, answer.notes
-        if answer.bars.at[0] > stored.bars.at[-1]:
-            notes += (f"nothing to compare: the source begins on {day_of(answer.bars.at[0])}, after what is stored",)
-        gone = ~np.isin(stored.bars.at, answer.bars.at)
+        if answer.bars.times[0] > stored.bars.times[-1]:
+            notes += (f"nothing to compare: the source begins on {day_of(answer.bars.times[0])}, after what is stored",)
+        gone = ~np.isin(stored.bars.times, answer.bars.times)
         if bars is answer.bars and gone.any():
             notes += (f"{gone.sum()} stored bar(s) that the source no longer gives were dropped",)
         elif withheld := revision.withheld if self.source.live else int(gone.sum()):  # a span says nothing of before it
@@ -223,11 +223,11 @@ def _from(start: date | str | None) -> date:
 
 def _moment(bars: Bars, overlap: int) -> datetime:
     """Where the last `overlap` bars begin."""
-    return _utc(bars.at[-min(overlap, len(bars))])
+    return _utc(bars.times[-min(overlap, len(bars))])
 
 
-def _utc(at: np.datetime64) -> datetime:
-    moment: datetime = at.astype("datetime64[s]").astype(datetime)
+def _utc(time: np.datetime64) -> datetime:
+    moment: datetime = time.astype("datetime64[s]").astype(datetime)
     return moment.replace(tzinfo=UTC)
 
 

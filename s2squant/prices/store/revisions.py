@@ -1,6 +1,6 @@
-"""What a new answer of the source changes in the bars already kept, and why.
+"""Revisions: what a source's new answer changes in stored bars, and why.
 
-Bars are kept as traded, so that neither a new split nor a new dividend rewrites them: both change only the adjusted
+Bars are stored as traded, so that neither a new split nor a new dividend rewrites them: both change only the adjusted
 close of the bars before. Whatever else differs is a revision by the vendor.
 """
 
@@ -37,7 +37,7 @@ class Change:
     """For people: the event, or the columns and days."""
 
     def rewrites(self, last: str) -> bool:
-        """Whether a return between bars kept until the day `last` may be another one: no event of a newer bar is."""
+        """Whether a return between stored bars until the day `last` may change: events of newer bars change none."""
         match self.reason:
             case "split" | "dividend":
                 return self.last < last
@@ -50,75 +50,76 @@ class Change:
 
 @dataclass(frozen=True)
 class Revision:
-    """The kept bars and the new ones made one."""
+    """The stored bars and the new ones merged."""
 
     bars: Bars
     added: int
-    """Bars after the last one kept before."""
+    """Bars after the last stored one."""
     changes: tuple[Change, ...]
     reaches_back: bool
-    """Whether the answer differs from the kept bars so early that more may differ before its first bar."""
+    """Whether the answer differs from the stored bars so early that more may differ before its first bar."""
     withheld: int
-    """Kept bars that the answer no longer holds; they stay."""
+    """Stored bars that the answer no longer holds; they stay."""
 
     @property
     def changed(self) -> int:
-        """How many kept bars changed, in themselves or in their adjusted close."""
+        """How many stored bars changed, in themselves or in their adjusted close."""
         return max((change.rows for change in self.changes), default=0)
 
 
-def revise(ticker: str, kept: Bars, new: Bars, *, accept: bool = False) -> Revision:
+def revise(ticker: str, stored: Bars, new: Bars, *, accept: bool = False) -> Revision:
     """Compare where both have bars, take the new values, keep what only one of them has.
 
     Raises BadPricesError where many bars moved by one common factor: a lost split adjustment, pence for pounds.
     """
-    since = int(np.searchsorted(kept.at, new.at[0]))  # what is older than the answer stays as it is
-    older, kept_tail = kept.where(slice(since)), kept.where(slice(since, None))
-    at = np.union1d(kept_tail.at, new.at)
-    in_kept, in_new = _among(at, kept_tail.at), _among(at, new.at)
+    since = int(np.searchsorted(stored.times, new.times[0]))  # what is older than the answer stays as it is
+    older, stored_tail = stored.where(slice(since)), stored.where(slice(since, None))
+    times = np.union1d(stored_tail.times, new.times)
+    in_stored, in_new = _among(times, stored_tail.times), _among(times, new.times)
     merged: dict[str, NDArray[np.float64]] = {}
     differs: dict[str, NDArray[np.bool_]] = {}
     for name in COLUMNS:
-        old, fresh = np.full(len(at), np.nan), np.full(len(at), np.nan)
-        old[in_kept], fresh[in_new] = kept_tail.columns[name], new.columns[name]
-        differs[name] = in_kept & in_new & _differ(old, fresh)
-        merged[name] = np.where(in_new & (differs[name] | ~in_kept), fresh, old)
-    last = kept.at[-1]
+        old, fresh = np.full(len(times), np.nan), np.full(len(times), np.nan)
+        old[in_stored], fresh[in_new] = stored_tail.columns[name], new.columns[name]
+        differs[name] = in_stored & in_new & _differ(old, fresh)
+        merged[name] = np.where(in_new & (differs[name] | ~in_stored), fresh, old)
+    last = stored.times[-1]
     raw = np.logical_or.reduce([differs[name] for name in COLUMNS if name not in ("dividends", "splits")])
-    old_close = np.full(len(at), np.nan)
-    old_close[in_kept] = kept_tail.close
+    old_close = np.full(len(times), np.nan)
+    old_close[in_stored] = stored_tail.close
     if not accept:
-        _refuse_common_factor(ticker, at[raw], merged["close"][raw] / old_close[raw])
-    fresh_rows = in_new & ~in_kept
-    late, early = fresh_rows & (at < last) & (at > kept.at[0]), fresh_rows & (at < kept.at[0])
+        _refuse_common_factor(ticker, times[raw], merged["close"][raw] / old_close[raw])
+    fresh_rows = in_new & ~in_stored
+    late, early = fresh_rows & (times < last) & (times > stored.times[0]), fresh_rows & (times < stored.times[0])
     splits = differs["splits"] | (fresh_rows & _some(merged["splits"]))
     dividends = differs["dividends"] | (fresh_rows & _some(merged["dividends"]))
     revised = [name for name in COLUMNS if differs[name].any() and name not in ("dividends", "splits")]
     changes = [
-        *_events("split", at, merged["splits"], splits & (at <= last), kept),
-        *_events("split", at, merged["splits"], splits & (at > last), kept),
-        *_events("dividend", at, merged["dividends"], dividends & (at <= last), kept),
-        *_events("dividend", at, merged["dividends"], dividends & (at > last), kept),
-        *_rows("vendor revision", at, raw, revised),
-        *_rows("late session", at, late, []),
-        *_rows("earlier history", at, early, []),
+        *_events("split", times, merged["splits"], splits & (times <= last), stored),
+        *_events("split", times, merged["splits"], splits & (times > last), stored),
+        *_events("dividend", times, merged["dividends"], dividends & (times <= last), stored),
+        *_events("dividend", times, merged["dividends"], dividends & (times > last), stored),
+        *_rows("vendor revision", times, raw, revised),
+        *_rows("late session", times, late, []),
+        *_rows("earlier history", times, early, []),
     ]
-    shared = np.flatnonzero(in_kept & in_new)
+    shared = np.flatnonzero(in_stored & in_new)
     odd = raw | differs["dividends"] | differs["splits"] | late
-    early_half = at[shared[len(shared) // 2]] if len(shared) else last
+    early_half = times[shared[len(shared) // 2]] if len(shared) else last
+    columns = {name: np.concatenate([older.columns[name], merged[name]]) for name in COLUMNS}
     return Revision(
-        bars=Bars(np.concatenate([older.at, at]), {n: np.concatenate([older.columns[n], merged[n]]) for n in COLUMNS}),
-        added=int((fresh_rows & (at > last)).sum()),
+        bars=Bars(np.concatenate([older.times, times]), columns),
+        added=int((fresh_rows & (times > last)).sum()),
         changes=tuple(changes),
-        reaches_back=bool((odd & (at <= early_half)).any() and new.at[0] > kept.at[0]),
-        withheld=int((in_kept & ~in_new & (at >= new.at[0])).sum()),
+        reaches_back=bool((odd & (times <= early_half)).any() and new.times[0] > stored.times[0]),
+        withheld=int((in_stored & ~in_new & (times >= new.times[0])).sum()),
     )
 
 
-def _among(at: NDArray[Any], known: NDArray[Any]) -> NDArray[np.bool_]:
+def _among(times: NDArray[Any], known: NDArray[Any]) -> NDArray[np.bool_]:
     if len(known) == 0:
-        return np.zeros(len(at), bool)
-    return np.asarray(known[np.minimum(np.searchsorted(known, at), len(known) - 1)] == at)
+        return np.zeros(len(times), bool)
+    return np.asarray(known[np.minimum(np.searchsorted(known, times), len(known) - 1)] == times)
 
 
 def _differ(old: NDArray[Any], fresh: NDArray[Any]) -> NDArray[np.bool_]:
@@ -131,42 +132,43 @@ def _some(events: NDArray[Any]) -> NDArray[np.bool_]:
     return np.asarray(np.isfinite(events) & (events != 0))
 
 
-def _refuse_common_factor(ticker: str, at: NDArray[Any], ratio: NDArray[Any]) -> None:
+def _refuse_common_factor(ticker: str, days: NDArray[Any], ratio: NDArray[Any]) -> None:
     if len(ratio) < 3 or not np.isfinite(ratio).all() or (ratio <= 0).any():
         return
     middle = float(np.median(ratio))
     if abs(middle - 1) < MOVED or np.abs(ratio / middle - 1).max() > 1e-3:
         return
-    times = f"{middle:.4g}" if middle > 1 else f"1/{1 / middle:.4g}"
+    factor = f"{middle:.4g}" if middle > 1 else f"1/{1 / middle:.4g}"
     raise BadPricesError(
         ticker,
-        f"{len(ratio)} stored closes from {day_of(at[0])} to {day_of(at[-1])} now come {times} times as large, and no "
-        "split says so (another unit, or a split not applied); nothing was stored; try tomorrow, or accept with --anew",
+        f"{len(ratio)} stored closes from {day_of(days[0])} to {day_of(days[-1])} now come {factor} times as large, "
+        "and no split says so (another unit, or a split not applied); nothing was stored; try tomorrow, or accept with "
+        "--anew",
     )
 
 
 def _events(
-    reason: Literal["dividend", "split"], at: NDArray[Any], events: NDArray[Any], new: NDArray[Any], kept: Bars
+    reason: Literal["dividend", "split"], times: NDArray[Any], events: NDArray[Any], new: NDArray[Any], stored: Bars
 ) -> list[Change]:
-    """One change for all events of a kind; they alter the adjusted close of every kept bar before the latest.
+    """One change for all events of a kind; they alter the adjusted close of every stored bar before the latest.
 
-    Those told late, of bars kept already, are a change of their own.
+    Late ones, of bars stored already, are a change of their own.
     """
     days = np.flatnonzero(new)
-    before = kept.at[kept.at < at[days[-1]]] if len(days) else kept.at[:0]
+    before = stored.times[stored.times < times[days[-1]]] if len(days) else stored.times[:0]
     if len(before) == 0:
         return []
-    told = ", ".join(f"{events[i]:.6g} on {day_of(at[i])}" for i in days[-LISTED:])
+    listed = ", ".join(f"{events[i]:.6g} on {day_of(times[i])}" for i in days[-LISTED:])
     more = f" and {len(days) - LISTED} earlier" if len(days) > LISTED else ""
-    return [Change(reason, day_of(before[0]), day_of(before[-1]), len(before), told + more)]
+    return [Change(reason, day_of(before[0]), day_of(before[-1]), len(before), listed + more)]
 
 
-def _rows(reason: Reason, at: NDArray[Any], chosen: NDArray[Any], names: list[str]) -> list[Change]:
-    days = at[chosen]
+def _rows(reason: Reason, times: NDArray[Any], chosen: NDArray[Any], names: list[str]) -> list[Change]:
+    days = times[chosen]
     if len(days) == 0:
         return []
-    told = ", ".join(day_of(day) for day in days[:LISTED]) + (
+    listed = ", ".join(day_of(day) for day in days[:LISTED]) + (
         f" and {len(days) - LISTED} more" if len(days) > LISTED else ""
     )
-    what = f"{', '.join(names)} of {told}" if names else told
+    what = f"{', '.join(names)} of {listed}" if names else listed
     return [Change(reason, day_of(days[0]), day_of(days[-1]), len(days), what)]

@@ -32,8 +32,8 @@ def test_good(desk):
     answer = fetch(desk, "GOOD")
     stock = desk.yahoo.stock("GOOD")
     traded = stock.days <= desk.yahoo.today
-    assert answer.bars.at[-1] == np.datetime64("2024-03-01")
-    np.testing.assert_array_equal(answer.bars.at.astype("datetime64[D]"), stock.days[traded])
+    assert answer.bars.times[-1] == np.datetime64("2024-03-01")
+    np.testing.assert_array_equal(answer.bars.times.astype("datetime64[D]"), stock.days[traded])
     np.testing.assert_allclose(answer.bars.close, stock.close[traded], rtol=1e-7)
     about = answer.about
     assert (about.calendar, about.currency, about.exchange, about.timezone) == (
@@ -50,7 +50,7 @@ def test_splits_and_dividends_come_as_traded(desk):
     bars, stock = fetch(desk, "SPLIT").bars, desk.yahoo.stock("SPLIT")
     traded = stock.days <= desk.yahoo.today
     np.testing.assert_allclose(bars.close, stock.close[traded], rtol=2e-7)
-    days = bars.at.astype("datetime64[D]")
+    days = bars.times.astype("datetime64[D]")
     split = bars.columns["splits"] != 0
     assert dict(zip(days[split], bars.columns["splits"][split], strict=True)) == stock.splits
     paid = bars.columns["dividends"] > 0
@@ -62,7 +62,7 @@ def test_splits_and_dividends_come_as_traded(desk):
 
 def test_a_last_row_without_price_is_dropped_with_a_note(desk):
     answer = fetch(desk, "NANLAST")
-    assert answer.bars.at[-1] == np.datetime64("2024-02-29")
+    assert answer.bars.times[-1] == np.datetime64("2024-02-29")
     assert answer.notes == ("1 row(s) without a price dropped, the first on 2024-03-01",)
 
 
@@ -71,14 +71,14 @@ def test_the_dividend_of_a_row_without_price_moves_to_the_next_bar(desk):
     hole = np.datetime64("2024-02-27")
     stock.unpriced, stock.dividends = {hole}, {hole: 0.5}
     bars = fetch(desk, "HOLE").bars
-    assert np.datetime64("2024-02-27") not in bars.at
-    assert bars.columns["dividends"][bars.at == np.datetime64("2024-02-28")] == pytest.approx(0.5)
+    assert np.datetime64("2024-02-27") not in bars.times
+    assert bars.columns["dividends"][bars.times == np.datetime64("2024-02-28")] == pytest.approx(0.5)
 
 
 def test_an_unfinished_bar_is_dropped_with_a_note(desk):
     desk.on("2024-03-01", hour=17)
     answer = fetch(desk, "GOOD")
-    assert answer.bars.at[-1] == np.datetime64("2024-02-29")
+    assert answer.bars.times[-1] == np.datetime64("2024-02-29")
     assert answer.notes == ("the unfinished bar of 2024-03-01 dropped",)
     coin = fetch(desk, "BTC-USD")
     assert (coin.about.calendar, coin.notes) == ("24/7", answer.notes)
@@ -191,10 +191,10 @@ def test_bars_within_the_day(yahoo, interval, bars):
     yahoo.fixed_today = ""
     client = Yahoo(Fetching(per_second=2000, timeout=20), server=yahoo.url)
     answer = client.fetch("GOOD", interval, datetime.now(UTC) - timedelta(days=20), None)
-    days, counts = np.unique(answer.bars.at.astype("datetime64[D]"), return_counts=True)
+    days, counts = np.unique(answer.bars.times.astype("datetime64[D]"), return_counts=True)
     assert counts[1:-1].min() >= bars
     assert len(days) >= 10
-    assert (answer.bars.at[-1] <= np.datetime64(datetime.now(UTC).replace(tzinfo=None), "s")).all()
+    assert (answer.bars.times[-1] <= np.datetime64(datetime.now(UTC).replace(tzinfo=None), "s")).all()
     pieces = [span for span in yahoo.spans if span[0] == "GOOD"]
     assert len(pieces) == (3 if interval == "1m" else 1)
     assert all(last - first <= 7 * 86_400 + 60 for _, _, first, last in pieces) or interval != "1m"

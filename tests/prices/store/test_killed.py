@@ -21,7 +21,7 @@ def check_whole(desk, tickers):
     """Every stored ticker opens, is what its manifest says, and is true as far as it goes."""
     for ticker in tickers:
         kept, stock = desk.store.read(ticker), desk.yahoo.stock(ticker)
-        days = kept.bars.at.astype("datetime64[D]")
+        days = kept.bars.times.astype("datetime64[D]")
         np.testing.assert_allclose(kept.bars.close, stock.close[np.isin(stock.days, days)], rtol=1e-6)
         assert len(as_history(kept)) == kept.version.rows
         for version in desk.store.versions(ticker):
@@ -53,7 +53,7 @@ def kill_often(desk, times):
     assert desk.store.tickers() == tuple(sorted(TICKERS))
     check_whole(desk, TICKERS)
     last = np.datetime64(desk.yahoo.fixed_today)
-    assert {desk.store.read(ticker).bars.at[-1] for ticker in TICKERS} == {last}
+    assert {desk.store.read(ticker).bars.times[-1] for ticker in TICKERS} == {last}
     left = [path.name for path in desk.folder.rglob("*") if path.is_file()]
     assert sorted(set(left) - {"lock", "manifest.json"}) == sorted({n for n in left if n.endswith(".parquet")})
     assert len([n for n in left if n.endswith(".parquet")]) == len(TICKERS)

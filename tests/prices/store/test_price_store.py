@@ -40,7 +40,7 @@ def write(store, bars, ticker="AAA", at=NOW, interval="1d"):
 
 
 def same(left, right):
-    np.testing.assert_array_equal(left.at, right.at)
+    np.testing.assert_array_equal(left.times, right.times)
     for name in COLUMNS:
         np.testing.assert_array_equal(left.columns[name], right.columns[name])
 
@@ -68,7 +68,7 @@ def test_every_version_can_be_read_again(tmp_path):
             columns = {name: values.copy() for name, values in bars.columns.items()}
             columns["close"][rng.integers(len(bars), size=3)] *= 1.01
             columns["volume"][rng.integers(len(bars))] = np.nan
-            bars = grown or Bars(bars.at, columns).where(np.arange(len(bars)) != rng.integers(len(bars)))
+            bars = grown or Bars(bars.times, columns).where(np.arange(len(bars)) != rng.integers(len(bars)))
         version = write(store, bars, at=NOW + timedelta(hours=number))
         states.append((version, bars))
     assert store.versions("AAA") == tuple(version for version, _ in states)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from s2squant.errors import BadPricesError, DelistedError, PriceError, SourceError, TemporaryPriceError
-from s2squant.prices.fetch import Handed
+from s2squant.prices.fetch import WholeHistories
 from s2squant.prices.sources.from_store import LiveSource, StoreSource, as_history
 from s2squant.prices.sources.sample import SampleSource
 from s2squant.prices.store.refresh import Refresher
@@ -27,7 +27,7 @@ def closes(desk, ticker, days):
 
 def check_as_traded(desk, kept, ticker):
     """Every stored close is the one of the day."""
-    days = kept.bars.at.astype("datetime64[D]")
+    days = kept.bars.times.astype("datetime64[D]")
     np.testing.assert_allclose(kept.bars.close, closes(desk, ticker, days), rtol=5e-7)
 
 
@@ -37,10 +37,10 @@ def test_the_first_fetch_takes_all_the_next_only_what_is_missing(desk):
     desk.on("2024-03-05")
     second = desk.refresher().update("GOOD")
     assert (second.status, second.added, second.changes) == ("updated", 2, ())
-    assert [str(d) for d in second.stored.bars.at[-2:].astype("datetime64[D]")] == ["2024-03-04", "2024-03-05"]
+    assert [str(d) for d in second.stored.bars.times[-2:].astype("datetime64[D]")] == ["2024-03-04", "2024-03-05"]
     *_, (_, _, since, _) = desk.yahoo.spans
     asked = np.datetime64(since, "s").astype("datetime64[D]")
-    assert asked == first.stored.bars.at[-QUICK.overlap].astype("datetime64[D]")
+    assert asked == first.stored.bars.times[-QUICK.overlap].astype("datetime64[D]")
     assert desk.yahoo.answered["GOOD"] == 2
     check_as_traded(desk, desk.store.read("GOOD"), "GOOD")
 
@@ -83,7 +83,7 @@ def test_a_session_missing_one_day_and_told_the_next(desk):
 def test_a_last_row_without_price_is_filled_the_next_day(desk):
     stock = desk.yahoo.stock("GOOD")
     stock.unpriced = {day("2024-03-01")}
-    assert desk.refresher().update("GOOD").stored.bars.at[-1] == day("2024-02-29")
+    assert desk.refresher().update("GOOD").stored.bars.times[-1] == day("2024-02-29")
     stock.unpriced = set()
     desk.on("2024-03-04")
     assert desk.refresher().update("GOOD").added == 2
@@ -202,12 +202,12 @@ def test_bars_the_source_no_longer_gives_are_kept_with_a_note(desk):
     desk.on("2024-03-04")
     update = desk.refresher().update("GOOD")
     assert update.notes == ("1 stored bar(s) that the source no longer gives were kept",)
-    assert day("2024-02-27") in update.stored.bars.at
+    assert day("2024-02-27") in update.stored.bars.times
 
 
 def test_a_start_and_an_earlier_one(desk):
     first = desk.refresher().update("GOOD", start=date(2024, 1, 1))
-    assert (str(first.stored.bars.at[0])[:10], first.stored.manifest.start) == ("2024-01-02", "2024-01-01")
+    assert (str(first.stored.bars.times[0])[:10], first.stored.manifest.start) == ("2024-01-02", "2024-01-01")
     assert desk.refresher().update("GOOD", start=date(2024, 2, 1)).status == "fresh"
     second = desk.refresher().update("GOOD", start=date(2023, 6, 1))
     assert [c.reason for c in second.changes] == ["earlier history"]
@@ -253,7 +253,7 @@ def test_bars_within_the_day_are_kept_beside_the_daily_ones(desk):
 
 
 def test_a_source_that_hands_over_whole_histories(tmp_path, desk):
-    refresher = Refresher(desk.store, Handed(SampleSource()), QUICK)
+    refresher = Refresher(desk.store, WholeHistories(SampleSource()), QUICK)
     update = refresher.update("AAPL")
     assert update.status == "new"
     mine, theirs = as_history(update.stored), SampleSource().history("AAPL")
@@ -265,7 +265,7 @@ def test_a_source_that_hands_over_whole_histories(tmp_path, desk):
 
 def test_one_ticker_comes_from_one_source(desk):
     desk.refresher().update("AAPL")
-    update = Refresher(desk.store, Handed(SampleSource()), QUICK).update("AAPL")
+    update = Refresher(desk.store, WholeHistories(SampleSource()), QUICK).update("AAPL")
     assert update.error.reason.endswith("holds it from yfinance, not from sample; choose another --store")
 
 
@@ -299,7 +299,7 @@ def from_folder(desk, folder, closes, *, anew=False):
     folder.mkdir(exist_ok=True)
     rows = "".join(f"{day},{close}\n" for day, close in closes.items())
     (folder / "A.csv").write_text("Date,Close\n" + rows)
-    return Refresher(desk.store, Handed(open_source(f"csv:{folder}")), QUICK).update("A", anew=anew)
+    return Refresher(desk.store, WholeHistories(open_source(f"csv:{folder}")), QUICK).update("A", anew=anew)
 
 
 def ramp(count):

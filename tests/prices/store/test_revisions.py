@@ -23,7 +23,7 @@ def changed(columns, first=0, count=40):
     values = {name: KEPT.columns[name][first : first + count].copy() for name in KEPT.columns}
     for name, (rows, new) in columns.items():
         values[name][rows] = new
-    return Bars(KEPT.at[first : first + count], values)
+    return Bars(KEPT.times[first : first + count], values)
 
 
 def reasons(revision):
@@ -37,7 +37,7 @@ def test_equal_bars_change_nothing():
 
 
 def test_noise_of_32_bit_floats_is_no_revision():
-    noisy = Bars(KEPT.at, {n: np.float32(v).astype(float) for n, v in KEPT.columns.items()})
+    noisy = Bars(KEPT.times, {n: np.float32(v).astype(float) for n, v in KEPT.columns.items()})
     assert revise("A", KEPT, noisy).bars.sha256 == KEPT.sha256
 
 
