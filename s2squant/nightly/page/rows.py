@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from s2squant.nightly.results import Night, TickerNight
+from s2squant.nightly.results import Night
 from s2squant.report.formats import THIN, known, number, percent
 from s2squant.report.study_view import by, rows
 from s2squant.series.arrays import Floats
@@ -46,7 +45,6 @@ class TonightRow:
     """One ticker of tonight's table."""
 
     ticker: str
-    market: str
     close: float
     ahead: tuple[Ahead, ...]
     """Steps 1, 5 and the last."""
@@ -56,12 +54,7 @@ class TonightRow:
     """80 % width one step ahead over the spread of the last year's one-bar returns."""
     change: float
     """Of the median for the furthest date that last night's forecast shares, a fraction."""
-    moved: float
-    """The same in half-widths of last night's 80 % band."""
-    pit: float
-    """Of last night's forecast one step ahead."""
     skill: float
-    coverage: float
     flags: tuple[tuple[str, str], ...]
     """What asks for a look, gravest first: (word, why)."""
     weight: float
@@ -75,7 +68,6 @@ class Tonight:
     model: str
     raw: str
     rows: tuple[TonightRow, ...]
-    steps: tuple[int, ...]
     before: Mapping[str, pd.Timestamp]
     forecasts: Mapping[str, pd.DataFrame]
     """Tonight's and last night's rows of the model shown, by ticker."""
@@ -96,11 +88,12 @@ def tonight(night: Night) -> Tonight:
     shown = by(table[table["model"] == model], "unique_id") if len(table) else {}
     under = by(table[table["model"] == raw], "unique_id") if model != raw and len(table) else {}
     past = by(_recent(night.record, model, table["cutoff"].min()), "unique_id") if len(table) else {}
-    figures = {str(r["unique_id"]): r for r in rows(night.track.by_ticker)}
+    skills = {str(r["unique_id"]): float(r["skill"]) for r in rows(night.track.by_ticker)}
     horizon = int(table["step"].max()) if len(table) else 0
     steps = tuple(s for s in dict.fromkeys((1, 5, horizon)) if 0 < s <= horizon)
     before: dict[str, pd.Timestamp] = {}
-    drawn, shown_rows = {}, []
+    drawn: dict[str, pd.DataFrame] = {}
+    shown_rows = []
     for status in night.tickers:
         part = shown.get(status.ticker)
         if part is None:
@@ -110,10 +103,9 @@ def tonight(night: Night) -> Tonight:
             before[status.ticker] = old["cutoff"].iloc[0]
         drawn[status.ticker] = part if old is None else pd.concat([old, part], ignore_index=True)
         history = night.histories.get(status.ticker)
-        shown_rows.append(
-            _row(status, part, under.get(status.ticker), old, history, figures.get(status.ticker, {}), steps)
-        )
-    return Tonight(model, raw, tuple(shown_rows), steps, before, drawn)
+        skill = skills.get(status.ticker, np.nan)
+        shown_rows.append(_row(status.ticker, part, under.get(status.ticker), old, history, skill, steps))
+    return Tonight(model, raw, tuple(shown_rows), before, drawn)
 
 
 def _recent(record: pd.DataFrame, model: str, cutoff: pd.Timestamp) -> pd.DataFrame:
@@ -131,12 +123,12 @@ def _last_night(past: pd.DataFrame | None, cutoff: pd.Timestamp) -> pd.DataFrame
 
 
 def _row(
-    status: TickerNight,
+    ticker: str,
     part: pd.DataFrame,
     under: pd.DataFrame | None,
     old: pd.DataFrame | None,
     history: PriceHistory | None,
-    figures: Mapping[str, Any],
+    skill: float,
     steps: tuple[int, ...],
 ) -> TonightRow:
     part = part.sort_values("step").set_index("step")
@@ -155,25 +147,20 @@ def _row(
     last = part.iloc[-1][list(QUANTILE_COLUMNS)].to_numpy(float)
     change, moved, pit = _since(part, old)
     width = _width(part, history)
-    flags = tuple(_flags(width, change, moved, pit))
     weight = max(
         width / WIDE if known(width) else 0.0,
         abs(moved) / MOVED if known(moved) else 0.0,
         1.0 + 20.0 * (EXTREME - min(pit, 1 - pit)) if known(pit) and min(pit, 1 - pit) < EXTREME else 0.0,
     )
     return TonightRow(
-        ticker=status.ticker,
-        market=status.market,
+        ticker=ticker,
         close=close,
         ahead=ahead,
         p_up=_rises(last),
         width=width,
         change=change,
-        moved=moved,
-        pit=pit,
-        skill=float(figures.get("skill", np.nan)),
-        coverage=float(figures.get("coverage_80", np.nan)),
-        flags=flags,
+        skill=skill,
+        flags=tuple(_flags(width, change, moved, pit)),
         weight=weight,
     )
 
@@ -211,16 +198,14 @@ def _width(part: pd.DataFrame, history: PriceHistory | None) -> float:
     return float((first["q0.900"] - first["q0.100"]) / (high - low)) if high > low else float("nan")
 
 
-def _flags(width: float, change: float, moved: float, pit: float) -> list[tuple[str, str]]:
-    flags = []
+def _flags(width: float, change: float, moved: float, pit: float) -> Iterator[tuple[str, str]]:
     if known(pit) and min(pit, 1.0 - pit) < EXTREME:
         side = "below" if pit < 0.5 else "above"
-        flags.append(("surprise", f"the last session ended {side} 97.5{THIN}% of last night's forecast"))
+        yield "surprise", f"the last session ended {side} 97.5{THIN}% of last night's forecast"
     if known(moved) and abs(moved) > MOVED:
         text = f"the median for the same date moved {percent(change, 1, True)}, {number(abs(moved), 1)} half-widths"
-        flags.append(("moved", f"{text} of last night's 80{THIN}% band"))
+        yield "moved", f"{text} of last night's 80{THIN}% band"
     if known(width) and width > WIDE:
-        flags.append(("wide", f"the 80{THIN}% band is {number(width, 1)} times the last year's usual spread"))
+        yield "wide", f"the 80{THIN}% band is {number(width, 1)} times the last year's usual spread"
     if known(width) and width < NARROW:
-        flags.append(("narrow", f"the 80{THIN}% band is {number(width, 2)} times the last year's usual spread"))
-    return flags
+        yield "narrow", f"the 80{THIN}% band is {number(width, 2)} times the last year's usual spread"

@@ -29,19 +29,8 @@ def coverage(s: Outcomes, model: str, alike: float) -> pd.DataFrame:
         for percent in INTERVALS:
             low, high = _shares(null, percent)
             share = float(weight @ s.inside(percent)[units])
-            n_eff = n * min(1.0, 1.0 / float(steps[-1]))
-            rows.append(
-                {
-                    "model": model,
-                    "group": name,
-                    "interval": percent,
-                    "coverage": share,
-                    "band_low": low,
-                    "band_high": high,
-                    "n": n,
-                    "n_eff": max(n_eff, 1.0),
-                }
-            )
+            row = {"model": model, "group": name, "interval": percent, "coverage": share, "band_low": low}
+            rows.append(row | {"band_high": high, "n": n, "n_eff": max(n * min(1.0, 1.0 / float(steps[-1])), 1.0)})
     return pd.DataFrame(rows)
 
 
@@ -78,18 +67,9 @@ def rolling_coverage(s: Outcomes, window: int, alike: float) -> pd.DataFrame:
         edges = np.array([_shares(null, percent) for null in nulls])
         across = -1.0 / np.sqrt(grid)
         low, high = (np.interp(-1.0 / np.sqrt(counts), across, edges[:, k]) for k in (0, 1))
-        parts.append(
-            pd.DataFrame(
-                {
-                    "session": s.sessions[ends - 1].astype("datetime64[s]"),
-                    "interval": percent,
-                    "coverage": (total[ends] - total[ends - counts]) / counts,
-                    "sessions": counts,
-                    "band_low": low,
-                    "band_high": high,
-                }
-            )
-        )
+        columns = {"session": s.sessions[ends - 1].astype("datetime64[s]"), "interval": percent}
+        columns |= {"coverage": (total[ends] - total[ends - counts]) / counts, "sessions": counts}
+        parts.append(pd.DataFrame(columns | {"band_low": low, "band_high": high}))
     return pd.concat(parts, ignore_index=True)
 
 
