@@ -1,4 +1,4 @@
-"""How a live price source is asked: requests at once, a second, retries."""
+"""Settings of requests to a live price source: rates, retries, pauses."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from s2squant.config.part import Part
 
 
 class Fetching(Part):
-    """How politely a live source is asked; no part of an experiment, as it decides no number."""
+    """Rates and retries of requests to a live source; no part of an experiment, as they decide no number."""
 
     together: int = Field(TOGETHER, ge=1, description="requests under way at once")
     per_second: float = Field(PER_SECOND, gt=0, description="requests a second, all threads together")

@@ -1,4 +1,4 @@
-"""What a nightly run is told: which forecasts it issues, when it retrains, what it calls drift; every default of it.
+"""Settings of a nightly: its experiment, retraining, monitoring and retention, as frozen values.
 
 Where the ledger is comes from the environment (S2SQUANT_LEDGER), as its address may hold a password.
 """
@@ -72,12 +72,12 @@ class Nightly(Part):
         """Where the experiment is given in part, its source and its models are still a nightly's, not a backtest's."""
         if not isinstance(given, Mapping) or not isinstance(given.get("experiment"), Mapping):
             return given
-        told = dict(given["experiment"])
-        told.setdefault("name", given.get("name", "nightly"))
+        experiment = dict(given["experiment"])
+        experiment.setdefault("name", given.get("name", "nightly"))
         for part, key, usual in (("universe", "source", "yfinance"), ("forecasters", "models", ISSUED)):
-            if isinstance(told.get(part, {}), Mapping):
-                told[part] = {key: usual} | dict(told.get(part, {}))
-        return {**given, "experiment": told}
+            if isinstance(experiment.get(part, {}), Mapping):
+                experiment[part] = {key: usual} | dict(experiment.get(part, {}))
+        return {**given, "experiment": experiment}
 
     @field_validator("name")
     @classmethod

@@ -1,4 +1,4 @@
-"""Values as people write them by hand, made what they mean before they are checked."""
+"""Base class of all settings, and how values written by hand are read before they are checked."""
 
 from __future__ import annotations
 

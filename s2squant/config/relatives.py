@@ -20,8 +20,8 @@ class TokenSpec(Part):
     """
 
     size: int = Field(ge=3, description="tokens of the vocabulary, the marks below among them")
-    pad: int = Field(0, ge=0, description="fills a batch's shorter sequences; never read, never said")
-    bos: int = Field(1, ge=0, description="what a decoder reads first; never said unless it is eos too")
+    pad: int = Field(0, ge=0, description="fills a batch's shorter sequences; never read, never emitted")
+    bos: int = Field(1, ge=0, description="what a decoder reads first; never emitted unless it is eos too")
     eos: int = Field(2, ge=0, description="ends a sequence")
     embedding: int = Field(32, ge=1, description="numbers that stand for a token")
     encoder: EncoderSpec

@@ -1,4 +1,4 @@
-"""How a search for better settings is run, as frozen values: how many trials, over which ranges, what is held out."""
+"""Settings of a search for better settings, as frozen values: trials, ranges, held-out share."""
 
 from __future__ import annotations
 
@@ -110,10 +110,10 @@ def read_range(key: str, text: str) -> Range:
 
 def _value(text: str) -> Value:
     try:
-        found = json.loads(text)
+        value = json.loads(text)
     except ValueError:
         return text
-    return found if isinstance(found, bool | int | float) else text
+    return value if isinstance(value, bool | int | float) else text
 
 
 Ending = Literal["done", "pruned", "refused", "failed"]

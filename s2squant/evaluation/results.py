@@ -46,7 +46,7 @@ class Verdict:
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """What a run shows beyond its verdict: tables, one row each per; `group` is a group of
+    """Evidence of a run beyond its verdict: tables, one row each per; `group` is a group of
     steps ("all", "1", "2-5", "6-20").
 
     - `scorecard`: model, group, crps (% log return), skill (against the reference), log_score (nats, density of %
@@ -112,7 +112,7 @@ class Evidence:
 
 @dataclass(frozen=True)
 class TickerReport:
-    """What became of one ticker."""
+    """Outcome of one ticker: its status, the reason, and its prices."""
 
     ticker: str
     status: Literal["ok", "skipped", "failed"]

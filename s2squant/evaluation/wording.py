@@ -1,4 +1,4 @@
-"""The words of a verdict: the written rule, the badge and the sentence for a tired person."""
+"""Verdict in words: the written rule, the badge and the sentence."""
 
 from __future__ import annotations
 
@@ -94,12 +94,12 @@ def _finding(row: pd.Series, *, long: bool) -> str:
     effect = f"{'CRPS skill ' if long else ''}{_percent(row['effect'])} %"
     if not np.isfinite(row["low"]):
         return f"{word}, {effect} ({row['test']})"
-    found = f"{word}, {effect} [{_percent(row['low'])}, {_percent(row['high'])}]"
+    result = f"{word}, {effect} [{_percent(row['low'])}, {_percent(row['high'])}]"
     p = "p < 0.001" if row["p"] < 0.001 else f"p = {row['p']:.3f}"
     if not long:
-        return f"{found} ({p})"
+        return f"{result} ({p})"
     size = f"{row['n']} cutoffs, n_eff {row['n_eff']:.0f}"
-    return f"{found} ({p}; {size}, smallest detectable {100 * row['smallest_detectable']:.1f} %)"
+    return f"{result} ({p}; {size}, smallest detectable {100 * row['smallest_detectable']:.1f} %)"
 
 
 def _percent(share: float) -> str:

@@ -87,19 +87,19 @@ class Tuned:
 
 
 def sentence_of(
-    held: HeldOut | None, *, best: int, tried: int, first: str, cutoffs: int, looks: int
+    row: HeldOut | None, *, best: int, tried: int, first: str, cutoffs: int, looks: int
 ) -> tuple[Paid, str]:
-    """Whether tuning paid, in one sentence; `held` compares the best configuration with the default one."""
+    """Whether tuning paid, in one sentence; `row` compares the best configuration with the default one."""
     where = f"on {cutoffs} held-out cutoff dates from {first} on"
-    if held is None:
+    if row is None:
         return "nothing better", (
             f"Tuning found nothing better: of {tried} configurations the experiment as it was did best in the search, "
             "so there is nothing to compare on the held-out cutoffs."
         )
-    interval = f"95 % interval {100 * held.low:+.2f} to {100 * held.high:+.2f} %, p = {held.p:.3f}"
-    gain = f"skill {100 * held.effect:+.2f} %, {held.test if held.test.startswith('not') else interval}"
+    interval = f"95 % interval {100 * row.low:+.2f} to {100 * row.high:+.2f} %, p = {row.p:.3f}"
+    gain = f"skill {100 * row.effect:+.2f} %, {row.test if row.test.startswith('not') else interval}"
     compared = f"trial {best}, the best of {tried}, against the experiment as it was, {where}: {gain}."
-    match held.word:
+    match row.word:
         case "better":
             verdict = f"Tuning paid: {compared}"
         case "worse":
@@ -108,7 +108,7 @@ def sentence_of(
             verdict = f"No evidence that tuning helped: {compared}"
     if looks > 1:
         verdict += f" These cutoffs were looked at {looks} times in this study, which the interval does not allow for."
-    return held.word, verdict
+    return row.word, verdict
 
 
 def trials_table(trials: tuple[TrialResult, ...]) -> pd.DataFrame:
