@@ -22,7 +22,7 @@ from prefect.artifacts import create_table_artifact
 from prefect.states import Completed, Failed
 
 from flows.reaping import reap
-from flows.runners import let_the_screen_speak
+from flows.runners import silence_prefect
 from flows.tasks import keep_up
 from s2squant.cli.commands.maintain import as_plain, summary
 from s2squant.cli.exits import complain
@@ -75,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("nightlies", type=Path, nargs="*", metavar="NIGHTLY", help="a nightly's .toml or .json")
     parser.add_argument("--dry-run", action="store_true", help="only list what would go")
     options = parser.parse_args(argv)
-    let_the_screen_speak()
+    silence_prefect()
     try:
         specs = [read_nightly(path) for path in options.nightlies] or EVERY
         state: State[Any] = maintain(specs, dry_run=options.dry_run, return_state=True)

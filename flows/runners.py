@@ -1,11 +1,10 @@
-"""How a flow's tasks and its temporary server are run: threads that wait, a server that a Ctrl-C does not kill."""
+"""Task runner and temporary server of a flow: threads that wait, a server that a Ctrl-C does not kill."""
 
 from __future__ import annotations
 
 import logging
 import os
 import signal
-import sys
 from typing import Any, cast
 
 from prefect.client.orchestration import get_client
@@ -19,8 +18,8 @@ def waiting_threads(workers: int | None) -> TaskRunner[PrefectFuture[Any]]:
     return cast("TaskRunner[PrefectFuture[Any]]", runner)
 
 
-def let_the_screen_speak() -> None:
-    """Where Prefect's log is off (a run by hand), keep its last error lines off the screen too."""
+def silence_prefect() -> None:
+    """Where Prefect's log is off (a run by hand), keep its last error lines off the terminal too."""
     if not logging.getLogger("prefect").isEnabledFor(logging.INFO):
         for name in ("prefect.flow_runs", "prefect.task_runs"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
@@ -28,8 +27,6 @@ def let_the_screen_speak() -> None:
 
 def start_server() -> None:
     """Start Prefect's temporary server, where one is needed, deaf to Ctrl-C: it has to record the interruption."""
-    if sys.platform == "win32":
-        return
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         with get_client(sync_client=True):

@@ -66,7 +66,7 @@ def conclude(work: Callable[[], Night]) -> Night:
 
 @task(task_run_name="upkeep-{spec.name}", cache_policy=NO_CACHE, persist_result=False)
 def keep_up(spec: Nightly, retention: Retention, dry_run: bool, others: Sequence[Nightly]) -> Upkeep:
-    """What was kept too long goes; the backtests that the `others` name stay."""
+    """Remove what is past its retention; the backtests that the `others` name stay."""
     return maintain(spec, retention, dry_run=dry_run, others=others)
 
 

@@ -24,8 +24,8 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed, Failed
 
-from flows.runners import let_the_screen_speak
-from s2squant.cli.commands.tune import build_tuning, line, opening
+from flows.runners import silence_prefect
+from s2squant.cli.commands.tune import build_tuning, opening_line, trial_line
 from s2squant.cli.exits import complain
 from s2squant.config.experiment import Experiment
 from s2squant.config.files import build_experiment
@@ -40,13 +40,13 @@ SEARCH = Tuning()
 
 @task(cache_policy=NO_CACHE, persist_result=False)
 def trial(work: Callable[[], TrialResult | None]) -> TrialResult | None:
-    """One configuration over the searched folds."""
+    """Try one configuration over the searched folds."""
     return work()
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)
 def conclude(work: Callable[[], tuple[Path, Tuned]]) -> tuple[Path, Tuned]:
-    """The held-out cutoffs and the report."""
+    """Score the held-out cutoffs and write the report."""
     return work()
 
 
@@ -70,9 +70,9 @@ def tune(
         with open_search(
             experiment, tuning, Path(out) if out else None, workers=workers, command="s2squant tune experiment.json"
         ) as search:
-            log.info(opening(search))
+            log.info(opening_line(search))
             while (tried := trial(search.step)) is not None:
-                log.info(line(tried))
+                log.info(trial_line(tried))
             folder, tuned = conclude(search.finish)
     except CallerError as error:
         return Failed(message=str(error), data=error)
@@ -91,7 +91,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--trials", type=int, metavar="N", help="configurations to try")
     parser.add_argument("--workers", type=int, metavar="N", help="processes that train")
     options = parser.parse_args(argv)
-    let_the_screen_speak()
+    silence_prefect()
     try:
         given = {} if options.trials is None else {"trials": options.trials}
         search = build_tuning(options.tuning, options.space, given)

@@ -61,7 +61,7 @@ class StandIn:
 @pytest.mark.prefect
 def test_the_flow_ends_with_the_verdict_or_the_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "open_search", lambda *_, **__: StandIn())
-    monkeypatch.setattr(module, "opening", lambda _: "study x")
+    monkeypatch.setattr(module, "opening_line", lambda _: "study x")
     monkeypatch.setattr(module, "summary", lambda tuned: {"study": tuned.study})
     state: Any = module.tune(return_state=True)
     assert (state.name, state.message) == ("Completed", "Tuning paid: by 1 %.")

@@ -83,7 +83,7 @@ def tune(
         folder, tuned = _search(chosen, wanted, out, workers, ctx.obj.command, quiet=quiet or as_json)
     except KeyboardInterrupt:
         return interrupted("the same command goes on where it stopped")
-    tell(folder, tuned, as_json=as_json)
+    print_result(folder, tuned, as_json=as_json)
     return 0
 
 
@@ -109,18 +109,18 @@ def _search(
     ):
         for ticker, reason in search.skipped.items():
             progress.say(f"skipped {ticker}: {reason}")
-        progress.say(opening(search))
+        progress.say(opening_line(search))
         bar = progress.bars.add_task("trials", total=tuning.trials, completed=len(search.finished))
         progress.start()
         while (tried := search.step()) is not None:
             progress.bars.advance(bar)
             if not progress.on_terminal or tried.ending in ("refused", "failed"):
-                progress.say(line(tried))
+                progress.say(trial_line(tried))
         progress.bars.add_task("held-out cutoffs and report", total=None)
         return search.finish()
 
 
-def opening(search: Search) -> str:
+def opening_line(search: Search) -> str:
     """What is searched on, and what is held out, in one line."""
     parts, done = search.parts, len(search.finished)
     finished = f", {done} trials kept" if done else ""
@@ -130,7 +130,7 @@ def opening(search: Search) -> str:
     )
 
 
-def line(tried: TrialResult) -> str:
+def trial_line(tried: TrialResult) -> str:
     """One trial in one line."""
     ended = f"skill {100 * tried.skill:+.3f} %" if tried.skills else "no skill"
     short = ", ".join(f"{key.split('.', 1)[-1]}={_short(value)}" for key, value in tried.values.items())
@@ -138,8 +138,8 @@ def line(tried: TrialResult) -> str:
     return f"trial {tried.number}: {tried.ending}, {ended}, {tried.seconds:.1f} s: {short}{why}"
 
 
-def tell(folder: Path, tuned: Tuned, *, as_json: bool = False) -> None:
-    """Say what was found, on standard output."""
+def print_result(folder: Path, tuned: Tuned, *, as_json: bool = False) -> None:
+    """Print the verdict and where the files are."""
     from s2squant.tuning.results import summary
 
     if as_json:
