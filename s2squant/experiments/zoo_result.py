@@ -10,6 +10,7 @@ from s2squant.experiments.result import Result
 from s2squant.report.sections import Lines, Section
 
 LABELS = {
+    "model": "member",
     "group": "what differs",
     "coverage_80": "coverage of 80 %",
     "skill_historical": "skill against historical simulation",
@@ -24,6 +25,7 @@ LABELS = {
     "p_base": "p, base",
     "seconds": "CPU s to fit",
     "forecast_seconds": "CPU s to forecast",
+    "parameters": "parameters",
 }
 FORMATS = {
     **{name: "+.2%" if name.startswith("skill") else ".2%" for name in LABELS if name.startswith(("skill_", "se_"))},
@@ -58,7 +60,7 @@ def zoo_result(ranking: pd.DataFrame, by_step: pd.DataFrame, experiment: Experim
         (
             Section(
                 "Ranking",
-                table=ranking.drop(columns=["crps", *PAIRED]),
+                table=ranking[[name for name in LABELS if name not in PAIRED]],
                 labels=LABELS,
                 formats=FORMATS,
                 caption="All members and references, by skill against GARCH-t.",

@@ -29,6 +29,7 @@ def test_the_conclusion_counts_what_is_significant(ranking):
     result = zoo_result(ranking, by_step, Experiment(), quick=True)
     assert "on top of it the 3 members add between -1.00% and +2.00%" in result.conclusion
     assert "1 significantly more than nothing, 1 significantly less" in result.conclusion
+    assert result.sections[0].table.columns[:3].tolist() == ["model", "group", "coverage_80"]
     assert result.sections[1].takeaway == "0 of 2 tie with the base; better: Bahdanau; worse: GRU."
     assert result.sections[1].table["model"].tolist() == ["Bahdanau", "GRU"]
     assert result.figures["conclusion"] == result.conclusion
