@@ -1,4 +1,4 @@
-"""What a caller passes from Python, made plain: one ConfigError where it cannot be meant."""
+"""Validation of arguments from Python: plain values, or one ConfigError."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from s2squant.prices.checks.every import NAMES
 
 
 def plain(value: Any) -> Any:
-    """The same in values that JSON knows: numpy's numbers and arrays become Python's."""
+    """The value as JSON knows it: numpy's numbers and arrays become Python's."""
     match value:
         case Mapping():
             return {key: plain(one) for key, one in value.items()}
@@ -29,7 +29,7 @@ def plain(value: Any) -> Any:
 
 
 def names_of(parameter: str, value: object) -> tuple[Any, ...]:
-    """One name, or several in anything that is gone through."""
+    """One name, or several in any iterable."""
     if isinstance(value, str):
         return (value,)
     if not isinstance(value, Iterable) or isinstance(value, Mapping):
@@ -47,7 +47,7 @@ def table_of(parameter: str, value: object) -> dict[Any, Any]:
 
 
 def count_of(parameter: str, value: object, frame: str = "") -> int:
-    """A whole number; `frame` is how the frame is given that may stand in its place."""
+    """A whole number; `frame` is how to pass a frame that was given in its place."""
     if isinstance(value, Integral):
         return int(value)
     remedy = f"; a frame goes in as {frame}" if frame and hasattr(value, "columns") else ""
@@ -59,9 +59,9 @@ def levels_of(level: object) -> Sequence[float]:
     several = [level] if isinstance(level, Real) else level
     if isinstance(several, str) or not isinstance(several, Iterable):
         raise ConfigError(f"level is {_shown(level)}; give per cents, as level=[80, 95]")
-    made = [float(one) if isinstance(one, Real) else _no_level(one) for one in several]
-    band_columns(made)
-    return made
+    levels = [float(one) if isinstance(one, Real) else _no_level(one) for one in several]
+    band_columns(levels)
+    return levels
 
 
 def check_accepted(names: Sequence[Any]) -> None:

@@ -1,6 +1,6 @@
-"""How a caller's frame names its tickers and dates: text and calendar days inside, the frame's own values outside.
+"""Keys of a caller's frame: ids and time zone, so that forecasts can be merged with the frame they came from.
 
-So that what comes back can be merged with what was given.
+Inside, tickers are text and dates are calendar days.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ DAY = pd.Timestamp("2000-01-03")
 
 @dataclass(frozen=True, eq=False)
 class Keys:
-    """The ids of a frame by their text, in its own type, and the zone of its dates, if any."""
+    """Ids of a frame by their text, in its own type, and the zone of its dates, if any."""
 
     ids: pd.Series
     zone: tzinfo | None
 
     @classmethod
     def of(cls, df: pd.DataFrame) -> Keys:
-        """Raises SourceError, one line, for ids that are missing, the same as text, or no text at all."""
+        """The keys of a frame; raises SourceError for ids that are missing, the same as text, or no text at all."""
         given, days = df["unique_id"], df["ds"]
         for name, column in (("unique_id", given), ("ds", days)):
             if column.ndim > 1:
@@ -43,8 +43,8 @@ class Keys:
         except TypeError:
             raise SourceError("unique_id holds values that are no names (lists?); give text or numbers") from None
         except UnicodeEncodeError as error:
-            at = f"{error.object[max(error.start - 20, 0) : error.end]!a}"
-            raise SourceError(f"unique_id holds half a character ({at}), which no file can; rename it") from None
+            place = f"{error.object[max(error.start - 20, 0) : error.end]!a}"
+            raise SourceError(f"unique_id holds half a character ({place}), which no file can; rename it") from None
         ids = pd.Series(each.array, index=pd.Index(names, dtype=object), dtype=given.dtype)
         if not ids.index.is_unique:
             text = ids.index[ids.index.duplicated()][0]
@@ -54,8 +54,8 @@ class Keys:
 
     def back(self, table: pd.DataFrame) -> pd.DataFrame:
         """The table with the frame's own ids, its dates at midnight of the frame's zone."""
-        at = self.ids.index.get_indexer(pd.Index(table["unique_id"].tolist(), dtype=object))
-        own = {"unique_id": pd.Series(self.ids.array.take(at), index=table.index, dtype=self.ids.dtype)}
+        place = self.ids.index.get_indexer(pd.Index(table["unique_id"].tolist(), dtype=object))
+        own = {"unique_id": pd.Series(self.ids.array.take(place), index=table.index, dtype=self.ids.dtype)}
         if self.zone is not None:
             summer = np.ones(len(table), bool)  # where midnight comes twice
             own |= {
@@ -81,7 +81,7 @@ class Keys:
 
     @classmethod
     def from_table(cls, table: pd.DataFrame) -> Keys:
-        """What `table` wrote."""
+        """The keys that `table` wrote."""
         ids = table["unique_id"].astype(object) if table["object"].any() else table["unique_id"]
         dtype = table["ds"].dtype
         index = pd.Index(table["ticker"].tolist(), dtype=object)

@@ -1,4 +1,4 @@
-"""A fitted estimator as a folder, and back.
+"""Save and load of a fitted estimator, as a folder.
 
 forecaster.json       parameters, markets, what a history holds besides its bars; written last
 prices.parquet        the bars it was fitted on
@@ -44,7 +44,7 @@ def write_fitted(
     if folder.path.exists() and (not folder.path.is_dir() or any(folder.path.iterdir())):
         raise RunError(f"{folder.path}: something is there already; choose a new folder")
     histories = {h.ticker: h for panel in panels for h in panel.histories}
-    kept = {
+    content = {
         "format": FORMAT,
         "version": __version__,
         "params": dict(params),
@@ -56,7 +56,7 @@ def write_fitted(
         "refused": dict(refused),
     }
     try:
-        text = json.dumps(kept, indent=1) + "\n"
+        text = json.dumps(content, indent=1) + "\n"
     except TypeError as error:
         raise RunError(f"the settings cannot be written as JSON ({error}); give plain values") from None
     named = keys.table()
@@ -80,16 +80,16 @@ def read_fitted(
     if not (folder.path / LAST).is_file():
         raise RunError(f"{folder.path}: holds no {LAST}; give a folder that PriceForecaster.save wrote")
     try:
-        kept = json.loads(folder.read_text(LAST))
-        if kept["format"] != FORMAT:
-            raise RunError(f"{folder.path}: written by s2squant {kept['version']} in another form; fit it again")
-        experiment = make_experiment(kept["experiment"], where=str(folder.path / LAST))
-        histories = histories_of(folder.read_table(PRICES), kept["histories"])
-        if {ticker: history.sha256 for ticker, history in histories.items()} != kept["sha256"]:
+        content = json.loads(folder.read_text(LAST))
+        if content["format"] != FORMAT:
+            raise RunError(f"{folder.path}: written by s2squant {content['version']} in another form; fit it again")
+        experiment = make_experiment(content["experiment"], where=str(folder.path / LAST))
+        histories = histories_of(folder.read_table(PRICES), content["histories"])
+        if {ticker: history.sha256 for ticker, history in histories.items()} != content["sha256"]:
             raise ValueError("its prices were changed")
-        panels = tuple(Panel(tuple(histories[ticker] for ticker in tickers)) for tickers in kept["markets"])
-        keys = TypeAdapter(list[tuple[ModelName, str]]).validate_python(kept["fits"])
-        params, refused = dict(kept["params"]), dict(kept["refused"])
+        panels = tuple(Panel(tuple(histories[ticker] for ticker in tickers)) for tickers in content["markets"])
+        keys = TypeAdapter(list[tuple[ModelName, str]]).validate_python(content["fits"])
+        params, refused = dict(content["params"]), dict(content["refused"])
         named = Keys.from_table(folder.read_table(KEYS))
     except (KeyError, TypeError, ValueError, PriceError) as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:160]

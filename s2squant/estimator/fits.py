@@ -1,4 +1,4 @@
-"""Every model of an experiment fitted once, on all bars of a market, and its forecasts from the last of them.
+"""Fits of every model on all bars of a market, and their forecasts from the last bar.
 
 What the jobs of a backtest do fold by fold, for a caller who holds the models himself.
 """
@@ -22,7 +22,7 @@ from s2squant.series.panel import Fold, Panel
 from s2squant.series.windows import last_rows, train_rows
 
 Fits = dict[tuple[ModelName, str], Fitted]
-"""By model and by what it was fitted for: a market, or one ticker of it."""
+"""By model and owner: a market, or one ticker of it."""
 
 
 def fit_market(members: tuple[PriceHistory, ...], experiment: Experiment) -> tuple[Panel | None, Fits, dict[str, str]]:
@@ -31,22 +31,22 @@ def fit_market(members: tuple[PriceHistory, ...], experiment: Experiment) -> tup
     A ticker that is too short, or on which a model fails, takes no part: the others are fitted without it. Raises
     whatever goes wrong with a model that all tickers share.
     """
-    models, refused, kept = experiment.forecasters, dict[str, str](), members
+    models, refused, histories = experiment.forecasters, dict[str, str](), members
     need = models.anchor.warmup + experiment.walk.horizon + origins_needed(models)
     failed = {h.ticker: f"too short: {len(h)} bars, {need} are needed" for h in members if len(h) < need}
     while True:
         refused |= failed
-        kept = tuple(h for h in kept if h.ticker not in failed)
-        if not kept:
+        histories = tuple(h for h in histories if h.ticker not in failed)
+        if not histories:
             return None, Fits(), refused
-        panel = Panel(kept)
+        panel = Panel(histories)
         fits, failed = _fit_panel(panel, experiment)
         if not failed:
             return panel, fits, refused
 
 
 def bars_looked_at(models: Forecasters) -> int:
-    """Bars below which a forecast of these models rests on less than they are meant to look back on."""
+    """Bars that the models look back on: the longest of their windows."""
     windows = {
         "random_walk": models.random_walk.window,
         "historical_simulation": models.historical_simulation.window,

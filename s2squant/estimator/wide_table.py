@@ -20,22 +20,22 @@ MEDIAN = QUANTILE_COLUMNS[len(QUANTILE_COLUMNS) // 2]
 
 
 def band_columns(level: Sequence[float]) -> dict[str, str]:
-    """Suffix of a band's edge ("lo-80") -> its column in a forecast table; raises ConfigError off the grid."""
-    made = {}
+    """Edges of prediction bands: suffix ("lo-80") -> column of a forecast table; raises ConfigError off the grid."""
+    columns = {}
     for percent in level:
         tail = (100.0 - percent) / 200.0
-        at = int(np.argmin(np.abs(LEVELS - tail)))
-        if not np.isclose(LEVELS[at], tail) or tail >= 0.5:
+        place = int(np.argmin(np.abs(LEVELS - tail)))
+        if not np.isclose(LEVELS[place], tail) or tail >= 0.5:
             raise ConfigError(f"level {percent:g} is not on the grid; bands hold 5, 10, 15 .. 95 per cent")
-        made[f"lo-{percent:g}"] = QUANTILE_COLUMNS[at]
-        made[f"hi-{percent:g}"] = QUANTILE_COLUMNS[len(LEVELS) - 1 - at]
-    return made
+        columns[f"lo-{percent:g}"] = QUANTILE_COLUMNS[place]
+        columns[f"hi-{percent:g}"] = QUANTILE_COLUMNS[len(LEVELS) - 1 - place]
+    return columns
 
 
 def to_wide(
     forecasts: pd.DataFrame, panels: Iterable[Panel], models: Sequence[str], level: Sequence[float]
 ) -> pd.DataFrame:
-    """unique_id, ds, cutoff, y, then a model's median price and its bands `<model>-lo-80`, `<model>-hi-80`.
+    """Wide table: unique_id, ds, cutoff, y, then a model's median price and bands `<model>-lo-80`, `<model>-hi-80`.
 
     `forecasts` is the long table of cumulative log returns that files use, `panels` hold the prices at its cutoffs. `y`
     is the price that came, NaN where it has not; rows by ticker (as given), cutoff and step.
@@ -56,7 +56,7 @@ def to_wide(
 
 
 def paths_to_wide(ticker: str, panel: Panel, forecasts: Sequence[Forecast], days_H: Dates, paths: int) -> pd.DataFrame:
-    """unique_id, ds, sample_id, then each model's price along that path, of the models that draw any.
+    """Wide table of sample paths: unique_id, ds, sample_id, then the price of each model that draws any.
 
     `forecasts` are one ticker's newest, a row each. Raises ConfigError where none has paths, or one fewer than asked.
     """
@@ -84,5 +84,5 @@ def _prices_at(head: pd.DataFrame, panels: Iterable[Panel]) -> Floats:
         for panel in panels
         for h in panel.histories
     ]
-    found = head.merge(pd.concat(parts), on=["unique_id", "cutoff"], how="left", validate="m:1")
-    return found["price"].to_numpy(np.float64)
+    priced = head.merge(pd.concat(parts), on=["unique_id", "cutoff"], how="left", validate="m:1")
+    return priced["price"].to_numpy(np.float64)

@@ -9,8 +9,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
 
-import numpy as np
-
 from s2squant.config.experiment import Universe
 from s2squant.errors import Finding, PriceError, SourceError, TemporaryPriceError
 from s2squant.prices.calendars.exchanges import check_calendar
@@ -90,14 +88,10 @@ def inspect_ticker(source: Source, ticker: str, universe: Universe, now: datetim
     whole = source.history(ticker)
     if ticker in universe.calendars:
         whole = replace(whole, calendar=check_calendar(universe.calendars[ticker]))
-    inside = np.ones(len(whole), bool)
-    if universe.start is not None:
-        inside &= whole.dates >= np.datetime64(universe.start, "D")
-    if universe.end is not None:
-        inside &= whole.dates <= np.datetime64(universe.end, "D")
-    if inside.sum() < 2:
+    inside = int(whole.inside(universe.start, universe.end).sum())
+    if inside < 2:
         asked = f"{universe.start or 'its start'} and {universe.end or 'its end'}"
-        raise PriceError(ticker, f"{inside.sum()} bar(s) between {asked}; it has {whole.dates[0]} to {whole.dates[-1]}")
+        raise PriceError(ticker, f"{inside} bar(s) between {asked}; it has {whole.dates[0]} to {whole.dates[-1]}")
     history = without_unfinished(whole.between(universe.start, universe.end), now)
     return replace(history, findings=(*history.findings, *check(history, now)))
 

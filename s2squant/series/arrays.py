@@ -1,4 +1,4 @@
-"""Types of arrays, and read-only copies."""
+"""Array types, and read-only copies."""
 
 from __future__ import annotations
 
@@ -8,11 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.floating[Any]]
-
-
 Ints = NDArray[np.intp]
-
-
 Dates = NDArray[np.datetime64]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -83,24 +83,19 @@ class PriceHistory:
                 digest.update(self.bars[name].tobytes())
         return digest.hexdigest()
 
-    def between(self, start: Any = None, end: Any = None) -> PriceHistory:
-        """The bars from `start` to `end`, both included; None leaves a side open."""
-        keep = np.ones(len(self.dates), bool)
+    def inside(self, start: Any = None, end: Any = None) -> NDArray[np.bool_]:
+        """Mask (T,) of the bars from `start` to `end`, both included; None leaves a side open."""
+        inside = np.ones(len(self.dates), bool)
         if start is not None:
-            keep &= self.dates >= np.datetime64(start, "D")
+            inside &= self.dates >= np.datetime64(start, "D")
         if end is not None:
-            keep &= self.dates <= np.datetime64(end, "D")
+            inside &= self.dates <= np.datetime64(end, "D")
+        return inside
+
+    def between(self, start: Any = None, end: Any = None) -> PriceHistory:
+        """The history of the bars `inside`."""
+        keep = self.inside(start, end)
         if keep.all():
             return self
-        return PriceHistory(
-            ticker=self.ticker,
-            calendar=self.calendar,
-            dates=self.dates[keep],
-            adj_close=self.adj_close[keep],
-            bars={k: v[keep] for k, v in self.bars.items()},
-            source=self.source,
-            fetched_at=self.fetched_at,
-            notes=self.notes,
-            findings=self.findings,
-            one_price=self.one_price,
-        )
+        bars = {name: values[keep] for name, values in self.bars.items()}
+        return replace(self, dates=self.dates[keep], adj_close=self.adj_close[keep], bars=bars)

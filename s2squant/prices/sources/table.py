@@ -22,11 +22,7 @@ from s2squant.series.arrays import Dates, Floats
 from s2squant.series.history import OHLCV, PriceHistory
 
 PRICE_NAMES = ("adjclose", "adjustedclose", "closeadj", "closeadjusted", "close", "y")
-
-
 DATE_NAMES = ("date", "ds")
-
-
 _ISO = r"^\s*(\d{4})([-/]?)(\d{2})\2(\d{2})(?:[T ].*)?$"
 
 
