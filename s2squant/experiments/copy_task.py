@@ -38,7 +38,7 @@ from s2squant.nets.search import Generated, beam_search, greedy, sample
 from s2squant.nets.seq2seq import Feeding
 from s2squant.nets.token_batches import Batch, by_length, padded_share
 from s2squant.nets.tokens import FORCED, TokenSeq2Seq, train_tokens
-from s2squant.runs.engines.side_by_side import side_by_side
+from s2squant.runs.engines.local import map_jobs
 
 SIZE, PAD, EOS = 10, 0, 1
 HIDDEN = 20
@@ -83,7 +83,7 @@ def copy_experiment(progress: Progress, budget: Budget, *, seed: int, workers: i
     progress(f"training {len(family)} networks", 0.0)
     on_done = done_by_cost(progress, [f"trained {m.name}" for m in family], [m.examples for m in family])
     jobs = [(member, budget.fresh) for member in family]
-    outcomes = side_by_side(carry_out, jobs, workers=workers, on_done=on_done)
+    outcomes = map_jobs(carry_out, jobs, workers=workers, on_done=on_done)
     padding = padding_shares(seed)
     return copy_result(outcomes, padding)
 

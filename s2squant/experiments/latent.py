@@ -36,7 +36,7 @@ from s2squant.forecasters.scenarios import (
     return_windows,
 )
 from s2squant.prices.universe import load_universe
-from s2squant.runs.engines.side_by_side import side_by_side
+from s2squant.runs.engines.local import map_jobs
 from s2squant.series.arrays import Floats
 from s2squant.series.history import PriceHistory
 from s2squant.series.panel import Panel
@@ -79,7 +79,7 @@ def run(progress: Progress, *, quick: bool = False, seed: int = 0, workers: int 
     tasks = [Task(histories, kind, quick, seed) for kind in (True, False)]
     progress("both are trained", 0.05)
     on_done = done_by_cost(progress, ["the variational autoencoder", "the autoencoder"], [1.0, 1.0])
-    outcomes = side_by_side(carry_out, tasks, workers=workers, on_done=on_done)
+    outcomes = map_jobs(carry_out, tasks, workers=workers, on_done=on_done)
     scenarios = next(outcome for outcome in outcomes if isinstance(outcome, Scenarios))
     detection = next(outcome for outcome in outcomes if isinstance(outcome, Detection))
     return latent_result(detection, scenarios)

@@ -19,7 +19,7 @@ from s2squant.config.training import TrainingSpec
 from s2squant.experiments.result import Progress, Result, done_by_cost
 from s2squant.experiments.sine_result import Bounds, Member, Outcome, Place, Scored, sine_result
 from s2squant.nets.series import SeriesSeq2Seq, fit_series
-from s2squant.runs.engines.side_by_side import side_by_side
+from s2squant.runs.engines.local import map_jobs
 
 PAST, FUTURE, SEEN, BATCH = 15, 20, 85, 16
 X = torch.linspace(0, 30, 105, dtype=torch.float64)
@@ -66,7 +66,7 @@ def run(progress: Progress, *, quick: bool = False, seed: int = 0, workers: int 
     progress("the first networks are trained", 0.0)
     labels = [f"{jobs[k].member.name}, {jobs[k].steps} iterations" for k in order]
     on_done = done_by_cost(progress, labels, [jobs[k].member.cost for k in order])
-    outcomes = side_by_side(carry_out, [jobs[k] for k in order], workers=workers, on_done=on_done)
+    outcomes = map_jobs(carry_out, [jobs[k] for k in order], workers=workers, on_done=on_done)
     listed = [outcome for _, outcome in sorted(zip(order, outcomes, strict=True), key=lambda pair: pair[0])]
     return sine_result(listed, bounds(budget.draws))
 

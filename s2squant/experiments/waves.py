@@ -18,7 +18,7 @@ from s2squant.config.training import TrainingSpec
 from s2squant.experiments.result import Progress, Result, done_by_cost
 from s2squant.experiments.waves_result import NOISE, Member, Outcome, waves_result
 from s2squant.nets.series import SeriesSeq2Seq, fit_series
-from s2squant.runs.engines.side_by_side import side_by_side
+from s2squant.runs.engines.local import map_jobs
 from s2squant.series.arrays import Floats
 
 PAST = FUTURE = 15
@@ -56,7 +56,7 @@ def run(progress: Progress, *, quick: bool = False, seed: int = 0, workers: int 
     progress("the first networks are trained", 0.0)
     labels = [f"{job.member.name}, {job.steps} iterations" for job in jobs]
     on_done = done_by_cost(progress, labels, [job.steps * job.member.cost for job in jobs])
-    outcomes = side_by_side(carry_out, jobs, workers=workers, on_done=on_done)
+    outcomes = map_jobs(carry_out, jobs, workers=workers, on_done=on_done)
     signal_NT = test_signals(seed).numpy()
     simple = {
         "Last value": np.repeat(signal_NT[:, PAST - 1 : PAST], FUTURE, axis=1),

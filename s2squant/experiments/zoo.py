@@ -26,7 +26,7 @@ from s2squant.experiments.zoo_result import zoo_result
 from s2squant.forecasters.anchor import FittedAnchor
 from s2squant.forecasters.fitting import TRAINING_COLUMNS
 from s2squant.forecasters.network_training import Seq2SeqForecaster
-from s2squant.runs.engines.side_by_side import side_by_side
+from s2squant.runs.engines.local import map_jobs
 from s2squant.runs.folder import RunFolder
 from s2squant.runs.jobs import Inputs, Job, load_fitted, perform
 from s2squant.runs.plan import Plan, make_plan
@@ -120,7 +120,7 @@ def _carry_out(inputs: Inputs, progress: Progress, workers: int | None) -> None:
             job = waiting[place]
             progress(job.member if isinstance(job, Fit) else job.label, 0.95 * done / total)
 
-        side_by_side(partial(_perform, inputs), waiting, workers=workers, on_done=on_done)
+        map_jobs(partial(_perform, inputs), waiting, workers=workers, on_done=on_done)
 
 
 def _perform(inputs: Inputs, job: Job | Fit) -> None:

@@ -22,7 +22,7 @@ from s2squant.experiments.copy_task import (
 from s2squant.experiments.result import experiment_page
 from s2squant.nets.tokens import TokenSeq2Seq
 from s2squant.report.experiment_page import render_experiment
-from s2squant.runs.engines.side_by_side import side_by_side
+from s2squant.runs.engines.local import map_jobs
 
 TINY = Budget(200, 1, 200, 8)
 
@@ -121,9 +121,9 @@ def test_a_tiny_run_has_every_figure_and_a_page() -> None:
 @pytest.mark.slow
 def test_processes_change_no_figure() -> None:
     jobs = [(member, 8) for member in members(TINY, 0)[:2]]
-    here = side_by_side(carry_out, jobs, workers=1, on_done=lambda place: None)
+    here = map_jobs(carry_out, jobs, workers=1, on_done=lambda place: None)
     places: list[int] = []
-    there = side_by_side(carry_out, jobs, workers=2, on_done=places.append)
+    there = map_jobs(carry_out, jobs, workers=2, on_done=places.append)
     assert sorted(places) == [0, 1]
     for one, other in zip(here, there, strict=True):
         assert (one.member, one.losses, one.loss, one.exact_by_length) == (

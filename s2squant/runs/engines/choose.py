@@ -6,10 +6,10 @@ from importlib.util import find_spec
 
 from s2squant.config.defaults import Engine
 from s2squant.errors import ConfigError
-from s2squant.runs.engines.inputs_on_disk import hand_over
 from s2squant.runs.engines.local import local_pool
 from s2squant.runs.engines.on_dask import DaskPool
 from s2squant.runs.engines.on_ray import RayPool
+from s2squant.runs.engines.run_inputs import write_inputs
 from s2squant.runs.engines.worker import Pool
 from s2squant.runs.jobs import Inputs, Job, perform
 
@@ -31,8 +31,8 @@ def make_pool(engine: Engine, inputs: Inputs, workers: int) -> Pool[Job]:
     check_engine(engine)
     match engine:
         case "dask" if workers:
-            return DaskPool(hand_over(inputs), workers)
+            return DaskPool(write_inputs(inputs), workers)
         case "ray" if workers:
-            return RayPool(hand_over(inputs), workers)
+            return RayPool(write_inputs(inputs), workers)
         case _:
             return local_pool(inputs, workers, perform)

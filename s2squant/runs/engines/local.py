@@ -1,4 +1,4 @@
-"""Worker processes of this machine: one torch thread each, the run's inputs handed over once.
+"""Worker processes of this machine: one torch thread each, which get the run's inputs when they start.
 
 Results do not depend on the number of workers: a job reads its inputs and stored models only, and seeds itself by name.
 """
@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import signal
 import threading
 import time
-from collections.abc import Callable
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import resource_tracker
 from queue import LifoQueue
-from typing import Any, Generic
+from typing import Any, Generic, TypeVar
 
+from s2squant.errors import S2squantError
 from s2squant.runs.engines.main_guard import UNGUARDED, leave_if_run_again, refuse_unguarded, unguarded
 from s2squant.runs.engines.worker import (
     ATTEMPTS,
@@ -25,15 +24,20 @@ from s2squant.runs.engines.worker import (
     I,
     J,
     attempt,
+    interrupts_blocked,
     keep_freed_memory,
     one_at_a_time,
     one_thread,
+    reason_of,
 )
 
+R = TypeVar("R")
+MOST = 8
+"""Processes of `map_jobs` at a time: each holds a torch of its own."""
 REAPED = 5.0
 """Seconds at most until a process that has ended tells how."""
 
-_held: list[tuple[Callable[[Any, Any], None], Any]] = []
+_given: list[tuple[Callable[[Any, Any], Any], Any]] = []
 """In a worker: what it does, and with which inputs."""
 
 
@@ -65,7 +69,7 @@ class WorkerPool(Generic[I, J]):
     Raises ConfigError where a worker would run the caller's script again, which lacks its guard.
     """
 
-    def __init__(self, inputs: I, workers: int, perform: Callable[[I, J], None]) -> None:
+    def __init__(self, inputs: I, workers: int, perform: Callable[[I, J], Any]) -> None:
         leave_if_run_again()
         refuse_unguarded()
         self._inputs, self._perform = inputs, perform
@@ -78,12 +82,16 @@ class WorkerPool(Generic[I, J]):
 
     def perform(self, job: J) -> str:
         """Carry out a job and wait; returns why it failed, or an empty text."""
+        return self.call(job)[0]
+
+    def call(self, job: J) -> tuple[str, Any]:
+        """Carry out a job and wait; returns why it failed, or an empty text, and what it gave."""
         lane = self._free.get()
         try:
             for _ in range(ATTEMPTS):
                 lane = lane or self._start_lane()
                 if lane is None:
-                    return ENDED
+                    return ENDED, None
                 try:
                     return _submit(lane, job).result()
                 except BrokenProcessPool:
@@ -91,8 +99,8 @@ class WorkerPool(Generic[I, J]):
                         raise unguarded() from None
                     lane = None
                 except RuntimeError:  # a lane refuses what comes after its end
-                    return ENDED
-            return KILLED
+                    return ENDED, None
+            return KILLED, None
         finally:
             self._free.put(lane)
 
@@ -137,23 +145,66 @@ def local_pool(inputs: I, workers: int, perform: Callable[[I, J], None]) -> Inli
     return WorkerPool(inputs, workers, perform) if workers else InlinePool(inputs, perform)
 
 
-def _submit(lane: ProcessPoolExecutor, job: Any) -> Future[str]:
-    """Hand a job over; a worker that this starts is deaf to Ctrl-C, which is for the run to act on.
+def map_jobs(
+    work: Callable[[J], R], jobs: Sequence[J], *, workers: int | None, on_done: Callable[[int], None]
+) -> list[R]:
+    """`work`, a module's function, done on every job; results in the order of the jobs.
 
-    Were it to die half started, the run would wait for ever on a pipe that it holds open itself.
+    `on_done` is called with the place of each job that has ended. At most `workers` processes, as many as there are
+    processors when None; with one everything happens here. Raises S2squantError, naming why, when a job fails there,
+    and whatever it raises here. A result does not depend on how many run beside it, as long as a job seeds itself.
     """
-    resource_tracker.ensure_running()  # it would unblock the signal again if it were first started below
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # inherited by a worker started here
+    count = min(len(jobs), MOST, (os.cpu_count() or 1) if workers is None else workers)
+    if count <= 1:
+        return _here(work, jobs, on_done)
+    results: dict[int, R] = {}
+    pool = WorkerPool(work, count, _call)
+    threads = ThreadPoolExecutor(count)  # they only wait
     try:
-        return lane.submit(_perform, job)
+        place_of = {threads.submit(pool.call, job): place for place, job in enumerate(jobs)}
+        for future in as_completed(place_of):
+            reason, result = future.result()
+            if reason:
+                raise S2squantError(reason)
+            results[place_of[future]] = result
+            on_done(place_of[future])
+    except BaseException:  # Ctrl-C too: what is under way is not waited for
+        pool.close(cancel=True)
+        raise
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        threads.shutdown(wait=False, cancel_futures=True)
+    pool.close()
+    return [results[place] for place in range(len(jobs))]
 
 
-def _start(perform: Callable[[Any, Any], None], inputs: Any, parent: int) -> None:
+def _here(work: Callable[[J], R], jobs: Sequence[J], on_done: Callable[[int], None]) -> list[R]:
+    import torch
+
+    results, threads = [], torch.get_num_threads()
+    torch.set_num_threads(1)  # sums of several threads have other last bits
+    try:
+        for place, job in enumerate(jobs):
+            results.append(work(job))
+            on_done(place)
+    finally:
+        torch.set_num_threads(threads)
+    return results
+
+
+def _call(work: Callable[[J], R], job: J) -> R:
+    return work(job)
+
+
+def _submit(lane: ProcessPoolExecutor, job: Any) -> Future[tuple[str, Any]]:
+    """Hand a job to a lane, whose worker may be started here."""
+    with interrupts_blocked():
+        return lane.submit(_perform, job)
+
+
+def _start(perform: Callable[[Any, Any], Any], inputs: Any, parent: int) -> None:
     one_thread()
     keep_freed_memory()
-    _held[:] = [(perform, inputs)]
+    _given[:] = [(perform, inputs)]
     threading.Thread(target=_leave_with, args=(parent,), daemon=True).start()
 
 
@@ -164,6 +215,10 @@ def _leave_with(parent: int) -> None:
     os._exit(1)
 
 
-def _perform(job: Any) -> str:
-    perform, inputs = _held[0]
-    return attempt(perform, inputs, job)
+def _perform(job: Any) -> tuple[str, Any]:
+    """Why the job failed, or an empty text, and what it returned."""
+    perform, inputs = _given[0]
+    try:
+        return "", perform(inputs, job)
+    except Exception as error:
+        return reason_of(error), None

@@ -8,14 +8,15 @@ import os
 import signal
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from secrets import token_hex
 from tempfile import TemporaryDirectory
-from typing import Any, Generic
+from typing import Any
 
 from s2squant.errors import CallerError
-from s2squant.runs.engines.worker import ATTEMPTS, ENDED, KILLED, Errand, I, J, carry_out, reason_of
+from s2squant.runs.engines.cluster import ClusterPool
+from s2squant.runs.engines.worker import ATTEMPTS, ENDED, KILLED, I, J, JobSpec, carry_out, short
 
 ADDRESS = "S2SQUANT_RAY"
 """Names a running cluster, as in ray://10.0.0.5:10001."""
@@ -26,6 +27,8 @@ CALM = {
     "RAY_memory_monitor_refresh_ms": "0",  # as elsewhere, the system alone decides who runs out of memory
     "RAY_enable_metrics_collection": "false",
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+    "RAY_DEDUP_LOGS": "1",
+    "RAY_DEDUP_LOGS_SKIP_REGEX": ".*",  # or Ray tells standard output of every killed worker; the report names its job
 }
 """Ray reads these from the environment when it is imported, and hands them on to its processes."""
 ALONE = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
@@ -36,17 +39,14 @@ STORE = 80 * 2**20
 """Bytes of shared memory for objects, about the least that Ray takes: only names travel."""
 
 
-class RayPool(Generic[I, J]):
+class RayPool(ClusterPool[I, J]):
     """Ray's workers: one that is killed takes one job with it, which is tried once more.
 
     Raises CallerError when the cluster that the environment names does not answer.
     """
 
-    def __init__(self, errand: Errand[I, J], workers: int) -> None:
-        self._errand = errand
-        self._closed = False
-        self._lock = threading.Condition()
-        self._under_way: set[Any] = set()
+    def __init__(self, spec: JobSpec[I, J], workers: int) -> None:
+        super().__init__(spec, "Ray", GRACE)
         self._folder: TemporaryDirectory[str] | None = None
         address = os.environ.get(ADDRESS, "")
         with _undisturbed():
@@ -59,41 +59,27 @@ class RayPool(Generic[I, J]):
             import ray
         self._carry_out: Any = ray.remote(num_cpus=1, max_retries=ATTEMPTS - 1)(carry_out)
 
-    def perform(self, job: J) -> str:
-        """Carry out a job and wait; returns why it failed, or an empty text."""
+    def _submit(self, job: J) -> Any:
+        return self._carry_out.remote(self._spec, job)
+
+    def _result(self, future: Any) -> str:
         import ray
 
-        with self._lock:
-            if self._closed:
-                return ENDED
-            future = self._carry_out.remote(self._errand, job)
-            self._under_way.add(future)
         try:
             reason: str = ray.get(future)
         except ray.exceptions.WorkerCrashedError:
             return ENDED if self._closed else KILLED
-        except Exception as error:  # Ray's own, and whatever its end leaves behind
-            return ENDED if self._closed else f"the Ray cluster was lost: {reason_of(error)}"
-        finally:
-            with self._lock:
-                self._under_way.discard(future)
-                self._lock.notify_all()
         return reason
 
-    def close(self, *, cancel: bool = False) -> None:
-        """End the workers, after the jobs under way or at once; no job is carried out any more."""
+    def _cancel(self, futures: Sequence[Any]) -> None:
         import ray
 
-        with self._lock:
-            closed, self._closed = self._closed, True
-            under_way = list(self._under_way)
-        if closed:
-            return
-        if cancel:
-            for future in under_way:
-                ray.cancel(future, force=True)
-        with self._lock:  # whoever waits for a job must have its answer before Ray is gone
-            self._lock.wait_for(lambda: not self._under_way, GRACE if cancel else None)
+        for future in futures:
+            ray.cancel(future, force=True)
+
+    def _end(self) -> None:
+        import ray
+
         with _undisturbed():
             ray.shutdown()
         if self._folder is not None:
@@ -105,11 +91,9 @@ def _start(workers: int, folder: str) -> None:
     if "RAY_AUTH_MODE" not in os.environ:  # or Ray keeps a token in the home folder
         os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token_hex(32)}
     import ray
-    from ray._private import services, worker
 
-    if not ipaddress.ip_address(services.get_node_ip_address()).is_loopback:
+    if not ipaddress.ip_address(ray.util.get_node_ip_address()).is_loopback:
         raise CallerError(f"--engine ray: Ray was imported before with {ALONE}=1 and would listen on the network")
-    worker.print_to_stdstream = _unsaid  # it tells standard output of every killed worker
     ray.init(
         address="local",
         num_cpus=workers,
@@ -123,18 +107,13 @@ def _start(workers: int, folder: str) -> None:
     )
 
 
-def _unsaid(*_said: Any, ignore_prefix: bool = False) -> None:
-    """Say nothing: a killed worker's ticker stands in the report."""
-
-
 def _join(address: str) -> None:
     import ray
 
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.CRITICAL)
     except (OSError, ValueError, RuntimeError) as error:
-        why = " ".join(str(error).split())[:160]
-        raise CallerError(f"{ADDRESS}={address}: no Ray cluster answers ({why})") from None
+        raise CallerError(f"{ADDRESS}={address}: no Ray cluster answers ({short(error)})") from None
 
 
 @contextmanager

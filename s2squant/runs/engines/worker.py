@@ -1,4 +1,4 @@
-"""What a worker process does for a run: load the run's inputs once, then job after job, each tried and never raised.
+"""A worker process: it loads the run's inputs once, then carries out job after job; a failure is a text, not an error.
 
 A job is handed to other processes by reference: the run's folder, and functions that a module holds by name. No array
 travels, so a worker on another machine needs the run's folder on storage that it shares, and the same package.
@@ -7,9 +7,12 @@ travels, so a worker on another machine needs the run's folder on storage that i
 from __future__ import annotations
 
 import ctypes
+import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -23,7 +26,7 @@ KILLED = "its process was killed twice (out of memory?)"
 ENDED = "the run was ended"
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """Names in glibc's malloc.h."""
-KEPT_BYTES = 1 << 30
+FREED_BYTES = 1 << 30
 
 
 class Pool(Protocol[J_contra]):
@@ -39,7 +42,7 @@ class Pool(Protocol[J_contra]):
 
 
 @dataclass(frozen=True)
-class Errand(Generic[I, J]):
+class JobSpec(Generic[I, J]):
     """Where the inputs of a run lie, how they are read, and what is done with them for each job."""
 
     folder: Path
@@ -50,13 +53,27 @@ class Errand(Generic[I, J]):
     perform: Callable[[I, J], None]
 
 
+@contextmanager
+def interrupts_blocked() -> Iterator[None]:
+    """Within it, processes that are started are deaf to Ctrl-C, which is for the run to act on.
+
+    Were one to die half started, the run would wait for ever on a pipe that it holds open itself.
+    """
+    resource_tracker.ensure_running()  # it would unblock the signal again if it were first started within
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # inherited by what is started
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 one_at_a_time = threading.RLock()
 """Held while models are fitted: a fit seeds torch's global generator, one for the process, and puts it back."""
-_held: list[tuple[Path, str, Any]] = []
-"""The inputs this process has loaded last."""
+_loaded_last: list[tuple[Path, str, Any]] = []
+"""Folder, version and content of the inputs that this process loaded last."""
 
 
-def carry_out(errand: Errand[I, J], job: J) -> str:
+def carry_out(spec: JobSpec[I, J], job: J) -> str:
     """Carry out a job in a worker process; returns why it failed, or an empty text.
 
     One at a time: seeds are global to a process, and a worker of a cluster may have several threads.
@@ -65,10 +82,10 @@ def carry_out(errand: Errand[I, J], job: J) -> str:
         one_thread()
         keep_freed_memory()
         try:
-            inputs = _loaded(errand)
+            inputs = _loaded(spec)
         except Exception as error:
             return reason_of(error)
-        return attempt(errand.perform, inputs, job)
+        return attempt(spec.perform, inputs, job)
 
 
 def attempt(perform: Callable[[I, J], None], inputs: I, job: J) -> str:
@@ -83,6 +100,11 @@ def attempt(perform: Callable[[I, J], None], inputs: I, job: J) -> str:
 def reason_of(error: Exception) -> str:
     """An error as one line of a report."""
     return f"{type(error).__name__}: {error}".replace("\n", " ")[:300]
+
+
+def short(error: Exception) -> str:
+    """What an error says, in one line of at most 160 characters."""
+    return " ".join(str(error).split())[:160]
 
 
 def one_thread() -> None:
@@ -103,15 +125,15 @@ def keep_freed_memory() -> None:
     try:
         libc = ctypes.CDLL("libc.so.6")
         for name in (M_MMAP_THRESHOLD, M_TRIM_THRESHOLD):
-            libc.mallopt(name, KEPT_BYTES)
+            libc.mallopt(name, FREED_BYTES)
     except (OSError, AttributeError):
         return
 
 
-def _loaded(errand: Errand[I, J]) -> I:
-    key = (errand.folder, errand.version)
-    if not _held or _held[0][:2] != key:
-        _held.clear()  # before the next is read, so that memory holds one
-        _held.append((*key, errand.load(*key)))
-    inputs: I = _held[0][2]
+def _loaded(spec: JobSpec[I, J]) -> I:
+    key = (spec.folder, spec.version)
+    if not _loaded_last or _loaded_last[0][:2] != key:
+        _loaded_last.clear()  # before the next is read, so that memory holds one
+        _loaded_last.append((*key, spec.load(*key)))
+    inputs: I = _loaded_last[0][2]
     return inputs

@@ -20,15 +20,15 @@ from s2squant.cli.app import main
 from s2squant.config.files import make_experiment
 from s2squant.errors import CallerError, ConfigError
 from s2squant.runs.engines import choose as engines
-from s2squant.runs.engines import inputs_on_disk as handover
 from s2squant.runs.engines import on_dask as dask_pool
-from s2squant.runs.engines.inputs_on_disk import hand_over, read_inputs
+from s2squant.runs.engines import run_inputs
 from s2squant.runs.engines.local import WorkerPool
 from s2squant.runs.engines.on_dask import DaskPool
 from s2squant.runs.engines.on_ray import RayPool
+from s2squant.runs.engines.run_inputs import read_inputs, write_inputs
 from s2squant.runs.engines.worker import KILLED, carry_out
 from s2squant.study import backtest, open_run
-from tests.worlds.errands import Chore, errand, perform
+from tests.worlds.chores import Chore, job_spec, perform
 from tests.worlds.runs import COMMAND, TINY, environment, every_day, hears_interrupts, options, stock_days, write_prices
 
 RAY = pytest.param("ray", marks=pytest.mark.slow)
@@ -55,9 +55,9 @@ def pool(request, tmp_path):
         case "local":
             made = WorkerPool(tmp_path, 2, perform)
         case "dask":
-            made = DaskPool(errand(tmp_path), 2)
+            made = DaskPool(job_spec(tmp_path), 2)
         case "ray":
-            made = RayPool(errand(tmp_path), 2)
+            made = RayPool(job_spec(tmp_path), 2)
     yield made
     made.close(cancel=True)
 
@@ -162,8 +162,8 @@ def test_workers_end_with_a_killed_run(engine, tmp_path):
     name = {"dask": "DaskPool", "ray": "RayPool"}[engine]
     script = (
         f"import time, pathlib\nfrom s2squant.runs.engines.on_{engine} import {name}\n"
-        "from tests.worlds.errands import Chore, errand\n"
-        f"if __name__ == '__main__':\n    pool = {name}(errand(pathlib.Path({str(tmp_path)!r})), 2)\n"
+        "from tests.worlds.chores import Chore, job_spec\n"
+        f"if __name__ == '__main__':\n    pool = {name}(job_spec(pathlib.Path({str(tmp_path)!r})), 2)\n"
         "    pool.perform(Chore('first'))\n    print('ready', flush=True)\n    time.sleep(600)\n"
     )
     (tmp_path / "run.py").write_text(script)
@@ -188,7 +188,7 @@ def test_a_cluster_named_in_the_environment_is_used_and_left_running(tmp_path, m
         workers = {p.pid for p in below()}
         monkeypatch.setenv("S2SQUANT_DASK", cluster.scheduler_address)
         for _ in range(2):
-            pool = DaskPool(errand(tmp_path), 4)
+            pool = DaskPool(job_spec(tmp_path), 4)
             with ThreadPoolExecutor(3) as threads:
                 assert list(threads.map(pool.perform, [Chore(f"c{n}", seconds=0.2) for n in range(3)])) == [""] * 3
             pool.close()
@@ -201,7 +201,7 @@ def test_a_scheduler_that_does_not_answer_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(dask_pool, "PATIENCE", 0.5)
     monkeypatch.setenv("S2SQUANT_DASK", "tcp://127.0.0.1:9")
     with pytest.raises(CallerError, match=r"^S2SQUANT_DASK=tcp://127.0.0.1:9: no Dask scheduler answers"):
-        DaskPool(errand(tmp_path), 1)
+        DaskPool(job_spec(tmp_path), 1)
 
 
 def test_a_missing_extra_is_named_and_nothing_written(prices, tmp_path, monkeypatch):
@@ -243,7 +243,7 @@ def same_history(one, other):
 
 
 def test_the_inputs_made_anew_from_the_folder_are_the_run_s_own(planned):
-    found = hand_over(planned)
+    found = write_inputs(planned)
     assert found.folder.is_absolute()
     made = read_inputs(found.folder, found.version)
     assert made.experiment == planned.experiment
@@ -267,7 +267,7 @@ def test_the_inputs_made_anew_from_the_folder_are_the_run_s_own(planned):
 
 def test_a_worker_refuses_inputs_that_are_not_the_run_s(planned, tmp_path, monkeypatch):
     """Unseen, another run's, other versions, changed bars: each one line, as the job's reason."""
-    found = hand_over(planned)
+    found = write_inputs(planned)
     job = ("never", "carried out")
 
     def reason(**changes):
@@ -277,17 +277,17 @@ def test_a_worker_refuses_inputs_that_are_not_the_run_s(planned, tmp_path, monke
     assert unseen.endswith("finds no work/inputs.json; all workers need the run's folder on storage they share")
     assert "not the inputs of this run" in reason(version="another")
     with monkeypatch.context() as patch:
-        patch.setattr(handover, "versions", lambda: {"torch": "0.1"})
+        patch.setattr(run_inputs, "versions", lambda: {"torch": "0.1"})
         assert "a worker has torch 0.1 and the run " in reason()
     inputs = found.folder / "work" / "inputs.json"
     kept = json.loads(inputs.read_text())
-    planned.folder.write_table("work/prices.parquet", handover.bars_table({}))
+    planned.folder.write_table("work/prices.parquet", run_inputs.bars_table({}))
     assert "KeyError" in reason() or "damaged" in reason()
     assert set(kept) == {"versions", "experiment", "markets", "histories", "sha256"}
-    hand_over(planned)
+    write_inputs(planned)
     planned.folder.write_text("work/experiment.json", planned.experiment.to_json().replace('"seed": 0', '"seed": 1'))
     assert "damaged" in reason()
-    hand_over(planned)
+    write_inputs(planned)
     assert reason(perform=perform).startswith("TypeError") or reason(perform=perform)  # read at last
 
 

@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from s2squant.runs.engines.worker import Errand
+from s2squant.runs.engines.worker import JobSpec
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def perform(folder: Path, chore: Chore) -> None:
         raise ValueError(chore.error)
 
 
-def errand(folder: Path, version: str = "1") -> Errand[Path, Chore]:
-    """The errand of a folder."""
+def job_spec(folder: Path, version: str = "1") -> JobSpec[Path, Chore]:
+    """The spec of the chores of a folder."""
     (folder / "work").mkdir(exist_ok=True)
-    return Errand(folder, version, load, perform)
+    return JobSpec(folder, version, load, perform)

@@ -15,7 +15,7 @@ from pathlib import Path
 from s2squant import __version__
 from s2squant.config.files import make_experiment, parse_settings
 from s2squant.errors import RunError
-from s2squant.runs.engines.worker import Errand
+from s2squant.runs.engines.worker import JobSpec
 from s2squant.runs.folder import RunFolder
 from s2squant.runs.jobs import Inputs, Job, perform
 from s2squant.runs.plan import folds_of, sessions_of
@@ -25,7 +25,7 @@ from s2squant.series.panel import Panel
 EXPERIMENT, PRICES, INPUTS = "work/experiment.json", "work/prices.parquet", "work/inputs.json"
 
 
-def hand_over(inputs: Inputs) -> Errand[Inputs, Job]:
+def write_inputs(inputs: Inputs) -> JobSpec[Inputs, Job]:
     """Write what the workers need into the run's folder, and say where it lies."""
     folder = inputs.folder
     histories = {h.ticker: h for panel in inputs.panels.values() for h in panel.histories}
@@ -41,11 +41,11 @@ def hand_over(inputs: Inputs) -> Errand[Inputs, Job]:
     folder.write_text(EXPERIMENT, experiment)
     folder.write_table(PRICES, bars_table(histories))
     folder.write_text(INPUTS, text)
-    return Errand(folder.path.resolve(), _digest(text), read_inputs, perform)
+    return JobSpec(folder.path.resolve(), _digest(text), read_inputs, perform)
 
 
 def read_inputs(path: Path, version: str) -> Inputs:
-    """The inputs that were handed over in a run's folder: panels, folds and sessions made anew, as the plan made them.
+    """The inputs in a run's folder: panels, folds and sessions made anew, as the plan made them.
 
     Raises RunError when the folder cannot be seen from here, holds another run's inputs, or was written by other
     versions, whose numbers would differ.
