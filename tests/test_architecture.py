@@ -8,6 +8,7 @@ Inside a package the order is free, but there is one: its modules and sub-packag
 from __future__ import annotations
 
 import ast
+import re
 import statistics
 import sys
 from collections.abc import Iterator, Mapping
@@ -175,6 +176,13 @@ def picture(sources: Mapping[str, str]) -> str:
 def test_the_house_keeps_its_rules() -> None:
     print(picture(house()))
     assert violations(house()) == []
+
+
+def test_the_page_draws_the_line_as_it_is() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    drawn = re.findall(r"^(?:(\d)  |   )([a-z]+)  ", page.split("```")[1], flags=re.MULTILINE)
+    assert [package for _, package in drawn] == [package for packages in LINE for package in packages]
+    assert [package for number, package in drawn if number] == [packages[0] for packages in LINE]
 
 
 def test_the_house_has_few_rooms_and_short_files() -> None:

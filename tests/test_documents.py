@@ -16,6 +16,7 @@ PAGES = sorted(
 )
 OURS = re.compile(r"(?<![\w./-])(?:s2squant|flows|tests|docs|benchmarks)/[\w./-]*\w\.(?:py|md|yaml|toml)\b")
 LINK = re.compile(r"\]\((?!https?:|#)([^)#\s]+)")
+FUNCTION = re.compile(r"`([\w/]+\.py)` `(\w+)`")
 MODULE = re.compile(r"(?<![\w/])[a-z_]+\.py\b")
 
 
@@ -35,6 +36,14 @@ def broken_links(text: str, folder: Path) -> set[str]:
 def test_a_page_names_files_that_are_there(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     assert missing(text) | broken_links(text, page.parent) == set()
+
+
+def test_the_architecture_names_functions_that_are_there() -> None:
+    named = FUNCTION.findall((ROOT / "docs" / "architecture.md").read_text(encoding="utf-8"))
+    assert len(named) > 20
+    assert [
+        (file, name) for file, name in named if f"def {name}(" not in (ROOT / file).read_text(encoding="utf-8")
+    ] == []
 
 
 def test_docstrings_name_files_that_are_there() -> None:
