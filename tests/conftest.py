@@ -21,6 +21,7 @@ os.environ.pop("PREFECT_API_URL", None)
 import pytest
 import torch
 from hypothesis import settings
+from xdist.scheduler import LoadFileScheduling
 
 torch.set_num_threads(1)
 settings.register_profile("explore", derandomize=False)
@@ -37,6 +38,20 @@ def same_draws() -> None:
 def pytest_unconfigure() -> None:
     """Leave no temporary home behind."""
     shutil.rmtree(os.environ["PREFECT_HOME"], ignore_errors=True)
+
+
+class ByServer(LoadFileScheduling):
+    """A file at a time, but in one process what uses a server that takes seconds to start."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        folder = next((f for f in ("tests/flows/", "tests/nightly/ledger/") if nodeid.startswith(f)), None)
+        return folder or super()._split_scope(nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadFileScheduling | None:
+    """For `--dist loadfile`, which is what `make test` asks for."""
+    return ByServer(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 @pytest.fixture(scope="session")

@@ -15,14 +15,22 @@ import torch
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
-from s2squant.config.files import make_experiment
 from s2squant.errors import CheckpointError, ConfigError, RunError, SourceError
 from s2squant.estimator.forecaster import PriceForecaster
 from s2squant.forecasters import fitting
 from s2squant.prices.calendars.exchanges import next_sessions
 from s2squant.prices.checks.every import NAMES
-from s2squant.study import backtest
-from tests.worlds.runs import BASELINES, QUANTILES, TINY, environment, every_day, stock_days, write_prices
+from tests.worlds.runs import (
+    BASELINES,
+    QUANTILES,
+    TINY,
+    environment,
+    every_day,
+    experiment,
+    forecasts_only,
+    stock_days,
+    write_prices,
+)
 
 SETTINGS = {name: spec for name, spec in TINY["forecasters"].items() if name != "models"}
 MODELS = [*BASELINES, "har", "field", "anchor", "seq2seq_per_ticker", "seq2seq_pooled", "seq2seq_adapted", "blend"]
@@ -220,9 +228,8 @@ def test_what_comes_after_a_cutoff_changes_nothing_before_it(prices, validated):
 def test_the_windows_are_those_of_the_backtest(folder, prices, tmp_path):
     models = [*BASELINES, "anchor", "seq2seq_per_ticker", "seq2seq_pooled", "blend"]
     table = forecaster(models).cross_validation(prices, refit=2, **WALK)
-    experiment = make_experiment({"universe": {"source": f"csv:{folder}"}} | TINY)
-    _, study = backtest(experiment, tmp_path / "run", workers=0)
-    run = study.forecasts.astype({"unique_id": str, "model": str}).dropna(subset=["y"])
+    run = forecasts_only(experiment(folder), tmp_path / "run")
+    run = run.astype({"unique_id": str, "model": str}).dropna(subset=["y"])
     for model in models:
         mine = run[run["model"] == model].merge(table, on=["unique_id", "ds", "cutoff"], suffixes=("_log", ""))
         assert len(mine) == len(table) == len(run[run["model"] == model])

@@ -51,7 +51,7 @@ def test_the_flow_gives_the_numbers_of_the_plain_loop(server: None, tmp_path: Pa
     assert state.message == result["sentence"]
     assert (tmp_path / "flow" / "manifest.json").is_file()
 
-    folder, plain = study.backtest(experiment, tmp_path / "plain", workers=1)
+    folder, plain = study.backtest(experiment, tmp_path / "plain", workers=0)
     for table in ("forecasts", "scores", "verdicts", "equity"):
         name = f"{table}.parquet"
         pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "flow" / name), pd.read_parquet(folder / name))

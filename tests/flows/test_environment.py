@@ -1,5 +1,6 @@
 """Prefect's settings stand in the environment before Prefect is imported, and what a person set stays."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ def test_the_settings_come_before_the_import(name: str) -> None:
 
 
 def test_only_what_is_not_set_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("DO_NOT_TRACK", "PREFECT_LOGGING_LEVEL", "PREFECT_SERVER_ANALYTICS_ENABLED"):
+    for name in [name for name in os.environ if name.startswith(("DO_NOT_TRACK", "PREFECT_"))]:
         monkeypatch.delenv(name, raising=False)
     assert "PREFECT_LOGGING_LEVEL" not in prefect_settings()
     by_hand = prefect_settings(by_hand=True)

@@ -16,6 +16,7 @@ import pandas as pd
 
 from s2squant.config.experiment import Experiment
 from s2squant.config.files import make_experiment
+from s2squant.forecasters.blend import with_blend
 from s2squant.prices.calendars.exchanges import exchange_sessions
 from s2squant.runs.collect import collect
 from s2squant.study import open_run
@@ -73,11 +74,12 @@ def few(folder: Path | str, *tickers: str, **changes: Any) -> Experiment:
 
 
 def forecasts_only(wanted: Experiment, out: Path) -> pd.DataFrame:
-    """What a run's jobs forecast, before all are blended, judged, audited and laid out, which is most of the work."""
+    """What a run forecasts, blend and all, before it is judged, audited and laid out, which is most of the work."""
     with open_run(wanted, out, workers=0) as run:
         for result in run.execute_stages():
             assert result.status == "done", result
-        return collect(run.inputs, run).forecasts
+        markets = {ticker: market for market, panel in run.inputs.panels.items() for ticker in panel.tickers}
+        return with_blend(collect(run.inputs, run).forecasts, wanted.forecasters, markets)[0]
 
 
 def stock_days(count: int = BARS) -> np.ndarray:
