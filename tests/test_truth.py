@@ -7,11 +7,13 @@ import pandas as pd
 import pytest
 
 from s2squant.config.files import make_experiment
-from s2squant.config.models import Forecasters
+from s2squant.config.models import Forecasters, kind_of
+from s2squant.evaluation.losses import score
+from s2squant.evaluation.verdict import judge
 from s2squant.forecasters.catalog import make
 from s2squant.series.panel import Panel
-from s2squant.study import backtest
 from tests.test_contract import training_rows
+from tests.worlds.runs import forecasts_only
 from tests.worlds.synthetic import business_days, crps, history
 
 H = 10
@@ -108,8 +110,11 @@ def placebo(folder: Path, seed: int) -> str:
             },
         }
     )
-    _, study = backtest(experiment, folder / f"run{seed}", workers=0)
-    table = study.verdicts
+    losses = score(forecasts_only(experiment, folder / f"run{seed}"))
+    walk, spec = experiment.walk, experiment.verdict
+    kinds = {model: kind_of(model, spec.reference) for model in losses.models}
+    markets = dict.fromkeys(losses.tickers, "24/5")
+    table = judge(losses, every=walk.every, horizon=walk.horizon, spec=spec, kinds=kinds, markets=markets).verdicts
     row = table[
         (table["pool"] == "all")
         & (table["step"] == "all")
