@@ -318,7 +318,8 @@ def nobody(here, capfd):
     here.chmod(0o777)
     root = os.geteuid() == 0
     good("WARM")  # what is imported late may be out of reach then
-    importlib.import_module("s2squant.nightly.operation.server")
+    for name in ("nightly.operation.server", "nightly.operation.upkeep", "nightly.night", "tuning.search"):
+        importlib.import_module(f"s2squant.{name}")
     assert cli.main(["prices", "check", "prices"]) == 0
     assert cli.main(["fetch", "AAPL", "--source", "sample", "--store", "store"]) == 0
     next(Path("store").rglob("manifest.json")).chmod(0)
