@@ -26,7 +26,7 @@ from s2squant.prices.sources.from_store import as_history
 from s2squant.prices.store.price_store import PriceStore
 from s2squant.runs.engines.local import InlinePool
 from s2squant.series.forecast import QUANTILE_COLUMNS, quantile_crps
-from tests.worlds.nightly_sim import HASTY, Clock, Desk, at_close, at_yahoo, tiny
+from tests.worlds.nightly_sim import HASTY, Clock, Desk, at_close, at_yahoo, cheap, tiny
 
 TICKERS = ("AAA", "BBB", "SPLITC")
 
@@ -97,6 +97,7 @@ def test_outcomes_are_scored_on_the_price_basis_at_issue(desk: Desk) -> None:
 
 
 def test_a_late_run_issues_nothing_and_says_so(desk: Desk) -> None:
+    desk.spec = cheap(desk.spec)
     desk.night("2025-11-18")
     desk.yahoo.fixed_today = "2025-11-20"
     late = forecast(
@@ -122,7 +123,7 @@ def test_a_late_run_issues_nothing_and_says_so(desk: Desk) -> None:
 
 
 def test_a_bad_ticker_is_named_and_the_others_go_on(desk: Desk) -> None:
-    desk.spec = tiny(desk.root, "AAA", "MISSINGX", "BROKENY")
+    desk.spec = cheap(tiny(desk.root, "AAA", "MISSINGX", "BROKENY"))
     night = desk.night("2025-11-19")
     assert night.status == "partial"
     assert {t.ticker: t.status for t in night.tickers} == {"AAA": "ok", "MISSINGX": "failed", "BROKENY": "failed"}
@@ -130,12 +131,13 @@ def test_a_bad_ticker_is_named_and_the_others_go_on(desk: Desk) -> None:
     assert set(desk.ledger.gaps(desk.spec.name)["ticker"]) == {"MISSINGX", "BROKENY"}
     page = (desk.root / "reports" / "tiny" / night.run_id / "index.html").read_text()
     assert "MISSINGX" in page
-    desk.spec = tiny(desk.root, "MISSINGX", "BROKENY", name="worse")
+    desk.spec = cheap(tiny(desk.root, "MISSINGX", "BROKENY", name="worse"))
     nothing = desk.night("2025-11-19")
     assert (nothing.status, nothing.issued) == ("failed", 0)
 
 
 def test_a_stale_ticker_is_a_gap_until_its_bar_arrives(desk: Desk) -> None:
+    desk.spec = cheap(desk.spec)
     desk.night("2025-11-18")
     stock = desk.yahoo.stock("BBB")
     stock.hidden.add(np.datetime64("2025-11-19"))
@@ -250,6 +252,7 @@ def test_a_time_without_a_zone_is_refused(desk: Desk) -> None:
 
 
 def test_stored_versions_are_what_a_night_read(desk: Desk) -> None:
+    desk.spec = cheap(desk.spec)
     night = desk.night("2025-11-19")
     store = PriceStore(Path(desk.spec.experiment.universe.store))
     for ticker in night.tickers:
@@ -273,7 +276,7 @@ def test_the_command_names_a_bad_ticker_and_says_so_by_its_exit_status(
     when = at_close(day).isoformat()
 
     def run(name: str, *tickers: str) -> tuple[int, str]:
-        spec = tiny(desk.root, *tickers, name=name)
+        spec = cheap(tiny(desk.root, *tickers, name=name))
         (desk.root / f"{name}.json").write_text(spec.model_dump_json())
         status = main(["forecast", f"{name}.json", "--at", when, "--workers", "1"])
         return status, capsys.readouterr().out
