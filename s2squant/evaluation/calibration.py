@@ -1,4 +1,4 @@
-"""Readings -> coverage, reliability, PIT histograms with Knueppel's test, and sharpness beside realised volatility.
+"""Coverage, reliability, PIT histograms and Knueppel's test, beside an ideal forecaster's.
 
 Shares are averages over cutoff dates of the average over tickers and steps on a date. Every band is where the share
 of an ideal forecaster lies 95 times in 100 (calibrated_null); every p is a rank among the same draws.
@@ -38,7 +38,7 @@ ALPHA = 0.05
 
 @dataclass(frozen=True)
 class Calibration:
-    """Tables; columns as in Study."""
+    """Tables of calibration; columns as in Evidence."""
 
     coverage: pd.DataFrame
     reliability: pd.DataFrame
@@ -48,7 +48,7 @@ class Calibration:
 
 @dataclass(frozen=True)
 class _Dates:
-    """Units of one statement, the dates they lie on, and what an ideal forecaster would show there."""
+    """Units of one average over dates, with the null of an ideal forecaster on as many."""
 
     name: str
     units: Ints
@@ -64,19 +64,19 @@ class _Dates:
         return np.bincount(place, weights=self.weight, minlength=BINS).astype(np.float64)
 
 
-def calibrate(losses: Losses, readings: Readings, made: Sequence[Pool], *, every: int, reference: str) -> Calibration:
-    """The calibration tables of all models; `made` are the pools of comparisons.pools, `every` bars between cutoffs."""
+def calibrate(losses: Losses, readings: Readings, pools: Sequence[Pool], *, every: int, reference: str) -> Calibration:
+    """The calibration tables of all models; `pools` as pools.pools gives them, `every` bars apart."""
     alike = common_correlation(losses, readings, reference)
-    overlap = {int(p.step): p.overlap for p in made if p.family == "step"}
+    overlap = {int(p.step): p.overlap for p in pools if p.family == "step"}
 
     def dates(name: str, units: Ints, steps: Ints, lap: int, *, single: bool = False) -> _Dates:
-        found, date_of = np.unique(losses.cutoff_U[units], return_inverse=True)
+        days, date_of = np.unique(losses.cutoff_U[units], return_inverse=True)
         last = int(steps[-1])
         bars = every * max(1, ceil(last / every)) / lap
-        tickers = len(np.unique(losses.ticker_U[units] * len(losses.cutoffs) + losses.cutoff_U[units])) / len(found)
-        null = calibrated_null(len(found), bars, tuple(steps.tolist()), tickers, 0.0 if single else alike)
-        weight = 1.0 / (len(found) * np.bincount(date_of))[date_of]
-        return _Dates(name, units, weight, len(found), len(found) * min(1.0, bars / last), null)
+        tickers = len(np.unique(losses.ticker_U[units] * len(losses.cutoffs) + losses.cutoff_U[units])) / len(days)
+        null = calibrated_null(len(days), bars, tuple(steps.tolist()), tickers, 0.0 if single else alike)
+        weight = 1.0 / (len(days) * np.bincount(date_of))[date_of]
+        return _Dates(name, units, weight, len(days), len(days) * min(1.0, bars / last), null)
 
     steps = np.unique(losses.step_U)
     by_step = [
@@ -88,7 +88,7 @@ def calibrate(losses: Losses, readings: Readings, made: Sequence[Pool], *, every
         groups.append(dates(name, units, inside, overlap[int(inside[-1])]))
     tickers = [
         dates(p.name, p.units, np.unique(losses.step_U[p.units]), p.overlap, single=True)
-        for p in made
+        for p in pools
         if p.family == "ticker"
     ]
     pit = dict(zip(losses.models, readings.pit_UK.T, strict=True))
@@ -105,7 +105,7 @@ def _together(parts: Iterable[pd.DataFrame]) -> pd.DataFrame:
 
 
 def common_correlation(losses: Losses, readings: Readings, reference: str) -> float:
-    """How alike tickers move on a date, by the reference's PIT values."""
+    """Cross-sectional correlation of the reference's PIT values on a date."""
     pit_U = readings.pit_UK[:, losses.models.index(reference)]
     steps = int(losses.step_U.max()) + 1
     return equal_correlation(pit_U, losses.cutoff_U * steps + losses.step_U)
@@ -128,20 +128,20 @@ def equal_correlation(pit_U: Floats, group_U: Ints) -> float:
 
 def _coverage(model: str, covered_UB: NDArray[np.bool_], by_step: Sequence[_Dates]) -> pd.DataFrame:
     rows = []
-    for at in by_step:
-        for percent, share in zip(INTERVALS, at.weight @ covered_UB[at.units], strict=True):
+    for part in by_step:
+        for percent, share in zip(INTERVALS, part.weight @ covered_UB[part.units], strict=True):
             edge = round(BINS * (100 - percent) / 200)
-            draws = at.null.coverage(edge, BINS - edge)
+            draws = part.null.coverage(edge, BINS - edge)
             rows.append(
                 {
                     "model": model,
-                    "step": int(at.name),
+                    "step": int(part.name),
                     "interval": percent,
                     "coverage": float(share),
                     **_band(draws),
                     "p": float(two_sided(share, draws)),
-                    "n": at.n,
-                    "n_eff": at.n_eff,
+                    "n": part.n,
+                    "n_eff": part.n_eff,
                     "smallest_detectable": DETECTABLE * float(draws.std()),
                 }
             )
@@ -150,28 +150,28 @@ def _coverage(model: str, covered_UB: NDArray[np.bool_], by_step: Sequence[_Date
 
 def _reliability(model: str, pit_U: Floats, groups: Sequence[_Dates]) -> pd.DataFrame:
     rows = []
-    for at in groups:
-        below = np.r_[0.0, np.cumsum(at.shares(pit_U))]
+    for part in groups:
+        below = np.r_[0.0, np.cumsum(part.shares(pit_U))]
         for level in LEVELS_SHOWN:
             edge = round(level * BINS)
-            band = _band(at.null.coverage(0, edge))
-            rows.append({"model": model, "group": at.name, "level": level, "share": below[edge], **band})
+            band = _band(part.null.coverage(0, edge))
+            rows.append({"model": model, "group": part.name, "level": level, "share": below[edge], **band})
     return pd.DataFrame(rows)
 
 
 def _histogram(model: str, pit_U: Floats, groups: Sequence[_Dates]) -> pd.DataFrame:
     rows = []
     width = BINS // HISTOGRAM_BINS
-    for at in groups:
-        shares = at.shares(pit_U).reshape(HISTOGRAM_BINS, width).sum(axis=1)
+    for part in groups:
+        shares = part.shares(pit_U).reshape(HISTOGRAM_BINS, width).sum(axis=1)
         rows += [
             {
                 "model": model,
-                "group": at.name,
+                "group": part.name,
                 "low": k / HISTOGRAM_BINS,
                 "high": (k + 1) / HISTOGRAM_BINS,
                 "share": shares[k],
-                **_band(at.null.coverage(k * width, (k + 1) * width)),
+                **_band(part.null.coverage(k * width, (k + 1) * width)),
             }
             for k in range(HISTOGRAM_BINS)
         ]
@@ -181,23 +181,23 @@ def _histogram(model: str, pit_U: Floats, groups: Sequence[_Dates]) -> pd.DataFr
 def _knueppel(model: str, pit_U: Floats, groups: Sequence[_Dates], tickers: Sequence[_Dates]) -> pd.DataFrame:
     moments = standard_moments(pit_U)
     rows = []
-    for ticker, at in [("all", at) for at in groups] + [(at.name, at) for at in tickers]:
-        found = at.weight @ moments[at.units]
-        p = float(at.null.knueppel(found))
+    for ticker, part in [("all", part) for part in groups] + [(part.name, part) for part in tickers]:
+        mean_moments = part.weight @ moments[part.units]
+        p = float(part.null.knueppel(mean_moments))
         rows.append(
             {
                 "model": model,
                 "unique_id": ticker,
-                "group": at.name if ticker == "all" else "all",
+                "group": part.name if ticker == "all" else "all",
                 "test": "Knueppel",
-                "statistic": float(at.null.distance(found)),
+                "statistic": float(part.null.distance(mean_moments)),
                 "p": p,
-                "mean_pit": 0.5 + float(found[0]) / np.sqrt(12.0),
-                "spread": float(np.sqrt(max(1.0 + found[1], 0.0))),
-                "fault": _fault(found, at.null),
-                "n": at.n,
-                "n_eff": at.n_eff,
-                "smallest_detectable": DETECTABLE * float(at.null.moments[:, 0].std()) / np.sqrt(12.0),
+                "mean_pit": 0.5 + float(mean_moments[0]) / np.sqrt(12.0),
+                "spread": float(np.sqrt(max(1.0 + mean_moments[1], 0.0))),
+                "fault": _fault(mean_moments, part.null),
+                "n": part.n,
+                "n_eff": part.n_eff,
+                "smallest_detectable": DETECTABLE * float(part.null.moments[:, 0].std()) / np.sqrt(12.0),
             }
         )
     table = pd.DataFrame(rows)
@@ -210,9 +210,9 @@ def _knueppel(model: str, pit_U: Floats, groups: Sequence[_Dates], tickers: Sequ
     return table
 
 
-def _fault(found: Floats, null: CalibratedNull) -> str:
+def _fault(mean_moments: Floats, null: CalibratedNull) -> str:
     """The moment furthest from an ideal forecaster's, in words; "shape" when neither of the first two is far."""
-    bias, spread = found[:2] / null.moments[:, :2].std(axis=0)
+    bias, spread = mean_moments[:2] / null.moments[:, :2].std(axis=0)
     if max(abs(bias), abs(spread)) < -ndtri(ALPHA / 2):
         return "shape"
     if abs(spread) >= abs(bias):

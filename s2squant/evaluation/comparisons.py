@@ -1,4 +1,4 @@
-"""Every challenger against its benchmark on every pool of units: the rows of the verdict table."""
+"""Diebold-Mariano tests of every challenger and benchmark on every pool: the rows of the verdict table."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from s2squant.series.arrays import Floats, Ints
 VERDICT_COLUMNS: tuple[str, ...] = tuple(f.name for f in fields(Verdict))
 
 
-def compare(losses: Losses, made: Sequence[Pool], pairs: Iterable[tuple[str, str]], spec: VerdictSpec) -> pd.DataFrame:
+def compare(losses: Losses, pools: Sequence[Pool], pairs: Iterable[tuple[str, str]], spec: VerdictSpec) -> pd.DataFrame:
     """Verdict rows of every (challenger, benchmark) pair on every pool, with a column `family` beside Verdict's fields.
 
     An effect is the relative gain in CRPS averaged over dates, the very figure that is tested: interval and p agree.
@@ -29,7 +29,7 @@ def compare(losses: Losses, made: Sequence[Pool], pairs: Iterable[tuple[str, str
     benchmark's mean loss counts as known.
     `p_adjusted` is Benjamini-Hochberg over the markets, the steps or the tickers of one pair.
     """
-    rows = pd.DataFrame(_rows(losses, made, list(pairs)))
+    rows = pd.DataFrame(_rows(losses, pools, list(pairs)))
     nu, se, effect = (rows[c].to_numpy(float) for c in ("nu", "se", "effect"))
     rows["statistic"] = statistic = dm.t_statistic(rows["mean"].to_numpy(float), se)
     half = dm.interval_factor(nu) * se
@@ -38,36 +38,36 @@ def compare(losses: Losses, made: Sequence[Pool], pairs: Iterable[tuple[str, str
     rows["p"] = dm.p_value(statistic, nu)
     family = rows.groupby(["family", "challenger", "benchmark"], sort=False)["p"]
     rows["p_adjusted"] = family.transform(lambda p: benjamini_hochberg(p.to_numpy()))
-    found = (rows["p"] < spec.alpha) & ((rows["family"] == "all") | (rows["p_adjusted"] <= spec.fdr))
+    significant = (rows["p"] < spec.alpha) & ((rows["family"] == "all") | (rows["p_adjusted"] <= spec.fdr))
     better, worse = (statistic > 0) & (effect > 0), (statistic < 0) & (effect < 0)
-    rows["word"] = np.select([found & better, found & worse], ["better", "worse"], "no evidence")
+    rows["word"] = np.select([significant & better, significant & worse], ["better", "worse"], "no evidence")
     rows["metric"] = "crps"
     return rows[["family", *VERDICT_COLUMNS]]
 
 
-def _rows(losses: Losses, made: Sequence[Pool], pairs: Sequence[tuple[str, str]]) -> Iterator[dict[str, object]]:
+def _rows(losses: Losses, pools: Sequence[Pool], pairs: Sequence[tuple[str, str]]) -> Iterator[dict[str, object]]:
     for challenger, benchmark in pairs:
         loss_U, base_U = losses.of(challenger), losses.of(benchmark)
-        for pool in made:
+        for pool in pools:
             loss, base = loss_U[pool.units], base_U[pool.units]
             if pool.family == "step":
                 effect, series = _ratio_over_units(loss, base, pool)
             else:
                 effect, series = relative_series(loss, base, losses.ticker_U[pool.units], pool)
-            found = dm.examine(series, pool.overlap)
+            gain = dm.examine(series, pool.overlap)
             yield {
                 "family": pool.family,
                 "pool": pool.name,
                 "step": pool.step,
                 "benchmark": benchmark,
                 "challenger": challenger,
-                "effect": found.mean if np.isfinite(found.mean) else effect,
-                "mean": found.mean,
-                "se": found.se,
-                "nu": found.nu,
-                "n": found.n,
+                "effect": gain.mean if np.isfinite(gain.mean) else effect,
+                "mean": gain.mean,
+                "se": gain.se,
+                "nu": gain.nu,
+                "n": gain.n,
                 "n_eff": pool.n_eff,
-                "test": f"not tested: {found.reason}" if found.reason else f"EWC Diebold-Mariano, t({found.nu})",
+                "test": f"not tested: {gain.reason}" if gain.reason else f"EWC Diebold-Mariano, t({gain.nu})",
             }
 
 
@@ -92,17 +92,17 @@ def relative_series(loss: Floats, base: Floats, ticker: Ints, pool: Pool) -> tup
 
 
 def variance_shares(loss: Floats, base: Floats, ticker: Ints, pool: Pool, tickers: int) -> Floats:
-    """How much of the variance of `relative_series` over dates each of `tickers` carries; they sum to 1.
+    """Share of each ticker in the variance of `relative_series` over dates; the shares sum to 1.
 
     The covariance of what a ticker adds to the series with the series, by the variance of the series; 0 where the
     series does not vary. Arguments as `relative_series` takes them.
     """
     scale = group_mean(base, ticker, tickers)[ticker]
     usable = scale > 0
-    at, who = pool.date_of[usable], ticker[usable]
-    count = np.bincount(at, minlength=pool.dates)
-    weights = (base - loss)[usable] / scale[usable] / count[at]
-    added = np.bincount(who * pool.dates + at, weights=weights, minlength=tickers * pool.dates)
+    date, who = pool.date_of[usable], ticker[usable]
+    count = np.bincount(date, minlength=pool.dates)
+    weights = (base - loss)[usable] / scale[usable] / count[date]
+    added = np.bincount(who * pool.dates + date, weights=weights, minlength=tickers * pool.dates)
     added_MT = added.reshape(tickers, pool.dates)[:, count > 0]
     series = added_MT.sum(axis=0)
     spread = series - series.mean() if len(series) else series

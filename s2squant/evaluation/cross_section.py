@@ -1,4 +1,4 @@
-"""Does a forecast rank tickers: rank information coefficients by date, where a market has enough of them."""
+"""Rank information coefficients by date, of markets with enough tickers."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def turnover_of(forecast_TM: Floats, parts: int) -> float:
 
 
 def _outer(forecast_TM: Floats, parts: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Who is in the highest part of each date, and who in the lowest, (T, M) each."""
+    """Members of the highest and of the lowest part at each date, (T, M) each."""
     rank = pd.DataFrame(forecast_TM).rank(axis=1, method="first").to_numpy(float)
     count = np.isfinite(forecast_TM).sum(axis=1, keepdims=True)
     many = np.floor(count / parts)

@@ -1,4 +1,4 @@
-"""What each forecast said about each outcome: its PIT, log score, interval scores, spread; one pass over the quantiles.
+"""PIT, log score, interval scores and variance of every forecast, in one pass over the quantiles.
 
 A forecast table holds quantiles at records.LEVELS and no density. Between two levels the distribution function is
 taken as linear; beyond the outermost ones the tail is exponential, through the two outermost quantiles on its side,
@@ -25,20 +25,20 @@ NARROWEST = 1e-4
 
 
 class Reading(NamedTuple):
-    """What quantile forecasts say, each array shaped like the outcomes; returns in the units of y."""
+    """PIT, log score, mean and variance of quantile forecasts, each shaped like the outcomes; in the units of y."""
 
     pit: Floats
     """F(y), in (0, 1)."""
     log_score: Floats
     """-log f(y), nats; lower is better."""
     mean: Floats
-    """Mean and variance of the distribution so read."""
+    """Of the piecewise distribution, as is `variance`."""
     variance: Floats
 
 
 @dataclass(frozen=True)
 class Readings:
-    """The readings of every model on the common units of a Losses, in its order: U units, K models, B intervals.
+    """Diagnostics of every model on the common units of a Losses, in its order: U units, K models, B intervals.
 
     Returns are in % log return, variances in its square; float32 where a matrix is as large as the run.
     """
@@ -57,7 +57,7 @@ class Readings:
 
 
 def read_off(y: Floats, quantiles: Iterator[Floats] | list[Floats]) -> Reading:
-    """Place outcomes (N,) in quantile forecasts given level by level, each (N,), increasing along the levels."""
+    """PIT, log score and moments of outcomes (N,) in quantile forecasts given level by level, each (N,), increasing."""
     columns = iter(quantiles)
     first, second = next(columns), next(columns)
     below = y < first
@@ -101,7 +101,7 @@ def read_off(y: Floats, quantiles: Iterator[Floats] | list[Floats]) -> Reading:
 
 
 def read(forecasts: pd.DataFrame, losses: Losses) -> Readings:
-    """Read a forecast table (columns as in Study) on the units of `losses`, which were scored from the same table."""
+    """Diagnostics of a forecast table (columns as in Study) on the units of `losses`, scored from the same table."""
     units, models = len(losses), len(losses.models)
     row, unit, model = _rows_on_units(forecasts, losses)
     y = forecasts["y"].to_numpy(np.float64)[row]
@@ -146,15 +146,15 @@ def interval_score(y: Floats, low: Floats, high: Floats, alpha: float) -> Floats
 
 
 def _share(distance: Floats, step: Floats) -> Floats:
-    """How far along an interval of width `step`; half-way where it has no width."""
+    """`distance` as a share of `step`; one half where the step has no width."""
     return np.asarray(np.divide(distance, step, out=np.full(np.shape(distance), 0.5), where=step > 0))
 
 
 def _places(column: pd.Series, names: tuple[str, ...]) -> Ints:
     """The position in `names` of each value, -1 where it is none of them."""
-    codes, found = pd.factorize(column)
+    codes, values = pd.factorize(column)
     position = {name: k for k, name in enumerate(names)}
-    return np.array([position.get(str(value), -1) for value in found], np.intp)[codes]
+    return np.array([position.get(str(value), -1) for value in values], np.intp)[codes]
 
 
 def _rows_on_units(forecasts: pd.DataFrame, losses: Losses) -> tuple[Ints, Ints, Ints]:

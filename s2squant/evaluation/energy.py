@@ -66,17 +66,17 @@ def path_scores(panel: Panel, fit_date: np.datetime64, forecast: Forecast) -> It
     owner_N = panel.ticker_of[forecast.rows]
     for m in np.unique(owner_N[whole_N]):
         ticker = panel.tickers[m]
-        at = np.flatnonzero(whole_N & (owner_N == m))
+        own = np.flatnonzero(whole_N & (owner_N == m))
         rows = panel.rows_of(ticker)
         past = panel.log_price[rows[panel.dates[rows] <= fit_date]]
         bar = np.sqrt(np.square(np.diff(past)).mean())
         scores = energy_score(
-            forecast.paths_NSH[at].astype(np.float64), y_NH[at], bar * np.sqrt(np.arange(1, horizon + 1))
+            forecast.paths_NSH[own].astype(np.float64), y_NH[own], bar * np.sqrt(np.arange(1, horizon + 1))
         )
         yield {
             "model": forecast.forecaster,
             "unique_id": ticker,
-            "cutoff": [str(day) for day in panel.dates[forecast.rows[at]]],
+            "cutoff": [str(day) for day in panel.dates[forecast.rows[own]]],
             "energy": [float(f"{score:.7g}") for score in scores],
             "paths": forecast.paths_NSH.shape[1],
         }

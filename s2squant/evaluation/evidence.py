@@ -1,4 +1,4 @@
-"""Losses and forecasts -> the evidence beyond the verdict: scores, calibration, further tests, on common units."""
+"""The evidence beyond the verdict, on common units: scores, calibration and further tests."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ def assess(
     `verdicts` are its rows: the same pairs are tested again. `energies` is the table of energy.energy_scores.
     """
     readings = read(forecasts, losses)
-    made = pools(losses, every=every, horizon=horizon, markets=markets)
-    calibration = calibrate(losses, readings, made, every=every, reference=spec.reference)
+    all_pools = pools(losses, every=every, horizon=horizon, markets=markets)
+    calibration = calibrate(losses, readings, all_pools, every=every, reference=spec.reference)
     widths = sharpness(losses, readings, spec.reference)
     tested = dict.fromkeys(zip(verdicts["challenger"].tolist(), verdicts["benchmark"].tolist(), strict=True))
-    further = further_tests(losses, readings, made, tested, spec, kinds)
+    further = further_tests(losses, readings, all_pools, tested, spec, kinds)
     return Evidence(
         scorecard=scorecard(losses, readings, reference=spec.reference, histories=histories, widths=widths),
         coverage=calibration.coverage,
@@ -58,9 +58,9 @@ def assess(
         tests=further.tests,
         confidence_set=further.confidence_set,
         fluctuation=further.fluctuation,
-        shrinkage=shrunken(verdicts, made, spec.reference),
-        pairs=pairs_by_step(losses, made, spec),
-        energy=energy_table(energies, losses, made[0], spec),
+        shrinkage=shrunken(verdicts, all_pools, spec.reference),
+        pairs=pairs_by_step(losses, all_pools, spec),
+        energy=energy_table(energies, losses, all_pools[0], spec),
         misses=misses(forecasts, losses, readings, spec.recommended, markets=markets, histories=histories),
         groups=groups(losses, spec, every=every, horizon=horizon, markets=markets, histories=histories),
         cross_section=cross_section(losses, readings, spec, every=every, markets=markets),

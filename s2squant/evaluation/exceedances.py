@@ -1,4 +1,4 @@
-"""Misses of an interval one step ahead: as many as promised, and not in clusters? Kupiec, Christoffersen, DQ.
+"""Exceedance tests one step ahead: Kupiec, Christoffersen and the dynamic quantile test.
 
 One step ahead no two labels overlap and the misses of a right forecast are coin tosses, so nothing need be assumed:
 Kupiec's p is summed over the binomial law, the others are ranks among tosses of the same length. The chi-square laws
@@ -98,12 +98,12 @@ def dynamic_quantile(missed_ST: Hits, rate: float, spread_ST: Floats) -> Floats:
 
 
 def exceedances(losses: Losses, readings: Readings) -> pd.DataFrame:
-    """The tests of every model and ticker at step 1, of three kinds of miss; columns as in Study."""
+    """The tests of every model and ticker at step 1, of three kinds of miss; columns as in Evidence."""
     parts = []
-    at = np.flatnonzero(losses.step_U == 1)
-    bounds = np.searchsorted(losses.ticker_U[at], np.arange(len(losses.tickers) + 1))
+    first_step = np.flatnonzero(losses.step_U == 1)
+    bounds = np.searchsorted(losses.ticker_U[first_step], np.arange(len(losses.tickers) + 1))
     for m, ticker in enumerate(losses.tickers):
-        units = at[bounds[m] : bounds[m + 1]]
+        units = first_step[bounds[m] : bounds[m + 1]]
         if not len(units):
             continue
         widths = readings.width_UKB[units].astype(np.float64)
@@ -132,10 +132,10 @@ def _rows(
 ) -> pd.DataFrame:
     n = missed_KT.shape[1]
     if n >= FEWEST:
-        found, reason = miss_tests(missed_KT, rate, spread_KT), ""
+        tests, reason = miss_tests(missed_KT, rate, spread_KT), ""
     else:
         nothing = np.full(len(models), np.nan)
-        found, reason = MissTests(nothing, nothing, nothing, nothing), f"{n} cutoffs, at least {FEWEST} needed"
+        tests, reason = MissTests(nothing, nothing, nothing, nothing), f"{n} cutoffs, at least {FEWEST} needed"
     return pd.DataFrame(
         {
             "model": models,
@@ -143,10 +143,10 @@ def _rows(
             "kind": kind,
             "expected": rate,
             "missed": missed_KT.mean(axis=1),
-            "kupiec_p": found.kupiec,
-            "independence_p": found.independence,
-            "joint_p": found.joint,
-            "dq_p": found.dynamic,
+            "kupiec_p": tests.kupiec,
+            "independence_p": tests.independence,
+            "joint_p": tests.joint,
+            "dq_p": tests.dynamic,
             "n": n,
             "n_eff": float(n),
             "smallest_detectable": DETECTABLE * np.sqrt(rate * (1 - rate) / n),
@@ -166,10 +166,10 @@ def _with_findings(table: pd.DataFrame) -> pd.DataFrame:
     table["p_adjusted"] = np.nan
     for _, p in both[tested].groupby(table["model"], sort=False):
         table.loc[p.index, "p_adjusted"] = benjamini_hochberg(p.to_numpy(float))
-    found, share = table["p_adjusted"] < ALPHA, table["kupiec_p"] < ALPHA
+    significant, share = table["p_adjusted"] < ALPHA, table["kupiec_p"] < ALPHA
     more = table["missed"] > table["expected"]
     words = ["not tested", "no evidence", "too many", "too few"]
-    table["finding"] = np.select([~tested, ~found, share & more, share], words, "not at random")
+    table["finding"] = np.select([~tested, ~significant, share & more, share], words, "not at random")
     return table
 
 

@@ -1,4 +1,4 @@
-"""Where the recommended model works: its skill by market, kind of asset, volatility, dollar volume and regime.
+"""Skill of the recommended model by market, kind of asset, volatility, dollar volume and regime.
 
 Groups are made from what was known before: a ticker's volatility and dollar volume from the bars up to its first
 cutoff, the regime of a cutoff from the ticker's own volatility so far.
@@ -72,7 +72,7 @@ def groups(
 
 
 def kind_of_asset(ticker: str, calendar: str) -> str:
-    """What a ticker is, as far as its spelling and its calendar tell."""
+    """Kind of asset of a ticker, by its spelling and its calendar."""
     if ticker.startswith("^"):
         return "index"
     if ticker.endswith("=X") or calendar in ("24/5", "ECB"):
@@ -86,17 +86,17 @@ def _bases(
     losses: Losses, markets: Mapping[str, str], histories: Mapping[str, PriceHistory]
 ) -> Iterator[tuple[str, np.ndarray, str]]:
     """Each basis with the group of every unit ("" for none), or with the reason why it makes no groups."""
-    tickers, at = losses.tickers, losses.ticker_U
+    tickers, ticker_U = losses.tickers, losses.ticker_U
     first = np.full(len(tickers), len(losses.cutoffs) - 1)
-    np.minimum.at(first, at, losses.cutoff_U)
+    np.minimum.at(first, ticker_U, losses.cutoff_U)
     past = [_until(histories.get(t), losses.cutoffs[c]) for t, c in zip(tickers, first, strict=True)]
     market = np.array([markets[t] for t in tickers], object)
     kind = np.array([kind_of_asset(t, m) for t, m in zip(tickers, market, strict=True)], object)
     for basis, label in (("market", market), ("kind of asset", kind)):
         single = f"all tickers are one: {label[0]}" if len(set(label)) == 1 else ""
-        yield basis, label[at], single
+        yield basis, label[ticker_U], single
     volatility = np.array([_volatility(h) for h in past])
-    yield "volatility", _terciles(volatility)[at], _too_few(volatility, "a known volatility")
+    yield "volatility", _terciles(volatility)[ticker_U], _too_few(volatility, "a known volatility")
     volume = np.array([_dollar_volume(h) for h in past])
     traded = np.full(len(tickers), "", object)
     for name in dict.fromkeys(market):  # in its own currency: compared within a market only
@@ -104,10 +104,10 @@ def _bases(
         if np.isfinite(volume[mine]).sum() >= FEWEST_TICKERS:
             traded[mine] = _terciles(volume[mine])
     reason = "" if (traded != "").any() else f"no market has {FEWEST_TICKERS} tickers with a known volume"
-    yield "dollar volume", traded[at], reason
+    yield "dollar volume", traded[ticker_U], reason
     regime = np.full(len(losses), "", object)
     for m, ticker in enumerate(tickers):
-        mine = np.flatnonzero(at == m)
+        mine = np.flatnonzero(ticker_U == m)
         cutoffs, place = np.unique(losses.cutoff_U[mine], return_inverse=True)
         regime[mine] = regimes(histories.get(ticker), losses.cutoffs[cutoffs])[place]
     few = "" if (regime != "").any() else f"no ticker has {YEAR + QUARTER} bars before a cutoff"
@@ -119,17 +119,17 @@ def regimes(history: PriceHistory | None, cutoffs: np.ndarray) -> np.ndarray:
 
     "" where fewer than YEAR earlier values are known; no bar after the cutoff is read.
     """
-    found = np.full(len(cutoffs), "", object)
+    terciles = np.full(len(cutoffs), "", object)
     if history is None or len(history) <= QUARTER + 1:
-        return found
+        return terciles
     squares = np.concatenate([[0.0], np.cumsum(np.square(np.diff(history.log_price)))])
     trailing = squares[QUARTER:] - squares[:-QUARTER]  # entry i ends at bar i + QUARTER
     last = np.searchsorted(history.dates, cutoffs.astype("datetime64[D]"), "right") - 1 - QUARTER
     for i, end in enumerate(last):
         if end >= YEAR:
             rank = float((trailing[: end + 1] <= trailing[end]).mean())
-            found[i] = TERCILES[min(int(3 * rank), 2)]
-    return found
+            terciles[i] = TERCILES[min(int(3 * rank), 2)]
+    return terciles
 
 
 def _until(history: PriceHistory | None, cutoff: np.datetime64) -> PriceHistory | None:
@@ -155,11 +155,11 @@ def _dollar_volume(history: PriceHistory | None) -> float:
 
 def _terciles(values: Floats) -> np.ndarray:
     """low, middle or high, "" where unknown."""
-    found, known = np.full(len(values), "", object), np.isfinite(values)
+    terciles, known = np.full(len(values), "", object), np.isfinite(values)
     if known.any():
         edges = np.quantile(values[known], [1 / 3, 2 / 3])
-        found[known] = np.array(TERCILES, object)[np.searchsorted(edges, values[known], "left")]
-    return found
+        terciles[known] = np.array(TERCILES, object)[np.searchsorted(edges, values[known], "left")]
+    return terciles
 
 
 def _too_few(values: Floats, what: str) -> str:

@@ -1,4 +1,4 @@
-"""The largest misses of the recommended model, so that a person can look up what happened on those days."""
+"""The largest misses of the recommended model, by ticker and over the run."""
 
 from __future__ import annotations
 
@@ -48,24 +48,24 @@ def misses(
     every = np.concatenate([*chosen, np.empty(0, np.intp)]).astype(np.intp)
     top = every[np.argsort(-np.abs(miss[every]), kind="stable")][:MOST]
     parts = [("all", top), *((losses.tickers[m], units) for m, units in enumerate(chosen) if len(units))]
-    made = pd.concat([_table(scope, units, miss, others, losses, readings, k) for scope, units in parts])
-    made = made.merge(own, on=["unique_id", "cutoff", "step"], how="left", validate="many_to_one")
-    price = np.array([_price(histories.get(t), c) for t, c in zip(made["unique_id"], made["cutoff"], strict=True)])
+    table = pd.concat([_table(scope, units, miss, others, losses, readings, k) for scope, units in parts])
+    table = table.merge(own, on=["unique_id", "cutoff", "step"], how="left", validate="many_to_one")
+    price = np.array([_price(histories.get(t), c) for t, c in zip(table["unique_id"], table["cutoff"], strict=True)])
     for name, column in (("realised", "y"), ("low", "q0.025"), ("high", "q0.975")):
-        made[name] = price * np.exp(made[column].to_numpy(np.float64))
-    return made.assign(price=price, moved=np.expm1(made["y"].to_numpy(np.float64)))[COLUMNS]
+        table[name] = price * np.exp(table[column].to_numpy(np.float64))
+    return table.assign(price=price, moved=np.expm1(table["y"].to_numpy(np.float64)))[COLUMNS]
 
 
 def _apart(units: Ints, miss: Floats, losses: Losses, ends: Dates) -> Ints:
     """The largest misses of one ticker, none of whose days (after the cutoff, to the end) belong to a larger one."""
     start, end, size = losses.cutoffs[losses.cutoff_U[units]], ends[units], np.abs(miss[units])
     live = np.ones(len(units), bool)
-    kept: list[int] = []
-    while live.any() and len(kept) < MOST:
+    chosen: list[int] = []
+    while live.any() and len(chosen) < MOST:
         worst = int(np.argmax(np.where(live, size, -1.0)))
-        kept.append(units[worst])
+        chosen.append(units[worst])
         live &= (end <= start[worst]) | (start >= end[worst])
-    return np.array(kept, np.intp)
+    return np.array(chosen, np.intp)
 
 
 def _ends(losses: Losses, own: pd.DataFrame) -> Dates:
@@ -113,5 +113,5 @@ def _price(history: PriceHistory | None, cutoff: pd.Timestamp) -> float:
     if history is None:
         return float("nan")
     day = np.datetime64(cutoff, "D")
-    at = min(int(np.searchsorted(history.dates, day)), len(history.dates) - 1)
-    return float(history.adj_close[at]) if history.dates[at] == day else float("nan")
+    bar = min(int(np.searchsorted(history.dates, day)), len(history.dates) - 1)
+    return float(history.adj_close[bar]) if history.dates[bar] == day else float("nan")

@@ -56,7 +56,7 @@ def score(forecasts: pd.DataFrame) -> Losses:
 
     place = (np.cumsum(have) - 1)[row_unit]
     keep = have[row_unit]
-    at = (place[keep], row_model[keep])
+    cells = (place[keep], row_model[keep])
     common = units[have]
     pair, step_U = np.divmod(common, steps)
     ticker_U, cutoff_U = np.divmod(pair, len(cutoffs))
@@ -67,11 +67,11 @@ def score(forecasts: pd.DataFrame) -> Losses:
         ticker_U=ticker_U,
         cutoff_U=cutoff_U,
         step_U=step_U,
-        crps_UK=_scatter(crps[keep], at, (len(common), len(models))),
+        crps_UK=_scatter(crps[keep], cells, (len(common), len(models))),
         abs_error_UK=_scatter(
-            100.0 * np.abs(y - forecasts[MEDIAN].to_numpy()[known])[keep], at, (len(common), len(models))
+            100.0 * np.abs(y - forecasts[MEDIAN].to_numpy()[known])[keep], cells, (len(common), len(models))
         ),
-        covered_UKB=np.stack([_scatter(c[keep], at, (len(common), len(models))) for c in covered], axis=2),
+        covered_UKB=np.stack([_scatter(c[keep], cells, (len(common), len(models))) for c in covered], axis=2),
         coverage_KB=np.stack(coverage, axis=1),
         dropped=int(len(units) - have.sum()),
         missing=missing,
@@ -84,9 +84,9 @@ def _covered(forecasts: pd.DataFrame, known: NDArray[np.bool_], y: Floats, perce
     return np.asarray(inside, bool)
 
 
-def _scatter(values: NDArray[Any], at: tuple[Ints, Ints], shape: tuple[int, int]) -> NDArray[Any]:
+def _scatter(values: NDArray[Any], cells: tuple[Ints, Ints], shape: tuple[int, int]) -> NDArray[Any]:
     filled = np.empty(shape, values.dtype)
-    filled[at] = values
+    filled[cells] = values
     return filled
 
 
@@ -125,7 +125,7 @@ METRICS: tuple[str, ...] = ("crps", *(f"cover{c}" for c in INTERVALS), "abs_erro
 
 @dataclass(frozen=True)
 class Losses:
-    """What every model lost on the units that all models share, units sorted by ticker, cutoff, step.
+    """Losses of every model on the units common to all, sorted by ticker, cutoff, step.
 
     `crps_UK` and `abs_error_UK` (of the median) are in % log return, lower is better. `covered_UKB` says whether y
     lay in the central interval. `coverage_KB` is the share covered over *all* known forecasts of a model, common or

@@ -1,4 +1,4 @@
-"""Every model against every other: Diebold-Mariano tests, adjusted so that no pair can be picked from the table."""
+"""Diebold-Mariano tests of all pairs of models, adjusted for their number."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ COLUMNS = [
 
 
 def pairs_by_step(losses: Losses, pools: Sequence[Pool], spec: VerdictSpec) -> pd.DataFrame:
-    """`pairs` over all steps, at the first, at the fifth and at the last, of the pools that a run has."""
+    """`pairs` over all steps, and at the first, the fifth and the last."""
     steps = losses.step_U
     wanted = {"all", *(str(step) for step in (steps.min(), 5, steps.max()))} if len(losses) else {"all"}
     mine = [pool for pool in pools if pool.family in ("all", "step") and pool.step in wanted]

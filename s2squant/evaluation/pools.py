@@ -63,14 +63,14 @@ def pools(losses: Losses, *, every: int, horizon: int, markets: Mapping[str, str
     def pool(family: Family, name: str, units: Ints, ahead: int, step: str = "all") -> Pool:
         return pool_of(losses, units, family=family, name=name, ahead=ahead, every=every, market_U=market_U, step=step)
 
-    made = [pool("all", "all", everything, horizon)]
-    made += [pool("market", m, np.flatnonzero(market_U == m), horizon) for m in dict.fromkeys(market_M.tolist())]
-    made += [pool("step", "all", np.flatnonzero(losses.step_U == s), int(s), str(s)) for s in np.unique(losses.step_U)]
+    parts = [pool("all", "all", everything, horizon)]
+    parts += [pool("market", m, np.flatnonzero(market_U == m), horizon) for m in dict.fromkeys(market_M.tolist())]
+    parts += [pool("step", "all", np.flatnonzero(losses.step_U == s), int(s), str(s)) for s in np.unique(losses.step_U)]
     bounds = np.searchsorted(losses.ticker_U, np.arange(len(losses.tickers) + 1))
     for m, ticker in enumerate(losses.tickers):
         if bounds[m] < bounds[m + 1]:
-            made.append(pool("ticker", ticker, everything[bounds[m] : bounds[m + 1]], horizon))
-    return made
+            parts.append(pool("ticker", ticker, everything[bounds[m] : bounds[m + 1]], horizon))
+    return parts
 
 
 def pool_of(
@@ -96,7 +96,7 @@ def pool_of(
 
 
 def _overlap(dates_of_markets: Sequence[Ints], lead: int) -> int:
-    """How many dates of the pool start before a label ends that spans `lead` cutoffs of its own market.
+    """Overlap of a pool: its dates that start before a label ends that spans `lead` cutoffs of its own market.
 
     `lead` itself when markets share their cutoffs or lie apart in time; more when their cutoffs interleave.
     """

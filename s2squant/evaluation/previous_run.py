@@ -1,4 +1,4 @@
-"""What changed since the previous run of the same experiment: verdicts, skill, and prices revised by their vendor."""
+"""Changes since the previous run of the same experiment: verdicts, skill, and prices revised by their vendor."""
 
 from __future__ import annotations
 

@@ -46,8 +46,7 @@ class Verdict:
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """Evidence of a run beyond its verdict: tables, one row each per; `group` is a group of
-    steps ("all", "1", "2-5", "6-20").
+    """Tables beyond the verdict, one row each per; `group` is a group of steps ("all", "1", "2-5", "6-20").
 
     - `scorecard`: model, group, crps (% log return), skill (against the reference), log_score (nats, density of %
       returns), interval_50, interval_80, interval_95 (interval scores, %), mae (of the median, %), mae_ratio (to the
@@ -112,7 +111,7 @@ class Evidence:
 
 @dataclass(frozen=True)
 class TickerReport:
-    """Outcome of one ticker: its status, the reason, and its prices."""
+    """Outcome of one ticker: its status, with the reason, and the provenance of its prices."""
 
     ticker: str
     status: Literal["ok", "skipped", "failed"]

@@ -1,4 +1,4 @@
-"""Every score of every model on common units, by group of steps, and skill by ticker drawn together."""
+"""Scores of every model by group of steps on common units, and shrunken skill by ticker."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def scorecard(
     histories: Mapping[str, PriceHistory],
     widths: pd.DataFrame,
 ) -> pd.DataFrame:
-    """One row a model and group of steps; columns as in Study. `widths` is the table of sharpness.sharpness.
+    """One row a model and group of steps; columns as in Evidence. `widths` is the table of sharpness.sharpness.
 
     Shares of a benchmark (skill, r2, mae_ratio, width_ratio) are taken ticker by ticker, then averaged. A score that
     cannot be had is NaN: r2 needs outcomes that move, qlike every step from the first on.
@@ -86,9 +86,9 @@ def scorecard(
     return pd.DataFrame(rows)
 
 
-def shrunken(verdicts: pd.DataFrame, made: Sequence[Pool], reference: str) -> pd.DataFrame:
-    """Skill against the reference by ticker, raw and drawn together, with BH and BY beside; columns as in Study."""
-    overlap = {p.name: p.overlap for p in made if p.family == "ticker"}
+def shrunken(verdicts: pd.DataFrame, pools: Sequence[Pool], reference: str) -> pd.DataFrame:
+    """Skill against the reference by ticker, raw and shrunken, with BH and BY q-values; columns as in Evidence."""
+    overlap = {p.name: p.overlap for p in pools if p.family == "ticker"}
     mine = verdicts[(verdicts["benchmark"] == reference) & (verdicts["step"] == "all")]
     parts = []
     for model, rows in mine.groupby("challenger", sort=False):
@@ -99,11 +99,11 @@ def shrunken(verdicts: pd.DataFrame, made: Sequence[Pool], reference: str) -> pd
         nu = np.array([dm.degrees(max(int(k), 1), overlap[t]) for k, t in zip(n, names, strict=True)], float)
         half = (tickers["high"] - tickers["low"]).to_numpy(float) / 2.0
         se = half / dm.interval_factor(nu)
-        pool_nu = dm.degrees(max(int(pooled["n"]), 1), next(p.overlap for p in made if p.family == "all"))
+        pool_nu = dm.degrees(max(int(pooled["n"]), 1), next(p.overlap for p in pools if p.family == "all"))
         pool_se = float(pooled["high"] - pooled["low"]) / 2.0 / float(dm.interval_factor(np.array(float(pool_nu))))
         effect = tickers["effect"].to_numpy(float)
-        found = shrink(effect, se, float(pooled["effect"]), pool_se)
-        reach = dm.interval_factor(nu) * found.deviation
+        posterior = shrink(effect, se, float(pooled["effect"]), pool_se)
+        reach = dm.interval_factor(nu) * posterior.deviation
         p = tickers["p"].to_numpy(float)
         parts.append(
             pd.DataFrame(
@@ -112,11 +112,11 @@ def shrunken(verdicts: pd.DataFrame, made: Sequence[Pool], reference: str) -> pd
                     "unique_id": names,
                     "skill": effect,
                     "se": se,
-                    "shrunken": found.mean,
-                    "low": found.mean - reach,
-                    "high": found.mean + reach,
-                    "weight": found.weight,
-                    "prior_spread": found.prior,
+                    "shrunken": posterior.mean,
+                    "low": posterior.mean - reach,
+                    "high": posterior.mean + reach,
+                    "weight": posterior.weight,
+                    "prior_spread": posterior.prior,
                     "p": p,
                     "q_bh": benjamini_hochberg(p),
                     "q_by": benjamini_yekutieli(p),
@@ -137,7 +137,7 @@ SHRUNKEN_COLUMNS = [
 
 def _squared_bar(losses: Losses, histories: Mapping[str, PriceHistory]) -> Floats:
     """Mean squared one-bar return (%^2) of each unit's ticker up to its first cutoff, (U,); NaN where unknown."""
-    found = np.full(len(losses.tickers), np.nan)
+    squared_M = np.full(len(losses.tickers), np.nan)
     first = np.full(len(losses.tickers), len(losses.cutoffs) - 1)
     np.minimum.at(first, losses.ticker_U, losses.cutoff_U)
     for m, ticker in enumerate(losses.tickers):
@@ -145,8 +145,8 @@ def _squared_bar(losses: Losses, histories: Mapping[str, PriceHistory]) -> Float
             history = histories[ticker]
             past = history.log_price[history.dates <= losses.cutoffs[first[m]].astype("datetime64[D]")]
             if len(past) > 1:
-                found[m] = 1e4 * float(np.square(np.diff(past)).mean())
-    return np.where(found > 0, found, np.nan)[losses.ticker_U]
+                squared_M[m] = 1e4 * float(np.square(np.diff(past)).mean())
+    return np.where(squared_M > 0, squared_M, np.nan)[losses.ticker_U]
 
 
 def _mean(values: Floats) -> float:

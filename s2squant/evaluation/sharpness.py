@@ -1,4 +1,4 @@
-"""How wide the central 80 % interval is at each cutoff, beside the volatility that followed."""
+"""Sharpness: width of the central 80 % interval by cutoff, beside realised volatility."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def realised_variance(losses: Losses, readings: Readings) -> Floats:
 
 
 def sharpness(losses: Losses, readings: Readings, reference: str) -> pd.DataFrame:
-    """Width by model, ticker ("all": their average) and cutoff; columns as in Study.
+    """Width by model, ticker ("all": their average) and cutoff; columns as in Evidence.
 
     `width` is the mean over steps (%), `width_ratio` that over the reference's, `realised` the volatility a bar that
     followed (%), the root of the mean squared one-bar return.
@@ -70,12 +70,12 @@ def sharpness(losses: Losses, readings: Readings, reference: str) -> pd.DataFram
 def width_follows_volatility(table: pd.DataFrame) -> pd.Series:
     """Rank correlation over time of width and realised volatility by model, averaged over tickers."""
     single = table[(table["unique_id"] != "all") & table["realised"].notna()]
-    found = {}
+    correlations = {}
     for model, mine in single.groupby("model", sort=False):
         ranks = []
         for _, one in mine.groupby("unique_id", sort=False):
             a, b = rankdata(one["width"]), rankdata(one["realised"])
             if len(one) > 2 and a.std() > 0 and b.std() > 0:
                 ranks.append(float(np.corrcoef(a, b)[0, 1]))
-        found[model] = float(np.mean(ranks)) if ranks else np.nan
-    return pd.Series(found, dtype=float)
+        correlations[model] = float(np.mean(ranks)) if ranks else np.nan
+    return pd.Series(correlations, dtype=float)

@@ -1,4 +1,4 @@
-"""Station 5: losses -> verdicts, the sentence of the run, and the tables a report lays out.
+"""Verdicts of a run, its sentence, and the tables of the leaderboard.
 
 `judge` is the one verb. Every model is compared with the reference; the recommended one also with the best
 baseline; every network and blend also with the anchor it started from, because any claim for a network is made
@@ -67,14 +67,14 @@ def judge(
         pairs.append((spec.recommended, best))
     pairs += [(m, a) for m in losses.models if kinds[m] in ("network", "blend") for a in anchors]
     pairs += [(m, spec.recommended) for m in losses.models if kinds[m] == "conformal"]
-    made = pools(losses, every=every, horizon=horizon, markets=markets)
-    rows = compare(losses, made, dict.fromkeys(pairs), spec)
+    all_pools = pools(losses, every=every, horizon=horizon, markets=markets)
+    rows = compare(losses, all_pools, dict.fromkeys(pairs), spec)
     against = rows[rows["benchmark"] == spec.reference]
     return Judgement(
         verdicts=rows.loc[rows["challenger"] != rows["benchmark"], list(VERDICT_COLUMNS)].reset_index(drop=True),
         leaderboard=_leaderboard(losses, against, spec, kinds),
         by_step=_by_step(losses, against),
-        by_ticker=_by_ticker(losses, against, made[0], spec),
+        by_ticker=_by_ticker(losses, against, all_pools[0], spec),
         by_ticker_step=_by_ticker_step(losses, spec),
         over_time=_over_time(losses, spec),
         sentence=sentence_of(rows, spec, best, losses.dropped),
@@ -121,20 +121,9 @@ def _leaderboard(losses: Losses, against: pd.DataFrame, spec: VerdictSpec, kinds
     }  # fmt: skip
     pooled = against.loc[against["family"] == "all", list(names)].rename(columns=names)
     order = [
-        "model",
-        "kind",
-        "crps",
-        "skill",
-        "effect",
-        "effect_low",
-        "effect_high",
-        "won",
-        *COVERAGE,
-        "dm_t",
-        "dm_p",
-        "n",
+        "model", "kind", "crps", "skill", "effect", "effect_low", "effect_high", "won", *COVERAGE, "dm_t", "dm_p", "n",
         "n_eff",
-    ]
+    ]  # fmt: skip
     return table.merge(pooled, on="model", validate="1:1")[order].sort_values("crps", ignore_index=True)
 
 
@@ -152,13 +141,13 @@ def _by_ticker(losses: Losses, against: pd.DataFrame, whole: Pool, spec: Verdict
     tickers = np.array(losses.tickers, object)
     means = _means(losses, losses.ticker_U, len(tickers)).assign(unique_id=lambda t: tickers[t["group"]])
     names = {"challenger": "model", "pool": "unique_id", "effect": "skill", "p_adjusted": "q"}
-    kept = ["model", "unique_id", "skill", "low", "high", "p", "q", "n", "n_eff", "smallest_detectable", "word"]
-    rows = against[against["family"] == "ticker"].rename(columns=names)[kept]
+    columns = ["model", "unique_id", "skill", "low", "high", "p", "q", "n", "n_eff", "smallest_detectable", "word"]
+    rows = against[against["family"] == "ticker"].rename(columns=names)[columns]
     table = rows.merge(means, on=["model", "unique_id"], validate="1:1")
     base = losses.of(spec.reference)
     shares = {m: variance_shares(losses.of(m), base, losses.ticker_U, whole, len(tickers)) for m in losses.models}
     table["variance_share"] = [shares[m][g] for m, g in zip(table["model"], table["group"], strict=True)]
-    return table[["model", "unique_id", "crps", *kept[2:], *COVERAGE, "variance_share"]]
+    return table[["model", "unique_id", "crps", *columns[2:], *COVERAGE, "variance_share"]]
 
 
 def _by_ticker_step(losses: Losses, spec: VerdictSpec) -> pd.DataFrame:

@@ -32,7 +32,7 @@ def stable_seed(seed: int, *names: str) -> int:
 
 @dataclass(frozen=True)
 class AnchorView:
-    """The anchor seen on one panel: what a network needs to stand on it."""
+    """Scaled returns and bank members of one panel: the inputs of the anchor."""
 
     returns: Returns
     members_RK: Floats
@@ -58,7 +58,7 @@ class FittedAnchor:
         return AnchorView(returns, bank_members(panel, returns, market=self.spec.market))
 
     def group_of(self, panel: Panel, rows: Ints) -> Ints:
-        """Which parameters serve each row (N,); raises ValueError for a ticker never fitted."""
+        """Group of parameters of each row (N,); raises ValueError for a ticker never fitted."""
         if self.groups == (POOLED,):
             return np.zeros(len(rows), np.intp)
         number = {ticker: g for g, ticker in enumerate(self.groups)}
@@ -74,13 +74,13 @@ class FittedAnchor:
 
         Summed member by member, so that a row's value does not depend on which other rows are asked for.
         """
-        at = np.arange(1, self.horizon + 1) if steps is None else np.asarray(steps)
-        weights_GHK = self.weights_GHK[:, at - 1]
+        step = np.arange(1, self.horizon + 1) if steps is None else np.asarray(steps)
+        weights_GHK = self.weights_GHK[:, step - 1]
         weights_NHK = weights_GHK[self.group_of(panel, rows)] if len(self.groups) > 1 else weights_GHK
-        members_NK, variance = view.members_RK[rows], np.zeros((len(rows), len(at)))
+        members_NK, variance = view.members_RK[rows], np.zeros((len(rows), len(step)))
         for k in range(members_NK.shape[1]):
             variance += members_NK[:, k, None] * weights_NHK[:, :, k]
-        return np.sqrt(at * variance)
+        return np.sqrt(step * variance)
 
     def predict(self, panel: Panel, rows: Ints) -> Forecast:
         """Scale the quantile table by the bank's standard deviation and the ticker's unit."""

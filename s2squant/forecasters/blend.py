@@ -1,4 +1,4 @@
-"""The blend: an equal-weight average of quantiles over the anchor and every member that has earned its place so far.
+"""The blend: an equal-weight average of quantiles over the anchor and every member whose gate is open.
 
 A member earns it by what it does for the average, not by what it is alone: one that is no better than the anchor may
 still err at other times (Bates and Granger 1969). The gate looks only at matured forecasts: at a cutoff it reads the
@@ -54,8 +54,8 @@ def blend(
     mean, count = base["mean"].to_numpy(np.float64, copy=True), np.ones(len(base))
     place = pd.MultiIndex.from_arrays([market, base["cutoff"]])
     for model in spec.members:
-        kept = gates[gates["member"] == model].set_index(["market", "cutoff"])["kept"]
-        use = kept.reindex(place).to_numpy(bool)
+        passed = gates[gates["member"] == model].set_index(["market", "cutoff"])["kept"]
+        use = passed.reindex(place).to_numpy(bool)
         rows = forecasts.iloc[parts[model][use]]
         total[use] += rows[list(QUANTILE_COLUMNS)].to_numpy(np.float64)
         mean[use] += rows["mean"].to_numpy(np.float64)
@@ -76,14 +76,14 @@ def with_blend(
 
 
 def _worth(forecasts: pd.DataFrame, parts: Mapping[str, NDArray[np.intp]], loss: Loss) -> dict[str, Floats]:
-    """What each member does for the average of all, row by row: how much more the others lose without it."""
+    """Worth of each member by row: how much more the average of the others loses without it."""
     columns, rows = list(QUANTILE_COLUMNS), len(parts["anchor"])
     members = [model for model in parts if model != "anchor"]
     worth = {model: np.full(rows, np.nan) for model in members}
     y = forecasts["y"].to_numpy(np.float64)[parts["anchor"]]
     known = np.flatnonzero(np.isfinite(y))
     for block in np.array_split(known, -(-len(known) // BLOCK)) if len(known) else []:
-        said = {model: forecasts.iloc[at[block]][columns].to_numpy(np.float64) for model, at in parts.items()}
+        said = {model: forecasts.iloc[rows_of[block]][columns].to_numpy(np.float64) for model, rows_of in parts.items()}
         width = said["anchor"][:, -1] - said["anchor"][:, 0]
         everybody = loss(y[block], sum(said.values(), np.zeros_like(said["anchor"])) / len(said))
         for model in members:
@@ -106,6 +106,6 @@ def _gate(base: pd.DataFrame, market: NDArray[Any], member: str, better: Floats,
         for cutoff in cutoffs:
             known = values[(matures <= cutoff) & np.isfinite(values)]
             mean = float(known.mean()) if len(known) else float("nan")
-            kept = len(known) < spec.min_cutoffs or mean > 0
-            records.append((name, cutoff, member, len(known), mean, kept))
+            passed = len(known) < spec.min_cutoffs or mean > 0
+            records.append((name, cutoff, member, len(known), mean, passed))
     return pd.DataFrame(records, columns=GATE_COLUMNS)

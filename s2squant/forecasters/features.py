@@ -35,7 +35,7 @@ VARIANCE_FLOOR = 1e-3
 
 @dataclass(frozen=True)
 class Market:
-    """What all tickers of a market did on each of its dates, in scaled returns."""
+    """Mean and dispersion of a market's scaled returns by date."""
 
     days_D: Dates
     mean_D: Floats
@@ -59,7 +59,7 @@ class Returns:
 
 
 MARKETS: WeakKeyDictionary[Panel, dict[tuple[np.datetime64 | None, int], Market]] = WeakKeyDictionary()
-"""What was worked out of a whole panel, for as long as it lives: every ticker asks for it in every fold."""
+"""Markets of whole panels, for as long as those live: every ticker asks for them in every fold."""
 
 
 def _market_around(whole: Panel, whole_until: np.datetime64 | None, warmup: int) -> Market:

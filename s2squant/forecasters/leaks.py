@@ -1,4 +1,4 @@
-"""Does anything read past the cutoff? Forecasters and features on prices whose later bars are gone or replaced.
+"""Look-ahead checks: forecasters and features on prices whose later bars are deleted or replaced.
 
 A forecast made at the close of a day, and a feature's value on that day, must not change when every later bar is
 deleted or replaced by noise. Against noise, which keeps every shape, not a bit may move; against deletion, where sums
@@ -46,7 +46,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Change:
-    """What the later bars changed, at worst."""
+    """Largest change by later bars."""
 
     size: float
     """Largest change over the largest value; 0 where nothing moved."""
@@ -79,7 +79,7 @@ def _scrambled(history: PriceHistory, known: int, rng: np.random.Generator) -> P
 
 
 def look_ahead(fitted: Fitted, panel: Panel, day: np.datetime64, tickers: Sequence[str], seed: int) -> Change:
-    """How far the forecasts of `tickers` at the close of `day` depend on later bars."""
+    """Largest change of the forecasts of `tickers` at the close of `day` by later bars."""
     rows = rows_at(panel, day, tickers)
     if len(rows) == 0:
         return NOTHING
@@ -88,13 +88,13 @@ def look_ahead(fitted: Fitted, panel: Panel, day: np.datetime64, tickers: Sequen
     replaced = fitted.predict(scrambled(panel, day, seed), rows)
     deleted = fitted.predict(short, rows_at(short, day, tickers))
     names = [panel.tickers[m] for m in panel.ticker_of[rows]]
-    found = NOTHING
+    worst_change = NOTHING
     for other, what, allowed in ((replaced, "replaced by noise", 0.0), (deleted, "deleted", ROUNDING)):
         change_N = _change(base, other)
         worst = int(change_N.argmax())
-        if change_N[worst] > max(allowed, found.size):
-            found = Change(float(change_N[worst]), f"{names[worst]} at {day}, later bars {what}")
-    return found
+        if change_N[worst] > max(allowed, worst_change.size):
+            worst_change = Change(float(change_N[worst]), f"{names[worst]} at {day}, later bars {what}")
+    return worst_change
 
 
 def truncation(name: str, changes: Sequence[Change]) -> Check:
@@ -124,15 +124,18 @@ def feature_leaks(
     for day in days:
         early = np.flatnonzero((panel.dates <= day) & (panel.bar_number(np.arange(len(panel.dates))) >= warmup))
         short = panel.until(day)
-        at = short_rows(panel, short, early)
-        for other, rows, what in ((scrambled(panel, day, seed), early, "replaced by noise"), (short, at, "deleted")):
-            made = features(other)
+        rows_left = short_rows(panel, short, early)
+        for other, rows, what in (
+            (scrambled(panel, day, seed), early, "replaced by noise"),
+            (short, rows_left, "deleted"),
+        ):
+            values = features(other)
             for key in (k for k in base if not broken[k]):
-                if key not in made or len(made[key]) != len(other.log_price):
+                if key not in values or len(values[key]) != len(other.log_price):
                     broken[key] = f"is missing or has another length when the bars after {day} are {what}"
                     continue
                 allowed = ROUNDING if what == "deleted" else 0.0
-                change_N = _moved(base[key][early], np.asarray(made[key])[rows])
+                change_N = _moved(base[key][early], np.asarray(values[key])[rows])
                 k = int(change_N.argmax()) if len(change_N) else 0
                 if len(change_N) and change_N[k] > max(allowed, worst[key].size):
                     row = early[k]
@@ -191,7 +194,7 @@ def short_rows(panel: Panel, short: Panel, rows: Ints) -> Ints:
 
 @dataclass(frozen=True)
 class Probe:
-    """A forecaster that believes its features: least squares on them at every step, and the residuals' quantiles.
+    """A forecaster on given features: least squares on them at every step, and the residuals' quantiles.
 
     It serves the audit: what a feature is worth to a forecaster, honest or not, is the skill of this one.
     """

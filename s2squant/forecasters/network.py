@@ -26,14 +26,14 @@ LEVELS_Q = torch.tensor(LEVELS, dtype=torch.float32)
 
 @dataclass(frozen=True)
 class Prepared:
-    """A panel seen through an anchor: what every window is a range of."""
+    """Inputs, deviations and units of a panel's rows, which windows are ranges of."""
 
     inputs_RF: Floats
     deviation_NH: Floats
     """For the rows asked for only."""
     unit_R: Floats
 
-    def at(self, rows: Ints) -> Prepared:
+    def of_rows(self, rows: Ints) -> Prepared:
         """The same for fewer rows, where it was prepared for all."""
         return Prepared(self.inputs_RF, self.deviation_NH[rows], self.unit_R)
 
@@ -72,7 +72,7 @@ class FittedSeq2Seq:
 
         `prepared` is the panel as `prepare` sees it from all its rows, where the caller has it at hand.
         """
-        data = prepared.at(rows) if prepared else prepare(self.anchor, self.spec, panel, rows, ranges=self.ranges)
+        data = prepared.of_rows(rows) if prepared else prepare(self.anchor, self.spec, panel, rows, ranges=self.ranges)
         quantiles = np.empty((len(rows), self.anchor.horizon, len(LEVELS)))
         attention: list[tuple[Ints, Floats]] = []
         paths: list[tuple[Ints, Floats]] = []

@@ -40,10 +40,10 @@ def _load(group: str, named: Sequence[str]) -> dict[str, Any]:
 
 def _loaded(point: EntryPoint) -> Any:
     try:
-        found = point.load()
+        loaded = point.load()
     except Exception as error:  # whatever a user's module raises when it is imported
         reason = " ".join(str(error).split()) or "no reason given"
         raise ConfigError(f"{point.value}: cannot be loaded ({type(error).__name__}: {reason})") from None
-    if not callable(found):
-        raise ConfigError(f"{point.value}: is {type(found).__name__}, not a function; {point.group} holds functions")
-    return found
+    if not callable(loaded):
+        raise ConfigError(f"{point.value}: is {type(loaded).__name__}, not a function; {point.group} holds functions")
+    return loaded

@@ -66,28 +66,28 @@ def adapted(forecasts: pd.DataFrame, model: str, spec: ConformalSpec) -> pd.Data
 def _recalibrated(rows: pd.DataFrame, quantiles: Floats, spec: ConformalSpec) -> Floats:
     """Recalibrated quantiles of rows sorted by ticker, cutoff, step."""
     streamed = rows.groupby(["unique_id", "step"], observed=True, sort=False)
-    at = (streamed.ngroup().to_numpy(), streamed.cumcount().to_numpy())
-    shape = (int(at[0].max()) + 1, int(at[1].max()) + 1)
+    cells = (streamed.ngroup().to_numpy(), streamed.cumcount().to_numpy())
+    shape = (int(cells[0].max()) + 1, int(cells[1].max()) + 1)
     outcome, issued, due = (rows[c].to_numpy() for c in ("y", "cutoff", "ds"))
     never = np.iinfo(np.int64).max
 
     def spread(values: NDArray[Any], missing: float) -> NDArray[Any]:
         filled = np.full((*shape, *values.shape[1:]), missing, values.dtype)
-        filled[at] = values
+        filled[cells] = values
         return filled
 
     days_due = np.where(np.isnan(outcome), never, due.astype("datetime64[D]").astype(np.int64))
     known = matured(spread(issued.astype("datetime64[D]").astype(np.int64), -never), spread(days_due, never))
-    return learn(spread(outcome, np.nan), spread(quantiles, 0.0), known, spec)[at]
+    return learn(spread(outcome, np.nan), spread(quantiles, 0.0), known, spec)[cells]
 
 
 def matured(issued_SC: Ints, due_SC: Ints) -> Ints:
-    """How many of a stream's first outcomes are known at each of its cutoffs: due on that day or before.
+    """Count of a stream's first outcomes that are known at each of its cutoffs: due on that day or before.
 
     An outcome that is late, or never comes, holds back those after it.
     """
     latest = np.maximum.accumulate(due_SC, axis=1)
-    return np.stack([np.searchsorted(due, at, side="right") for due, at in zip(latest, issued_SC, strict=True)])
+    return np.stack([np.searchsorted(due, issued, side="right") for due, issued in zip(latest, issued_SC, strict=True)])
 
 
 def learn(y_SC: Floats, quantiles_SCQ: Floats, matured_SC: Ints, spec: ConformalSpec) -> Floats:

@@ -63,7 +63,7 @@ def return_windows(panel: Panel, rows: Ints, length: int) -> ReturnWindows:
 
 
 def described(returns_NL: Floats) -> Tensor:
-    """What the autoencoder reads of scaled returns (N, L, 2): sign and log(1 + size), and log size."""
+    """Inputs of the autoencoder from scaled returns (N, L, 2): sign and log(1 + size), and log size."""
     size = np.abs(returns_NL)
     values = [np.sign(returns_NL) * np.log1p(size), 0.5 * np.log(np.maximum(size, SMALLEST))]
     return torch.from_numpy(np.stack(values, axis=2).astype(np.float32))
@@ -71,7 +71,7 @@ def described(returns_NL: Floats) -> Tensor:
 
 @dataclass(frozen=True)
 class FittedWatch:
-    """An autoencoder that says how unusual a window is, by what it cannot reconstruct.
+    """An autoencoder that scores how unusual a window is by its reconstruction error.
 
     The error is measured in three ways (`MEASURES`), each as a log, centred and scaled by the median and the median
     absolute deviation of the training windows'; the score is the largest of the three.
@@ -83,7 +83,7 @@ class FittedWatch:
     losses: tuple[float, ...] = ()
 
     def reconstruct(self, returns_NL: Floats) -> Floats:
-        """What the autoencoder makes of windows (N, L, 2), as `described` describes them."""
+        """Reconstruction of windows (N, L, 2), in the terms of `described`."""
         made_NLF: Floats = _reconstructed(self.net, described(returns_NL)).numpy()
         return made_NLF
 
@@ -92,7 +92,7 @@ class FittedWatch:
         return (_errors(self.net, returns_NL) - self.centre_E) / self.spread_E
 
     def score(self, returns_NL: Floats) -> Floats:
-        """How unusual each window is (N,); about 1 for a usual one."""
+        """Anomaly score of each window (N,); about 1 for a usual one."""
         largest: Floats = self.measures(returns_NL).max(axis=1)
         return largest
 

@@ -1,4 +1,4 @@
-"""Where and when the recommended model works and fails: groups, ranks across tickers, and its largest misses."""
+"""Panels of the recommended model by group, its ranks across tickers, and its largest misses."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def _named(row: Row) -> str:
 
 
 def cross_section(c: Contents) -> Panel | None:
-    """Whether the medians rank tickers, or why that was not asked."""
+    """Rank correlations across tickers, or why there are none."""
     table = c.study.cross_section
     if table.empty:
         return None

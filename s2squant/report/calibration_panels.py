@@ -1,4 +1,4 @@
-"""Do the forecasts mean what they say: coverage by step, reliability, PIT histograms, exceedances, sharpness."""
+"""Panels of calibration: coverage by step, reliability, PIT histograms, exceedances, sharpness."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ def _surest(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _say_missed(table: pd.DataFrame) -> str:
-    """How many tickers miss wrongly one step ahead, after allowing for all of them; nothing in runs that do not say."""
+    """Count of tickers whose exceedances one step ahead are rejected after adjustment; empty in runs without them."""
     if table.empty or "finding" not in table.columns:
         return ""
     faults, many = significant(table), tested(table)["unique_id"].nunique()

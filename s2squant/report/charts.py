@@ -1,4 +1,4 @@
-"""The parts every figure is made of: plotly traces as plain dictionaries, ready for JSON.
+"""Parts of figures: plotly traces as plain dictionaries, ready for JSON.
 
 Colours are tokens (`@m-blue`, `@m-blue/0.2` with opacity); report.js turns them into the CSS variables of the theme in
 force. Plain dictionaries render ten times faster than graph objects; the tests check them against plotly's own schema.
@@ -74,11 +74,11 @@ def thin(values: Sequence[float], most: int = MOST_POINTS) -> list[int]:
     if len(values) <= most:
         return list(range(len(values)))
     filled = np.nan_to_num(np.asarray(values, dtype=float))
-    kept = {0, len(filled) - 1}
+    places = {0, len(filled) - 1}
     for bucket in np.array_split(np.arange(len(filled)), most // 2):
-        kept.add(int(bucket[filled[bucket].argmin()]))
-        kept.add(int(bucket[filled[bucket].argmax()]))
-    return sorted(kept)
+        places.add(int(bucket[filled[bucket].argmin()]))
+        places.add(int(bucket[filled[bucket].argmax()]))
+    return sorted(places)
 
 
 def broken(x: list[str], y: list[float | None]) -> tuple[list[str], list[float | None]]:
@@ -86,9 +86,9 @@ def broken(x: list[str], y: list[float | None]) -> tuple[list[str], list[float |
     steps = np.diff(np.asarray(x, dtype="datetime64[D]")).astype(int)
     if not len(steps):
         return x, y
-    at = np.flatnonzero(steps > max(90, 10 * float(np.median(steps)))) + 1
+    gaps = np.flatnonzero(steps > max(90, 10 * float(np.median(steps)))) + 1
     dates, values = list(x), list(y)
-    for place in at[::-1]:
+    for place in gaps[::-1]:
         dates.insert(place, x[place - 1])
         values.insert(place, None)
     return dates, values
@@ -136,9 +136,9 @@ def band(x: list[Any], low: list[float | None], high: list[float | None], colour
 
 def axis(title: str, form: str = "", *, kind: str = "-") -> dict[str, Any]:
     """An axis: its title, d3 number format and type."""
-    made: dict[str, Any] = {"title": {"text": title}}
+    settings: dict[str, Any] = {"title": {"text": title}}
     if form:
-        made["tickformat"] = form
+        settings["tickformat"] = form
     if kind != "-":
-        made["type"] = kind
-    return made
+        settings["type"] = kind
+    return settings

@@ -34,7 +34,7 @@ class Fan:
     quantiles_HQ: Floats
     realised: Floats
 
-    def at(self, column: str) -> Floats:
+    def path(self, column: str) -> Floats:
         """One quantile's path in prices, the cutoff's price first."""
         return self.quantiles_HQ[:, QUANTILE_COLUMNS.index(column)]
 
@@ -47,12 +47,12 @@ class Fan:
 def fan_at(table: pd.DataFrame, model: str, cutoff: pd.Timestamp, history: PriceHistory) -> Fan | None:
     """The forecast of `model` from `cutoff`; None where there is none or the history lacks that bar."""
     part = table[(table["model"] == model) & (table["cutoff"] == cutoff) & table["ds"].notna()].sort_values("step")
-    at = np.flatnonzero(history.dates == np.datetime64(cutoff, "D"))
-    if part.empty or not len(at):
+    bar = np.flatnonzero(history.dates == np.datetime64(cutoff, "D"))
+    if part.empty or not len(bar):
         return None
-    start = float(history.adj_close[at[0]])
+    start = float(history.adj_close[bar[0]])
     moves_HQ = part[list(QUANTILE_COLUMNS)].to_numpy(dtype=float)
-    dates = np.concatenate([[history.dates[at[0]]], part["ds"].to_numpy(dtype="datetime64[D]")])
+    dates = np.concatenate([[history.dates[bar[0]]], part["ds"].to_numpy(dtype="datetime64[D]")])
     return Fan(
         model=model,
         dates=dates,
@@ -100,7 +100,7 @@ def fan_chart(id: str, fan: Fan | None, outline: Fan | None, history: PriceHisto
                     "legendgroup": "outline",
                     "showlegend": side == 0,
                     "x": days(outline.dates),
-                    "y": numbers(outline.at(column)),
+                    "y": numbers(outline.path(column)),
                     "line": {"color": f"@{look.colour}", "width": 1.5, "dash": pattern("dot")},
                     "hoverinfo": "skip",
                 }
@@ -132,7 +132,7 @@ def fan_rows(fan: Fan) -> list[tuple[int, str, list[str]]]:
     """The newest forecast as a table: step, date, and prices from the lowest bound to the highest."""
     columns = ("q0.025", "q0.100", "q0.250", "q0.500", "q0.750", "q0.900", "q0.975")
     return [
-        (step, str(fan.dates[step]), [price(float(fan.at(column)[step])) for column in columns])
+        (step, str(fan.dates[step]), [price(float(fan.path(column)[step])) for column in columns])
         for step in range(1, len(fan.dates))
     ]
 
@@ -140,7 +140,7 @@ def fan_rows(fan: Fan) -> list[tuple[int, str, list[str]]]:
 def _bands(fan: Fan, levels: Sequence[str], *, legend: bool) -> list[Trace]:
     x, colour = days(fan.dates), style(fan.model).colour
     return [
-        band(x, numbers(fan.at(low)), numbers(fan.at(high)), f"@{colour}/{OPACITY[level]}", f"band{level}")
+        band(x, numbers(fan.path(low)), numbers(fan.path(high)), f"@{colour}/{OPACITY[level]}", f"band{level}")
         | {"name": f"{level}{THIN}% band", "showlegend": legend}
         for level in levels
         for low, high in (BANDS[level],)
@@ -164,7 +164,7 @@ def _history(fan: Fan, history: PriceHistory, before: int) -> Trace:
 
 
 def _median(fan: Fan) -> Trace:
-    spans = zip(fan.at("q0.100"), fan.at("q0.900"), strict=True)
+    spans = zip(fan.path("q0.100"), fan.path("q0.900"), strict=True)
     return {
         "type": "scatter",
         "mode": "lines",
@@ -173,7 +173,7 @@ def _median(fan: Fan) -> Trace:
         "legendrank": 1,
         "showlegend": True,
         "x": days(fan.dates),
-        "y": numbers(fan.at("q0.500")),
+        "y": numbers(fan.path("q0.500")),
         "text": [f"80{THIN}%: {price(float(low))} to {price(float(high))}" for low, high in spans],
         "line": {"color": f"@{style(fan.model).colour}", "width": 2.6, "dash": "solid"},
         "hovertemplate": "%{x|%Y-%m-%d}: median %{y}<br>%{text}<extra></extra>",

@@ -1,4 +1,4 @@
-"""Heat maps: attention weights, and any table whose pattern says more than its figures."""
+"""Heat maps: attention weights, and any other table."""
 
 from __future__ import annotations
 
@@ -35,33 +35,33 @@ def heatmap(
 
     `texts` says more of each cell when it is pointed at, as %{text} in `hover`.
     """
-    held = np.asarray(values, dtype=float)
-    if not np.isfinite(held).any():
+    table = np.asarray(values, dtype=float)
+    if not np.isfinite(table).any():
         return absent(id, title, "no value of it is known.")
     names = [[plain(str(label)) for label in labels] for labels in (x_labels, y_labels)]
     trace: Trace = {
         "type": "heatmap",
         "x": names[0],
         "y": names[1],
-        "z": [numbers(row, 4) for row in held],
+        "z": [numbers(row, 4) for row in table],
         "colorscale": ONE_SIGN,
-        "xgap": 1 if held.shape[1] <= 40 else 0,
-        "ygap": 1 if held.shape[0] <= 40 else 0,
+        "xgap": 1 if table.shape[1] <= 40 else 0,
+        "ygap": 1 if table.shape[0] <= 40 else 0,
         "hovertemplate": (hover or f"%{{y}}, %{{x}}: %{{z:{form}}}") + "<extra></extra>",
         "colorbar": {"thickness": 12, "outlinewidth": 0, "tickformat": form, "tickfont": {"color": "@ink-2"}},
     }
-    if np.nanmin(held) < 0 < np.nanmax(held):
+    if np.nanmin(table) < 0 < np.nanmax(table):
         trace |= {"colorscale": TWO_SIGNS, "zmid": 0}
     if texts:
         trace |= {"text": [[plain(text) for text in row] for row in texts]}
-    if written and held.size <= MOST_WRITTEN and held.shape[1] <= 16:
+    if written and table.size <= MOST_WRITTEN and table.shape[1] <= 16:
         trace |= {"texttemplate": f"%{{z:{form}}}", "textfont": {"size": 11}}
     layout = {
         "hovermode": "closest",
         "xaxis": axis(x_title) | {"type": "category", "showgrid": False, "nticks": 12},
         "yaxis": axis(y_title) | {"type": "category", "showgrid": False, "autorange": "reversed", "nticks": 20},
     }
-    height = 110 + max(160, min(26 * held.shape[0], 420))
+    height = 110 + max(160, min(26 * table.shape[0], 420))
     return Chart(id, title, (trace,), layout, height=height)
 
 

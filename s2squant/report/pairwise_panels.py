@@ -1,4 +1,4 @@
-"""Models against each other: every pair tested, and the scores of whole paths."""
+"""Panels of models against each other: tests of all pairs, and energy scores of paths."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sections that stand on a page only where the study holds their numbers: title, takeaway, charts, tables."""
+"""A panel of a page (title, takeaway, charts, tables), and those of changes, attention, findings and audit."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def present(*panels: Panel | None) -> tuple[Panel, ...]:
 
 
 def changes(c: Contents) -> Panel | None:
-    """What changed since the previous run of the same experiment."""
+    """Changes since the previous run of the same experiment."""
     table = c.study.changes
     if table.empty:
         return None
@@ -83,7 +83,7 @@ def _flipped(table: pd.DataFrame) -> pd.Series[bool]:
 
 
 def attention(c: Contents, report: TickerReport) -> Panel | None:
-    """Where the network looked when it made its newest forecast of this ticker."""
+    """Attention weights of the newest forecast of this ticker."""
     weights_HW = c.study.attention.get(report.ticker)
     if weights_HW is None or not weights_HW.size:
         return None
@@ -101,16 +101,13 @@ def attention(c: Contents, report: TickerReport) -> Panel | None:
 
 
 def findings(reports: Iterable[TickerReport]) -> Panel | None:
-    """What the checks of the prices found, all tickers."""
-    found = [(r.ticker, f) for r in reports for f in r.findings]
-    if not found:
+    """Findings of the price checks, all tickers."""
+    table = finding_table((r.ticker, f) for r in reports for f in r.findings)
+    if table.empty:
         return None
-    table = finding_table(found)
-    tickers = len({ticker for ticker, _ in found})
     grave = int((table["severity"] != "note").sum())
-    say = f"{count(len(found), 'finding')} on {count(tickers, 'ticker')}; " + (
-        f"{grave} of them doubtful enough to look at." if grave else "none of them doubtful."
-    )
+    say = f"{count(len(table), 'finding')} on {count(table['unique_id'].nunique(), 'ticker')}; "
+    say += f"{grave} of them doubtful enough to look at." if grave else "none of them doubtful."
     columns = [TICKER, *FINDINGS]
     every = grid("finding-table", "What the checks of the prices found and did, gravest first", table, columns)
     title = "Can the prices be trusted"
@@ -128,19 +125,19 @@ FINDINGS = (
 )
 
 
-def finding_table(found: Iterable[tuple[str, Any]]) -> pd.DataFrame:
+def finding_table(findings: Iterable[tuple[str, Any]]) -> pd.DataFrame:
     """Findings as a frame, gravest first."""
     order = {"error": 0, "warning": 1, "note": 2}
-    made: list[dict[str, Any]] = [
+    rows: list[dict[str, Any]] = [
         {"unique_id": t, "severity": f.severity, "name": f.name, "count": f.count, "text": f.text, "done": f.done}
-        for t, f in found
+        for t, f in findings
     ]
-    made.sort(key=lambda row: order.get(row["severity"], 3))
-    return pd.DataFrame(made)
+    rows.sort(key=lambda row: order.get(row["severity"], 3))
+    return pd.DataFrame(rows)
 
 
 def audit(c: Contents) -> Panel | None:
-    """Whether the leak audit lets the verdict be believed."""
+    """Outcomes of the leak audit."""
     table = c.study.audit
     if table.empty:
         return None

@@ -1,4 +1,4 @@
-"""What lies beyond the leaderboard: every score, further tests, models that cannot be told apart, shrinkage."""
+"""Panels of scores: scorecard and confidence set, further tests, fluctuation, shrinkage."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def tests(c: Contents) -> Panel | None:
 
 
 def fluctuation(c: Contents) -> Panel | None:
-    """Whether skill came and went: the mean gain in a moving window beside what chance allows."""
+    """Mean gain in a moving window with the band of the fluctuation test."""
     own = where(c.study.fluctuation, {"challenger": c.recommended})
     if own.empty:
         return None

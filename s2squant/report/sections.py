@@ -1,4 +1,4 @@
-"""What a page of an experiment shows: sections of text, tables, lines and heat maps; plain values, nothing computed."""
+"""Sections of an experiment's page: text, tables, lines and heat maps; plain values, nothing computed."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Heatmap:
     x_title: str = ""
     y_title: str = ""
     form: str = ".3g"
-    """How a value is written, in d3's terms."""
+    """d3 format of a value."""
     caption: str = ""
 
     def __post_init__(self) -> None:

@@ -22,7 +22,7 @@ FEWEST_SHARING = 3
 
 
 def run(c: Contents) -> str:
-    """What became of the tickers asked for."""
+    """Count of tickers by outcome."""
     tickers = c.study.tickers
     left = [
         f"{count(n, 'ticker')} {word}"
@@ -35,7 +35,7 @@ def run(c: Contents) -> str:
 
 
 def leaderboard(c: Contents) -> str:
-    """Who has the highest skill, and how the recommended model and the baseline that its verdict names compare."""
+    """The highest skill, and that of the recommended model and of the verdict's baseline."""
     board = {str(r["model"]): r for r in rows(c.study.leaderboard) if known(r["skill"])}
     ranked = [m for m in c.models if m in board and m != c.reference]
     if not ranked:
@@ -60,7 +60,7 @@ def leaderboard(c: Contents) -> str:
 
 
 def steps(table: pd.DataFrame, model: str, reference: str) -> str:
-    """At how many steps the model is ahead, and where most; nothing of the reference against itself."""
+    """Count of steps with positive skill, and the best and worst of them; empty for the reference itself."""
     own = [r for r in rows(table, {"model": model}) if known(r["skill"])]
     if not own or model == reference:
         return ""
@@ -75,7 +75,7 @@ def steps(table: pd.DataFrame, model: str, reference: str) -> str:
 
 
 def tickers(c: Contents, verdicts: Sequence[Row]) -> str:
-    """How many tickers are better, worse or undecided; nothing where the reference itself is recommended."""
+    """Count of tickers better, worse and undecided; empty where the reference itself is recommended."""
     if not verdicts or c.recommended == c.reference:
         return ""
     words = [str(r["word"]) for r in verdicts]
@@ -89,7 +89,7 @@ def tickers(c: Contents, verdicts: Sequence[Row]) -> str:
 
 
 def over_time(table: pd.DataFrame, model: str) -> str:
-    """Where the cumulative gain ends, and where it peaked."""
+    """End and peak of the cumulative gain."""
     own = table[table["model"] == model].sort_values("cutoff") if not table.empty else table
     if own.empty:
         return ""
@@ -101,7 +101,7 @@ def over_time(table: pd.DataFrame, model: str) -> str:
 
 
 def equity(c: Contents, table: pd.DataFrame, model: str) -> str:
-    """Where the rule's equity ends beside buy and hold."""
+    """Final equity of the rule beside buy and hold."""
     if table.empty:
         return ""
     ends = table.sort_values("date").groupby("model", sort=False, observed=True)["equity_net"].last()
@@ -115,13 +115,13 @@ def equity(c: Contents, table: pd.DataFrame, model: str) -> str:
 
 
 def coverage(row: Row | None, model: str, nominal: Sequence[str]) -> str:
-    """What the intervals promised and what they held."""
+    """Coverage of the intervals beside their nominal levels."""
     if row is None or not known(row.get("coverage_80")):
         return ""
-    held = [f"{percent(row[f'coverage_{level}'], 1)} in the {level}{THIN}% interval" for level in nominal]
+    shares = [f"{percent(row[f'coverage_{level}'], 1)} in the {level}{THIN}% interval" for level in nominal]
     off = 100 * row["coverage_80"] - 80
     size = f"{number(abs(off), 1)} points too {'wide' if off > 0 else 'narrow'}"
-    return f"{subject(model)} held {', '.join(held)}: at 80{THIN}% it is {'on target' if abs(off) < 0.05 else size}."
+    return f"{subject(model)} held {', '.join(shares)}: at 80{THIN}% it is {'on target' if abs(off) < 0.05 else size}."
 
 
 def ticker(c: Contents, row: Row | None) -> str:
@@ -146,7 +146,7 @@ def fan(shown: Fan | None, ticker_name: str) -> str:
     """The newest forecast in one sentence."""
     if shown is None:
         return ""
-    low, mid, high = (float(shown.at(q)[-1]) for q in ("q0.100", "q0.500", "q0.900"))
+    low, mid, high = (float(shown.path(q)[-1]) for q in ("q0.100", "q0.500", "q0.900"))
     start, steps_ahead = float(shown.quantiles_HQ[0, 0]), len(shown.dates) - 1
     return (
         f"From {price(start)} on {shown.dates[0]}, {ticker_name} is forecast {count(steps_ahead, 'session')} ahead "
@@ -156,13 +156,13 @@ def fan(shown: Fan | None, ticker_name: str) -> str:
 
 
 def past(fans: Sequence[Fan]) -> str:
-    """How many of the past fans held their path's end."""
-    inside = sum(bool(f.at("q0.100")[-1] <= f.realised[-1] <= f.at("q0.900")[-1]) for f in fans)
+    """Count of past fans whose 80 % band covers the path's end."""
+    inside = sum(bool(f.path("q0.100")[-1] <= f.realised[-1] <= f.path("q0.900")[-1]) for f in fans)
     return f"Evenly spaced in time, not chosen by eye; {inside} of {len(fans)} paths ended inside the 80{THIN}% band."
 
 
 def training(own: pd.DataFrame, pooled: pd.DataFrame) -> str:
-    """How many fits there were."""
+    """Count of fits and folds."""
     parts = [t for t in (own, pooled) if not t.empty]
     fits = sum(len(t.groupby(["model", "fold", "seed"], observed=True)) for t in parts)
     folds = len({int(f) for t in parts for f in t["fold"]})
@@ -170,7 +170,7 @@ def training(own: pd.DataFrame, pooled: pd.DataFrame) -> str:
 
 
 def folds(c: Contents) -> str:
-    """How the data were split."""
+    """Scheme of the walk: folds, cutoffs, window and purge."""
     plan, walk = c.study.folds, c.study.experiment.walk
     if not plan:
         return ""
@@ -182,7 +182,7 @@ def folds(c: Contents) -> str:
 
 
 def gates(gate: pd.DataFrame) -> str:
-    """How often the blend dropped a member."""
+    """Count of the blend's dropped members."""
     if gate.empty:
         return ""
     dropped = int((~gate["kept"].astype(bool)).sum())
@@ -190,7 +190,7 @@ def gates(gate: pd.DataFrame) -> str:
 
 
 def _costs(spec: StrategySpec) -> str:
-    """What the equity was charged, and what it was not."""
+    """Costs that the equity includes, and those it leaves out."""
     trade = f"Costs are {number(spec.cost_bp, 1)} bp per unit of turnover"
     if spec.borrow_bp:
         short = f"{number(spec.borrow_bp, 1)} bp a year on what is sold short"
@@ -199,62 +199,62 @@ def _costs(spec: StrategySpec) -> str:
 
 
 def _carried(verdicts: Sequence[Row]) -> list[str]:
-    """One ticker that decides how sure the pooled verdict is, where there are enough that none need."""
-    held = [r for r in verdicts if known(r.get("variance_share"))]
-    most = max(held, key=lambda r: float(r["variance_share"]), default=None)
-    if most is None or len(held) < FEWEST_SHARING or most["variance_share"] <= CARRIED:
+    """Caveat of a single ticker that carries most of the variance of the pooled gain."""
+    scored = [r for r in verdicts if known(r.get("variance_share"))]
+    most = max(scored, key=lambda r: float(r["variance_share"]), default=None)
+    if most is None or len(scored) < FEWEST_SHARING or most["variance_share"] <= CARRIED:
         return []
     share = percent(min(most["variance_share"], 1.0), 0)
     return [
         f"{most['unique_id']} alone carries {share} of the variance of the pooled gain over "
-        f"{count(len(held), 'ticker')}: the pooled interval says how uncertain that ticker’s losses are, and a few of "
-        "its dates may decide the verdict. Read the tickers one by one, or run without it."
+        f"{count(len(scored), 'ticker')}: the pooled interval says how uncertain that ticker’s losses are, and a few "
+        "of its dates may decide the verdict. Read the tickers one by one, or run without it."
     ]
 
 
 def caveats(c: Contents) -> list[str]:
     """The limits of use that this run's own facts call for."""
     study, walk = c.study, c.study.experiment.walk
-    found: list[str] = []
+    limits: list[str] = []
     row = next(iter(rows(study.leaderboard, {"model": c.recommended})), None)
     if row and known(row["n_eff"]) and row["n_eff"] < FEW:
-        found.append(
+        limits.append(
             f"The pooled test rests on {number(row['n_eff'], 0)} effective observations (fewer than {FEW}): "
             "read its interval as a rough guide."
         )
     verdicts = rows(study.by_ticker, {"model": c.recommended})
     short = sum(known(r["n_eff"]) and r["n_eff"] < FEW for r in verdicts)
     if short:
-        found.append(
+        limits.append(
             f"{short} of {count(len(verdicts), 'ticker')} have fewer than {FEW} effective observations of their own."
         )
-    found += _carried(verdicts)
+    limits += _carried(verdicts)
     head = c.headline
     if head and study.word == "no evidence" and known(head["smallest_detectable"]):
-        found.append(
+        limits.append(
             f"No evidence is not evidence of absence: an advantage below {percent(head['smallest_detectable'])} "
             "would have gone unseen here."
         )
     if row and known(row["coverage_80"]) and abs(row["coverage_80"] - 0.8) > 0.03:
-        found.append(
+        limits.append(
             f"The recommended model’s 80{THIN}% intervals held {percent(row['coverage_80'], 1)}: adjust before use."
         )
     if len([m for m in c.models if c.kinds.get(m) == "baseline"]) > 1:
-        found.append(
+        limits.append(
             "The best baseline was picked after the scores were known; its lead over the other baselines is flattered."
         )
     lasts = [h.dates[-1] for h in study.histories.values()]
     if lasts and min(lasts) > max(lasts) - np.timedelta64(31, "D"):
-        found.append(
+        limits.append(
             "Every ticker still trades at the end of the data: names that were delisted are missing (survivorship)."
         )
     if len(study.tickers) > len(c.finished):
-        found.append(
+        limits.append(
             f"{len(study.tickers) - len(c.finished)} of {count(len(study.tickers), 'ticker')} are not in these numbers."
         )
     if not study.equity.empty:
-        found.append(_costs(study.experiment.strategy))
-    found.append(
+        limits.append(_costs(study.experiment.strategy))
+    limits.append(
         f"Cutoffs stand {count(walk.every, 'bar')} apart and forecasts reach {count(walk.horizon, 'bar')}: "
         + (
             "neighbouring forecasts overlap, which the effective sample size allows for."
@@ -262,6 +262,6 @@ def caveats(c: Contents) -> list[str]:
             else "they do not overlap."
         )
     )
-    found.append("Prices are adjusted closes; a vendor may revise them backwards, and a later run may differ for it.")
-    found.append("A backtest describes the past. Nothing here is investment advice.")
-    return found
+    limits.append("Prices are adjusted closes; a vendor may revise them backwards, and a later run may differ for it.")
+    limits.append("A backtest describes the past. Nothing here is investment advice.")
+    return limits

@@ -37,10 +37,10 @@ def whisker(value: float, low: float, high: float, least: float, most: float) ->
     """
     if not known(value):
         return Markup("")
-    at = [_scale(v if known(v) else value, least, most, 120.0, 4) for v in (low, value, high, 0.0)]
+    x = [_scale(v if known(v) else value, least, most, 120.0, 4) for v in (low, value, high, 0.0)]
     side = "up" if known(low) and low > 0 else "down" if known(high) and high < 0 else "flat"
     return Markup(
         '<svg class="whisker {}" viewBox="0 0 120 16" width="120" height="16" aria-hidden="true">'
         '<line class="spark-zero" x1="{:g}" x2="{:g}" y1="0" y2="16"/>'
         '<line class="reach" x1="{:g}" x2="{:g}" y1="8" y2="8"/><circle cx="{:g}" cy="8" r="3.5"/></svg>'
-    ).format(side, at[3], at[3], at[0], at[2], at[1])
+    ).format(side, x[3], x[3], x[0], x[2], x[1])

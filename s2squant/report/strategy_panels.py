@@ -1,4 +1,4 @@
-"""What the pre-declared rule is worth: returns at several costs, Sharpe with its doubts, and overfitting."""
+"""Panels of the strategy: returns at several costs, Sharpe ratio with its interval, and overfitting."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ COST_LOOK = (
 
 
 def performance(c: Contents, unique_id: str) -> Panel | None:
-    """What the rule earned, for the pool or for one ticker."""
+    """Performance of the rule, for the pool or for one ticker."""
     own = c.of("performance", unique_id)
     if own.empty:
         return None

@@ -53,7 +53,7 @@ def render(study: Study, *, single_file: bool = False) -> Iterator[tuple[str, by
 
 
 def index_page(c: Contents) -> dict[str, Any]:
-    """What the template of the index reads."""
+    """Values of the index template."""
     study = c.study
     board = {str(r["model"]): r for r in rows(study.leaderboard)}
     verdicts = rows(study.by_ticker, {"model": c.recommended})
@@ -112,7 +112,7 @@ def index_page(c: Contents) -> dict[str, Any]:
 
 
 def ticker_page(c: Contents, report: TickerReport, place: int) -> dict[str, Any]:
-    """What the template of a ticker reads; `place` is its position among the finished tickers."""
+    """Values of a ticker's template; `place` is its position among the finished tickers."""
     ticker, study = report.ticker, c.study
     table = {str(r["model"]): r for r in rows(c.of("by_ticker", ticker))}
     mine = table.get(c.recommended)
@@ -191,15 +191,15 @@ def _command_for(command: str, ticker: str) -> str:
     """The run's command for one ticker: its own --tickers and --out would name other tickers and a folder in use."""
     if not command:
         return ""
-    kept, words = [], iter(shlex.split(command))
+    others, words = [], iter(shlex.split(command))
     for word in words:
         name, given, _ = word.partition("=")
         if name not in ("--tickers", "--out"):
-            kept.append(word)
+            others.append(word)
         elif not given:
             next(words, None)
     asked = [f"--tickers={ticker}"] if ticker.startswith("-") else ["--tickers", ticker]
-    return shlex.join([*kept, *asked])
+    return shlex.join([*others, *asked])
 
 
 def _best(board: Sequence[Row], nominal: Sequence[str]) -> dict[str, str]:
@@ -222,24 +222,24 @@ def _whiskers(estimates: Sequence[tuple[Any, Any, Any]]) -> Any:
 
 
 def _ticker_rows(c: Contents, verdicts: Sequence[Row]) -> list[Row]:
-    found = {str(r["unique_id"]): r for r in verdicts}
+    by_ticker = {str(r["unique_id"]): r for r in verdicts}
     steps = {t.ticker: rows(c.of("by_ticker_step", t.ticker), {"model": c.recommended}) for t in c.finished}
     values = [float(r["skill"]) for part in steps.values() for r in part if known(r["skill"])] + [0.0]
-    made = []
+    table = []
     for report in c.finished:
         ordered = [float(r["skill"]) for r in sorted(steps[report.ticker], key=lambda r: int(r["step"]))]
         text = f"skill by step, from {100 * ordered[0]:+.1f} % to {100 * ordered[-1]:+.1f} %" if ordered else ""
         spark = sparklines.sparkline(ordered, min(values), max(values), text)
-        made.append({"report": report, "row": found.get(report.ticker), "spark": spark})
-    return made
+        table.append({"report": report, "row": by_ticker.get(report.ticker), "spark": spark})
+    return table
 
 
 def _step_table(table: pd.DataFrame, models: Sequence[str]) -> dict[str, dict[int, float]]:
     """Skill by model and step, for the table beneath the chart."""
-    found: dict[str, dict[int, float]] = {}
+    skills: dict[str, dict[int, float]] = {}
     for row in rows(table):
-        found.setdefault(str(row["model"]), {})[int(row["step"])] = row["skill"]
-    return {m: found[m] for m in models if m in found}
+        skills.setdefault(str(row["model"]), {})[int(row["step"])] = row["skill"]
+    return {m: skills[m] for m in models if m in skills}
 
 
 def _findings(report: TickerReport) -> Grid | None:

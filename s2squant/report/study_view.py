@@ -25,7 +25,7 @@ SPLIT += ("calibration_tests", "exceedances", "sharpness", "misses")
 
 @dataclass(frozen=True)
 class Contents:
-    """What the pages read: the study, and the same tables by ticker."""
+    """A study with its models in order and its tables by ticker."""
 
     study: Study
     reference: str
@@ -55,10 +55,10 @@ class Contents:
         return next((m for m in named if m != self.reference and self.kinds.get(m) == "baseline"), None)
 
     def untested(self, ticker: str) -> str:
-        """Why a ticker's skill was not tested, as its verdict says it; empty where it was."""
+        """Reason why a ticker's skill was not tested, as its verdict states it; empty where it was."""
         asked = {"pool": ticker, "benchmark": self.reference, "challenger": self.recommended}
-        told = next((str(r["test"]) for r in rows(self.study.verdicts, asked)), "")
-        return told if told.startswith("not tested") else ""
+        test = next((str(r["test"]) for r in rows(self.study.verdicts, asked)), "")
+        return test if test.startswith("not tested") else ""
 
     @property
     def featured(self) -> tuple[str, ...]:
@@ -74,8 +74,8 @@ class Contents:
     def headline(self) -> Row | None:
         """The pooled verdict of the recommended model against the reference."""
         asked = {"pool": POOL, "step": "all", "benchmark": self.reference, "challenger": self.recommended}
-        found = rows(self.study.verdicts, asked)
-        return next((r for r in found if str(r.get("metric", "")).startswith("crps")), found[0] if found else None)
+        pooled = rows(self.study.verdicts, asked)
+        return next((r for r in pooled if str(r.get("metric", "")).startswith("crps")), pooled[0] if pooled else None)
 
 
 def arrange(study: Study) -> Contents:

@@ -32,7 +32,7 @@ class Column:
 
     @property
     def heading(self) -> str:
-        """What stands above the column."""
+        """Heading of the column."""
         return self.label or self.name.replace("_", " ").capitalize()
 
 
@@ -47,7 +47,7 @@ REASON = Column("reason", "Why not tested", "wide")
 
 @dataclass(frozen=True)
 class Cell:
-    """What a cell shows, and the number it sorts by where the text would not do."""
+    """Text of a cell, and the number it sorts by where the text would not do."""
 
     text: str
     value: float | None = None
@@ -164,10 +164,10 @@ def _is_numeric(column: Column, values: pd.Series[Any]) -> bool:
 
 
 def _winner(values: pd.Series[Any], rule: str) -> int | None:
-    held = values.to_numpy(dtype=float, na_value=np.nan)
-    if not np.isfinite(held).any():
+    figures = values.to_numpy(dtype=float, na_value=np.nan)
+    if not np.isfinite(figures).any():
         return None
     goal, _, near = rule.partition(":")
-    score = {"max": -held, "min": held}.get(goal)
-    score = np.abs(held - float(near)) if score is None else score
+    score = {"max": -figures, "min": figures}.get(goal)
+    score = np.abs(figures - float(near)) if score is None else score
     return int(np.nanargmin(np.where(np.isfinite(score), score, np.nan)))

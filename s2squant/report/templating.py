@@ -1,4 +1,4 @@
-"""The press: templates filled, assets beside the pages or inside them, and the policy of what a page may load."""
+"""Jinja templates filled, assets beside the pages or inside them, and the content security policy."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from s2squant.report.formats import FILTERS, interval, known
 
 
 def assets() -> Iterator[tuple[str, bytes]]:
-    """What all pages of a folder share, as (relative path, content)."""
+    """Files that all pages of a folder share, as (relative path, content)."""
     yield "assets/report.css", _asset("report.css")
     yield "assets/report.js", _asset("report.js")
     yield "assets/plotly.min.js", _plotly()

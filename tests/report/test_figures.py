@@ -57,9 +57,9 @@ def test_fan_starts_at_the_price_and_holds_the_quantiles(study, contents):
     assert fan is not None
     assert fan.is_open
     assert fan.dates[0] == history.dates[-1]
-    assert fan.at("q0.500")[0] == pytest.approx(history.adj_close[-1])
+    assert fan.path("q0.500")[0] == pytest.approx(history.adj_close[-1])
     row = study.forecasts.query("model == 'blend' and unique_id == 'ACME' and y != y").sort_values("step").iloc[4]
-    assert fan.at("q0.900")[5] == pytest.approx(history.adj_close[-1] * math.exp(row["q0.900"]))
+    assert fan.path("q0.900")[5] == pytest.approx(history.adj_close[-1] * math.exp(row["q0.900"]))
 
 
 def test_past_fans_meet_the_history(study, contents):

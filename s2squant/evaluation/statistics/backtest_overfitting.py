@@ -1,8 +1,8 @@
-"""How often the best of several candidates in one half of the time is a poor one in the other half.
+"""Probability of backtest overfitting by combinatorially symmetric cross-validation.
 
-Probability of backtest overfitting by combinatorially symmetric cross-validation: Bailey, Borwein, Lopez de Prado and
-Zhu 2017. The estimate is itself noisy: 20 candidates without any skill over 1,000 periods give 0.51 on average and
-0.19 to 0.84 in nine of ten cases.
+How often the best of several candidates in one half of the time is below the median in the other: Bailey, Borwein,
+Lopez de Prado and Zhu 2017. The estimate is itself noisy: 20 candidates without any skill over 1,000 periods give
+0.51 on average and 0.19 to 0.84 in nine of ten cases.
 
 Shape legend: T periods, N candidates, S blocks of consecutive periods, C = C(S, S/2) ways to split them in halves.
 """
@@ -24,28 +24,19 @@ BLOCKS = 10
 BLOCK_PERIODS = 4
 """Least periods in a block."""
 COLUMNS: tuple[str, ...] = (
-    "basis",
-    "candidates",
-    "periods",
-    "blocks",
-    "splits",
-    "pbo",
-    "selected",
-    "selected_share",
-    "median_rank",
-    "reason",
-)
+    "basis", "candidates", "periods", "blocks", "splits", "pbo", "selected", "selected_share", "median_rank", "reason",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Overfitting:
-    """What choosing the best candidate by its past is worth."""
+    """Probability of backtest overfitting, with the selections of every split."""
 
     pbo: float
     """Share of splits in which the best half-sample candidate is at or below the median of the other half."""
     splits: int
     chosen_C: Ints
-    """Which candidate is best in the first half of each split."""
+    """The best candidate in the first half of each split."""
     rank_C: Floats
     """Its relative rank in the other half, 0 (worst) .. 1 (best)."""
 
@@ -94,15 +85,15 @@ def overfitting_row(basis: str, values: pd.DataFrame, *, by_ratio: bool) -> dict
         return row | empty | {"reason": f"{candidates} candidate(s) differ; {MIN_CANDIDATES} or more are compared"}
     if blocks < 4:
         return row | empty | {"reason": f"{periods} common periods; {4 * BLOCK_PERIODS} or more are needed"}
-    found = overfitting(distinct.to_numpy(np.float64), blocks=blocks, by_ratio=by_ratio)
-    counts = np.bincount(found.chosen_C, minlength=candidates)
+    result = overfitting(distinct.to_numpy(np.float64), blocks=blocks, by_ratio=by_ratio)
+    counts = np.bincount(result.chosen_C, minlength=candidates)
     return row | {
         "blocks": blocks,
-        "splits": found.splits,
-        "pbo": found.pbo,
+        "splits": result.splits,
+        "pbo": result.pbo,
         "selected": str(distinct.columns[int(counts.argmax())]),
-        "selected_share": float(counts.max() / found.splits),
-        "median_rank": float(np.median(found.rank_C)),
+        "selected_share": float(counts.max() / result.splits),
+        "median_rank": float(np.median(result.rank_C)),
         "reason": "",
     }
 

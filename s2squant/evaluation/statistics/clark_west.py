@@ -1,4 +1,4 @@
-"""Does a model's mean forecast hold anything beyond the nested one's? Clark and West 2007.
+"""Clark-West test of equal accuracy of nested models (Clark and West 2007).
 
 A larger model pays for estimating what is not there; the adjusted loss difference gives that back, so this speaks of
 the population, not of the forecasts as they were: it can find a signal that did not pay.

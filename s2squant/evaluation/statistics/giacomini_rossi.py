@@ -1,4 +1,4 @@
-"""Was skill one lucky year? The rolling mean of the loss difference, with a band for its largest excursion.
+"""Giacomini-Rossi fluctuation test: the rolling mean loss difference, with a band for its largest excursion.
 
 Giacomini and Rossi 2010, with the variance by equal-weighted cosines and the critical value drawn for as many dates,
 as wide a window and as much overlap as there are, instead of read from their table for long samples.
@@ -58,9 +58,9 @@ def rolling_mean(values: Floats, window: int) -> Floats:
 def _draws(n: int, window: int, overlap: int) -> Floats:
     """Sorted draws of the largest excursion of overlapping sums of noise."""
     rng = np.random.default_rng([n, window, overlap])
-    found = []
+    largest = []
     for size in (1000, DRAWS - 1000):
         series = rolling_mean(rng.standard_normal((size, n + overlap - 1)), overlap)
         _, se, _ = ewc(series, overlap)
-        found.append(np.abs(rolling_mean(series, window)).max(axis=1) / (se * np.sqrt(n / window)))
-    return np.sort(np.concatenate(found))
+        largest.append(np.abs(rolling_mean(series, window)).max(axis=1) / (se * np.sqrt(n / window)))
+    return np.sort(np.concatenate(largest))

@@ -1,4 +1,4 @@
-"""Equal conditional predictive ability: can the loss difference be foretold from what is known at the cutoff?
+"""Giacomini-White test of equal conditional predictive ability, given what is known at the cutoff.
 
 Giacomini and White 2006, equation 4, with the long-run covariance by equal-weighted cosines and its F law (Lazarus,
 Lewis, Stock and Watson 2018), which keeps the level under overlap where chi-square does not.

@@ -1,4 +1,4 @@
-"""What forecasts without any fault would show on as many dates, as overlapping, with tickers as alike as these.
+"""Null distribution of calibration statistics: an ideal forecaster under overlap and cross-sectional correlation.
 
 Every calibration statistic of the report is held against the same simulation: tickers follow Gaussian random walks
 with a common factor, the forecaster knows their law, and cutoffs lie as far apart as the run's. So a band or a p-value
@@ -79,12 +79,12 @@ def calibrated_null(
     digits = 10 ** max(len(str(dates)) - 2, 0)
     rounded = dates if dates < 100 else max(digits * (dates // digits), 1)
     apart = max(1, min(round(bars), max(steps)))
-    made = _simulate(rounded, apart, chosen, few, round(alike / 0.02) * 0.02)
+    null = _simulate(rounded, apart, chosen, few, round(alike / 0.02) * 0.02)
     if rounded == dates:
-        return made
+        return null
     shrink = np.sqrt(rounded / dates)  # a little more evidence than was simulated
     return CalibratedNull(
-        1 / BINS + (made.shares - 1 / BINS) * shrink, made.moments * shrink, made.precision / shrink**2
+        1 / BINS + (null.shares - 1 / BINS) * shrink, null.moments * shrink, null.precision / shrink**2
     )
 
 
@@ -106,7 +106,7 @@ def _simulate(dates: int, bars: int, steps: tuple[int, ...], tickers: int, corre
     rng = np.random.default_rng([dates, bars, *steps, tickers, round(1000 * correlation)])
     starts = np.arange(dates) * bars
     times, where = np.unique(np.concatenate([starts, *(starts + s for s in steps)]), return_inverse=True)
-    at, *ends = where.reshape(-1, dates)  # only the moments that a forecast starts or ends at are drawn
+    origins, *ends = where.reshape(-1, dates)  # only the moments that a forecast starts or ends at are drawn
     root = np.sqrt(np.diff(times)).astype(np.float32)
     many = max(1, _CHUNK // (len(times) * tickers))
     shares, moments = [], []
@@ -117,7 +117,7 @@ def _simulate(dates: int, bars: int, steps: tuple[int, ...], tickers: int, corre
             shocks += np.float32(np.sqrt(correlation)) * rng.standard_normal((size, 1, len(root)), np.float32)
         path = np.zeros((size, tickers, len(times)))
         np.cumsum(shocks * root, axis=2, out=path[..., 1:])
-        z = [(path[..., end] - path[..., at]) / np.sqrt(s) for s, end in zip(steps, ends, strict=True)]
+        z = [(path[..., end] - path[..., origins]) / np.sqrt(s) for s, end in zip(steps, ends, strict=True)]
         pit = ndtr(np.stack(z, axis=1).astype(np.float32))
         pit = pit.reshape(size, -1)
         place = np.minimum((pit * BINS).astype(np.intp), BINS - 1) + BINS * np.arange(size)[:, None]

@@ -1,4 +1,4 @@
-"""The largest of several t statistics: which models may be the best, and whether any beats the reference.
+"""Tests of many models by the largest t: confidence set, all pairs, superior predictive ability.
 
 The long-run covariance of the losses comes from equal-weighted cosines, and so do all variances below a t; under the
 null the date average and the cosines are then independent normal vectors with that one covariance, whatever the
@@ -23,7 +23,7 @@ FEWEST = 5
 
 @dataclass(frozen=True)
 class ConfidenceSet:
-    """Which of K models may be the best."""
+    """Model confidence set of K models."""
 
     p: Floats
     """(K,) a model stays in the set at every level below its p; the last one standing has 1."""
@@ -42,21 +42,21 @@ class Pairwise:
     p_adjusted: Floats
     """(K, K) chance that the largest |t| of all pairs is as large, were all models equal."""
     critical: float
-    """What the largest |t| must pass at 5 %."""
+    """Critical value of the largest |t| at 5 %."""
     reason: str
     """Why there is none; empty when there is one."""
 
 
 @dataclass(frozen=True)
 class AnyBetter:
-    """Whether any rival beats the reference."""
+    """Test for superior predictive ability over the reference."""
 
     statistic: float
     best: int
     """The rival with the largest t; -1 when there is none."""
     p: float
     critical: float
-    """What the largest t must pass at 5 %."""
+    """Critical value of the largest t at 5 %."""
     reason: str
 
 

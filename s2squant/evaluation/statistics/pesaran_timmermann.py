@@ -1,4 +1,4 @@
-"""Is the sign of the median worth anything beyond the base rate? Pesaran and Timmermann 1992, made fit for overlap.
+"""Pesaran-Timmermann test (1992) of directional accuracy beyond the base rate, under overlap.
 
 The number tested is the covariance of the two signs; its variance comes from equal-weighted cosines of the products of
 the deviations, in place of their formula for independent outcomes (Pesaran and Timmermann 2009 say why).
@@ -18,7 +18,7 @@ class Direction(NamedTuple):
 
     accuracy: float
     expected: float
-    """What the same calls would score if they knew nothing: the base rates multiplied."""
+    """Accuracy of independent calls at the same base rates."""
     up: float
     """Share of outcomes above zero."""
     calls: int

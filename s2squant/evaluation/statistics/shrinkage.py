@@ -1,4 +1,4 @@
-"""Skill by ticker, drawn together: a ranking by raw skill ranks noise and short histories.
+"""Empirical-Bayes shrinkage of skill by ticker: a ranking by raw skill ranks noise and short histories.
 
 Normal prior with the pooled mean and a spread estimated from the tickers (Paule and Mandel 1982; Efron 2010). Errors of
 tickers that move together are alike, which makes them look less spread than they are: the tickers are drawn closer to

@@ -1,1 +1,1 @@
-"""Forecasts -> positions -> equity after costs, and the count of what was tried."""
+"""Positions, equity after costs, performance, and the ledger of trials."""

@@ -1,4 +1,4 @@
-"""What the holdings earned and how sure that is: Sharpe ratio with its interval, deflated for trials, drawdown, costs.
+"""Performance of the holdings: Sharpe ratio with its interval, deflated for trials, drawdown and costs.
 
 Ratios are over zero, not over a risk-free rate: what is not held earns nothing. The Sharpe ratio is annualised by the
 square root of the bars in a year; that its bars are neither normal nor independent goes into its interval.
@@ -28,28 +28,10 @@ GAP_DAYS = 30
 """Between bars further apart nothing was held: markets of a pool may have been tested in different years."""
 CONFIDENCE = 0.95
 COLUMNS: tuple[str, ...] = (
-    "model",
-    "unique_id",
-    "cost_bp",
-    "declared",
-    "bars",
-    "years",
-    "annual_return",
-    "volatility",
-    "sharpe",
-    "sharpe_low",
-    "sharpe_high",
-    "psr",
-    "dsr",
-    "trials",
-    "years_needed",
-    "max_drawdown",
-    "drawdown_bars",
-    "turnover",
-    "exposure",
-    "break_even_bp",
-    "final_equity",
-)
+    "model", "unique_id", "cost_bp", "declared", "bars", "years", "annual_return", "volatility", "sharpe", "sharpe_low",
+    "sharpe_high", "psr", "dsr", "trials", "years_needed", "max_drawdown", "drawdown_bars", "turnover", "exposure",
+    "break_even_bp", "final_equity",
+)  # fmt: skip
 
 
 def sharpe_ratio(net: Floats) -> float:
@@ -150,9 +132,9 @@ def break_even_bp(gross: Floats, borrow: Floats, turnover: Floats) -> float:
     return float((gross - borrow).sum() / traded * 1e4) if traded > 0 else np.nan
 
 
-def ratios_of(held: pd.DataFrame, model: str, cost_bp: float) -> dict[str, float]:
-    """Sharpe ratio of a bar of one model's holdings at a cost, per ticker and for the pool: what a trial is kept by."""
-    mine = held[held["model"] == model]
+def ratios_of(holdings: pd.DataFrame, model: str, cost_bp: float) -> dict[str, float]:
+    """Sharpe ratio of a bar of one model's holdings at a cost, by ticker and for the pool."""
+    mine = holdings[holdings["model"] == model]
     return {
         str(name): sharpe_ratio(_net(rows, cost_bp))
         for name, rows in mine.groupby("unique_id", observed=True, sort=True)
@@ -160,7 +142,7 @@ def ratios_of(held: pd.DataFrame, model: str, cost_bp: float) -> dict[str, float
 
 
 def performance(
-    held: pd.DataFrame, *, cost_bp: float, recommended: str, tried: int, ratios: Mapping[str, Sequence[float]]
+    holdings: pd.DataFrame, *, cost_bp: float, recommended: str, tried: int, ratios: Mapping[str, Sequence[float]]
 ) -> pd.DataFrame:
     """The table `performance` of Study from `strategy.holdings`: one row a model, ticker (or the pool) and cost.
 
@@ -169,7 +151,7 @@ def performance(
     """
     rows = []
     levels = sorted({*COST_LEVELS, cost_bp})
-    for (model, name), part in held.groupby(["model", "unique_id"], observed=True, sort=False):
+    for (model, name), part in holdings.groupby(["model", "unique_id"], observed=True, sort=False):
         days = part["date"].to_numpy().astype("datetime64[D]")
         years = years_of(days)
         chosen = str(model) == recommended
@@ -190,9 +172,9 @@ def years_of(days: Dates) -> float:
     return float(max(apart[apart <= GAP_DAYS].sum(), 1.0) / DAYS)
 
 
-def equity_by_cost(held: pd.DataFrame, cost_bp: float) -> pd.DataFrame:
+def equity_by_cost(holdings: pd.DataFrame, cost_bp: float) -> pd.DataFrame:
     """The table `equity_by_cost` of Study: the pool's equity at every level of cost."""
-    pool = held[held["unique_id"] == POOL]
+    pool = holdings[holdings["unique_id"] == POOL]
     parts = []
     for level in sorted({*COST_LEVELS, cost_bp}):
         net = pool["gross"] - pool["borrow"] - pool["turnover"] * level / 1e4

@@ -1,4 +1,4 @@
-"""Station 6: forecasts -> positions -> equity after costs, by one rule declared before the run.
+"""Positions from forecasts, and equity after costs, by one rule declared before the run.
 
 Timing, in bars of the ticker's own calendar. A forecast made at the close of bar t (its cutoff) is traded at the
 close of bar t+1 and held for H bars: it earns the returns of bars t+2 .. t+1+H and nothing before. No position
@@ -42,7 +42,7 @@ DAYS = 365.25
 
 @dataclass(frozen=True)
 class Leg:
-    """What one model held of one ticker, bar by bar, from the first entry to the last exit.
+    """Positions of one model in one ticker, bar by bar, from the first entry to the last exit.
 
     At date d: `position` is the fraction of equity held during the bar that ends at close d (-1 .. 1), `gross` the
     simple return it earned, `turnover` the position changed by trading at close d, `borrow` what the stock sold
@@ -130,15 +130,16 @@ def holdings(traded: Iterable[Leg]) -> pd.DataFrame:
     return table.astype({"model": "category", "unique_id": "category"})
 
 
-def equity(held: pd.DataFrame, cost_bp: float) -> pd.DataFrame:
+def equity(positions: pd.DataFrame, cost_bp: float) -> pd.DataFrame:
     """Daily equity of `holdings` at a cost; columns as in Study.
 
     A row of date d: `position` and `gross` as held, `cost` what the trade at close d costs (`cost_bp` per unit of
     change to the next bar's position) and the borrowing of the bar, `net` = gross - cost, and `equity_net` compounds
     net from 1. Entry and exit are both charged.
     """
-    cost = held["turnover"] * cost_bp / 1e4 + held["borrow"]
-    table = held[["model", "unique_id", "date", "position", "gross"]].assign(cost=cost, net=held["gross"] - cost)
+    cost = positions["turnover"] * cost_bp / 1e4 + positions["borrow"]
+    table = positions[["model", "unique_id", "date", "position", "gross"]]
+    table = table.assign(cost=cost, net=table["gross"] - cost)
     by = table.groupby(["model", "unique_id"], observed=True, sort=False)["net"]
     return table.assign(equity_net=by.transform(compound))[list(COLUMNS)]
 

@@ -1,4 +1,4 @@
-"""What the forecasts would have earned: the money tables of a run, from holdings to the trial ledger."""
+"""Equity, performance and overfitting of a run, from its holdings and the trial ledger."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from s2squant.series.history import PriceHistory
 
 @dataclass(frozen=True)
 class Traded:
-    """The money tables of Study, and the ledger's note where it could not be kept."""
+    """The strategy tables of Study, and a note where the trial ledger could not be written."""
 
     equity: pd.DataFrame
     performance: pd.DataFrame
@@ -48,8 +48,8 @@ def trade(
     """
     spec, horizon, recommended = experiment.strategy, experiment.walk.horizon, experiment.verdict.recommended
     models = list(dict.fromkeys([recommended, experiment.verdict.reference]))
-    held = holdings(legs(forecasts, histories, spec, horizon=horizon, models=models))
-    money = equity(held, spec.cost_bp)
+    positions = holdings(legs(forecasts, histories, spec, horizon=horizon, models=models))
+    money = equity(positions, spec.cost_bp)
     pool = money[(money["model"] == recommended) & (money["unique_id"] == POOL)]
     trial = Trial(
         experiment=experiment,
@@ -57,7 +57,7 @@ def trade(
         run_id=run_id,
         created_at=created_at,
         word=word,
-        ratios=ratios_of(held, recommended, spec.cost_bp),
+        ratios=ratios_of(positions, recommended, spec.cost_bp),
         returns=pool.set_index("date")["net"],
     )
     tried = record(trial, ledger)
@@ -71,16 +71,16 @@ def trade(
     return Traded(
         equity=money,
         performance=performance(
-            held, cost_bp=spec.cost_bp, recommended=recommended, tried=tried.count, ratios=tried.ratios
+            positions, cost_bp=spec.cost_bp, recommended=recommended, tried=tried.count, ratios=tried.ratios
         ),
-        equity_by_cost=equity_by_cost(held, spec.cost_bp),
+        equity_by_cost=equity_by_cost(positions, spec.cost_bp),
         overfitting=pd.DataFrame(rows, columns=list(OVERFITTING_COLUMNS)),
         note=tried.note,
     )
 
 
 def _merits(losses: Losses, reference: str) -> pd.DataFrame:
-    """How little each model lost by cutoff: minus the mean loss over tickers and steps.
+    """Minus the mean loss of each model over tickers and steps, by cutoff.
 
     Each ticker's losses are in units of what the reference lost there on average.
     """

@@ -1,4 +1,4 @@
-"""The trial ledger: every configuration ever run on a universe, so that the best of many is judged as the best of many.
+"""Trial ledger: every configuration ever run on a universe, the count that deflates a Sharpe ratio.
 
 One SQLite file, data/trials.sqlite below the working folder, or the one that S2SQUANT_TRIALS names (empty: none is
 kept). A configuration is every setting but the experiment's name, the universe's source and tickers, the place of the
@@ -33,7 +33,7 @@ LEDGER = Path("data/trials.sqlite")
 PLACE = "S2SQUANT_TRIALS"
 """Environment variable that moves the ledger."""
 WAIT_SECONDS = 15
-"""How long another writer may hold the file."""
+"""Wait for another writer of the file."""
 DIGITS = 8
 """Decimal places of a stored return."""
 
@@ -84,7 +84,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Trials:
-    """What the ledger knows of a universe, the present trial included."""
+    """All trials of a universe, the present one included."""
 
     count: int
     """Distinct configurations ever run."""
@@ -93,11 +93,11 @@ class Trials:
     returns: pd.DataFrame = field(default_factory=pd.DataFrame)
     """The pool's net returns: one row a date, one column a configuration."""
     note: str = ""
-    """What went wrong with the ledger; empty when nothing did."""
+    """Error of the ledger; empty when there was none."""
 
 
 def asked(experiment: Experiment) -> Experiment:
-    """What a person asked for: without an as_of that a run noted of its own, and the place of the price store."""
+    """The experiment without an as_of that a run noted of its own, and without the place of the price store."""
     universe = experiment.universe
     noted = universe.pinned is not None and universe.as_of == universe.pinned
     aside = {"as_of": None if noted else universe.as_of, "pinned": None, "store": Universe().store}
@@ -105,7 +105,7 @@ def asked(experiment: Experiment) -> Experiment:
 
 
 def ledger_path() -> Path | None:
-    """Where the ledger is; None where S2SQUANT_TRIALS is set to nothing."""
+    """Path of the ledger; None where S2SQUANT_TRIALS is set to nothing."""
     place = os.environ.get(PLACE)
     return LEDGER if place is None else Path(place) if place else None
 
@@ -154,8 +154,8 @@ def _write(engine: Engine, entry: dict[str, Any]) -> None:
 
 def _read(engine: Engine, universe: str) -> list[dict[str, Any]]:
     with engine.connect() as connection:
-        found = connection.execute(select(TABLE).where(TABLE.c.universe == universe).order_by(TABLE.c.first_at))
-        return [dict(row) for row in found.mappings()]
+        result = connection.execute(select(TABLE).where(TABLE.c.universe == universe).order_by(TABLE.c.first_at))
+        return [dict(row) for row in result.mappings()]
 
 
 def _entry(trial: Trial) -> dict[str, Any]:
@@ -189,7 +189,7 @@ def _trials(entries: Sequence[Mapping[str, Any]], note: str) -> Trials:
         series = json.loads(entry["returns"])
         days = pd.DatetimeIndex(np.array(series["days"], np.int64).astype("datetime64[D]").astype("datetime64[s]"))
         columns[str(entry["configuration"])[:12]] = pd.Series(series["net"], index=days, dtype=float)
-    return Trials(len(entries), {name: tuple(found) for name, found in ratios.items()}, pd.DataFrame(columns), note)
+    return Trials(len(entries), {name: tuple(values) for name, values in ratios.items()}, pd.DataFrame(columns), note)
 
 
 def _reason(error: Exception) -> str:

@@ -63,8 +63,8 @@ class Arima:
         for m, ticker in enumerate(tickers):
             returns_T = log_returns(panel, ticker)[-self.spec.window :]
             unit = scale_of(returns_T)
-            found = estimate(returns_T / unit)
-            learnt_MP[m] = (unit, found.drift, *found.ar_K, *found.ma_K)
+            model = estimate(returns_T / unit)
+            learnt_MP[m] = (unit, model.drift, *model.ar_K, *model.ma_K)
         return FittedArima(self.spec, NAME, tickers, horizon, arrays={"learnt": learnt_MP})
 
     def restore(self, state: State) -> FittedArima:
@@ -111,7 +111,7 @@ def location(centred_T: Floats, error_T: Floats, bars_N: Ints, model: Coefficien
 
 
 def gains(model: Coefficients, horizon: int) -> Floats:
-    """What an error of one adds to the cumulative return by each later step (H,): the cumulated psi weights."""
+    """Cumulated psi weights (H,): the response of the cumulative return to an error of one."""
     impulse_H = np.zeros(horizon)
     impulse_H[0] = 1.0
     gains_H: Floats = np.cumsum(lfilter(np.r_[1.0, model.ma_K], np.r_[1.0, -model.ar_K], impulse_H))
@@ -124,7 +124,7 @@ def estimate(scaled_T: Floats) -> Coefficients:
     if len(scaled_T) < FEWEST_RETURNS or scaled_T.std() == 0:
         return Coefficients(0.0, zeros, zeros)
     drift = float(scaled_T.mean())
-    found = []
+    candidates = []
     for p, q in ((i, j) for i in range(LARGEST + 1) for j in range(LARGEST + 1 - i)):
         ar_K, ma_K = zeros.copy(), zeros.copy()
         if p + q:
@@ -138,8 +138,8 @@ def estimate(scaled_T: Floats) -> Coefficients:
         usable = np.isfinite([*ar_K, *ma_K]).all()
         if usable and smallest_root(-ar_K) > ROOT and smallest_root(ma_K) > ROOT:
             model = Coefficients(drift, ar_K, ma_K)
-            found.append((aicc(errors(scaled_T - drift, model), p + q + 2), model))
-    return min(found, key=lambda pair: pair[0])[1]
+            candidates.append((aicc(errors(scaled_T - drift, model), p + q + 2), model))
+    return min(candidates, key=lambda pair: pair[0])[1]
 
 
 def aicc(error_T: Floats, parameters: int) -> float:

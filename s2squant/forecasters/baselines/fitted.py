@@ -18,7 +18,7 @@ Spec = TypeVar("Spec")
 
 @dataclass(frozen=True)
 class FittedBaseline(Generic[Spec]):
-    """What every baseline that is fitted per ticker stores; each adds its own `predict`."""
+    """Settings, tickers and learnt arrays of a baseline fitted per ticker; each adds its own `predict`."""
 
     spec: Spec
     name: str
@@ -27,7 +27,7 @@ class FittedBaseline(Generic[Spec]):
     seed: int | None = None
     """None where nothing is drawn."""
     arrays: Mapping[str, Floats] = field(default_factory=dict)
-    """What was learnt, by name, tickers along the first axis."""
+    """Learnt arrays by name, tickers along the first axis."""
     fallback: tuple[str, ...] | None = None
     """Tickers whose likelihood could not be maximised; None for a model without one."""
 

@@ -152,6 +152,6 @@ def _solutions(scaled_T: Floats, leverage: bool, mean: Literal["constant", "zero
                 result = model.fit(disp="off", show_warning=False, starting_values=start)
             except (ValueError, np.linalg.LinAlgError):
                 continue
-        found = [*([0.0] if mean == "zero" else []), *(float(value) for value in result.params)]
-        if result.convergence_flag == 0 and np.isfinite(found).all():
-            yield tuple(found if leverage else [*found[:3], 0.0, *found[3:]])
+        solution = [*([0.0] if mean == "zero" else []), *(float(value) for value in result.params)]
+        if result.convergence_flag == 0 and np.isfinite(solution).all():
+            yield tuple(solution if leverage else [*solution[:3], 0.0, *solution[3:]])

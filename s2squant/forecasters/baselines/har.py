@@ -109,12 +109,12 @@ class FittedHar(FittedBaseline[HarSpec]):
                 past_NL = past_month(volatility_T, origins.bars[chunk])
                 known_N = np.minimum(origins.bars[chunk], MONTH)
                 sums = simulated_sums(first_N[chunk], past_NL, known_N, coefficients, shocks_HS2)
-                quantiles, kept = [], []
+                quantiles, paths = [], []
                 for sums_NS in sums:
-                    kept.append(sums_NS[:, :PATHS_KEPT].copy())
+                    paths.append(sums_NS[:, :PATHS_KEPT].copy())
                     quantiles.append(sample_quantiles(sums_NS.copy()))
                 quantiles_NHQ[origins.where[chunk]] = unit * (np.stack(quantiles, axis=1) + drift_H[:, None])
-                paths_NSH[origins.where[chunk]] = unit * (np.stack(kept, axis=2) + drift_H)
+                paths_NSH[origins.where[chunk]] = unit * (np.stack(paths, axis=2) + drift_H)
             mean_NH[origins.where] = unit * drift_H
         return Forecast(NAME, rows, quantiles_NHQ, mean_NH, paths_NSH)
 
@@ -125,7 +125,7 @@ def scaled(history: PriceHistory, unit: float, *, ranges: bool) -> tuple[Floats,
 
 
 def components_of(centred_T: Floats, volatility_T: Floats) -> Floats:
-    """What is known at bar b (T + 1, 5): one, day, week, month and the last fall; nothing but the one at bar 0."""
+    """Regressors at bar b (T + 1, 5): one, day, week, month and the last fall; nothing but the one at bar 0."""
     day = np.concatenate([[0.0], volatility_T])
     week, month = (np.maximum(trailing_mean(volatility_T, bars), 0.0) for bars in (WEEK, MONTH))
     fall = np.concatenate([[0.0], np.maximum(-centred_T, 0.0)])
@@ -155,8 +155,8 @@ def estimate(components_T5: Floats, volatility_T: Floats) -> Coefficients:
 def paired(volatility_T: Floats, return_T: Floats) -> Floats:
     """Residual pairs (K, 2) of volatility (mean 1) and return (mean 0), in the order of the return."""
     order = np.argsort(return_T, kind="stable")
-    kept = order[((np.arange(KEPT) + 0.5) / KEPT * len(order)).astype(np.intp)]
-    e, z = volatility_T[kept], return_T[kept]
+    chosen = order[((np.arange(KEPT) + 0.5) / KEPT * len(order)).astype(np.intp)]
+    e, z = volatility_T[chosen], return_T[chosen]
     return np.column_stack([e / max(float(e.mean()), FLOOR), z - z.mean()])
 
 

@@ -1,4 +1,4 @@
-"""What the regressions read at each bar, and the causal volatility that scales what they forecast.
+"""Predictors of the regressions at each bar, and the causal volatility that scales their labels.
 
 Shape legend: T returns of a ticker, F predictors, H steps ahead. Entry b of a (T + 1, ...) array reads only the first b
 returns.
@@ -63,7 +63,7 @@ def labelled(scaled_T: Floats, scale_T: Floats, horizon: int, window: int) -> tu
     price = np.concatenate([[0.0], np.cumsum(scaled_T)])
     last = len(price) - horizon
     bars = slice(min(max(SEED_BARS, last - window), max(last, 0)), max(last, 0))
-    at = np.arange(len(price))[bars]
+    bar = np.arange(len(price))[bars]
     step_H = np.arange(1, horizon + 1)
-    sums_BH = price[at[:, None] + step_H] - price[at][:, None]
-    return bars, np.clip(sums_BH / (scale_T[at][:, None] * np.sqrt(step_H)), -LARGEST_LABEL, LARGEST_LABEL)
+    sums_BH = price[bar[:, None] + step_H] - price[bar][:, None]
+    return bars, np.clip(sums_BH / (scale_T[bar][:, None] * np.sqrt(step_H)), -LARGEST_LABEL, LARGEST_LABEL)

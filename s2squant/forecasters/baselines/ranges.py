@@ -1,4 +1,4 @@
-"""How far a price moved within a bar: the measure of volatility that HAR reads.
+"""Range volatility of a bar (Garman-Klass), the measure that HAR reads.
 
 Shape legend: T returns of a ticker; the measure of the bar that a return ends on stands beside it.
 Source: Garman and Klass, J. Business 53 (1980), equation 20, plus the squared gap overnight.

@@ -99,9 +99,9 @@ class FittedSmoothing(FittedBaseline[LinearSpec]):
             model = Smoothing(*coefficients)
             error_T, trend_T = filtered_states(origins.returns / unit, model)
             damped_H = np.cumsum(model.phi ** np.arange(1, self.horizon + 1))
-            at = origins.bars - 1
-            level_N = (model.alpha - 1) * error_T[at]
-            mean_NH[origins.where] = unit * (level_N[:, None] + trend_T[at][:, None] * damped_H)
+            last = origins.bars - 1
+            level_N = (model.alpha - 1) * error_T[last]
+            mean_NH[origins.where] = unit * (level_N[:, None] + trend_T[last][:, None] * damped_H)
             scale_N = unit * trailing_scale(error_T, origins.bars, self.spec.scale_window)
             gain_H = np.concatenate([[1.0], model.alpha + model.beta * damped_H[:-1]])
             spread_NH[origins.where] = scale_N[:, None] * np.sqrt(np.cumsum(gain_H**2))
@@ -122,7 +122,7 @@ def filtered_states(scaled_T: Floats, model: Smoothing) -> tuple[Floats, Floats]
 
 def ets_of(scaled_T: Floats) -> Smoothing:
     """The best of three forms by AICc; the random walk where none can be fitted."""
-    found = [(np.inf, WALK)]
+    candidates = [(np.inf, WALK)]
     log_price = np.concatenate([[0.0], np.cumsum(scaled_T)])
     if len(scaled_T) >= FEWEST_RETURNS and scaled_T.std() > 0:
         for trend, damped in ((None, False), ("add", False), ("add", True)):
@@ -140,8 +140,8 @@ def ets_of(scaled_T: Floats) -> Smoothing:
                 start=names.get("initial_trend", 0.0),
             )
             if np.isfinite([*model, result.aicc]).all():
-                found.append((float(result.aicc), model))
-    return min(found, key=lambda pair: pair[0])[1]
+                candidates.append((float(result.aicc), model))
+    return min(candidates, key=lambda pair: pair[0])[1]
 
 
 def theta_of(scaled_T: Floats) -> Smoothing:
@@ -152,8 +152,8 @@ def theta_of(scaled_T: Floats) -> Smoothing:
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         try:
-            found = ThetaModel(log_price, period=1, deseasonalize=False, use_test=False).fit().params
+            parameters = ThetaModel(log_price, period=1, deseasonalize=False, use_test=False).fit().params
         except (ValueError, np.linalg.LinAlgError):
             return WALK
-    model = Smoothing(alpha=float(found["alpha"]), beta=0.0, phi=1.0, start=float(found["b0"]) / 2)
+    model = Smoothing(alpha=float(parameters["alpha"]), beta=0.0, phi=1.0, start=float(parameters["b0"]) / 2)
     return model if np.isfinite(model).all() and 0 < model.alpha <= 1 else WALK

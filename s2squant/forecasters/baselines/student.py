@@ -51,13 +51,13 @@ def fit_student_t(standardised_T: Floats) -> StudentT:
     if len(standardised_T) < FEW:
         return FALLBACK
     squares_T = np.square(standardised_T)
-    found = minimize(
+    result = minimize(
         lambda x: _mean_negative_log_likelihood(squares_T, 2 + np.exp(x[0]), np.exp(x[1])),
         x0=[np.log(FALLBACK.nu - 2), np.log(FALLBACK.scale)],
         method="L-BFGS-B",
         bounds=[tuple(np.log(np.array(NU_BOUNDS) - 2)), tuple(np.log(SCALE_BOUNDS))],
     )
-    return StudentT(nu=float(2 + np.exp(found.x[0])), scale=float(np.exp(found.x[1])))
+    return StudentT(nu=float(2 + np.exp(result.x[0])), scale=float(np.exp(result.x[1])))
 
 
 def _mean_negative_log_likelihood(squares_T: Floats, nu: float, scale: float) -> float:

@@ -40,7 +40,7 @@ def _fan(night: Night, shown: Tonight, row: TonightRow, id: str) -> tuple[Chart,
     before = shown.before.get(row.ticker)
     ghost = fan_at(table, shown.model, before, history) if before is not None else None
     if ghost is not None:
-        traces[-1:-1] = [_ghost(days(ghost.dates), numbers(ghost.at(q))) for q in (*BANDS["80"], "q0.500")]
+        traces[-1:-1] = [_ghost(days(ghost.dates), numbers(ghost.path(q))) for q in (*BANDS["80"], "q0.500")]
     for trace in traces:
         trace["showlegend"] = False
     layout = {
