@@ -130,7 +130,7 @@ def copy_result(outcomes: Sequence[Outcome], padding: Mapping[str, float]) -> Re
         {f"padding in batches {name}": f"{share:.1%}" for name, share in padding.items()},
         (
             Goal("loss 0.1073 within 12,000 examples, every seed", late, "at most", 12_000, "the literature: 300,100"),
-            Goal("loss at most 0.001 after 300,100 examples, every seed", worst, "at most", 0.001, "the task has no noise"),
+            Goal("loss at most 0.001 after 300,100 examples, every seed", worst, "at most", 0.001, "without noise"),
             Goal("exact at least 99.5 %, every seed", exact, "at least", 0.995, "fresh sequences, greedy decoding"),
             Goal("no beam below greedy", least, "at least", 0.0, "greedy decoding is one of a beam's candidates"),
         ),
