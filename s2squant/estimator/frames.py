@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from s2squant.config.experiment import Experiment
-from s2squant.errors import SourceError
+from s2squant.errors import SourceError, first_of
 from s2squant.estimator.caller_keys import Keys
 from s2squant.estimator.fits import bars_looked_at, reads_market
 from s2squant.prices.sources.continued import ContinuedSource
@@ -60,8 +60,9 @@ def newer_panels(df: pd.DataFrame, fitted: Sequence[Panel], experiment: Experime
         stale += [h.ticker for h in panel.histories if h.ticker not in newer and h.dates[-1] < last]
         panels.append(Panel(tuple(newer.get(h.ticker, h) for h in panel.histories)).only(*asked))
     if stale and reads_market(experiment.forecasters):
-        named = ", ".join(stale[:3]) + (f" and {len(stale) - 3} more" if len(stale) > 3 else "")
-        text = f"df has no newer bars of {named}: what their market did since is read from the others alone"
+        text = (
+            f"df has no newer bars of {first_of(stale, 3)}: what their market did since is read from the others alone"
+        )
         warnings.warn(text, UserWarning, stacklevel=4)
     return keys, panels
 

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-from s2squant.errors import SourceError
+from s2squant.errors import SourceError, first_of
 from s2squant.series.history import PriceHistory
 
 
@@ -119,5 +119,4 @@ def _nearest(ticker: str, known: Sequence[str]) -> str:
     near = [by_lower[n] for n in difflib.get_close_matches(ticker.lower(), by_lower, n=3, cutoff=0.5)]
     if near:
         return f"did you mean {' or '.join(near)}?"
-    shown = ", ".join(sorted(known)[:10])
-    return f"it has {shown}" + (f" and {len(known) - 10} more" if len(known) > 10 else "")
+    return f"it has {first_of(sorted(known), 10)}"

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from s2squant.config.experiment import Universe
-from s2squant.errors import Finding, PriceError, SourceError, TemporaryPriceError
+from s2squant.errors import Finding, PriceError, SourceError, TemporaryPriceError, first_of
 from s2squant.prices.calendars.exchanges import check_calendar
 from s2squant.prices.checks.every import check, quarantine
 from s2squant.prices.checks.spans import without_unfinished
@@ -131,7 +131,6 @@ def load_from(source: Source, universe: Universe, progress: Progress | None = No
             refused[ticker], findings[ticker] = error.reason, error.findings
             failures = failures + 1 if isinstance(error, TemporaryPriceError) else 0
     if not histories:
-        reasons = "; ".join(f"{ticker}: {reason}" for ticker, reason in list(refused.items())[:3])
-        more = f"; and {len(refused) - 3} more" if len(refused) > 3 else ""
-        raise SourceError(f"no usable prices in {source.name}: {reasons}{more}")
+        reasons = [f"{ticker}: {reason}" for ticker, reason in refused.items()]
+        raise SourceError(f"no usable prices in {source.name}: {first_of(reasons, 3, between='; ')}")
     return Loaded(tuple(histories), refused, findings)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from s2squant.errors import Finding, Severity
+from s2squant.errors import Finding, Severity, first_of
 from s2squant.series.arrays import Dates, Floats
 from s2squant.series.history import PriceHistory
 
@@ -29,8 +29,7 @@ def mark(
 
 def listing(lines: Sequence[str]) -> str:
     """The first five, and how many more there are."""
-    more = f" and {len(lines) - SHOWN} more" if len(lines) > SHOWN else ""
-    return ", ".join(lines[:SHOWN]) + more
+    return first_of(lines, SHOWN)
 
 
 def log_returns(history: PriceHistory) -> Floats:

@@ -38,7 +38,7 @@ from s2squant.prices.adjust import as_traded, split_factor
 from s2squant.prices.calendars.exchanges import is_settled
 from s2squant.prices.calendars.guess import guess_calendar
 from s2squant.prices.sources.throttle import ClosedError, Gate, PoliteRequest, StoppedError, jittered
-from s2squant.prices.store.bars import About, Answer, Bars, columns_of, day_of
+from s2squant.prices.store.bars import About, Answer, Bars, columns_of, day_of, length_of
 
 TICKER = re.compile(r"[A-Za-z0-9^][A-Za-z0-9.\-=^&]{0,24}")
 SERVER = "S2SQUANT_YAHOO_URL"
@@ -258,8 +258,9 @@ def _as_traded(ticker: str, frame: pd.DataFrame, interval: str) -> tuple[Any, di
 def _settled(times: Any, interval: str, calendar: str, now: datetime) -> Any:
     """Which bars are final, (T,) bool."""
     if interval != "1d":
-        length = np.timedelta64({"m": 1, "h": 60}[interval[-1]] * int(interval[:-1]), "m")
-        return times + length <= np.datetime64(now.astimezone(UTC).replace(tzinfo=None), "s")
+        return times + np.timedelta64(length_of(interval)) <= np.datetime64(
+            now.astimezone(UTC).replace(tzinfo=None), "s"
+        )
     settled = np.ones(len(times), bool)
     for bar in range(len(times) - 1, -1, -1):
         settled[bar] = is_settled(calendar, times[bar], now)

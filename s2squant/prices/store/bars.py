@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from functools import cached_property
 from typing import Any
 
@@ -86,6 +87,11 @@ class Answer:
     about: About
     bars: Bars
     notes: tuple[str, ...] = ()
+
+
+def length_of(interval: str) -> timedelta:
+    """The length of an intraday interval, such as 30m or 1h."""
+    return timedelta(minutes={"m": 1, "h": 60}[interval[-1]] * int(interval[:-1]))
 
 
 def day_of(moment: Any) -> str:

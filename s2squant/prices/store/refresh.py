@@ -14,7 +14,7 @@ import numpy as np
 from s2squant.config.fetching import Fetching
 from s2squant.errors import BadPricesError, PriceError, TemporaryPriceError
 from s2squant.prices.calendars.exchanges import is_settled, sessions_between
-from s2squant.prices.store.bars import About, Answer, Bars, day_of
+from s2squant.prices.store.bars import About, Answer, Bars, day_of, length_of
 from s2squant.prices.store.price_store import PriceStore, Stored
 from s2squant.prices.store.revisions import Change, Revision, revise
 
@@ -135,7 +135,7 @@ class Refresher:
         now = self._clock().astimezone(UTC)
         checked = datetime.fromisoformat(stored.manifest.checked_at)
         if stored.about.interval != "1d":
-            length = _length(stored.about.interval)
+            length = length_of(stored.about.interval)
             return now - checked < length or _utc(stored.bars.times[-1]) + 2 * length > now
         last, calendar = stored.bars.times[-1].astype("datetime64[D]"), stored.about.calendar
         sessions = sessions_between(calendar, last, np.datetime64(now.date(), "D"))
@@ -229,8 +229,3 @@ def _moment(bars: Bars, overlap: int) -> datetime:
 def _utc(time: np.datetime64) -> datetime:
     moment: datetime = time.astype("datetime64[s]").astype(datetime)
     return moment.replace(tzinfo=UTC)
-
-
-def _length(interval: str) -> timedelta:
-    """An intraday interval's length."""
-    return timedelta(minutes={"m": 1, "h": 60}[interval[-1]] * int(interval[:-1]))

@@ -12,7 +12,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from s2squant.errors import BadPricesError
+from s2squant.errors import BadPricesError, first_of
+from s2squant.prices.calendars.exchanges import is_among
 from s2squant.prices.store.bars import COLUMNS, GIVEN, Bars, day_of
 
 Reason = Literal["dividend", "split", "vendor revision", "late session", "earlier history"]
@@ -75,7 +76,7 @@ def revise(ticker: str, stored: Bars, new: Bars, *, accept: bool = False) -> Rev
     since = int(np.searchsorted(stored.times, new.times[0]))  # what is older than the answer stays as it is
     older, stored_tail = stored.where(slice(since)), stored.where(slice(since, None))
     times = np.union1d(stored_tail.times, new.times)
-    in_stored, in_new = _among(times, stored_tail.times), _among(times, new.times)
+    in_stored, in_new = is_among(times, stored_tail.times), is_among(times, new.times)
     merged: dict[str, NDArray[np.float64]] = {}
     differs: dict[str, NDArray[np.bool_]] = {}
     for name in COLUMNS:
@@ -114,12 +115,6 @@ def revise(ticker: str, stored: Bars, new: Bars, *, accept: bool = False) -> Rev
         reaches_back=bool((odd & (times <= early_half)).any() and new.times[0] > stored.times[0]),
         withheld=int((in_stored & ~in_new & (times >= new.times[0])).sum()),
     )
-
-
-def _among(times: NDArray[Any], known: NDArray[Any]) -> NDArray[np.bool_]:
-    if len(known) == 0:
-        return np.zeros(len(times), bool)
-    return np.asarray(known[np.minimum(np.searchsorted(known, times), len(known) - 1)] == times)
 
 
 def _differ(old: NDArray[Any], fresh: NDArray[Any]) -> NDArray[np.bool_]:
@@ -167,8 +162,6 @@ def _rows(reason: Reason, times: NDArray[Any], chosen: NDArray[Any], names: list
     days = times[chosen]
     if len(days) == 0:
         return []
-    listed = ", ".join(day_of(day) for day in days[:LISTED]) + (
-        f" and {len(days) - LISTED} more" if len(days) > LISTED else ""
-    )
+    listed = first_of([day_of(day) for day in days], LISTED)
     what = f"{', '.join(names)} of {listed}" if names else listed
     return [Change(reason, day_of(days[0]), day_of(days[-1]), len(days), what)]
