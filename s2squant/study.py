@@ -1,4 +1,4 @@
-"""The line itself, from prices to report: a table of contents.
+"""The backtest, from prices to report: a table of contents.
 
 with open_run(experiment, out) as run:
     for result in run.execute_stages():

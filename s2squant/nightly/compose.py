@@ -65,8 +65,8 @@ def _of_tonight(rows: pd.DataFrame, now: pd.DataFrame) -> pd.DataFrame:
 
 
 @dataclass(frozen=True)
-class Spoken:
-    """What one model says of one ticker: sessions (H,), quantiles (H, Q) and means (H,)."""
+class ModelForecast:
+    """One model's forecast of one ticker: sessions (H,), quantiles (H, Q) and means (H,)."""
 
     model: str
     sessions: list[date]
@@ -74,21 +74,23 @@ class Spoken:
     mean_H: Floats
 
 
-def by_ticker(table: pd.DataFrame) -> dict[str, list[Spoken]]:
+def by_ticker(table: pd.DataFrame) -> dict[str, list[ModelForecast]]:
     """The rows of `compose`, taken apart by ticker and model, steps in order."""
     table = table.sort_values(["unique_id", "model", "step"], ignore_index=True)
     days = table["ds"].to_numpy().astype("datetime64[D]").astype(object)
     quantiles, mean = table[list(QUANTILE_COLUMNS)].to_numpy(np.float32), table["mean"].to_numpy(np.float32)
     tickers, models = table["unique_id"].to_numpy(), table["model"].to_numpy()
     new = np.flatnonzero((tickers[1:] != tickers[:-1]) | (models[1:] != models[:-1])) + 1
-    found: dict[str, list[Spoken]] = {}
+    forecasts: dict[str, list[ModelForecast]] = {}
     for start, end in pairwise([0, *new, len(table)] if len(table) else []):
-        said = Spoken(str(models[start]), list(days[start:end]), quantiles[start:end], mean[start:end])
-        found.setdefault(str(tickers[start]), []).append(said)
-    return found
+        forecast = ModelForecast(str(models[start]), list(days[start:end]), quantiles[start:end], mean[start:end])
+        forecasts.setdefault(str(tickers[start]), []).append(forecast)
+    return forecasts
 
 
-def issues_of(said: Sequence[Spoken], history: PriceHistory, market: str, versions: Mapping[str, str]) -> list[Issue]:
+def issues_of(
+    forecasts: Sequence[ModelForecast], history: PriceHistory, market: str, versions: Mapping[str, str]
+) -> list[Issue]:
     """One ticker's forecasts as the ledger takes them, from the last bar of `history`; `versions` by model."""
     at = len(history) - 1
     close, factor = float(raw_close(history)[at]), float(adjustment(history)[at])
@@ -108,5 +110,5 @@ def issues_of(said: Sequence[Spoken], history: PriceHistory, market: str, versio
             prices_sha256=sha256,
             prices_at=history.fetched_at,
         )
-        for one in said
+        for one in forecasts
     ]

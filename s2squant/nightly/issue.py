@@ -24,8 +24,8 @@ from s2squant.series.forecast import QUANTILE_COLUMNS
 
 
 @dataclass(frozen=True)
-class Made:
-    """What the jobs left: forecasts of the tickers that are complete, what each job says of itself, and failures."""
+class CollectedNight:
+    """The results of a night's jobs: forecasts of the complete tickers, the facts of each job, and failures."""
 
     table: pd.DataFrame
     facts: Mapping[str, Mapping[str, Any]]
@@ -43,7 +43,7 @@ class IssuedNight:
     reissued: int
 
 
-def collect(state: NightState, runner: JobRunner[NightJob]) -> Made:
+def collect(state: NightState, runner: JobRunner[NightJob]) -> CollectedNight:
     """Read the parts of all finished jobs."""
     parts, facts, failed = [], {}, dict[str, str]()
     for job in (job for stage in runner.stages for job in stage):
@@ -54,26 +54,28 @@ def collect(state: NightState, runner: JobRunner[NightJob]) -> Made:
             table, _, facts[job.key] = state.folder.read_part(job.key)
             parts.append(table)
     if not parts:
-        return Made(pd.DataFrame(), facts, failed)
+        return CollectedNight(pd.DataFrame(), facts, failed)
     table = pd.concat(parts, ignore_index=True)
     done = [f"ticker:{ticker}" in facts for ticker in table["unique_id"]]
-    return Made(table[np.array(done, bool)].reset_index(drop=True), facts, failed)
+    return CollectedNight(table[np.array(done, bool)].reset_index(drop=True), facts, failed)
 
 
-def issue(state: NightState, made: Made) -> IssuedNight:
+def issue(state: NightState, collected: CollectedNight) -> IssuedNight:
     """Issue every complete ticker that is still in time; whatever else is due becomes a gap."""
     nights = dict(state.prices.tickers)
-    composed = by_ticker(_composed(state, made.table))
+    composed = by_ticker(_composed(state, collected.table))
     live, issued, reissued = state.ledger.live_cutoffs(state.spec.name), 0, 0
-    for key, told in made.facts.items():
-        _add_model(state, key, told)
+    for key, job_facts in collected.facts.items():
+        _add_model(state, key, job_facts)
     for missing in state.agenda.missed:
         if missing.kind == "missed":
             state.miss(missing)
     for ticker in state.plan["open"]:
-        night = _checked(state, nights[ticker], made, set(live))
+        night = _checked(state, nights[ticker], collected, set(live))
         if night.status == "ok":
-            issues = issues_of(composed[ticker], state.history(ticker), night.market, _versions(state, made, night))
+            issues = issues_of(
+                composed[ticker], state.history(ticker), night.market, _versions(state, collected, night)
+            )
             outcome = state.ledger.issue(state.spec.name, state.entry.run_id, issues, at=state.clock())
             rows = sum(len(one.sessions) for one in issues)
             issued += rows if outcome == "issued" else 0
@@ -85,18 +87,20 @@ def issue(state: NightState, made: Made) -> IssuedNight:
     return IssuedNight(tuple(nights.values()), issued, reissued)
 
 
-def _checked(state: NightState, night: TickerNight, made: Made, live: set[tuple[str, date]]) -> TickerNight:
+def _checked(
+    state: NightState, night: TickerNight, collected: CollectedNight, live: set[tuple[str, date]]
+) -> TickerNight:
     """The ticker as it stands after the jobs: still good, failed, or too late."""
     if night.status != "ok":
         return night
     night = replace(night, close=float(raw_close(state.history(night.ticker))[-1]))
-    if night.ticker in made.failed:
-        return replace(night, status="failed", reason=made.failed[night.ticker])
-    told = made.facts.get(f"ticker:{night.ticker}")
-    if told is None or not ((night.ticker, state.due(night.market)) in live or state.in_time(night.market)):
+    if night.ticker in collected.failed:
+        return replace(night, status="failed", reason=collected.failed[night.ticker])
+    job_facts = collected.facts.get(f"ticker:{night.ticker}")
+    if job_facts is None or not ((night.ticker, state.due(night.market)) in live or state.in_time(night.market)):
         until = f"{state.agenda.markets[night.market].deadline:%Y-%m-%d %H:%M} UTC"
         return replace(night, status="late", reason=f"not ready before the deadline {until}")
-    return replace(night, how=told["how"], trained=told["trained"])
+    return replace(night, how=job_facts["how"], trained=job_facts["trained"])
 
 
 def _composed(state: NightState, table: pd.DataFrame) -> pd.DataFrame:
@@ -112,9 +116,9 @@ def _composed(state: NightState, table: pd.DataFrame) -> pd.DataFrame:
     return compose(table, record[earlier], experiment, markets)
 
 
-def _versions(state: NightState, made: Made, night: TickerNight) -> dict[str, str]:
+def _versions(state: NightState, collected: CollectedNight, night: TickerNight) -> dict[str, str]:
     """By model, the weights behind it; those of an average are named by the hash of its parts'."""
-    market, own = made.facts.get(f"market:{night.market}", {}), made.facts[f"ticker:{night.ticker}"]
+    market, own = collected.facts.get(f"market:{night.market}", {}), collected.facts[f"ticker:{night.ticker}"]
     both = hashlib.sha256(f"{market.get('version', '')} {own['version']}".encode()).hexdigest()
     known = {name: str(market["version"]) for name in market.get("order", ())}
     known |= {name: str(own["version"]) for name in own["order"]}
@@ -123,26 +127,26 @@ def _versions(state: NightState, made: Made, night: TickerNight) -> dict[str, st
     return {model: known.get(model.removesuffix(RECALIBRATED), both) for model in models}
 
 
-def _add_model(state: NightState, key: str, told: Mapping[str, Any]) -> None:
+def _add_model(state: NightState, key: str, job_facts: Mapping[str, Any]) -> None:
     kind, _, name = key.partition(":")
-    row = {name: told[name] for name in ("version", "parent", "how")}
-    facts = {"nightly": state.spec.name, "kind": kind, "key": name, "session": date.fromisoformat(told["session"])}
+    row = {name: job_facts[name] for name in ("version", "parent", "how")}
+    facts = {"nightly": state.spec.name, "kind": kind, "key": name, "session": date.fromisoformat(job_facts["session"])}
     state.ledger.add_model(row | facts | {"run_id": state.entry.run_id, "at": state.clock()})
 
 
 def note_events(state: NightState) -> None:
     """Enter what a person should know of tonight beside the forecasts."""
-    for market, night in state.agenda.markets.items():
-        for session in night.missed:
+    for market, due in state.agenda.markets.items():
+        for session in due.missed:
             state.event(session, "missed", f"{market}: no forecast from {session}")
         if market in state.plan["retrain"]:
             why = state.plan["retrain"][market]
-            state.event(night.session, "drift" if why.startswith("drift") else "retrained", f"{market}: {why}")
+            state.event(due.session, "drift" if why.startswith("drift") else "retrained", f"{market}: {why}")
     for ticker, what in state.plan["revised"].items():
         state.event(state.due(state.agenda.market_of[ticker]), "revised", what, ticker)
-    for ticker, found in state.prices.tickers.items():
-        if found.status == "stale":
-            state.event(state.due(found.market), "stale", found.reason, ticker)
+    for ticker, night in state.prices.tickers.items():
+        if night.status == "stale":
+            state.event(state.due(night.market), "stale", night.reason, ticker)
 
 
 def verdict(tickers: Sequence[TickerNight], asked: Sequence[str]) -> tuple[NightStatus, str]:

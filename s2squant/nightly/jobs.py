@@ -74,24 +74,24 @@ class NightInputs:
 
 
 @dataclass
-class Views:
-    """Each market's panel as its networks read it, worked out once a process."""
+class PreparedPanels:
+    """Each market's panel as its networks read it, computed once a process."""
 
-    held: dict[str, tuple[str, Prepared]] = field(default_factory=dict)
+    by_market: dict[str, tuple[str, Prepared]] = field(default_factory=dict)
 
     def of(self, inputs: NightInputs, market: str, anchor: FittedAnchor, version: str) -> Prepared:
         """The panel through the anchor of this version, all rows."""
         tag = f"{inputs.folder.path.resolve()} {version}"
-        if market not in self.held or self.held[market][0] != tag:
+        if market not in self.by_market or self.by_market[market][0] != tag:
             panel = inputs.panels[market]
             every = np.arange(len(panel.log_price))
             spec = inputs.spec.experiment.forecasters.seq2seq
             ranges = spec.ranges and has_ranges(panel)
-            self.held[market] = (tag, prepare(anchor, spec, panel, every, ranges=ranges))
-        return self.held[market][1]
+            self.by_market[market] = (tag, prepare(anchor, spec, panel, every, ranges=ranges))
+        return self.by_market[market][1]
 
 
-_views = Views()
+_prepared = PreparedPanels()
 
 
 def night_stages(spec: Nightly, todo: Mapping[str, tuple[str, ...]]) -> tuple[tuple[NightJob, ...], ...]:
@@ -111,7 +111,7 @@ def perform(inputs: NightInputs, job: NightJob) -> None:
     if job.ticker:
         rows = of_tickers(panel, rows, [job.ticker])
     forecasts = forecast(inputs, job.market, fitted, rows, facts["anchor_version"])
-    version = _store(inputs).put(bundle({name: _state(model) for name, model in fitted.items()}, _told(facts)))
+    version = _store(inputs).put(bundle({name: _state(model) for name, model in fitted.items()}, _weights_facts(facts)))
     table = pd.concat([to_frame(panel, one, inputs.sessions) for one in forecasts], ignore_index=True)
     seconds = round(time.perf_counter() - started, 3)
     inputs.folder.save_part(
@@ -125,7 +125,7 @@ def forecast(
     """What fitted models say from `rows` of a market's panel; networks share one view of it."""
 
     def prepared(model: FittedSeq2Seq) -> Prepared:
-        return _views.of(inputs, market, model.anchor, anchor_version)
+        return _prepared.of(inputs, market, model.anchor, anchor_version)
 
     return [one for _, one in predict_models(fitted.values(), inputs.panels[market], rows, prepared)]
 
@@ -220,7 +220,7 @@ def _parent(inputs: NightInputs, job: NightJob, facts: Mapping[str, Any]) -> str
     return str(facts["parent"]) if facts["session"] == str(inputs.due[job.market]) else inputs.parents.get(job.key, "")
 
 
-def _told(facts: Mapping[str, Any]) -> dict[str, Any]:
+def _weights_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
     """What of the facts belongs to the weights themselves."""
     return {
         name: facts[name] for name in ("key", "session", "settings", "order", "trained", "anchor_version", "parent")

@@ -152,14 +152,14 @@ class NightRun(JobRunner[NightJob]):
             )
             state.ledger.end_run(state.entry.run_id, "skipped", self.skipped, at=state.clock())
             return night
-        made = collect(state, self)
-        issued = issue(state, made)
+        collected = collect(state, self)
+        issued = issue(state, collected)
         note_events(state)
         status, message = verdict(issued.tickers, state.plan["open"])
-        self._seconds |= {key: told["seconds"] for key, told in made.facts.items()}
+        self._seconds |= {key: job_facts["seconds"] for key, job_facts in collected.facts.items()}
         self._seconds["issue"] = round(time.perf_counter() - began, 3)
         night = view(state, status, message, issued, scored=self._scored, workers=self.workers, seconds=self._seconds)
-        folder, facts = state.folder, facts_of(state, made)
+        folder, facts = state.folder, facts_of(state, collected)
         folder.write_pages(render_night(night))
         folder.write_table("forecasts.parquet", night.today)
         folder.write_text("experiment.json", state.spec.experiment.to_json())

@@ -1,4 +1,4 @@
-"""A night under way, as its parts hand it on: what it was told, what it found due, the prices it reads."""
+"""The state of a night under way: its settings, its agenda, its prices, and the ledger and folder it writes to."""
 
 from __future__ import annotations
 
@@ -63,11 +63,11 @@ class NightState:
 
     def known(self) -> datetime:
         """As of when outcomes count as known in what is issued: when this night first asked."""
-        kept = self.folder.read_work(KNOWN)
-        if kept is None:
-            kept = {"at": self.clock().astimezone(UTC).isoformat()}
-            self.folder.write_text(KNOWN, json.dumps(kept) + "\n")
-        return datetime.fromisoformat(kept["at"])
+        stored = self.folder.read_work(KNOWN)
+        if stored is None:
+            stored = {"at": self.clock().astimezone(UTC).isoformat()}
+            self.folder.write_text(KNOWN, json.dumps(stored) + "\n")
+        return datetime.fromisoformat(stored["at"])
 
     def miss(self, missing: Missing) -> None:
         """Enter a forecast that is missing."""

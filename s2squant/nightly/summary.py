@@ -15,7 +15,7 @@ from s2squant.config.models import RECALIBRATED
 from s2squant.config.nightly import Nightly
 from s2squant.errors import S2squantError, one_line
 from s2squant.files import json_values
-from s2squant.nightly.issue import IssuedNight, Made
+from s2squant.nightly.issue import CollectedNight, IssuedNight
 from s2squant.nightly.ledger.ledger import Ledger
 from s2squant.nightly.results import Band, MarketNight, Monitor, Night, NightStatus
 from s2squant.nightly.state import NightState
@@ -107,7 +107,7 @@ def age_of(panel: Panel, trained: str) -> int:
     return int((panel.calendar_dates() > np.datetime64(trained, "D")).sum()) if trained else 0
 
 
-def facts_of(state: NightState, made: Made) -> dict[str, Any]:
+def facts_of(state: NightState, made: CollectedNight) -> dict[str, Any]:
     """What a replay needs to know beside the ledger's rows."""
     return {
         "planned_at": state.plan["at"],

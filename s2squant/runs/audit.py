@@ -81,8 +81,8 @@ def audit(inputs: Inputs, forecasts: pd.DataFrame, *, cutoffs: int = 2, tickers:
 
 def places_of(inputs: Inputs, forecasts: pd.DataFrame, *, cutoffs: int, tickers: int) -> list[Place]:
     """Where each market of a run is audited; a market without forecasts is left out."""
-    found = [_place(inputs, market, forecasts, cutoffs, tickers) for market in sorted(inputs.panels)]
-    return [place for place in found if place is not None]
+    places = [_place(inputs, market, forecasts, cutoffs, tickers) for market in sorted(inputs.panels)]
+    return [place for place in places if place is not None]
 
 
 def table_of(checks: Sequence[Check]) -> pd.DataFrame:
@@ -124,23 +124,23 @@ def _model(inputs: Inputs, places: Sequence[Place], forecasts: pd.DataFrame, nam
                 changes.append(look_ahead(fitted, place.panel, day, served, seed))
                 if name in BASELINES:
                     strays.append(_stray(inputs, place.panel, fitted, day, served, own))
-    found = truncation(name, changes)
-    return found if found.outcome != "passed" else _with_fit(found, strays)
+    check = truncation(name, changes)
+    return check if check.outcome != "passed" else _with_fit(check, strays)
 
 
-def _with_fit(found: Check, strays: Sequence[Change]) -> Check:
+def _with_fit(check: Check, strays: Sequence[Change]) -> Check:
     """A truncation that passed, with what is known of the fit: baselines were fitted again, the rest were not."""
-    if found.model not in BASELINES:
+    if check.model not in BASELINES:
         return replace(
-            found, sentence=f"{found.sentence}; its fit was not made again, so what it learned from is not seen"
+            check, sentence=f"{check.sentence}; its fit was not made again, so what it learned from is not seen"
         )
     worst = max(strays, key=lambda change: change.size, default=NOTHING)
     if worst.size <= SAME:
-        return replace(found, sentence=f"{found.sentence}; fitted again up to the fit date it forecasts as in the run")
-    why = f"{subject(found.model)} forecast otherwise in the run than when it is fitted on no bar after the fit date"
+        return replace(check, sentence=f"{check.sentence}; fitted again up to the fit date it forecasts as in the run")
+    why = f"{subject(check.model)} forecast otherwise in the run than when it is fitted on no bar after the fit date"
     return Check(
-        found.check,
-        found.model,
+        check.check,
+        check.model,
         "failed",
         worst.size,
         f"{why}: by {worst.size:.1e} of the largest value, {worst.where}",
@@ -199,13 +199,13 @@ def forecaster_truncation(inputs: Inputs, places: Sequence[Place], name: str, fo
 
 def features_truncation(inputs: Inputs, places: Sequence[Place], name: str, features: Features) -> list[Check]:
     """See which columns of a feature function read ahead, in any market."""
-    found: dict[str, Check] = {}
+    checks: dict[str, Check] = {}
     for place in places:
         days, warmup = [day for _, day in place.days], inputs.experiment.forecasters.anchor.warmup
         for check in feature_leaks(name, features, place.panel, days, warmup=warmup, seed=inputs.experiment.seed):
-            if check.outcome == "failed" or check.model not in found:
-                found[check.model] = check
-    return list(found.values())
+            if check.outcome == "failed" or check.model not in checks:
+                checks[check.model] = check
+    return list(checks.values())
 
 
 def blend_truncation(inputs: Inputs, places: Sequence[Place], forecasts: pd.DataFrame) -> Check:
@@ -252,17 +252,17 @@ def planted_leak(inputs: Inputs, places: Sequence[Place], forecasts: pd.DataFram
     if not lost[0]:
         return Check("planted leak", "probe", "not run", np.nan, "no forecast of the reference to compare with")
     skill, earlier = 1 - lost[1:] / lost[0]
-    told = (
+    figures = (
         f"the label as a feature lifts CRPS skill to {100 * skill:+.0f} % (a horizon earlier: {100 * earlier:+.1f} %)"
     )
     if skill <= SEEN and len(cutoffs) < MIN_CUTOFFS:
-        few = f"{told}, on {len(cutoffs)} cutoffs, too few to tell; at least {MIN_CUTOFFS} are needed"
+        few = f"{figures}, on {len(cutoffs)} cutoffs, too few to tell; at least {MIN_CUTOFFS} are needed"
         return Check("planted leak", "probe", "not run", skill, few)
     if skill <= SEEN:
-        return Check("planted leak", "probe", "failed", skill, f"{told}, too little: a leak would go unseen here")
+        return Check("planted leak", "probe", "failed", skill, f"{figures}, too little: a leak would go unseen here")
     if max(change.size for change in changes) == 0:
-        return Check("planted leak", "probe", "failed", skill, f"{told}, but truncation does not find it")
-    return Check("planted leak", "probe", "passed", skill, f"{told}, and truncation finds it: that would be seen")
+        return Check("planted leak", "probe", "failed", skill, f"{figures}, but truncation does not find it")
+    return Check("planted leak", "probe", "passed", skill, f"{figures}, and truncation finds it: that would be seen")
 
 
 def _folds(place: Place) -> list[Fold]:

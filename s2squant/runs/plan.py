@@ -36,16 +36,16 @@ def make_plan(experiment: Experiment, loaded: Loaded | None = None) -> Plan:
     models, walk = experiment.forecasters, experiment.walk
     check_room(walk, warmup=models.anchor.warmup, origins=origins_needed(models))
     loaded = loaded or load_universe(experiment.universe)
-    found = loaded.findings
-    reports = {t: TickerReport(t, "failed", why, findings=found.get(t, ())) for t, why in loaded.refused.items()}
+    findings = loaded.findings
+    reports = {t: TickerReport(t, "failed", why, findings=findings.get(t, ())) for t, why in loaded.refused.items()}
     panels: dict[str, Panel] = {}
     for market, members in by_market(loaded.histories).items():
-        kept, refused = plan_market(members, experiment)
+        long_enough, refused = plan_market(members, experiment)
         for history in members:
             status: Literal["ok", "skipped"] = "skipped" if history.ticker in refused else "ok"
             reports[history.ticker] = describe(history, status, refused.get(history.ticker, ""))
-        if kept:
-            panels[market] = Panel(kept)
+        if long_enough:
+            panels[market] = Panel(long_enough)
     if not panels:
         first = next(iter(r for r in reports.values() if r.status != "ok"))
         raise CallerError(f"no ticker can be backtested; {first.ticker}: {first.reason}")
@@ -77,9 +77,9 @@ def plan_market(
     members: tuple[PriceHistory, ...], experiment: Experiment
 ) -> tuple[tuple[PriceHistory, ...], dict[str, str]]:
     """Which histories of a market are long enough, and why the others are not."""
-    walk, kept, refused = experiment.walk, members, dict[str, str]()
-    while kept:
-        panel = Panel(kept)
+    walk, long_enough, refused = experiment.walk, members, dict[str, str]()
+    while long_enough:
+        panel = Panel(long_enough)
         cutoffs = all_cutoffs(panel, walk)
         if len(cutoffs) == 0:
             have, need = len(session_dates(panel)), bars_needed(walk)
@@ -88,12 +88,12 @@ def plan_market(
                 f"horizon {walk.horizon} after {walk.min_train} training bars; "
                 "lower walk.cutoffs, walk.every or walk.min_train"
             )
-            return (), refused | {h.ticker: reason for h in kept}
-        new = {h.ticker: why for h in kept if (why := too_short(h, cutoffs, walk))}
+            return (), refused | {h.ticker: reason for h in long_enough}
+        new = {h.ticker: why for h in long_enough if (why := too_short(h, cutoffs, walk))}
         if not new:
-            return kept, refused
+            return long_enough, refused
         refused |= new
-        kept = tuple(h for h in kept if h.ticker not in new)
+        long_enough = tuple(h for h in long_enough if h.ticker not in new)
     return (), refused
 
 

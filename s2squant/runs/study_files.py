@@ -45,7 +45,7 @@ def write_study(folder: RunFolder, study: Study) -> None:
     if study.attention:
         folder.write_table("attention.parquet", _attention(study.attention))
     folder.write_text("experiment.json", study.experiment.to_json())
-    kept = {
+    stored = {
         "format": FORMAT,
         "tables": {name: list(table.columns) for name, table in tables.items()},
         "histories": {ticker: about_history(history) for ticker, history in study.histories.items()},
@@ -53,7 +53,7 @@ def write_study(folder: RunFolder, study: Study) -> None:
         "attention": {ticker: weights.shape for ticker, weights in study.attention.items()},
         **plain,
     }
-    folder.write_text("study.json", json.dumps(kept, indent=1, ensure_ascii=True) + "\n")
+    folder.write_text("study.json", json.dumps(stored, indent=1, ensure_ascii=True) + "\n")
 
 
 def load_study(path: Path, *, models: Collection[str] | None = None, without: Collection[str] = ()) -> Study:
@@ -63,22 +63,22 @@ def load_study(path: Path, *, models: Collection[str] | None = None, without: Co
     neither all forecasts nor the scores.
     """
     folder = RunFolder(path)
-    kept = folder.read_json("study.json", after="manifest.json")
-    if kept.get("format") != FORMAT:
+    stored = folder.read_json("study.json", after="manifest.json")
+    if stored.get("format") != FORMAT:
         raise RunError(f"{path}: written by another version of s2squant (its study.json has another form)")
     experiment = load_experiment(path)
     try:
         values: dict[str, Any] = {"experiment": experiment}
-        for name, columns in kept["tables"].items():
+        for name, columns in stored["tables"].items():
             values[name] = _table(folder, name, columns, models if name == "forecasts" else None, name in without)
         hints = get_type_hints(Study)
         for field in dataclasses.fields(Study):
-            if field.name in kept and field.name not in APART:
-                values[field.name] = TypeAdapter(hints[field.name]).validate_python(kept[field.name])
-        values["histories"] = histories_of(folder.read_table("prices.parquet"), kept["histories"])
-        values["folds"] = tuple(_fold_in(fold) for fold in kept["folds"])
-        if kept["attention"]:
-            values["attention"] = _weights(folder.read_table("attention.parquet"), kept["attention"])
+            if field.name in stored and field.name not in APART:
+                values[field.name] = TypeAdapter(hints[field.name]).validate_python(stored[field.name])
+        values["histories"] = histories_of(folder.read_table("prices.parquet"), stored["histories"])
+        values["folds"] = tuple(_fold_in(fold) for fold in stored["folds"])
+        if stored["attention"]:
+            values["attention"] = _weights(folder.read_table("attention.parquet"), stored["attention"])
         known = {field.name for field in dataclasses.fields(Study)}
         return Study(**{name: value for name, value in values.items() if name in known})
     except S2squantError as error:
@@ -141,38 +141,38 @@ def about_history(history: PriceHistory) -> dict[str, Any]:
     """What a price history holds besides its bars, ready for JSON."""
     hints = get_type_hints(PriceHistory)
     left = [f.name for f in dataclasses.fields(history) if f.name not in ("ticker", "dates", "adj_close", "bars")]
-    made = {name: TypeAdapter(hints[name]).dump_python(getattr(history, name), mode="json") for name in left}
-    return made | {"bars": list(history.bars)}
+    result = {name: TypeAdapter(hints[name]).dump_python(getattr(history, name), mode="json") for name in left}
+    return result | {"bars": list(history.bars)}
 
 
 def histories_of(table: pd.DataFrame, about: Mapping[str, Mapping[str, Any]]) -> dict[str, PriceHistory]:
     """The histories back from `bars_table` and each ticker's `about_history`; raises KeyError where they do not fit."""
     hints = get_type_hints(PriceHistory)
     parts = dict(list(table.groupby("unique_id", observed=True, sort=False)))
-    made = {}
+    result = {}
     for ticker, facts in about.items():
         part = parts[ticker]
         rest = {k: TypeAdapter(hints[k]).validate_python(v) for k, v in facts.items() if k in hints and k != "bars"}
-        made[ticker] = PriceHistory(
+        result[ticker] = PriceHistory(
             ticker=ticker,
             dates=part["ds"].to_numpy(),
             adj_close=part["adj_close"].to_numpy(),
             bars={name: part[name].to_numpy() for name in facts["bars"]},
             **rest,
         )
-    return made
+    return result
 
 
 def _fold_out(fold: Fold) -> dict[str, Any]:
-    made = {"market": fold.market, "number": fold.number, "horizon": fold.horizon}
+    result = {"market": fold.market, "number": fold.number, "horizon": fold.horizon}
     dates = {"train_start": str(fold.train_start), "fit_date": str(fold.fit_date)}
-    return made | dates | {"cutoffs": [str(day) for day in fold.cutoffs]}
+    return result | dates | {"cutoffs": [str(day) for day in fold.cutoffs]}
 
 
-def _fold_in(kept: Mapping[str, Any]) -> Fold:
-    days = {name: np.datetime64(kept[name]) for name in ("train_start", "fit_date")}
-    cutoffs = np.array(kept["cutoffs"], dtype="datetime64[D]")
-    return Fold(market=kept["market"], number=kept["number"], horizon=kept["horizon"], cutoffs=cutoffs, **days)
+def _fold_in(stored: Mapping[str, Any]) -> Fold:
+    days = {name: np.datetime64(stored[name]) for name in ("train_start", "fit_date")}
+    cutoffs = np.array(stored["cutoffs"], dtype="datetime64[D]")
+    return Fold(market=stored["market"], number=stored["number"], horizon=stored["horizon"], cutoffs=cutoffs, **days)
 
 
 def _attention(weights: Mapping[str, Floats]) -> pd.DataFrame:

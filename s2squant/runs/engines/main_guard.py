@@ -17,7 +17,7 @@ UNGUARDED = 79
 
 
 def unguarded() -> ConfigError:
-    """What the caller is told."""
+    """The error for a script whose workers would run it again."""
     script = getattr(sys.modules["__main__"], "__file__", "the script")
     return ConfigError(
         f'{script}: every worker process would run it again; put the call below `if __name__ == "__main__":`, '

@@ -30,14 +30,14 @@ def write_inputs(inputs: Inputs) -> JobSpec[Inputs, Job]:
     folder = inputs.folder
     histories = {h.ticker: h for panel in inputs.panels.values() for h in panel.histories}
     experiment = inputs.experiment.to_json()
-    kept = {
+    stored = {
         "versions": versions(),
         "experiment": hashlib.sha256(experiment.encode()).hexdigest(),
         "markets": {market: list(panel.tickers) for market, panel in inputs.panels.items()},
         "histories": {ticker: about_history(history) for ticker, history in histories.items()},
         "sha256": {ticker: history.sha256 for ticker, history in histories.items()},
     }
-    text = json.dumps(kept, indent=1) + "\n"
+    text = json.dumps(stored, indent=1) + "\n"
     folder.write_text(EXPERIMENT, experiment)
     folder.write_table(PRICES, bars_table(histories))
     folder.write_text(INPUTS, text)
@@ -56,16 +56,16 @@ def read_inputs(path: Path, version: str) -> Inputs:
     text = folder.read_text(INPUTS)
     if _digest(text) != version:
         raise RunError(f"{path / INPUTS}: not the inputs of this run; give the run a folder of its own")
-    kept = json.loads(text)
-    _same_versions(kept["versions"])
+    stored = json.loads(text)
+    _same_versions(stored["versions"])
     written = folder.read_text(EXPERIMENT)
-    histories = histories_of(folder.read_table(PRICES), kept["histories"])
-    sound = {ticker: history.sha256 for ticker, history in histories.items()} == kept["sha256"]
-    if not sound or hashlib.sha256(written.encode()).hexdigest() != kept["experiment"]:
+    histories = histories_of(folder.read_table(PRICES), stored["histories"])
+    sound = {ticker: history.sha256 for ticker, history in histories.items()} == stored["sha256"]
+    if not sound or hashlib.sha256(written.encode()).hexdigest() != stored["experiment"]:
         raise RunError(f"{path}: the inputs that were handed over are damaged; run the backtest again")
     where = str(path / EXPERIMENT)
     experiment = make_experiment(parse_settings(written, form="json", where=where), where=where)
-    panels = {market: Panel(tuple(histories[t] for t in tickers)) for market, tickers in kept["markets"].items()}
+    panels = {market: Panel(tuple(histories[t] for t in tickers)) for market, tickers in stored["markets"].items()}
     walk = experiment.walk
     return Inputs(experiment, panels, folds_of(panels, walk), sessions_of(panels, walk), folder)
 
