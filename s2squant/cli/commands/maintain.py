@@ -44,11 +44,13 @@ def maintain(
     Exit status: 0; 3 where something could not be read or removed (each named, with the reason);
     2 a mistake in what was asked.
     """
-    from s2squant.config.files import read_nightly  # with pandas and SQLAlchemy: seconds that --help need not wait for
+    from s2squant.config.files import read_nightly
     from s2squant.config.nightly import Retention
+
+    spec = read_nightly(nightly)  # a mistake in it is said before pandas and SQLAlchemy are imported
+
     from s2squant.nightly.operation.upkeep import maintain as upkeep
 
-    spec = read_nightly(nightly)
     keep = Retention(runs=runs, models=models, prices=prices, dead_after=dead_after)
     done = upkeep(spec, keep, dry_run=dry_run, on_listed=None if as_json else _print_listed)
     if as_json:

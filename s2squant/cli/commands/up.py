@@ -52,12 +52,14 @@ def up(
     Exit status: 0 stopped; 2 a mistake in what was asked (one line says which); 1 a fault of s2squant itself.
     """
     from s2squant.config.files import read_nightly
-    from s2squant.nightly.operation.server import NOTED, PrefectApi, home
 
     if os.environ.get("PREFECT_API_URL"):
         raise ConfigError("PREFECT_API_URL names a server already; run `python -m flows.serve` beside it, or unset it")
     for file in nightly or ():
         read_nightly(file)  # a mistake in it is said before anything starts
+
+    from s2squant.nightly.operation.server import NOTED, PrefectApi, home
+
     _free(port)
     folder = home()
     api_url = f"http://{HOST}:{port}/api"
