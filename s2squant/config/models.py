@@ -122,7 +122,7 @@ def subject(model: str) -> str:
 
 
 def _noun(model: str, row: Model) -> str:
-    return f"{row.noun}, recalibrated" if model.endswith(RECALIBRATED) else row.noun
+    return f"recalibrated {row.noun}" if model.endswith(RECALIBRATED) else row.noun
 
 
 def kind_of(model: str, reference: str) -> Kind:

@@ -43,7 +43,7 @@ def test_baselines_come_first_and_the_field_last_of_them() -> None:
         ("gjr_t", "GJR-t", "GJR-t", "GJR-t"),
         ("theta", "Theta", "Theta", "Theta"),
         ("field", "Baseline average", "the baseline average", "The baseline average"),
-        ("blend+aci", "Blend, recalibrated", "the blend, recalibrated", "The blend, recalibrated"),
+        ("blend+aci", "Recalibrated blend", "the recalibrated blend", "The recalibrated blend"),
         ("my_model", "my_model", "my_model", "my_model"),
     ],
 )
