@@ -34,7 +34,7 @@ def view(
     state: NightState,
     status: NightStatus,
     message: str,
-    made: IssuedNight,
+    issued: IssuedNight,
     *,
     scored: int,
     workers: int,
@@ -63,11 +63,11 @@ def view(
         finished_at=state.clock().astimezone(UTC),
         status=status,
         message=message,
-        issued=made.issued,
+        issued=issued.issued,
         scored=scored,
-        reissued=made.reissued,
+        reissued=issued.reissued,
         markets=tuple(_aged(state, night) for night in state.agenda.markets.values()),
-        tickers=made.tickers,
+        tickers=issued.tickers,
         today=today[today["cutoff"] == today["market"].map(sessions)].reset_index(drop=True),
         record=record,
         histories=dict(state.prices.histories),
@@ -107,7 +107,7 @@ def age_of(panel: Panel, trained: str) -> int:
     return int((panel.calendar_dates() > np.datetime64(trained, "D")).sum()) if trained else 0
 
 
-def facts_of(state: NightState, made: CollectedNight) -> dict[str, Any]:
+def facts_of(state: NightState, collected: CollectedNight) -> dict[str, Any]:
     """What a replay needs to know beside the ledger's rows."""
     return {
         "planned_at": state.plan["at"],
@@ -117,7 +117,7 @@ def facts_of(state: NightState, made: CollectedNight) -> dict[str, Any]:
         "price_versions": state.plan["versions"],
         "models": {
             key: {"version": model["version"], "anchor_version": model["anchor_version"]}
-            for key, model in made.facts.items()
+            for key, model in collected.facts.items()
         },
     }
 
