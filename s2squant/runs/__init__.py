@@ -1,1 +1,1 @@
-"""How a run is planned, carried out side by side, resumed and written."""
+"""Runs: planned, carried out side by side, resumed and written."""

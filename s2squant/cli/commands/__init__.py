@@ -1,1 +1,1 @@
-"""The commands beside backtest, one file each; `cli` hangs them under `s2squant`."""
+"""The commands, one file each; `cli` hangs them under `s2squant`."""
