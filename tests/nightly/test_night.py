@@ -269,7 +269,7 @@ def test_the_command_names_a_bad_ticker_and_says_so_by_its_exit_status(
     day = "2025-11-19"
     desk.yahoo.fixed_today = day
     monkeypatch.setattr("s2squant.nightly.night._now", Clock(at_close(day)))
-    monkeypatch.setattr("s2squant.config.fetching.Fetching", lambda: HASTY)
+    monkeypatch.setattr("s2squant.nightly.night.Fetching", lambda: HASTY)
     monkeypatch.setattr(
         "s2squant.runs.engines.local.WorkerPool", lambda inputs, _, perform: InlinePool(inputs, perform)
     )
@@ -307,7 +307,7 @@ def test_drift_has_everything_fitted_anew_and_the_monitor_start_again(
         told = watch(record, spec, model=model, since=since)
         return replace(told, alarmed=since is None and len(record) > 0, sentence="it drifts")
 
-    monkeypatch.setattr("s2squant.nightly.track_record.drift.watch", drifting)
+    monkeypatch.setattr("s2squant.nightly.summary.watch", drifting)
     hows = [desk.night(day).tickers[0].how for day in ("2025-11-18", "2025-11-19", "2025-11-20")]
     assert hows == ["trained", "trained", "kept"]
     events = desk.ledger.events(desk.spec.name)
