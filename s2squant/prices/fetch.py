@@ -61,7 +61,8 @@ class WholeHistories:
     def fetch(self, ticker: str, interval: str, start: datetime | None, _known: About | None, /) -> Answer:
         """Every bar from `start`, and what was repaired in reading; the adjusted close is the source's own."""
         history = self._source.history(ticker)
-        columns = columns_of({"close": history.adj_close, **history.bars, GIVEN: history.adj_close}, len(history))
+        given = {"close": history.adj_close, **history.bars, **history.events, GIVEN: history.adj_close}
+        columns = columns_of(given, len(history))
         bars = Bars(history.dates.astype("datetime64[s]"), columns)
         if start is not None:
             bars = bars.where(bars.times >= np.datetime64(start.replace(tzinfo=None), "s"))

@@ -126,13 +126,13 @@ def _table(
 
 
 def bars_table(histories: Mapping[str, PriceHistory]) -> pd.DataFrame:
-    """All bars, one row each: unique_id, ds, adj_close, then the raw fields that any ticker has."""
+    """All bars, one row each: unique_id, ds, adj_close, then the raw fields and events that any ticker has."""
     if not histories:
         return pd.DataFrame(columns=["unique_id", "ds", "adj_close"])
-    parts = [
-        pd.DataFrame({"unique_id": ticker, "ds": h.dates.astype("datetime64[s]"), "adj_close": h.adj_close, **h.bars})
-        for ticker, h in histories.items()
-    ]
+    parts = []
+    for ticker, h in histories.items():
+        first = {"unique_id": ticker, "ds": h.dates.astype("datetime64[s]"), "adj_close": h.adj_close}
+        parts.append(pd.DataFrame({**first, **h.bars, **h.events}))
     table = pd.concat(parts, ignore_index=True)
     return table.assign(unique_id=pd.Categorical(table["unique_id"], categories=list(histories)))
 
@@ -140,9 +140,10 @@ def bars_table(histories: Mapping[str, PriceHistory]) -> pd.DataFrame:
 def about_history(history: PriceHistory) -> dict[str, Any]:
     """What a price history holds besides its bars, ready for JSON."""
     hints = get_type_hints(PriceHistory)
-    left = [f.name for f in dataclasses.fields(history) if f.name not in ("ticker", "dates", "adj_close", "bars")]
+    arrays = ("ticker", "dates", "adj_close", "bars", "events")
+    left = [f.name for f in dataclasses.fields(history) if f.name not in arrays]
     result = {name: TypeAdapter(hints[name]).dump_python(getattr(history, name), mode="json") for name in left}
-    return result | {"bars": list(history.bars)}
+    return result | {"bars": list(history.bars), "events": list(history.events)}
 
 
 def histories_of(table: pd.DataFrame, about: Mapping[str, Mapping[str, Any]]) -> dict[str, PriceHistory]:
@@ -152,12 +153,14 @@ def histories_of(table: pd.DataFrame, about: Mapping[str, Mapping[str, Any]]) ->
     result = {}
     for ticker, facts in about.items():
         part = parts[ticker]
-        rest = {k: TypeAdapter(hints[k]).validate_python(v) for k, v in facts.items() if k in hints and k != "bars"}
+        plain = {k: v for k, v in facts.items() if k in hints and k not in ("bars", "events")}
+        rest = {k: TypeAdapter(hints[k]).validate_python(v) for k, v in plain.items()}
         result[ticker] = PriceHistory(
             ticker=ticker,
             dates=part["ds"].to_numpy(),
             adj_close=part["adj_close"].to_numpy(),
             bars={name: part[name].to_numpy() for name in facts["bars"]},
+            events={name: part[name].to_numpy() for name in facts.get("events", ())},
             **rest,
         )
     return result

@@ -14,6 +14,7 @@ from s2squant.errors import Finding, PriceError
 from s2squant.series.arrays import Dates, Floats, frozen_array
 
 OHLCV: tuple[str, ...] = ("open", "high", "low", "close", "volume")
+EVENTS: tuple[str, ...] = ("dividends", "splits")
 
 
 @dataclass(frozen=True)
@@ -21,8 +22,11 @@ class PriceHistory:
     """One ticker's daily bars, oldest first, in the currency of its exchange.
 
     `adj_close` (T,) is finite, and above zero wherever a logarithm is taken (`log_price` refuses other prices). `bars`
-    holds raw open, high, low, close, volume where known, each (T,), NaN where a bar lacks it. Raises PriceError on
-    dates or prices that make no series.
+    holds raw open, high, low, close, volume where known, each (T,), NaN where a bar lacks it. `events` holds what the
+    source itself says of dividends (cash a share, in units of the raw close) and splits (new shares an old one: 2 for
+    2:1, 0.1 for 1:10), each (T,) on the ex-date's bar, 0 where there is none; a kind that never occurs is left out. The
+    raw close may be as traded or, as Yahoo's, adjusted for splits. Raises PriceError on dates or prices that make no
+    series.
     """
 
     ticker: str
@@ -37,15 +41,16 @@ class PriceHistory:
     findings: tuple[Finding, ...] = ()
     one_price: bool = False
     """Whether the source has one price a day: the raw close, if any, is the adjusted one, now as ever."""
+    events: Mapping[str, Floats] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "dates", frozen_array(self.dates, "datetime64[D]"))
         object.__setattr__(self, "adj_close", frozen_array(self.adj_close, np.float64))
-        object.__setattr__(self, "bars", {k: frozen_array(v, np.float64) for k, v in self.bars.items()})
-        unknown = set(self.bars) - set(OHLCV)
-        if unknown:
-            raise PriceError(self.ticker, f"unknown bar fields {sorted(unknown)}; known are {', '.join(OHLCV)}")
-        if self.dates.ndim != 1 or any(len(v) != len(self.dates) for v in (self.adj_close, *self.bars.values())):
+        for name, columns, known in (("bars", self.bars, OHLCV), ("events", self.events, EVENTS)):
+            object.__setattr__(self, name, {k: frozen_array(v, np.float64) for k, v in columns.items()})
+            if unknown := set(columns) - set(known):
+                raise PriceError(self.ticker, f"unknown {name} {sorted(unknown)}; known are {', '.join(known)}")
+        if self.dates.ndim != 1 or any(len(v) != len(self.dates) for v in (self.adj_close, *self._columns.values())):
             raise PriceError(self.ticker, "dates and prices differ in length")
         if len(self.dates) < 2:
             raise PriceError(self.ticker, f"{len(self.dates)} usable row(s); at least 2 are needed for a return")
@@ -73,14 +78,18 @@ class PriceHistory:
         return PriceError(self.ticker, f"price {value} on {day}; log returns need finite prices above zero")
 
     @property
+    def _columns(self) -> dict[str, Floats]:
+        return {**self.bars, **self.events}
+
+    @property
     def sha256(self) -> str:
-        """Content hash of dates, adjusted close and bars: equal data, equal hash."""
+        """Content hash of dates, adjusted close, bars and events: equal data, equal hash."""
         digest = hashlib.sha256(self.dates.astype("int64").tobytes())
         digest.update(self.adj_close.tobytes())
-        for name in OHLCV:
-            if name in self.bars:
-                digest.update(name.encode())
-                digest.update(self.bars[name].tobytes())
+        columns = self._columns
+        for name in (n for n in (*OHLCV, *EVENTS) if n in columns):
+            digest.update(name.encode())
+            digest.update(columns[name].tobytes())
         return digest.hexdigest()
 
     def inside(self, start: Any = None, end: Any = None) -> NDArray[np.bool_]:
@@ -98,4 +107,5 @@ class PriceHistory:
         if keep.all():
             return self
         bars = {name: values[keep] for name, values in self.bars.items()}
-        return replace(self, dates=self.dates[keep], adj_close=self.adj_close[keep], bars=bars)
+        events = {name: values[keep] for name, values in self.events.items()}
+        return replace(self, dates=self.dates[keep], adj_close=self.adj_close[keep], bars=bars, events=events)

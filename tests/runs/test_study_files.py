@@ -33,6 +33,7 @@ def whole() -> Study:
     study = filled(make_study(tickers=SMALL, bars=700, cutoffs=4, horizon=5))
     bars = {"open": study.histories["ACME"].adj_close, "volume": np.full(700, 1e6)}
     histories = {t: replace(h, bars=bars if t == "ACME" else {}, findings=FINDINGS) for t, h in study.histories.items()}
+    histories["ACME"] = replace(histories["ACME"], events={"splits": np.where(np.arange(700) == 350, 2.0, 0.0)})
     return replace(study, histories=histories)
 
 

@@ -11,16 +11,17 @@ from s2squant.prices.checks.bars import is_future
 from s2squant.prices.checks.impossible import impossible
 from s2squant.prices.checks.marks import mark
 from s2squant.series.arrays import Dates, Floats
-from s2squant.series.history import OHLCV, PriceHistory
+from s2squant.series.history import EVENTS, OHLCV, PriceHistory
 
 
 def history_from_columns(
     dates: Dates, table: dict[str, Floats], ticker: str, *, source: str, calendar: str = "", fetched_at: str = ""
 ) -> PriceHistory:
-    """The history of dates and columns (adj_close, and those of OHLCV that are known); an empty `calendar` is guessed.
+    """The history of dates and columns (adj_close, and those of OHLCV and EVENTS that are known).
 
     Rows without a price and exact duplicates are dropped, unsorted ones sorted, impossible values of the other columns
-    set aside, each with a finding. Raises PriceError where no row holds a price or two rows of a day differ.
+    set aside, each with a finding; an event of a dropped row goes to the next bar. An empty `calendar` is guessed.
+    Raises PriceError where no row holds a price or two rows of a day differ.
     """
     dates, table, repaired = _repair(dates, table, ticker)
     table, aside = _set_aside(dates, table, signed=is_future(ticker))
@@ -30,6 +31,7 @@ def history_from_columns(
         dates=dates,
         adj_close=table["adj_close"],
         bars={name: table[name] for name in OHLCV if name in table},
+        events={name: table[name] for name in EVENTS if name in table},
         source=source,
         fetched_at=fetched_at,
         findings=(*repaired, *aside),
@@ -46,7 +48,7 @@ def _repair(
         rows = np.sort(dates[lacking])
         text = f"{len(rows)} row(s) without a price dropped, the first on {rows[0]}"
         findings += mark("missing price", "note", rows, text, done="dropped")
-        dates, table = _taken(dates, table, ~lacking)
+        dates, table = without(dates, table, lacking)
     if len(dates) == 0:
         raise PriceError(ticker, "no row holds a price; fill the price column")
     steps = np.diff(dates).astype(np.int64)
@@ -83,13 +85,33 @@ def _set_aside(
 ) -> tuple[dict[str, Floats], tuple[Finding, ...]]:
     """Turn bar values that cannot be (a price or volume below zero, infinite) into unknown ones, and say so."""
     findings: tuple[Finding, ...] = ()
+    table = {**table, **{name: np.nan_to_num(table[name], posinf=np.inf) for name in EVENTS if name in table}}
     for name, wrong in impossible(table, signed=signed).items():
         rows = dates[wrong]
         text = f"{len(rows)} impossible value(s) of {name} set aside, the first on {rows[0]}"
         findings += mark("impossible value", "warning", rows, text, done="set aside")
-        table = {**table, name: np.where(wrong, np.nan, table[name])}
-    empty = {n for n, v in table.items() if np.isnan(v).all() or (n == "volume" and not (v > 0).any())}
+        table = {**table, name: np.where(wrong, 0.0 if name in EVENTS else np.nan, table[name])}
+    if "splits" in table:
+        table = {**table, "splits": np.where(table["splits"] == 1, 0.0, table["splits"])}
+    empty = {n for n, v in table.items() if np.isnan(v).all() or (n in ("volume", *EVENTS) and not (v > 0).any())}
     return {n: v for n, v in table.items() if n not in empty}, findings  # a heading with nothing under it: FX volume
+
+
+def without(dates: Dates, table: dict[str, Floats], rows: np.ndarray) -> tuple[Dates, dict[str, Floats]]:
+    """Dates and columns without the rows of a mask (T,), in the order given; their events go to the next bar left.
+
+    An event acts on the bars before its own, so that the next bar serves as well; after the last bar there is none.
+    """
+    table, kept = dict(table), np.flatnonzero(~rows)
+    for name in (n for n in EVENTS if n in table):
+        values = table[name] = np.array(table[name])
+        for row in np.flatnonzero(rows & (values > 0)):
+            later = kept[dates[kept] > dates[row]]
+            if len(later):
+                heir = later[np.argmin(dates[later])]
+                joined = values[heir] * values[row] if name == "splits" and values[heir] > 0 else values[row]
+                values[heir] = joined if name == "splits" else np.nan_to_num(values[heir]) + values[row]
+    return _taken(dates, table, ~rows)
 
 
 def _taken(dates: Dates, table: dict[str, Floats], rows: np.ndarray) -> tuple[Dates, dict[str, Floats]]:

@@ -1,8 +1,8 @@
 """Tables of prices with everyday headings: find dates, prices and bars, then repair or refuse.
 
 Headings are read by their letters and digits alone (Adj. Close, adj-close and AdjClose are one): Date (or ds, an index,
-the first column), Adj Close (or Close, or y), and Open, High, Low, Close, Volume where present. A caller who knows
-names dates and prices himself.
+the first column), Adj Close (or Close, or y), and Open, High, Low, Close, Volume, Dividends and Stock Splits where
+present. A caller who knows names dates and prices himself.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from s2squant.series.history import OHLCV, PriceHistory
 
 PRICE_NAMES = ("adjclose", "adjustedclose", "closeadj", "closeadjusted", "close", "y")
 DATE_NAMES = ("date", "ds")
+EVENT_NAMES = {"dividends": ("dividends", "dividend"), "splits": ("stocksplits", "splits", "splitratio")}
+"""The headings of dividends (cash a share) and splits (new shares an old one), each the first of them that is there."""
 _ISO = r"^\s*(\d{4})([-/]?)(\d{2})\2(\d{2})(?:[T ].*)?$"
 
 
@@ -80,7 +82,9 @@ def _read(frame: pd.DataFrame, ticker: str, named: Named) -> tuple[Dates, dict[s
         raise PriceError(ticker, f"no price column among {headings}; name one Adj Close or Close")
     dates = _dates(frame.iloc[:, _date_column(columns, ticker, named)], ticker)
     table = {"adj_close": _numbers(frame.iloc[:, columns[chosen]], dates, "price", ticker)}
-    table |= {n: _numbers(frame.iloc[:, columns[n]], dates, n, ticker) for n in OHLCV if n in columns}
+    events = {n: next((h for h in headings if h in columns), "") for n, headings in EVENT_NAMES.items()}
+    places = {n: columns[n] for n in OHLCV if n in columns} | {n: columns[h] for n, h in events.items() if h}
+    table |= {n: _numbers(frame.iloc[:, place], dates, n, ticker) for n, place in places.items()}
     likely = next((str(frame.columns[position]) for name, position in columns.items() if "adj" in name), "")
     return dates, table, likely if chosen == "close" else None
 

@@ -16,9 +16,9 @@ from s2squant.errors import PriceError
 from s2squant.prices.adjust import adjusted_close
 from s2squant.prices.checks.repair import history_from_columns
 from s2squant.series.arrays import Floats, frozen_array
-from s2squant.series.history import OHLCV, PriceHistory
+from s2squant.series.history import EVENTS, OHLCV, PriceHistory
 
-FIELDS = (*OHLCV, "dividends", "splits")
+FIELDS = (*OHLCV, *EVENTS)
 """Every column; volumes in shares of the day, dividends in cash a share, splits in new shares an old one (0: none)."""
 GIVEN = "adj_close"
 """The adjusted close of a source without dividends and splits; NaN throughout where they are known."""
@@ -125,7 +125,7 @@ def history_of(bars: Bars, about: About, *, fetched_at: str, notes: tuple[str, .
         raise PriceError(about.ticker, f"{_dated(str(error), bars)}; fetch it again or leave it out") from None
     history = history_from_columns(
         bars.times.astype("datetime64[D]"),
-        {"adj_close": adj_close, **{name: bars.columns[name] for name in OHLCV}},
+        {"adj_close": adj_close, **{name: bars.columns[name] for name in FIELDS}},
         about.ticker,
         source=about.source,
         calendar=about.calendar,

@@ -185,3 +185,28 @@ def test_what_passes_the_quick_look_is_what_the_schema_passes(signed):
             sound = np.isnan(value) or (np.isfinite(value) and (value > 0 or (value == 0 and name == "volume")))
             sound = sound or (signed and name == "open" and np.isfinite(value))
             assert wrong.tolist() == [False, not sound], (name, value)
+
+
+def test_the_sources_own_events_are_read():
+    events = {"Dividends": [0.0, 0.25, 0.0], "Stock Splits": [0.0, 0.0, 2.0]}
+    history = read({"Date": DAYS, "Close": [1.0, 2.0, 3.0], **events})
+    np.testing.assert_array_equal(history.events["dividends"], events["Dividends"])
+    np.testing.assert_array_equal(history.events["splits"], events["Stock Splits"])
+    assert history.between(DAYS[1]).events["splits"].tolist() == [0.0, 2.0]
+    bare = read({"Date": DAYS, "Close": [1.0, 2.0, 3.0], "Dividends": 0.0, "Stock Splits": 1.0})
+    assert not bare.events
+    assert bare.sha256 == read({"Date": DAYS, "Close": [1.0, 2.0, 3.0]}).sha256 != history.sha256
+
+
+def test_an_event_of_a_row_without_a_price_goes_to_the_next_bar():
+    days = ["2024-01-05", *DAYS]
+    close, splits = [4.0, 1.0, np.nan, 3.0], [3.0, 0.0, 2.0, 0.0]
+    history = read({"Date": days, "Close": close, "Stock Splits": splits, "Dividends": [np.nan, 0, 0.5, 0.25]})
+    assert history.events["splits"].tolist() == [0.0, 2.0, 3.0]
+    assert history.events["dividends"].tolist() == [0.0, 0.75, 0.0]
+
+
+def test_impossible_events_are_set_aside():
+    history = read({"Date": DAYS, "Close": [1.0, 2.0, 3.0], "Dividends": [0.5, -1.0, np.inf]})
+    assert history.events["dividends"].tolist() == [0.5, 0.0, 0.0]
+    assert [f.count for f in history.findings if f.name == "impossible value"] == [2]

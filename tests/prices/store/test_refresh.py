@@ -102,6 +102,7 @@ def test_a_dividend_changes_the_adjusted_close_of_all_bars_before(desk):
     old, new = as_history(before), as_history(desk.store.read("GOOD"))
     factor = 1 - 0.75 / before.bars.close[-1]
     np.testing.assert_allclose(new.adj_close[:-1], old.adj_close * factor, rtol=1e-9)
+    assert (old.events.get("dividends", np.zeros(1))[-1], new.events["dividends"][-1]) == (0.0, 0.75)
 
 
 def test_a_split_leaves_the_stored_bars_and_changes_the_adjusted_close(desk):
@@ -333,3 +334,14 @@ def test_what_was_repaired_in_a_folder_s_file_is_told(desk, tmp_path):
     days = list(closes_by_day := ramp(200))
     update = from_folder(desk, tmp_path / "files", closes_by_day | {days[9]: ""})
     assert f"1 row(s) without a price dropped, the first on {days[9]}" in update.notes
+
+
+def test_events_of_a_file_are_stored_and_come_back(desk, tmp_path):
+    rows = [f"2024-02-{d:02},{d},{d},{0.5 if d == 8 else 0},{2 if d == 9 else 0}" for d in (5, 6, 7, 8, 9)]
+    text = "\n".join(["Date,Close,Adj Close,Dividends,Stock Splits", *rows]) + "\n"
+    (tmp_path / "A.csv").write_text(text)
+    source = open_source(f"csv:{tmp_path}")
+    update = Refresher(desk.store, WholeHistories(source), QUICK).update("A")
+    back, given = as_history(update.stored), source.history("A")
+    assert (back.events["dividends"][3], back.events["splits"][4]) == (0.5, 2.0)
+    assert back.sha256 == given.sha256
