@@ -46,6 +46,8 @@ class Finding:
     """What was done: "kept", "dropped", "sorted", "set aside" or "quarantined"."""
     text: str
     """One line for people, dates and figures included."""
+    why: tuple[str, ...] = ()
+    """What was seen on each of the first rows, where a finding weighs evidence."""
 
     def __post_init__(self) -> None:
         if self.severity not in SEVERITIES:

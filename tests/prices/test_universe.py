@@ -164,4 +164,4 @@ def test_the_report_of_a_ticker_carries_the_findings_of_the_usable_and_of_the_re
     assert [f.name for f in reports["AAPL"].findings] == ["unadjusted split", "large move"]
     assert reports["AAPL"].notes[0].startswith("2 suspected split(s)")
     assert reports["A"].status == "skipped"
-    assert {f.name for f in reports["A"].findings} == {"short history", "unadjusted split", "large move"}
+    assert {f.name for f in reports["A"].findings} == {"short history", "large move"}

@@ -17,7 +17,7 @@ from s2squant.prices.checks.spans import future, gaps, sessions, too_short
 from s2squant.series.history import PriceHistory
 
 NAMES = (
-    *("100x unit jump", "reverting outlier", "recycled ticker", "unadjusted split", "large move"),
+    *("100x unit jump", "reverting outlier", "recycled ticker", "unadjusted split", "unexplained jump", "large move"),
     *("missing session", "extra session", "gap", "date in the future", "short history", "unfinished bar"),
     *("non-positive price", "implausible price", "OHLC inconsistent", "zero volume", "impossible value"),
     *("constant series", "placeholder before listing", "placeholder after the end", "stale run", "pegged series"),

@@ -1,147 +1,163 @@
-"""Checks of large moves: what is an error of the data, and what really happened.
+"""Checks of large moves: faults of the data, told apart from what the market did by the evidence on each.
 
-A real crash comes with many times the usual volume and does not turn back the next day; a split only multiplies the
-number of shares, a wrong unit is a factor of a hundred, another company's prices are not comparable at all.
-Every large move gets one finding only; what is left over is noted as real.
+One rule: the log odds of a fault (`s2squant/prices/checks/evidence.py`) make a warning above 0 and an error above
+CERTAIN where volume, open or a later reversal speaks too; what is left over is noted as real. Every move gets one
+finding only.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
+
 import numpy as np
 
-from s2squant.errors import Finding, Severity
-from s2squant.prices.checks.marks import busy, log_returns, mark
+from s2squant.errors import SEVERITIES, Finding, Severity
+from s2squant.prices.checks.evidence import UNIT, UNIT_TOLERANCE, Jump, has_shares, local_scale, volume_of, weigh
+from s2squant.prices.checks.marks import log_returns, mark
 from s2squant.series.arrays import Floats
 from s2squant.series.history import PriceHistory
 
 LARGE_RETURN = 0.40
-SPLITS = (2, 3, 4, 5, 7, 8, 10, 15, 20)
-SPLIT_TOLERANCE = 0.03
-"""How far, in logs, the overnight move may be from a split's ratio."""
-SPLIT_DAY = 0.12
-"""How far the day's whole move may be from it, unless the series is wilder than that."""
-QUIET = 1.5
-"""Times the usual volume, up to which a day is quiet."""
-UNIT = float(np.log(100))
-UNIT_TOLERANCE = 0.20
-"""How far, in logs, a move may be from a factor of a hundred."""
-OTHER_LEVEL = float(np.log(20))
-OTHER_LEVEL_AFTER_GAP = float(np.log(3))
+SMALL = float(np.log(1.15))
+"""Log size below which no move is looked at."""
+SMALL_LOSS = float(np.log1p(LARGE_RETURN))
+"""Log size below which no move is noted: a loss of 29 %, a gain of 40 %."""
+WILD = 5.0
+"""Deviations, of the ticker's own scale and of the days around, below which a move is thinkable."""
+CERTAIN = 1.5
+"""Log odds from which a fault is an error."""
+HEAVY = 3.0
+"""Times the usual volume from which news are the likelier reason."""
+LEVEL = float(np.log(20))
+LEVEL_AFTER_GAP = float(np.log(3))
 GAP_DAYS = 60
-SPIKE = float(np.log(1.4))
-SPIKE_SD = 8.0
-"""How many standard deviations of the twenty returns before: in a panic prices do swing back (JPM on 2009-01-20)."""
-CERTAIN_SPIKE = float(np.log(3))
+SPIKE = 8.0
+"""Deviations of a price that is far off for one bar: in a panic prices do swing back (JPM on 2009-01-20)."""
+LONG_SPIKE = 60
+"""Bars within which a level that comes back is the same fault."""
+TAIL = 0.005
+"""Share of the largest returns that tells how wild a ticker is."""
+
+NAMES = {
+    "100x unit jump": "jump(s) by a factor of 100, as from pence to pounds",
+    "recycled ticker": "break(s) of the level, as when a ticker passes to another company or a large split is missing",
+    "unadjusted split": "suspected split(s) not adjusted for",
+    "unexplained jump": "jump(s) that neither volume nor the days around explain",
+}
+REAL: tuple[str, Severity] = ("large move", "note")
 
 
 def jumps(history: PriceHistory) -> tuple[Finding, ...]:
-    """Unit jumps, other companies, spikes that revert, splits not adjusted for; then the large moves taken as real."""
+    """Spikes that revert, wrong units, other companies, splits not adjusted for; then the large moves taken as real."""
     returns = log_returns(history)
+    scale = own_scale(returns)
     size = np.abs(returns)
-    scale = _robust_deviation(returns)
-    suspects = np.flatnonzero(size > min(SPIKE, np.log1p(LARGE_RETURN)))
-    left = set(suspects.tolist())
-    findings: list[Finding] = []
-    for rule in (_units, _spikes, _others, _splits):
-        bars, more = rule(history, returns, scale, sorted(left))
-        left -= bars
-        findings += more
-    return (*findings, *_large(history, returns, sorted(left)))
+    looked_at = np.flatnonzero(size > max(SMALL, min(WILD * scale, np.log1p(LARGE_RETURN))))
+    suspects = {i: local_scale(returns, i, scale) for i in looked_at.tolist()}
+    spiked, traded, findings = _spikes(history, returns, scale, suspects)
+    faults: dict[tuple[str, Severity], list[Jump]] = {}
+    for i, deviation in suspects.items():
+        thinkable = i in traded or size[i] < WILD * deviation
+        if i in spiked or (thinkable and size[i] < SMALL_LOSS):
+            continue
+        jump = weigh(history, float(returns[i]), i + 1, deviation, reverts=_reverts(returns, i, suspects))
+        name, severity = REAL if thinkable else _verdict(history, jump)
+        if name != "large move" or abs(np.expm1(jump.size)) > LARGE_RETURN:
+            faults.setdefault((name, severity), []).append(jump)
+    for name in (*NAMES, "large move"):
+        for severity in reversed(SEVERITIES):
+            findings += _told(history, name, severity, faults.get((name, severity), []))
+    return findings
 
 
-def _robust_deviation(returns: Floats) -> float:
-    """Robust standard deviation of the returns (1.4826 MAD)."""
+def own_scale(returns: Floats) -> float:
+    """Robust deviation of a ticker's returns: 1.4826 MAD, or as its tail has it where that is longer than a t3's."""
     known = returns[np.isfinite(returns)]
-    return 1.4826 * float(np.median(np.abs(known - np.median(known)))) if len(known) else 0.0
+    if len(known) == 0:
+        return 0.0
+    sizes = np.abs(known)
+    rank = max(3, int(TAIL * len(sizes)))
+    tail = float(np.partition(sizes, -rank)[-rank]) / 6.6 if len(sizes) > 10 * rank else 0.0
+    return max(1.4826 * float(np.median(sizes)), tail)
 
 
-Hits = tuple[set[int], tuple[Finding, ...]]
+def _verdict(history: PriceHistory, jump: Jump) -> tuple[str, Severity]:
+    """The decision on a move: its finding's name and severity."""
+    if jump.odds <= 0:
+        return REAL
+    day, _ = volume_of(history, jump.bar)
+    after_gap = int((history.dates[jump.bar] - history.dates[jump.bar - 1]).astype(int)) > GAP_DAYS
+    spoken = day is not None or jump.ratio == "100x" or jump.size > LEVEL or after_gap
+    severity: Severity = "error" if jump.odds > CERTAIN and spoken else "warning"
+    if jump.ratio == "100x":
+        return "100x unit jump", severity
+    if abs(jump.size) > (LEVEL_AFTER_GAP if after_gap else LEVEL):
+        return "recycled ticker", severity
+    return ("unadjusted split", severity) if jump.ratio else ("unexplained jump", "warning")
 
 
-def _units(history: PriceHistory, returns: Floats, _scale: float, left: list[int]) -> Hits:
-    """Jumps by a factor of a hundred: pence for pounds, cents for dollars."""
-    hits = [i for i in left if abs(abs(returns[i]) - UNIT) < UNIT_TOLERANCE]
-    each = [f"{history.dates[i + 1]} {'x' if returns[i] > 0 else '/'}100" for i in hits]
-    text = f"{len(hits)} jump(s) by a factor of 100, as from pence to pounds"
-    return set(hits), mark("100x unit jump", "error", _days(history, hits), text, each=each)
+def _reverts(returns: Floats, i: int, suspects: Iterable[int]) -> bool:
+    """Whether another move nearby takes this one back, or is taken back by it."""
+    near = (j for j in suspects if 0 < abs(j - i) <= LONG_SPIKE)
+    return any(abs(returns[i] + returns[j]) < 0.1 * abs(returns[i]) for j in near)
 
 
-def _spikes(history: PriceHistory, returns: Floats, scale: float, left: list[int]) -> Hits:
-    """A price far off for one bar, back on the next; not where the volume says that something happened."""
-    hits: list[int] = []
-    certain: dict[int, bool] = {}
-    for i in left:
-        if i + 1 >= len(returns) or (hits and hits[-1] == i - 1):
+def _told(history: PriceHistory, name: str, severity: Severity, hits: list[Jump]) -> tuple[Finding, ...]:
+    moves = [f"{np.expm1(jump.size):+.1%}" for jump in hits]
+    match name:
+        case "100x unit jump":
+            what = ["x100" if jump.size > 0 else "/100" for jump in hits]
+        case "recycled ticker":
+            what = [f"x{np.exp(jump.size):.3g}" for jump in hits]
+        case "unadjusted split":
+            what = [jump.ratio for jump in hits]
+        case _:
+            what = moves
+    each = [f"{history.dates[jump.bar]} {label}" for jump, label in zip(hits, what, strict=True)]
+    text = f"{len(hits)} {NAMES.get(name, f'return(s) above {LARGE_RETURN:.0%}')}"
+    days = history.dates[np.array([jump.bar for jump in hits], np.intp)]
+    done = "kept as real" if severity == "note" else ""
+    return mark(name, severity, days, text, each=each, done=done, why=[jump.reason for jump in hits])
+
+
+@dataclass(frozen=True)
+class _Spike:
+    bar: int
+    size: float
+    severity: Severity
+    reason: str
+
+
+def _spikes(
+    history: PriceHistory, returns: Floats, scale: float, suspects: dict[int, float]
+) -> tuple[set[int], set[int], tuple[Finding, ...]]:
+    """A price far off for one bar, back on the next: returns of spikes, returns of those that heavy volume explains."""
+    hits: list[_Spike] = []
+    traded: set[int] = set()
+    for i, deviation in suspects.items():
+        if i + 1 >= len(returns) or (hits and hits[-1].bar == i):
             continue
-        there, back = returns[i], returns[i + 1]
+        there, back = float(returns[i]), float(returns[i + 1])
         slack = min(0.25 * abs(there), max(0.1 * abs(there), 3 * scale))
-        before = returns[max(0, i - 20) : i]
-        wild = float(np.nanstd(before)) if np.isfinite(before).any() else 0.0
-        if abs(there) < max(SPIKE, SPIKE_SD * max(scale, wild)) or not abs(there + back) < slack:
+        deviations = abs(there) / deviation
+        unit = abs(abs(there) - UNIT) < 4 * UNIT_TOLERANCE
+        if deviations < SPIKE or unit or not abs(there + back) < slack:
             continue
-        traded = busy(history, i + 1)
-        if traded and abs(there) < CERTAIN_SPIKE:
+        day, _ = volume_of(history, i + 1)
+        if day is not None and day > HEAVY and abs(there) < np.log(3):
+            traded |= {i, i + 1}
             continue
-        hits.append(i)
-        certain[i] = traded is False or abs(there) > CERTAIN_SPIKE
-    severity: Severity = "error" if any(certain.values()) else "warning"
-    each = [f"{history.dates[i + 1]} {np.expm1(returns[i]):+.1%}" for i in hits]
-    text = f"{len(hits)} price(s) far off for one bar and back on the next"
-    bars = {j for i in hits for j in (i, i + 1)}
-    return bars, mark("reverting outlier", severity, _days(history, hits), text, each=each)
-
-
-def _others(history: PriceHistory, returns: Floats, _scale: float, left: list[int]) -> Hits:
-    """A break of the level as between two companies that had the same ticker."""
-    gap = np.diff(history.dates).astype(int) > GAP_DAYS
-    hits = [i for i in left if abs(returns[i]) > (OTHER_LEVEL_AFTER_GAP if gap[i] else OTHER_LEVEL)]
-    each = [f"{history.dates[i + 1]} x{np.exp(returns[i]):.3g}" for i in hits]
-    text = f"{len(hits)} break(s) of the level, as when a ticker passes to another company or a large split is missing"
-    return set(hits), mark("recycled ticker", "error", _days(history, hits), text, each=each)
-
-
-def _splits(history: PriceHistory, returns: Floats, scale: float, left: list[int]) -> Hits:
-    """Overnight jumps by a whole factor that the adjusted close still shows, on a day without extraordinary volume.
-
-    An error where the volume agrees, a warning where there is none to ask.
-    """
-    bars = history.bars
-    overnight, open_known = returns.copy(), np.zeros(len(returns), bool)
-    if {"open", "close"} <= set(bars):
-        with np.errstate(divide="ignore", invalid="ignore"):
-            opened = np.log(bars["open"][1:] / bars["close"][:-1])
-        open_known = np.isfinite(opened)
-        overnight = np.where(open_known, opened, returns)
-    hits: list[int] = []
-    each: list[str] = []
-    certain = False
-    for i in left:
-        factor = min(SPLITS, key=lambda n: abs(np.log(n) - abs(overnight[i])))
-        night = abs(abs(overnight[i]) - np.log(factor))
-        day = abs(returns[i] - np.sign(overnight[i]) * np.log(factor))
-        shares = factor if returns[i] < 0 else 1.0
-        # without an open, only a quiet volume tells a split on a lively day from news
-        quiet = not open_known[i] and busy(history, i + 1, shares, QUIET) is False
-        if night >= (SPLIT_DAY if quiet else SPLIT_TOLERANCE) or day >= max(SPLIT_DAY, 4 * scale):
-            continue
-        traded = busy(history, i + 1, shares)
-        if traded:
-            continue
-        hits.append(i)
-        each.append(f"{history.dates[i + 1]} {f'{factor}:1' if returns[i] < 0 else f'1:{factor}'}")
-        certain = certain or traded is False
-    text = f"{len(hits)} suspected split(s) not adjusted for"
-    finding = mark("unadjusted split", "error" if certain else "warning", _days(history, hits), text, each=each)
-    return set(hits), finding
-
-
-def _large(history: PriceHistory, returns: Floats, left: list[int]) -> tuple[Finding, ...]:
-    moves = np.expm1(returns)
-    hits = [i for i in left if abs(moves[i]) > LARGE_RETURN]
-    each = [f"{history.dates[i + 1]} {moves[i]:+.1%}" for i in hits]
-    text = f"{len(hits)} return(s) above {LARGE_RETURN:.0%}"
-    return mark("large move", "note", _days(history, hits), text, each=each, done="kept as real")
-
-
-def _days(history: PriceHistory, hits: list[int]) -> np.ndarray:
-    return history.dates[np.array(hits, np.intp) + 1]
+        large = abs(there) > np.log1p(LARGE_RETURN)
+        certain = (large and day is not None and day <= HEAVY and has_shares(history)) or abs(there) > LEVEL
+        severity: Severity = "error" if certain else "warning" if large or day is not None else "note"
+        volume = "" if day is None else f", on {day:.2g} times the usual volume"
+        hits.append(_Spike(i + 1, there, severity, f"{deviations:.0f} deviations of its own{volume}"))
+    findings: tuple[Finding, ...] = ()
+    for severity in reversed(SEVERITIES):
+        some = [hit for hit in hits if hit.severity == severity]
+        each = [f"{history.dates[hit.bar]} {np.expm1(hit.size):+.1%}" for hit in some]
+        days = history.dates[np.array([hit.bar for hit in some], np.intp)]
+        text = f"{len(some)} price(s) far off for one bar and back on the next"
+        findings += mark("reverting outlier", severity, days, text, each=each, why=[hit.reason for hit in some])
+    return {j for hit in hits for j in (hit.bar - 1, hit.bar)}, traded, findings

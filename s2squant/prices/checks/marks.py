@@ -18,13 +18,21 @@ DONE: dict[Severity, str] = {"note": "kept", "warning": "kept", "error": "quaran
 
 
 def mark(
-    name: str, severity: Severity, rows: Dates, text: str, *, each: Sequence[str] = (), done: str = ""
+    name: str,
+    severity: Severity,
+    rows: Dates,
+    text: str,
+    *,
+    each: Sequence[str] = (),
+    done: str = "",
+    why: Sequence[str] = (),
 ) -> tuple[Finding, ...]:
-    """One finding, or none without rows; `each` is listed after the text, the first five of them."""
+    """One finding, or none without rows; the first five of `each` are listed after the text, `why` is kept beside."""
     if len(rows) == 0:
         return ()
     listed = f"{text}: {listing(each)}" if each else text
-    return (Finding(name, severity, len(rows), tuple(map(str, rows)), done or DONE[severity], listed),)
+    done = done or DONE[severity]
+    return (Finding(name, severity, len(rows), tuple(map(str, rows)), done, listed, tuple(why[:SHOWN])),)
 
 
 def listing(lines: Sequence[str]) -> str:
@@ -37,21 +45,6 @@ def log_returns(history: PriceHistory) -> Floats:
     with np.errstate(divide="ignore", invalid="ignore"):
         logs = np.where(history.adj_close > 0, np.log(history.adj_close), np.nan)
         return np.diff(logs)
-
-
-def busy(history: PriceHistory, bar: int, shares: float = 1.0, times: float = 3.0) -> bool | None:
-    """Whether a bar's volume, in old shares, is above `times` the median of the twenty bars before.
-
-    `shares` is how many new shares an old one became. None where the volume is not known.
-    """
-    volume = history.bars.get("volume")
-    if volume is None or not np.isfinite(volume[bar]):
-        return None
-    before = volume[max(0, bar - 20) : bar]
-    before = before[np.isfinite(before)]
-    if len(before) == 0 or not (before > 0).any():
-        return None
-    return bool(volume[bar] > times * max(shares, 1.0) * np.median(before))
 
 
 def runs(values: Floats) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
