@@ -62,7 +62,7 @@ def test_scalers_filters_and_inputs(panels):
     cutoff, panel, scrambled = panels
     seen = []
     for p in (panel, scrambled):
-        returns = scaled_returns(p, 250)
+        returns = scaled_returns(p, 250, 5.0)
         sd = np.sqrt(bank_members(p, returns, market=True)[:, 4])
         inputs = network_inputs(p, returns, sd, 4 * sd, horizon=20, market=True, ranges=True)
         early = p.dates <= cutoff

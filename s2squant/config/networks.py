@@ -24,6 +24,9 @@ class AnchorSpec(Part):
     stride: int = Field(5, ge=1, description="training origins are every stride-th bar")
     penalty: float = Field(1e-4, ge=0, description="L2 on the mixture weights")
     warmup: int = Field(250, ge=60, description="bars before the first training origin")
+    bound: float | None = Field(
+        5.0, gt=0, description="filters read no return beyond so many of the deviations before it; None: as they are"
+    )
 
 
 Scope = Literal["per_ticker", "pooled", "adapted"]

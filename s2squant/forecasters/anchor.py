@@ -54,7 +54,7 @@ class FittedAnchor:
 
     def view(self, panel: Panel) -> AnchorView:
         """Run the filters over a panel once."""
-        returns = scaled_returns(panel, self.spec.warmup)
+        returns = scaled_returns(panel, self.spec.warmup, self.spec.bound)
         return AnchorView(returns, bank_members(panel, returns, market=self.spec.market))
 
     def group_of(self, panel: Panel, rows: Ints) -> Ints:
@@ -101,7 +101,7 @@ def restore_anchor(state: State) -> FittedAnchor:
     if state.meta.get("kind") != "anchor":
         raise CheckpointError(f"a stored {state.meta.get('kind')!r} is not an anchor")
     return FittedAnchor(
-        spec=AnchorSpec.model_validate(state.meta["spec"]),
+        spec=AnchorSpec.model_validate({"bound": None} | state.meta["spec"]),  # what is older knew no bound
         groups=tuple(state.meta["groups"]),
         weights_GHK=state.arrays["weights"],
         table_GHQ=state.arrays["table"],
@@ -116,7 +116,7 @@ class Anchor:
 
     def fit(self, panel: Panel, rows: Ints, *, horizon: int, seed: int) -> FittedAnchor:
         """Fit on the training origins `rows`: one group when pooled, one a ticker otherwise."""
-        returns = scaled_returns(panel, self.spec.warmup)
+        returns = scaled_returns(panel, self.spec.warmup, self.spec.bound)
         members = bank_members(panel, returns, market=self.spec.market)
         unit = returns.unit_M[panel.ticker_of]
         present = np.unique(panel.ticker_of[rows])

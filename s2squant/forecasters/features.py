@@ -1,8 +1,9 @@
 """Causal inputs: the EWMA bank of the anchor and the scale-free inputs of the networks.
 
 Every series is first divided by one causal constant, the standard deviation of its first `warmup` returns, so that
-all floors are relative and a pegged currency is treated like a stock. A row's values read no bar after it, provided
-the row is at least `warmup` bars into its ticker.
+all floors are relative and a pegged currency is treated like a stock. The filters read bounded returns: one jump
+that nothing follows is forgotten within days, not months. A row's values read no bar after it, provided the row is
+at least `warmup` bars into its ticker.
 
 Shape legend: R rows of the panel, K members of the bank, F inputs of the networks, D dates of the market.
 """
@@ -10,11 +11,13 @@ Shape legend: R rows of the panel, K members of the bank, F inputs of the networ
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
 from scipy.signal import lfilter
 
+from s2squant.forecasters.baselines.ranges import PER_RETURN
 from s2squant.series.arrays import Dates, Floats, Ints
 from s2squant.series.history import OHLCV
 from s2squant.series.panel import Panel
@@ -32,14 +35,17 @@ SEED_BARS = 60
 VARIANCE_FLOOR = 1e-3
 """Smallest member, in units of the ticker's own early variance."""
 
+BOUND_ALPHA = 0.015
+"""Speed of the standard deviation that a return is bounded by."""
+
 
 @dataclass(frozen=True)
 class Market:
-    """Mean and dispersion of a market's scaled returns by date."""
+    """Mean and dispersion of a market's bounded returns by date."""
 
     days_D: Dates
     mean_D: Floats
-    """Equal-weight mean of the scaled returns."""
+    """Equal-weight mean of the bounded returns."""
     dispersion_D: Floats
     """Cross-sectional mean of their squares."""
 
@@ -51,6 +57,8 @@ class Returns:
     unit_M: Floats
     """Early standard deviation of each ticker, log return a bar."""
     scaled_R: Floats
+    bounded_R: Floats
+    """Scaled returns, none further from zero than the bound: see `_bounded`."""
     market_D: Floats
     """Of the whole market, as is `dispersion_D`: see `Market`."""
     dispersion_D: Floats
@@ -58,40 +66,43 @@ class Returns:
     """The market's date of each row."""
 
 
-MARKETS: WeakKeyDictionary[Panel, dict[tuple[np.datetime64 | None, int], Market]] = WeakKeyDictionary()
+MARKETS: WeakKeyDictionary[Panel, dict[tuple[Any, ...], Market]] = WeakKeyDictionary()
 """Markets of whole panels, for as long as those live: every ticker asks for them in every fold."""
 
 
-def _market_around(whole: Panel, whole_until: np.datetime64 | None, warmup: int) -> Market:
-    known, key = MARKETS.setdefault(whole, {}), (whole_until, warmup)
+def _market_around(whole: Panel, whole_until: np.datetime64 | None, warmup: int, bound: float | None) -> Market:
+    known, key = MARKETS.setdefault(whole, {}), (whole_until, warmup, bound)
     if key not in known:
         then = whole if whole_until is None else whole.until(whole_until)
-        known[key] = _market(then, _scaled(then, warmup)[1])
+        known[key] = _market(then, _bounded(then, _scaled(then, warmup)[1], bound))
     return known[key]
 
 
-def scaled_returns(panel: Panel, warmup: int) -> Returns:
-    """Scale the returns of every ticker by one causal constant and place them in their market."""
+def scaled_returns(panel: Panel, warmup: int, bound: float | None) -> Returns:
+    """Scale the returns of every ticker by one causal constant, bound them, and place them in their market."""
     unit, scaled = _scaled(panel, warmup)
-    market = _market_around(panel.whole, panel.whole_until, warmup) if panel.whole else _market(panel, scaled)
+    bounded = _bounded(panel, scaled, bound)
+    whole, until = panel.whole, panel.whole_until
+    market = _market_around(whole, until, warmup, bound) if whole else _market(panel, bounded)
     return Returns(
         unit_M=unit,
         scaled_R=scaled,
+        bounded_R=bounded,
         market_D=market.mean_D,
         dispersion_D=market.dispersion_D,
         date_of_R=np.searchsorted(market.days_D, panel.dates),
     )
 
 
-def _market(panel: Panel, scaled_R: Floats) -> Market:
+def _market(panel: Panel, bounded_R: Floats) -> Market:
     days, date_of = np.unique(panel.dates, return_inverse=True)
-    has = np.ones(len(scaled_R))
+    has = np.ones(len(bounded_R))
     has[panel.starts[:-1]] = 0.0
     count = np.maximum(np.bincount(date_of, has, len(days)), 1.0)
     return Market(
         days_D=days,
-        mean_D=np.bincount(date_of, scaled_R * has, len(days)) / count,
-        dispersion_D=np.bincount(date_of, scaled_R**2 * has, len(days)) / count,
+        mean_D=np.bincount(date_of, bounded_R * has, len(days)) / count,
+        dispersion_D=np.bincount(date_of, bounded_R**2 * has, len(days)) / count,
     )
 
 
@@ -109,6 +120,21 @@ def _scaled(panel: Panel, warmup: int) -> tuple[Floats, Floats]:
     return unit, raw / unit[panel.ticker_of]
 
 
+def _bounded(panel: Panel, scaled_R: Floats, bound: float | None) -> Floats:
+    """Returns cut off at `bound` standard deviations, as known before each; the mean absolute return tells those.
+
+    Source: bounded innovations in a variance filter, Muler and Yohai, J. Stat. Planning and Inference 138 (2008).
+    """
+    if bound is None:
+        return scaled_R
+    limit = np.empty(len(scaled_R))
+    for a, b in zip(panel.starts[:-1], panel.starts[1:], strict=True):
+        size = PER_RETURN * ewma(np.abs(scaled_R[a:b]), BOUND_ALPHA)
+        limit[a], limit[a + 1 : b] = size[0], size[:-1]
+    limit = bound * np.maximum(limit, np.sqrt(VARIANCE_FLOOR))
+    return np.clip(scaled_R, -limit, limit)
+
+
 def ewma(values: Floats, alpha: float) -> Floats:
     """One-pole filter, seeded with the mean of the first bars: e_t = (1 - alpha) e_{t-1} + alpha x_t."""
     seed = values[:SEED_BARS].mean()
@@ -124,12 +150,12 @@ def bank_members(panel: Panel, returns: Returns, *, market: bool) -> Floats:
     """The filter bank (R, K): daily variance estimates in scaled units; K is 24, or 16 without the market's.
 
     Source: learned mixtures of exponential filters in the spirit of RiskMetrics (1996) and of HAR (Corsi 2009), with
-    leverage (GJR 1993) and absolute-return members.
+    leverage (GJR 1993) and absolute-return members, all of bounded returns.
     """
     slow_market, slow_dispersion, common, dispersed = _market_members(returns)
     columns = []
     for a, b in zip(panel.starts[:-1], panel.starts[1:], strict=True):
-        r = returns.scaled_R[a:b]
+        r = returns.bounded_R[a:b]
         square, absolute, fall = r**2, np.abs(r), np.where(r < 0, r**2, 0.0)
         own = [ewma(square, alpha) for alpha in SQUARE]
         own += [1.7 * ewma(absolute, alpha) ** 2 for alpha in ABSOLUTE]
