@@ -17,6 +17,8 @@ from s2squant.evaluation.statistics.false_discovery import benjamini_hochberg
 from s2squant.series.arrays import Floats, Ints
 
 VERDICT_COLUMNS: tuple[str, ...] = tuple(f.name for f in fields(Verdict))
+PARTS = {"effect": "", "location": "location_", "shape": "shape_"}
+"""An effect and the two parts that add up to it, each with what its interval's columns begin with."""
 
 
 def compare(losses: Losses, pools: Sequence[Pool], pairs: Iterable[tuple[str, str]], spec: VerdictSpec) -> pd.DataFrame:
@@ -26,21 +28,23 @@ def compare(losses: Losses, pools: Sequence[Pool], pairs: Iterable[tuple[str, st
     On each date it averages, over the tickers there, the difference in units of a ticker's own mean benchmark loss; at
     a single step, of the mean over all units. It equals the mean over tickers of 1 - CRPS / CRPS of the benchmark when
     tickers share their cutoffs; where a market has few tickers, its dates weigh as much as those of a large one. The
-    benchmark's mean loss counts as known.
+    benchmark's mean loss counts as known. With the medians of both at zero the same figure is the gain of scale and
+    shape (`shape`), and what is missing to the whole is `location`, each with its own interval by date.
     `p_adjusted` is Benjamini-Hochberg over the markets, the steps or the tickers of one pair.
     """
     rows = pd.DataFrame(_rows(losses, pools, list(pairs)))
     nu, se, effect = (rows[c].to_numpy(float) for c in ("nu", "se", "effect"))
-    rows["statistic"] = statistic = dm.t_statistic(rows["mean"].to_numpy(float), se)
-    half = dm.interval_factor(nu) * se
-    rows["low"], rows["high"] = effect - half, effect + half
+    rows["statistic"] = statistic = dm.t_statistic(effect, se)
+    for part, prefix in PARTS.items():
+        half = dm.interval_factor(nu) * rows[f"{prefix}se"].to_numpy(float)
+        rows[f"{prefix}low"], rows[f"{prefix}high"] = rows[part] - half, rows[part] + half
     rows["smallest_detectable"] = dm.detectable_factor(nu, spec.alpha) * se
     rows["p"] = dm.p_value(statistic, nu)
     family = rows.groupby(["family", "challenger", "benchmark"], sort=False)["p"]
     rows["p_adjusted"] = family.transform(lambda p: benjamini_hochberg(p.to_numpy()))
     significant = (rows["p"] < spec.alpha) & ((rows["family"] == "all") | (rows["p_adjusted"] <= spec.fdr))
-    better, worse = (statistic > 0) & (effect > 0), (statistic < 0) & (effect < 0)
-    rows["word"] = np.select([significant & better, significant & worse], ["better", "worse"], "no evidence")
+    words = [significant & (effect > 0), significant & (effect < 0)]
+    rows["word"] = np.select(words, ["better", "worse"], "no evidence")
     rows["metric"] = "crps"
     return rows[["family", *VERDICT_COLUMNS]]
 
@@ -48,22 +52,22 @@ def compare(losses: Losses, pools: Sequence[Pool], pairs: Iterable[tuple[str, st
 def _rows(losses: Losses, pools: Sequence[Pool], pairs: Sequence[tuple[str, str]]) -> Iterator[dict[str, object]]:
     for challenger, benchmark in pairs:
         loss_U, base_U = losses.of(challenger), losses.of(benchmark)
+        shape_U = losses.centred(benchmark) - losses.centred(challenger)
         for pool in pools:
-            loss, base = loss_U[pool.units], base_U[pool.units]
-            if pool.family == "step":
-                effect, series = _ratio_over_units(loss, base, pool)
-            else:
-                effect, series = relative_series(loss, base, losses.ticker_U[pool.units], pool)
-            gain = dm.examine(series, pool.overlap)
+            loss, base, ticker = loss_U[pool.units], base_U[pool.units], losses.ticker_U[pool.units]
+            whole = _by_date(base - loss, base, ticker, pool)
+            shape = _by_date(shape_U[pool.units], base, ticker, pool)
+            series = {"effect": whole, "location": whole - shape, "shape": shape}
+            tests = {part: dm.examine(series[part], pool.overlap) for part in PARTS}
+            gain = tests["effect"]
             yield {
                 "family": pool.family,
                 "pool": pool.name,
                 "step": pool.step,
                 "benchmark": benchmark,
                 "challenger": challenger,
-                "effect": gain.mean if np.isfinite(gain.mean) else effect,
-                "mean": gain.mean,
-                "se": gain.se,
+                **{part: tests[part].mean for part in PARTS},
+                **{f"{prefix}se": tests[part].se for part, prefix in PARTS.items()},
                 "nu": gain.nu,
                 "n": gain.n,
                 "n_eff": pool.n_eff,
@@ -77,18 +81,23 @@ def relative_series(loss: Floats, base: Floats, ticker: Ints, pool: Pool) -> tup
     `loss` and `base` lie on the pool's units, `ticker` numbers them. A ticker whose benchmark lost nothing is left
     out, and with it the dates that only it had.
     """
+    first, size = ticker.min(), int(np.ptp(ticker)) + 1
+    skill = relative_skill(group_mean(loss, ticker - first, size), group_mean(base, ticker - first, size))
+    mean = float(np.nanmean(skill)) if np.isfinite(skill).any() else np.nan
+    return mean, _over_tickers(base - loss, base, ticker, pool)
+
+
+def _over_tickers(gain: Floats, base: Floats, ticker: Ints, pool: Pool) -> Floats:
+    """Mean gain by date, each unit's in units of its ticker's mean benchmark loss."""
     ticker = ticker - ticker.min()
-    size = int(ticker.max()) + 1
-    scale = group_mean(base, ticker, size)
-    skill = relative_skill(group_mean(loss, ticker, size), scale)
-    scale = scale[ticker]
+    scale = group_mean(base, ticker, int(ticker.max()) + 1)[ticker]
     usable = scale > 0
     if not usable.any():
-        return np.nan, np.full(pool.dates, np.nan)
+        return np.full(pool.dates, np.nan)
     if usable.all():
-        return float(np.nanmean(skill)), group_mean((base - loss) / scale, pool.date_of, pool.dates)
-    series = group_mean((base - loss)[usable] / scale[usable], pool.date_of[usable], pool.dates)
-    return float(np.nanmean(skill)), series[np.isfinite(series)]
+        return group_mean(gain / scale, pool.date_of, pool.dates)
+    series = group_mean(gain[usable] / scale[usable], pool.date_of[usable], pool.dates)
+    return series[np.isfinite(series)]
 
 
 def variance_shares(loss: Floats, base: Floats, ticker: Ints, pool: Pool, tickers: int) -> Floats:
@@ -110,11 +119,11 @@ def variance_shares(loss: Floats, base: Floats, ticker: Ints, pool: Pool, ticker
     return np.asarray(added_MT @ spread / total) if total > 0 else np.zeros(tickers)
 
 
-def _ratio_over_units(loss: Floats, base: Floats, pool: Pool) -> tuple[float, Floats]:
+def _by_date(gain: Floats, base: Floats, ticker: Ints, pool: Pool) -> Floats:
+    """Gain by date; at a single step in units of the mean benchmark loss, weighted so that its mean is over units."""
+    if pool.family != "step":
+        return _over_tickers(gain, base, ticker, pool)
     scale = base.mean()
     if scale <= 0:
-        return np.nan, np.full(pool.dates, np.nan)
-    weight = pool.dates / (len(base) * scale)
-    return float(1.0 - loss.mean() / scale), weight * np.bincount(
-        pool.date_of, weights=base - loss, minlength=pool.dates
-    )
+        return np.full(pool.dates, np.nan)
+    return pool.dates / (len(base) * scale) * np.bincount(pool.date_of, weights=gain, minlength=pool.dates)

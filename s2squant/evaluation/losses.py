@@ -49,6 +49,8 @@ def score(forecasts: pd.DataFrame) -> Losses:
     y = forecasts["y"].to_numpy(np.float64)[known]
     _refuse_disagreement(y, row_unit, len(units))
     crps = 100.0 * column_crps(y, (forecasts[c].to_numpy()[known] for c in QUANTILE_COLUMNS))
+    median = forecasts[MEDIAN].to_numpy(np.float64)[known]
+    centred = 100.0 * column_crps(y, (forecasts[c].to_numpy()[known] - median for c in QUANTILE_COLUMNS))
     if not np.isfinite(crps).all():
         raise ValueError(f"{models[row_model[~np.isfinite(crps)][0]]}: a forecast with a known outcome is not finite")
     covered = [_covered(forecasts, known, y, c) for c in INTERVALS]
@@ -68,9 +70,8 @@ def score(forecasts: pd.DataFrame) -> Losses:
         cutoff_U=cutoff_U,
         step_U=step_U,
         crps_UK=_scatter(crps[keep], cells, (len(common), len(models))),
-        abs_error_UK=_scatter(
-            100.0 * np.abs(y - forecasts[MEDIAN].to_numpy()[known])[keep], cells, (len(common), len(models))
-        ),
+        centred_UK=_scatter(centred[keep], cells, (len(common), len(models))),
+        abs_error_UK=_scatter(100.0 * np.abs(y - median)[keep], cells, (len(common), len(models))),
         covered_UKB=np.stack([_scatter(c[keep], cells, (len(common), len(models))) for c in covered], axis=2),
         coverage_KB=np.stack(coverage, axis=1),
         dropped=int(len(units) - have.sum()),
@@ -127,10 +128,10 @@ METRICS: tuple[str, ...] = ("crps", *(f"cover{c}" for c in INTERVALS), "abs_erro
 class Losses:
     """Losses of every model on the units common to all, sorted by ticker, cutoff, step.
 
-    `crps_UK` and `abs_error_UK` (of the median) are in % log return, lower is better. `covered_UKB` says whether y
-    lay in the central interval. `coverage_KB` is the share covered over *all* known forecasts of a model, common or
-    not: a statement about that model alone. `dropped` units were known but lacked a model; `missing` counts them
-    per model.
+    `crps_UK`, `centred_UK` (the CRPS of the same forecasts with their medians at zero) and `abs_error_UK` (of the
+    median) are in % log return, lower is better. `covered_UKB` says whether y lay in the central interval.
+    `coverage_KB` is the share covered over *all* known forecasts of a model, common or not: a statement about that
+    model alone. `dropped` units were known but lacked a model; `missing` counts them per model.
     """
 
     models: tuple[str, ...]
@@ -141,6 +142,7 @@ class Losses:
     """Positions in `tickers` and in `cutoffs` (C,), which increases."""
     step_U: Ints
     crps_UK: Floats
+    centred_UK: Floats
     abs_error_UK: Floats
     covered_UKB: NDArray[np.bool_]
     coverage_KB: Floats
@@ -153,6 +155,10 @@ class Losses:
     def of(self, model: str) -> Floats:
         """CRPS of one model on every common unit (U,), %."""
         return self.crps_UK[:, self.models.index(model)]
+
+    def centred(self, model: str) -> Floats:
+        """CRPS of one model with its medians at zero on every common unit (U,), %."""
+        return self.centred_UK[:, self.models.index(model)]
 
     def table(self) -> pd.DataFrame:
         """The tidy long table: model, unique_id, cutoff, step, metric, value (float32; cover50.. are 0 or 1)."""

@@ -35,6 +35,14 @@ class Verdict:
     effect: float
     low: float
     high: float
+    location: float
+    """Part of the effect that goes when both models' medians are set to zero."""
+    location_low: float
+    location_high: float
+    shape: float
+    """The rest, scale and shape: the gain in CRPS with the medians at zero, by the same denominators."""
+    shape_low: float
+    shape_high: float
     statistic: float
     p: float
     p_adjusted: float
@@ -138,7 +146,8 @@ class Study(Evidence):
     - `verdicts`: the fields of Verdict
     - `leaderboard`: model, kind (reference|baseline|anchor|network|blend|conformal), crps (% log return), skill
       (against the reference, mean over tickers), effect, effect_low, effect_high (the same averaged over dates, as
-      tested), won (share of tickers), coverage_50, coverage_80, coverage_95, dm_t, dm_p, n, n_eff
+      tested), location, location_low, location_high, shape, shape_low, shape_high (its parts, as in Verdict), won
+      (share of tickers), coverage_50, coverage_80, coverage_95, dm_t, dm_p, n, n_eff
     - `by_step`: model, step, crps, skill, low, high, coverage_50, coverage_80, coverage_95
     - `by_ticker`: model, unique_id, crps, skill, low, high, p, q (BH), n, n_eff, smallest_detectable, word,
       coverage_50, coverage_80, coverage_95 (skill against the reference), variance_share (of the variance over dates

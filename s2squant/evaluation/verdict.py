@@ -1,8 +1,8 @@
 """Verdicts of a run, its sentence, and the tables of the leaderboard.
 
-`judge` is the one verb. Every model is compared with the reference; the recommended one also with the best
-baseline; every network and blend also with the anchor it started from, because any claim for a network is made
-against its own anchor; the recalibrated one also with the recommended one.
+`judge` is the one verb. Every model is compared with the reference; the recommended one also with the best baseline
+and with the rival that was named before the run; every network and blend also with the anchor it started from, because
+any claim for a network is made against its own anchor; the recalibrated one also with the recommended one.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from s2squant.evaluation.wording import overall_word, sentence_of, written_rule
 from s2squant.series.arrays import Floats, Ints
 
 COVERAGE: tuple[str, ...] = tuple(f"coverage_{c}" for c in INTERVALS)
+PART_COLUMNS = ("location", "location_low", "location_high", "shape", "shape_low", "shape_high")
 
 
 @dataclass(frozen=True)
@@ -63,8 +64,9 @@ def judge(
     best = _best_baseline(losses, spec, kinds)
     anchors = [m for m in losses.models if kinds[m] == "anchor"]
     pairs: list[tuple[str, str]] = [(m, spec.reference) for m in losses.models]
+    measures = tuple(m for m in dict.fromkeys((spec.reference, best, spec.rival)) if m in losses.models)
     if spec.recommended in losses.models:
-        pairs.append((spec.recommended, best))
+        pairs += [(spec.recommended, m) for m in measures if m != spec.recommended]
     pairs += [(m, a) for m in losses.models if kinds[m] in ("network", "blend") for a in anchors]
     pairs += [(m, spec.recommended) for m in losses.models if kinds[m] == "conformal"]
     all_pools = pools(losses, every=every, horizon=horizon, markets=markets)
@@ -78,7 +80,7 @@ def judge(
         by_ticker_step=_by_ticker_step(losses, spec),
         over_time=_over_time(losses, spec),
         sentence=sentence_of(rows, spec, best, losses.dropped),
-        word=overall_word(rows, spec, best),
+        word=overall_word(rows, spec, measures),
         rule=written_rule(spec),
         best_baseline=best,
     )
@@ -117,12 +119,13 @@ def _leaderboard(losses: Losses, against: pd.DataFrame, spec: VerdictSpec, kinds
     )
     names = {
         "challenger": "model", "effect": "effect", "low": "effect_low", "high": "effect_high",
+        **{column: column for column in PART_COLUMNS},
         "statistic": "dm_t", "p": "dm_p", "n": "n", "n_eff": "n_eff",
     }  # fmt: skip
     pooled = against.loc[against["family"] == "all", list(names)].rename(columns=names)
     order = [
-        "model", "kind", "crps", "skill", "effect", "effect_low", "effect_high", "won", *COVERAGE, "dm_t", "dm_p", "n",
-        "n_eff",
+        "model", "kind", "crps", "skill", "effect", "effect_low", "effect_high", *PART_COLUMNS, "won", *COVERAGE,
+        "dm_t", "dm_p", "n", "n_eff",
     ]  # fmt: skip
     return table.merge(pooled, on="model", validate="1:1")[order].sort_values("crps", ignore_index=True)
 

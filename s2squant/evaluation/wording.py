@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
@@ -11,14 +13,15 @@ from s2squant.evaluation.results import Word
 from s2squant.evaluation.statistics.diebold_mariano import MIN_CUTOFFS
 
 RULE = (
-    "Written before the run. The recommended model, {recommended}, is compared with the reference, {reference}, and "
-    "with the best baseline, the one with the lowest mean relative CRPS on this very test set: it is picked after "
+    "Written before the run. The recommended model, {recommended}, is compared with the reference, {reference}, {rival}"
+    "and with the best baseline, the one with the lowest mean relative CRPS on this very test set: it is picked after "
     "the fact, which favours the baseline. The loss is the CRPS over all steps relative to the ticker's mean loss "
     "of the benchmark, averaged over tickers into one number a cutoff date, on units that every model forecast. "
     "'Better' means positive skill with p < {alpha:g} in a two-sided Diebold-Mariano test that allows for "
     "overlapping horizons (equal-weighted cosines, Student t); 'worse' means negative skill with p < {alpha:g}; "
     "anything else is 'no evidence', and so is a test on fewer than {minimum} cutoffs. The run is 'better' only if "
-    "better than both, and 'worse' if worse than either. A single ticker, market or step also has to pass "
+    "better than each of them, and 'worse' if worse than any. Scale and shape are worth what is left of the skill "
+    "with the medians of both models at zero, location the rest. A single ticker, market or step also has to pass "
     "Benjamini-Hochberg at a false discovery rate of {fdr} %. Intervals are 95 %; the smallest detectable skill is "
     "what the test would find four times in five."
 )
@@ -29,17 +32,20 @@ def written_rule(spec: VerdictSpec) -> str:
     return RULE.format(
         recommended=phrase(spec.recommended),
         reference=phrase(spec.reference),
+        rival=f"where it runs with {phrase(spec.rival)}, named as the rival, " if _has_rival(spec) else "",
         alpha=spec.alpha,
         fdr=f"{100 * spec.fdr:g}",
         minimum=MIN_CUTOFFS,
     )
 
 
-def overall_word(rows: pd.DataFrame, spec: VerdictSpec, best: str) -> Word:
-    """The badge of the run from the pooled rows against the reference and against the best baseline."""
-    words = [
-        str(row["word"]) for b in dict.fromkeys((spec.reference, best)) if (row := _pooled(rows, spec, b)) is not None
-    ]
+def _has_rival(spec: VerdictSpec) -> bool:
+    return spec.rival not in ("", spec.recommended, spec.reference)
+
+
+def overall_word(rows: pd.DataFrame, spec: VerdictSpec, measures: Sequence[str]) -> Word:
+    """The badge of the run from the pooled rows against each of its measures: reference, best baseline, rival."""
+    words = [str(row["word"]) for m in measures if (row := _pooled(rows, spec, m)) is not None]
     if "worse" in words:
         return "worse"
     return "better" if words and all(w == "better" for w in words) else "no evidence"
@@ -62,7 +68,7 @@ def after_audit(sentence: str, word: Word, audit: pd.DataFrame) -> tuple[str, Wo
 
 
 def sentence_of(rows: pd.DataFrame, spec: VerdictSpec, best: str, dropped: int) -> str:
-    """The verdict on the recommended model in plain words; `rows` as comparisons.compare makes them, skill in %."""
+    """The verdict on the recommended model in words, a line a finding; `rows` as `compare` makes them, skill in %."""
     name = phrase(spec.recommended)
     first = _pooled(rows, spec, spec.reference)
     if spec.recommended == spec.reference:
@@ -71,9 +77,13 @@ def sentence_of(rows: pd.DataFrame, spec: VerdictSpec, best: str, dropped: int) 
         return f"The recommended model, {name}, has no scored forecasts: no verdict."
     also = ", which is also the best baseline here" if best == spec.reference else ""
     parts = [f"{subject(spec.recommended)} against {phrase(spec.reference)}{also}: {_finding(first, long=True)}."]
-    second = _pooled(rows, spec, best)
-    if best != spec.reference and second is not None:
-        parts.append(f"Against {phrase(best)}, the best baseline here: {_finding(second, long=False)}.")
+    roles = {best: "the best baseline here", spec.rival: "the rival named before the run"}
+    if best == spec.rival:
+        roles[best] = "the best baseline here and the rival named before the run"
+    for model, role in roles.items():
+        row = _pooled(rows, spec, model)
+        if model != spec.reference and row is not None:
+            parts.append(f"Against {phrase(model)}, {role}: {_finding(row, long=False)}.")
     mine = (rows["challenger"] == spec.recommended) & (rows["benchmark"] == spec.reference)
     words = rows.loc[mine & (rows["family"] == "ticker"), "word"]
     worse = int((words == "worse").sum())
@@ -81,7 +91,7 @@ def sentence_of(rows: pd.DataFrame, spec: VerdictSpec, best: str, dropped: int) 
     parts.append(f"{tickers}{f' and {worse} worse' if worse else ''} at FDR {100 * spec.fdr:g} %.")
     if dropped:
         parts.append(f"{dropped} units (ticker, cutoff, step) that some model lacks are left out.")
-    return " ".join(parts)
+    return "\n".join(parts)
 
 
 def _pooled(rows: pd.DataFrame, spec: VerdictSpec, benchmark: str) -> pd.Series | None:
@@ -94,13 +104,23 @@ def _finding(row: pd.Series, *, long: bool) -> str:
     effect = f"{'CRPS skill ' if long else ''}{_percent(row['effect'])} %"
     if not np.isfinite(row["low"]):
         return f"{word}, {effect} ({row['test']})"
-    result = f"{word}, {effect} [{_percent(row['low'])}, {_percent(row['high'])}]"
+    result = f"{word}, {effect} {_interval(row, '')}"
+    parts = f"of which location {_part(row, 'location')}, scale and shape {_part(row, 'shape')}"
     p = "p < 0.001" if row["p"] < 0.001 else f"p = {row['p']:.3f}"
     if not long:
-        return f"{result} ({p})"
+        return f"{result} ({parts}; {p})"
     size = f"{row['n']} cutoffs, n_eff {row['n_eff']:.0f}"
-    return f"{result} ({p}; {size}, smallest detectable {100 * row['smallest_detectable']:.1f} %)"
+    return f"{result} ({parts}; {p}; {size}, smallest detectable {100 * row['smallest_detectable']:.2f} %)"
+
+
+def _part(row: pd.Series, part: str) -> str:
+    return f"{_percent(row[part])} {_interval(row, f'{part}_')}"
+
+
+def _interval(row: pd.Series, prefix: str) -> str:
+    return f"[{_percent(row[f'{prefix}low'])}, {_percent(row[f'{prefix}high'])}]"
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:+.1f}"
+    """A share in percent with its sign and two digits, so that the parts of a small gain can be seen to add up."""
+    return f"{round(100 * share, 2) + 0.0:+.2f}"

@@ -53,9 +53,9 @@ def leaderboard(c: Contents) -> str:
         text = f"{subject(ranked[0])} has the highest skill against {phrase(c.reference)}, {scores(ranked[0])}."
     if c.recommended in ranked[1:]:
         text += f" {subject(c.recommended)}, the recommended model, has {scores(c.recommended)}."
-    rival = c.rival
-    if rival in ranked[1:]:
-        text += f" The best baseline, {phrase(rival)}, has {scores(rival)}."
+    baseline = c.best_baseline
+    if baseline in ranked[1:]:
+        text += f" The best baseline, {phrase(baseline)}, has {scores(baseline)}."
     return text
 
 

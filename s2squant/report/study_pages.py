@@ -65,6 +65,7 @@ def index_page(c: Contents) -> dict[str, Any]:
         "lost": [t for t in study.tickers if t.status != "ok"],
         "board": [board[m] for m in c.models if m in board],
         "best": _best(list(board.values()), c.nominal),
+        "split": all("shape" in table.columns for table in (study.leaderboard, study.verdicts)),
         "whisker": _whiskers([(r["effect"], r["effect_low"], r["effect_high"]) for r in board.values()]),
         "head": c.headline,
         "recommended_row": board.get(c.recommended),

@@ -48,11 +48,11 @@ class Contents:
         return next((m for m in self.models if self.kinds.get(m) == kind), None)
 
     @property
-    def rival(self) -> str | None:
-        """The baseline that the verdict tests the recommended model against; None where that is the reference."""
-        pooled = rows(self.study.verdicts, {"pool": POOL, "step": "all", "challenger": self.recommended})
-        named = (str(r["benchmark"]) for r in pooled)
-        return next((m for m in named if m != self.reference and self.kinds.get(m) == "baseline"), None)
+    def best_baseline(self) -> str | None:
+        """The best baseline, which the verdict tests the recommended model against; None where it is the reference."""
+        ahead = {str(r["model"]) for r in rows(self.study.leaderboard) if known(r["skill"]) and r["skill"] > 0}
+        baselines = (m for m in self.models if self.kinds.get(m) == "baseline" and m != self.recommended)
+        return next((m for m in baselines if m in ahead), None)
 
     def untested(self, ticker: str) -> str:
         """Reason why a ticker's skill was not tested, as its verdict states it; empty where it was."""
@@ -66,7 +66,7 @@ class Contents:
 
         The baseline is the one of the verdict, or else the best beside the reference.
         """
-        chosen = [self.recommended, self.rival or self.first("baseline"), self.first("anchor")]
+        chosen = [self.recommended, self.best_baseline or self.first("baseline"), self.first("anchor")]
         chosen += [m for m in self.models if self.kinds.get(m) == "network"]
         return tuple(dict.fromkeys(m for m in chosen if m and m != self.reference))
 

@@ -9,12 +9,14 @@ from scipy import stats
 from s2squant.config.experiment import VerdictSpec
 from s2squant.errors import CallerError
 from s2squant.evaluation.comparisons import VERDICT_COLUMNS, compare
-from s2squant.evaluation.losses import Losses
+from s2squant.evaluation.losses import Losses, score
 from s2squant.evaluation.pools import pools
 from s2squant.evaluation.statistics import diebold_mariano as dm
 from s2squant.evaluation.statistics.false_discovery import benjamini_hochberg
 from s2squant.evaluation.verdict import judge
 from s2squant.evaluation.wording import after_audit
+from s2squant.series.forecast import QUANTILE_COLUMNS, quantile_crps
+from tests.worlds.forecast_tables import known_scale, table_of, walks
 
 SPEC = VerdictSpec()
 KINDS = {
@@ -35,6 +37,7 @@ def losses_of(gains, *, tickers=4, cutoffs=100, horizon=4, every=10, seed=0, sta
     scale = 1.0 + np.arange(tickers)[ticker]
     shared = scale * np.sqrt(step + 1.0) * rng.gamma(4.0, 0.25, len(ticker))
     crps = np.stack([shared * (1 - g + noise * rng.standard_normal(len(ticker))) for g in gains.values()], axis=1)
+    centred = np.stack([shared * (1 - 0.4 * g + noise * rng.standard_normal(len(ticker))) for g in gains.values()], 1)
     covered = rng.random((len(ticker), len(gains), 3)) < [0.5, 0.8, 0.95]
     return Losses(
         models=tuple(gains),
@@ -44,6 +47,7 @@ def losses_of(gains, *, tickers=4, cutoffs=100, horizon=4, every=10, seed=0, sta
         cutoff_U=cutoff,
         step_U=step + 1,
         crps_UK=crps,
+        centred_UK=centred,
         abs_error_UK=crps,
         covered_UKB=covered,
         coverage_KB=covered.mean(axis=0),
@@ -171,12 +175,72 @@ def test_better_than_the_reference_but_not_than_the_best_baseline_is_no_evidence
     assert judgement.word == "no evidence"
 
 
+def test_the_rival_has_to_be_beaten_too():
+    gains = {"historical_simulation": 0.0, "gjr_t": 0.005, "har": 0.01, "blend": 0.03}
+    kinds = KINDS | {"har": "baseline"}
+    losses = losses_of(gains, noise=0.05)
+
+    def judged(rival="gjr_t", **table):
+        spec = VerdictSpec(rival=rival)
+        markets = dict.fromkeys(losses.tickers, "XNYS")
+        return judge(replace(losses, **table), every=10, horizon=4, spec=spec, kinds=kinds, markets=markets)
+
+    assert judged().word == "better"
+    assert judged().best_baseline == "har"
+    assert "Against GJR-t, the rival named before the run: better, " in judged().sentence
+    rng = np.random.default_rng(3)
+    wild = losses.crps_UK.copy()  # the rival's losses swing from date to date, so that nothing can be said about it
+    swing = rng.standard_normal(len(losses.cutoffs))
+    wild[:, 1] += 4.0 * (swing - swing.mean())[losses.cutoff_U]
+    swung = judged(crps_UK=wild)
+    assert [row(swung, "blend", m)["word"] for m in gains if m != "blend"] == ["better", "no evidence", "better"]
+    assert swung.word == "no evidence"
+    assert judged(crps_UK=wild, rival="").word == judged(crps_UK=wild, rival="garch_t").word == "better"
+    assert "rival" not in judged(rival="").sentence + judged(rival="").rule
+
+
+def test_location_and_scale_are_told_apart():
+    """Medians that know the drift, and a scale that is right, each alone and together; against plain loops."""
+    drift = 0.002 * np.arange(1, 7)
+    y = walks(3, cutoffs=200) + drift
+    right, wide = known_scale(6), known_scale(6, 2.0)
+    models = {
+        "historical_simulation": (0.0, wide),
+        "gjr_t": (drift, wide),
+        "har": (0.0, right),
+        "blend": (drift, right),
+    }
+    table = table_of(y, models, every=2)
+    losses, kinds = score(table), KINDS | {"har": "baseline"}
+    judgement = judge(losses, every=2, horizon=6, spec=SPEC, kinds=kinds, markets=dict.fromkeys(losses.tickers, "XNYS"))
+    located, scaled, both = (row(judgement, m) for m in ("gjr_t", "har", "blend"))
+    assert located["shape"] == pytest.approx(0, abs=1e-6)
+    assert located["location_low"] > 0
+    assert scaled["location"] == pytest.approx(0, abs=1e-6)
+    assert scaled["shape_low"] > 0
+    assert min(both["location_low"], both["shape_low"]) > 0
+    rows = judgement.verdicts
+    np.testing.assert_allclose(rows["location"] + rows["shape"], rows["effect"], atol=1e-12)
+    quantiles, median = table[list(QUANTILE_COLUMNS)].to_numpy(float), table["q0.500"].to_numpy(float)[:, None]
+    table["centred"] = 100 * quantile_crps(table["y"].to_numpy(), quantiles - median)
+    table["crps"] = 100 * quantile_crps(table["y"].to_numpy(), quantiles)
+    mine, base = (table[table["model"] == m].set_index(["unique_id", "cutoff", "step"]) for m in ("blend", "gjr_t"))
+    scale = base.groupby("unique_id")["crps"].mean()
+    gain = (base["centred"] - mine["centred"]) / scale.reindex(base.index, level="unique_id")
+    by_date = gain.groupby("cutoff").mean()
+    against = row(judgement, "blend", "gjr_t")
+    assert against["shape"] == pytest.approx(by_date.mean(), rel=1e-6)
+    series = dm.examine(by_date.to_numpy(), 3)
+    assert (against["shape_low"], against["shape_high"]) == pytest.approx((series.low, series.high), rel=1e-6)
+
+
 def test_identical_models_differ_in_nothing():
     losses = losses_of({"historical_simulation": 0.0, "gjr_t": 0.0, "blend": 0.0})
-    losses.crps_UK[:] = losses.crps_UK[:, :1]
+    for table in (losses.crps_UK, losses.centred_UK):
+        table[:] = table[:, :1]
     judgement = verdict_of(losses)
     assert judgement.word == "no evidence"
-    assert (judgement.verdicts["effect"] == 0).all()
+    assert (judgement.verdicts[["effect", "location", "location_low", "shape", "shape_high"]] == 0).all(axis=None)
     assert (judgement.verdicts["p"] == 1).all()
     assert (judgement.verdicts["p_adjusted"] == 1).all()
     assert (judgement.leaderboard["won"] == 0).all()
@@ -280,6 +344,7 @@ def test_tables_have_the_columns_of_study():
     judgement = verdict_of(losses_of({m: 0.01 * i for i, m in enumerate(KINDS)}))
     coverage = ["coverage_50", "coverage_80", "coverage_95"]
     inference = ["skill", "low", "high"]
+    parts = [f"{part}{end}" for part in ("location", "shape") for end in ("", "_low", "_high")]
     assert list(judgement.verdicts.columns) == list(VERDICT_COLUMNS)
     assert list(judgement.leaderboard.columns) == (
         [
@@ -290,6 +355,7 @@ def test_tables_have_the_columns_of_study():
             "effect",
             "effect_low",
             "effect_high",
+            *parts,
             "won",
             *coverage,
             "dm_t",
@@ -337,6 +403,7 @@ def with_a_peg(losses, *, at=40, size=400.0):
         cutoff_U=np.r_[losses.cutoff_U, losses.cutoff_U[units]],
         step_U=np.r_[losses.step_U, losses.step_U[units]],
         crps_UK=np.r_[losses.crps_UK, peg],
+        centred_UK=np.r_[losses.centred_UK, peg],
         abs_error_UK=np.r_[losses.abs_error_UK, peg],
         covered_UKB=np.r_[losses.covered_UKB, losses.covered_UKB[units]],
     )
@@ -380,15 +447,19 @@ def test_means_agree_across_tables():
 
 def test_the_sentence_can_be_read_aloud():
     judgement = verdict_of(losses_of({"historical_simulation": 0.0, "gjr_t": 0.02, "blend": 0.03}, noise=0.05))
-    number = r"[+-]\d+\.\d"
+    number = r"[+-]\d+\.\d\d"
+    interval = rf"{number} \[{number}, {number}\]"
+    parts = f"of which location {interval}, scale and shape {interval}"
     assert re.fullmatch(
         rf"The blend against historical simulation: better, CRPS skill {number} % \[{number}, {number}\] "
-        rf"\(p < 0\.001; 100 cutoffs, n_eff 100, smallest detectable \d\.\d %\)\. "
-        rf"Against GJR-t, the best baseline here: (better|no evidence of skill), {number} % \[{number}, {number}\] "
-        rf"\(p [=<] 0\.\d+\)\. \d of 4 tickers better at FDR 10 %\.",
+        rf"\({parts}; p < 0\.001; 100 cutoffs, n_eff 100, smallest detectable \d\.\d\d %\)\.\n"
+        rf"Against GJR-t, the best baseline here and the rival named before the run: (better|no evidence of skill), "
+        rf"{number} % \[{number}, {number}\] "
+        rf"\({parts}; p [=<] 0\.\d+\)\.\n\d of 4 tickers better at FDR 10 %\.",
         judgement.sentence,
     )
     assert "p < 0.05" in judgement.rule
+    assert "where it runs with GJR-t, named as the rival," in judgement.rule
     assert "rate of 10 %." in judgement.rule
     assert "{" not in judgement.rule
 

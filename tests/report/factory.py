@@ -86,6 +86,13 @@ def estimate(crps_KN: np.ndarray, model: int) -> dict[str, float]:
     return made | reach | {"smallest_detectable": 2.8 * error}
 
 
+def parts(estimated: dict[str, float]) -> dict[str, float]:
+    """A quarter of an effect as its location, the rest as scale and shape."""
+    ends = {"": "skill", "_low": "low", "_high": "high"}
+    shares = {"location": 0.25, "shape": 0.75}
+    return {f"{part}{end}": share * estimated[name] for part, share in shares.items() for end, name in ends.items()}
+
+
 @dataclass(frozen=True)
 class Sums:
     """CRPS (%) and coverage of every forecast unit."""
@@ -154,6 +161,7 @@ def make_study(
             "effect": e["skill"],
             "effect_low": e["low"],
             "effect_high": e["high"],
+            **parts(e),
         }
         return head | dict(won=won, **sums.cover(k), dm_t=e["t"], dm_p=e["p"], n=e["n"], n_eff=e["n_eff"])
 
@@ -196,6 +204,7 @@ def make_study(
             "effect": e["skill"],
             "low": e["low"],
             "high": e["high"],
+            **parts(e),
             "statistic": e["t"],
             "p": e["p"],
             "p_adjusted": min(1.0, 2 * e["p"]),

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from s2squant.report import sentences as takeaways
-from s2squant.report.formats import typeset
+from s2squant.report.formats import interval, number, typeset
 from s2squant.report.sentences import caveats
 from s2squant.report.slugs import slugs
 from s2squant.report.study_pages import render
@@ -199,19 +199,35 @@ def test_the_reference_may_be_what_is_recommended(study):
             Page(content.decode())
 
 
-def against(study, benchmark):
-    """The study with the recommended model's pooled verdict against another benchmark too."""
-    pooled = study.verdicts.query("challenger == 'blend' and step == 'all'").assign(benchmark=benchmark)
-    return replace(study, verdicts=pd.concat([study.verdicts, pooled], ignore_index=True))
+def with_skills(study, skills):
+    """The study with other skills in the leaderboard."""
+    board = study.leaderboard
+    return replace(study, leaderboard=board.assign(skill=board["model"].map(skills).fillna(board["skill"])))
 
 
 def test_the_best_baseline_is_the_one_of_the_verdict(study):
-    """Where that is the reference, the one that comes second among the baselines is no rival."""
-    assert "The best baseline" not in takeaways.leaderboard(arrange(study))
-    assert "The best baseline" not in takeaways.leaderboard(arrange(against(study, "anchor")))
-    said = takeaways.leaderboard(arrange(against(study, "ewma_t")))
-    assert "The best baseline, EWMA-t, has" in said
-    assert arrange(study).first("baseline") != "ewma_t"
+    """The baseline of the highest skill; where that is the reference, the one that comes second is none."""
+    ahead = with_skills(study, {"blend": 0.09, "ewma_t": 0.06, "gjr_t": 0.05})
+    assert "The best baseline, EWMA-t, has" in takeaways.leaderboard(arrange(ahead))
+    behind = with_skills(study, dict.fromkeys(("random_walk", "ewma_t", "garch_t", "gjr_t"), -0.01))
+    assert "The best baseline" not in takeaways.leaderboard(arrange(behind))
+    assert arrange(behind).first("baseline") is not None
+
+
+def test_the_parts_of_a_skill_stand_beside_it_with_their_intervals(study, files):
+    """And a run that was written before there were any is laid out without."""
+    row = study.leaderboard.set_index("model").loc["blend"]
+    page = files["index.html"].decode()
+    for part in ("location", "shape"):
+        ends = interval(row[f"{part}_low"], row[f"{part}_high"])
+        assert f'{ends}">{number(100 * row[part], 2, True)}</td>' in page
+        assert f'<span class="ci">{ends}</span>' in page
+    older = {
+        name: table[[c for c in table.columns if not c.startswith(("location", "shape"))]]
+        for name, table in (("leaderboard", study.leaderboard), ("verdicts", study.verdicts))
+    }
+    assert "Of which" in page
+    assert "Of which" not in dict(render(replace(study, **older)))["index.html"].decode()
 
 
 def test_a_ticker_that_was_not_tested_says_why(study):
