@@ -126,4 +126,5 @@ def _by_date(gain: Floats, base: Floats, ticker: Ints, pool: Pool) -> Floats:
     scale = base.mean()
     if scale <= 0:
         return np.full(pool.dates, np.nan)
-    return pool.dates / (len(base) * scale) * np.bincount(pool.date_of, weights=gain, minlength=pool.dates)
+    weight = pool.dates / (len(base) * scale)
+    return np.asarray(weight * np.bincount(pool.date_of, weights=gain, minlength=pool.dates))
