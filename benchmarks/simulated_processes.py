@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from s2squant.config.asset_classes import DRIFT_PRIORS
 from s2squant.config.models import ModelName
 from s2squant.errors import ConfigError
 from s2squant.forecasters.baselines.variance import Dynamics
@@ -17,6 +18,7 @@ GJR = Dynamics(omega=0.02, alpha=0.03, gamma=0.08, beta=0.91)
 EWMA = Dynamics(omega=0.0, alpha=0.06, gamma=0.0, beta=0.94)
 DAILY = 0.01
 """Standard deviation of a return, so that the numbers look like a stock's."""
+PRIOR_DRIFT = DRIFT_PRIORS["stocks"].mean / 252 / DAILY
 
 
 def own_returns(name: ModelName, series: int, bars: int, seed: int) -> Floats:
@@ -39,6 +41,10 @@ def own_returns(name: ModelName, series: int, bars: int, seed: int) -> Floats:
             returns = recursion(rng, shape, GARCH, 6.0)
         case "gjr_t":
             returns = recursion(rng, shape, GJR, 6.0)
+        case "garch_shrunk":
+            returns = PRIOR_DRIFT + recursion(rng, shape, GARCH, 6.0)
+        case "gjr_shrunk":
+            returns = PRIOR_DRIFT + recursion(rng, shape, GJR, 6.0)
         case "gjr_fhs":
             returns = recursion(rng, shape, GJR, 6.0, skewed=True)
         case "har":

@@ -8,6 +8,8 @@ from pydantic import Field, model_validator
 
 from s2squant.config.part import Part
 
+Mean = Literal["constant", "zero", "shrunk"]
+
 
 class RandomWalkSpec(Part):
     """Gaussian random walk without drift: N(0, h s^2), s from the trailing window."""
@@ -33,7 +35,9 @@ class GarchTSpec(Part):
     """GARCH(1,1) or GJR(1,1) with Student-t shocks, simulated over the horizon."""
 
     window: int = Field(2000, ge=300, description="bars used by each fit")
-    mean: Literal["constant", "zero"] = Field("constant", description="a fitted drift, or none")
+    mean: Mean = Field(
+        "constant", description="the fitted constant, none, or the ticker's drift shrunk to its asset class's"
+    )
     paths: int = Field(2048, ge=128)
 
 

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from s2squant.config.asset_classes import AssetClass
 from s2squant.config.defaults import STORE
 from s2squant.config.models import (
     Forecasters,
@@ -27,6 +28,9 @@ class Universe(Part):
     start: date | None = Field(None, description="first date used")
     end: date | None = Field(None, description="last date used, inclusive")
     calendars: dict[str, str] = Field({}, description="ticker -> calendar (XNYS, 24/7, ...) where the guess is wrong")
+    asset_classes: dict[str, AssetClass] = Field(
+        {}, description="ticker -> stocks, currencies, crypto, commodities or rates, where the guess is wrong"
+    )
     accept: tuple[str, ...] = Field((), description="findings to be taken as they are, not quarantined; or 'all'")
     store: str = Field(STORE, description="folder of the price store that yfinance is read through")
     as_of: datetime | None = Field(
@@ -36,7 +40,7 @@ class Universe(Part):
 
     _texts = field_validator("tickers", "accept", mode="before")(listed)
     _dates = field_validator("start", "end", "as_of", mode="before")(written_out)
-    _whole = field_validator("calendars", mode="before")(whole_tickers)
+    _whole = field_validator("calendars", "asset_classes", mode="before")(whole_tickers)
 
     @field_validator("as_of", "pinned")
     @classmethod

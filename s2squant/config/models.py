@@ -28,6 +28,8 @@ ModelName = Literal[
     "ewma_t",
     "garch_t",
     "gjr_t",
+    "garch_shrunk",
+    "gjr_shrunk",
     "drift",
     "block_bootstrap",
     "gjr_fhs",
@@ -73,6 +75,8 @@ MODELS: dict[ModelName, Model] = {
     "ewma_t": Model("EWMA-t", "baseline", "m-yellow", "dash"),
     "garch_t": Model("GARCH-t", "baseline", "m-orange", "dash"),
     "gjr_t": Model("GJR-t", "baseline", "m-purple", "dashdot"),
+    "garch_shrunk": Model("shrunk-drift GARCH-t", "baseline", "m-orange", "longdash"),
+    "gjr_shrunk": Model("shrunk-drift GJR-t", "baseline", "m-purple", "longdash"),
     "drift": Model("drifting random walk", "baseline", "m-grey", "dashdot", article=True),
     "block_bootstrap": Model("block bootstrap", "baseline", "m-grey", "longdash", article=True),
     "gjr_fhs": Model("GJR-FHS", "baseline", "m-purple", "solid"),
@@ -138,7 +142,7 @@ class BlendSpec(Part):
     """Equal-weight average of the anchor's quantiles and the members'; one that did the average no good is dropped."""
 
     members: Models = Field(
-        (), description="beside the anchor; empty: those of seq2seq_per_ticker, seq2seq_pooled and gjr_t that run"
+        (), description="beside the anchor; empty: those of seq2seq_per_ticker, seq2seq_pooled and gjr_shrunk that run"
     )
     min_cutoffs: int = Field(10, ge=1, description="matured cutoffs before the gate may drop a member")
 
@@ -158,6 +162,8 @@ class Forecasters(Part):
         "ewma_t",
         "garch_t",
         "gjr_t",
+        "garch_shrunk",
+        "gjr_shrunk",
         "drift",
         "block_bootstrap",
         "gjr_fhs",
@@ -177,6 +183,8 @@ class Forecasters(Part):
     ewma_t: EwmaTSpec = EwmaTSpec()
     garch_t: GarchTSpec = GarchTSpec()
     gjr_t: GarchTSpec = GarchTSpec()
+    garch_shrunk: GarchTSpec = GarchTSpec(mean="shrunk")
+    gjr_shrunk: GarchTSpec = GarchTSpec(mean="shrunk")
     drift: DriftSpec = DriftSpec()
     block_bootstrap: BlockBootstrapSpec = BlockBootstrapSpec()
     gjr_fhs: GarchTSpec = GarchTSpec()
@@ -205,7 +213,7 @@ class Forecasters(Part):
     @property
     def blending(self) -> BlendSpec:
         """The blend's settings, its members by name."""
-        usual: tuple[ModelName, ...] = ("seq2seq_per_ticker", "seq2seq_pooled", "gjr_t")
+        usual: tuple[ModelName, ...] = ("seq2seq_per_ticker", "seq2seq_pooled", "gjr_shrunk")
         return self.blend.model_copy(
             update={"members": self.blend.members or tuple(m for m in usual if m in self.models)}
         )

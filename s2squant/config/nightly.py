@@ -46,7 +46,7 @@ class Retention(Part):
 
 ISSUED: tuple[ModelName, ...] = (
     "historical_simulation",
-    "gjr_t",
+    "gjr_shrunk",
     "anchor",
     "seq2seq_per_ticker",
     "seq2seq_pooled",

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationInfo
 
 
 def listed(given: Any) -> Any:
@@ -21,12 +21,13 @@ def written_out(given: Any) -> Any:
     return given
 
 
-def whole_tickers(given: Any) -> Any:
-    """Calendars by ticker; raises ValueError where a ticker's dot was taken for a table's."""
+def whole_tickers(given: Any, info: ValidationInfo) -> Any:
+    """Values by ticker; raises ValueError where a ticker's dot was taken for a table's."""
     parted = [(k, v) for k, v in given.items() if isinstance(v, Mapping)] if isinstance(given, Mapping) else []
     for head, rest in parted:
-        ticker = f"{head}.{next(iter(rest), '')}"
-        raise ValueError(f'a ticker with a dot is quoted, as in universe.calendars={{"{ticker}" = "XETR"}}')
+        tail, value = next(iter(rest.items()), ("", "..."))
+        written = f'universe.{info.field_name}={{"{head}.{tail}" = "{value}"}}'
+        raise ValueError(f"a ticker with a dot is quoted, as in {written}")
     return given
 
 

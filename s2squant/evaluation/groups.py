@@ -1,4 +1,4 @@
-"""Skill of the recommended model by market, kind of asset, volatility, dollar volume and regime.
+"""Skill of the recommended model by market, asset class, volatility, dollar volume and regime.
 
 Groups are made from what was known before: a ticker's volatility and dollar volume from the bars up to its first
 cutoff, the regime of a cutoff from the ticker's own volatility so far.
@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import pandas as pd
 
+from s2squant.config.asset_classes import asset_class
 from s2squant.config.experiment import VerdictSpec
 from s2squant.evaluation.comparisons import relative_series
 from s2squant.evaluation.losses import Losses
@@ -71,17 +72,6 @@ def groups(
     return with_findings(table, spec, effect="skill", words=("better", "worse"))
 
 
-def kind_of_asset(ticker: str, calendar: str) -> str:
-    """Kind of asset of a ticker, by its spelling and its calendar."""
-    if ticker.startswith("^"):
-        return "index"
-    if ticker.endswith("=X") or calendar in ("24/5", "ECB"):
-        return "currency"
-    if ticker.endswith("=F") or calendar == "CMES":
-        return "future"
-    return "crypto" if calendar == "24/7" else "share or fund"
-
-
 def _bases(
     losses: Losses, markets: Mapping[str, str], histories: Mapping[str, PriceHistory]
 ) -> Iterator[tuple[str, np.ndarray, str]]:
@@ -91,8 +81,9 @@ def _bases(
     np.minimum.at(first, ticker_U, losses.cutoff_U)
     past = [_until(histories.get(t), losses.cutoffs[c]) for t, c in zip(tickers, first, strict=True)]
     market = np.array([markets[t] for t in tickers], object)
-    kind = np.array([kind_of_asset(t, m) for t, m in zip(tickers, market, strict=True)], object)
-    for basis, label in (("market", market), ("kind of asset", kind)):
+    classes = [asset_class(t, m) if h is None else h.asset_class for t, m, h in zip(tickers, market, past, strict=True)]
+    asset = np.array(classes, object)
+    for basis, label in (("market", market), ("asset class", asset)):
         single = f"all tickers are one: {label[0]}" if len(set(label)) == 1 else ""
         yield basis, label[ticker_U], single
     volatility = np.array([_volatility(h) for h in past])

@@ -15,6 +15,7 @@ import torch
 
 from s2squant.config.networks import AnchorSpec
 from s2squant.errors import CheckpointError
+from s2squant.forecasters.expected_return import Drifts, shrunk_drifts, training_drifts
 from s2squant.forecasters.features import Returns, bank_members, scaled_returns
 from s2squant.nets.bank import fit_bank
 from s2squant.series.arrays import Floats, Ints
@@ -40,12 +41,14 @@ class AnchorView:
 
 @dataclass(frozen=True)
 class FittedAnchor:
-    """Mixture weights (G, H, K) and quantile table (G, H, Q) of the standardised cumulative return."""
+    """Mixture weights (G, H, K), quantile table (G, H, Q) of standardised returns around the drift, drifts."""
 
     spec: AnchorSpec
     groups: tuple[str, ...]
     weights_GHK: Floats
     table_GHQ: Floats
+    """Of mean zero at every step."""
+    drifts: Drifts
     name: str = "anchor"
 
     @property
@@ -82,17 +85,23 @@ class FittedAnchor:
             variance += members_NK[:, k, None] * weights_NHK[:, :, k]
         return np.sqrt(step * variance)
 
+    def drift(self, panel: Panel, rows: Ints) -> Floats:
+        """Expected cumulative log return (N, H) from each row."""
+        return self.drifts.of(panel)[panel.ticker_of[rows]][:, None] * np.arange(1, self.horizon + 1)
+
     def predict(self, panel: Panel, rows: Ints) -> Forecast:
-        """Scale the quantile table by the bank's standard deviation and the ticker's unit."""
+        """Scale the quantile table by the bank's standard deviation and the ticker's unit; move it by the drift."""
         view = self.view(panel)
         sd = self.sd(panel, view, rows) * view.returns.unit_M[panel.ticker_of[rows]][:, None]
-        quantiles = sd[:, :, None] * self.table_GHQ[self.group_of(panel, rows)]
-        return Forecast(self.name, rows, quantiles, quantiles.mean(axis=2))
+        drift = self.drift(panel, rows)
+        quantiles = sd[:, :, None] * self.table_GHQ[self.group_of(panel, rows)] + drift[:, :, None]
+        return Forecast(self.name, rows, quantiles, drift)
 
     def state(self) -> State:
+        drifts, spec = self.drifts.state(), self.spec.model_dump(mode="json")
         return State(
-            arrays={"weights": self.weights_GHK, "table": self.table_GHQ},
-            meta={"kind": "anchor", "groups": list(self.groups), "spec": self.spec.model_dump(mode="json")},
+            arrays={"weights": self.weights_GHK, "table": self.table_GHQ, **drifts.arrays},
+            meta={"kind": "anchor", "groups": list(self.groups), "spec": spec, **drifts.meta},
         )
 
 
@@ -105,12 +114,17 @@ def restore_anchor(state: State) -> FittedAnchor:
         groups=tuple(state.meta["groups"]),
         weights_GHK=state.arrays["weights"],
         table_GHQ=state.arrays["table"],
+        drifts=Drifts.restored(state),
     )
 
 
 @dataclass(frozen=True)
 class Anchor:
-    """Maximum-likelihood fit of the bank, then the empirical quantiles of the standardised returns."""
+    """Maximum-likelihood fit of the bank, then the empirical quantiles of the standardised returns.
+
+    Each ticker's own mean over its training origins is taken out first, and what mean the quantiles have left: the only
+    location is the drift, by one rule for all models.
+    """
 
     spec: AnchorSpec
 
@@ -119,13 +133,15 @@ class Anchor:
         returns = scaled_returns(panel, self.spec.warmup, self.spec.bound)
         members = bank_members(panel, returns, market=self.spec.market)
         unit = returns.unit_M[panel.ticker_of]
+        mean_M, steps = training_drifts(panel, rows), np.arange(1, horizon + 1)
         present = np.unique(panel.ticker_of[rows])
         pooled = self.spec.scope == "pooled"
         parts = [rows] if pooled else [rows[panel.ticker_of[rows] == m] for m in present]
         names = (POOLED,) if pooled else tuple(panel.tickers[m] for m in present)
         weights, tables = [], []
         for name, part in zip(names, parts, strict=True):
-            y = panel.targets(part, horizon) / unit[part][:, None]
+            moved = panel.targets(part, horizon) - mean_M[panel.ticker_of[part]][:, None] * steps
+            y = moved / unit[part][:, None]
             strided = panel.bar_number(part) % self.spec.stride == 0
             bank = fit_bank(
                 torch.from_numpy(members[part[strided]]),
@@ -137,8 +153,9 @@ class Anchor:
             weights_HK = bank.weights_HK().detach().numpy()
             sd = np.sqrt(np.arange(1, horizon + 1) * (members[part] @ weights_HK.T))
             weights.append(weights_HK)
-            tables.append(np.quantile(y / sd, LEVELS, axis=0).T)
-        return FittedAnchor(self.spec, names, np.stack(weights), np.stack(tables))
+            table_HQ = np.quantile(y / sd, LEVELS, axis=0).T
+            tables.append(table_HQ - table_HQ.mean(axis=1, keepdims=True))
+        return FittedAnchor(self.spec, names, np.stack(weights), np.stack(tables), shrunk_drifts(panel))
 
     def restore(self, state: State) -> FittedAnchor:
         """The fitted anchor that wrote `state`."""

@@ -38,9 +38,13 @@ def make(
         case "ewma_t":
             return ewma.EwmaT(settings.ewma_t)
         case "garch_t":
-            return garch.GarchT(settings.garch_t, leverage=False)
+            return garch.GarchT(name, settings.garch_t, leverage=False)
         case "gjr_t":
-            return garch.GarchT(settings.gjr_t, leverage=True)
+            return garch.GarchT(name, settings.gjr_t, leverage=True)
+        case "garch_shrunk":
+            return garch.GarchT(name, settings.garch_shrunk, leverage=False)
+        case "gjr_shrunk":
+            return garch.GarchT(name, settings.gjr_shrunk, leverage=True)
         case "drift":
             return drift.Drift(settings.drift)
         case "block_bootstrap":

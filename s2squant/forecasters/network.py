@@ -73,21 +73,22 @@ class FittedSeq2Seq:
         `prepared` is the panel as `prepare` sees it from all its rows, where the caller has it at hand.
         """
         data = prepared.of_rows(rows) if prepared else prepare(self.anchor, self.spec, panel, rows, ranges=self.ranges)
-        quantiles = np.empty((len(rows), self.anchor.horizon, len(LEVELS)))
+        quantiles, drift = np.empty((len(rows), self.anchor.horizon, len(LEVELS))), self.anchor.drift(panel, rows)
         attention: list[tuple[Ints, Floats]] = []
         paths: list[tuple[Ints, Floats]] = []
         for m in np.unique(panel.ticker_of[rows]):
             mine = np.flatnonzero(panel.ticker_of[rows] == m)
             outlooks = self._outlooks(panel, data, rows, mine)
             units = sum(np.asarray(outlook.quantiles_NHQ) for outlook in outlooks) / len(outlooks)
-            quantiles[mine] = units * data.unit_R[rows[mine]][:, None, None]
+            quantiles[mine] = units * data.unit_R[rows[mine]][:, None, None] + drift[mine][:, :, None]
             weights = [np.asarray(outlook.weights_NHW) for outlook in outlooks if outlook.weights_NHW is not None]
             if weights:
                 attention.append((mine, np.mean(weights, axis=0)))
             drawn = [o.paths_NSH[:, : PATHS_KEPT // len(outlooks)] for o in outlooks if o.paths_NSH is not None]
             if drawn:
                 scaled = np.concatenate([np.asarray(x) for x in drawn], axis=1)
-                paths.append((mine, (scaled * data.unit_R[rows[mine]][:, None, None]).astype(np.float32)))
+                moved = scaled * data.unit_R[rows[mine]][:, None, None] + drift[mine][:, None]
+                paths.append((mine, moved.astype(np.float32)))
         mean = quantiles.mean(axis=2)
         return Forecast(self.name, rows, quantiles, mean, _gathered(paths), _gathered(attention))
 
@@ -101,11 +102,12 @@ class FittedSeq2Seq:
                 f"a {self.spec.head.kind} head has no paths; set forecasters.seq2seq.head.kind: {', '.join(PATH_HEADS)}"
             )
         data = prepare(self.anchor, self.spec, panel, rows, ranges=self.ranges)
-        parts = []
+        parts, drift = [], self.anchor.drift(panel, rows)
         for m in np.unique(panel.ticker_of[rows]):
             mine = np.flatnonzero(panel.ticker_of[rows] == m)
             paths = [np.asarray(o.paths_NSH, np.float64) for o in self._outlooks(panel, data, rows, mine)]
-            parts.append((mine, np.concatenate(paths, axis=1) * data.unit_R[rows[mine]][:, None, None]))
+            scaled = np.concatenate(paths, axis=1)
+            parts.append((mine, scaled * data.unit_R[rows[mine]][:, None, None] + drift[mine][:, None]))
         return np.asarray(_gathered(parts))
 
     def _outlooks(self, panel: Panel, data: Prepared, rows: Ints, mine: Ints) -> list[Outlook]:

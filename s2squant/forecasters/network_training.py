@@ -15,6 +15,7 @@ from torch import Tensor
 from s2squant.config.networks import AnchorSpec, Scope, Seq2SeqSpec
 from s2squant.config.training import AdaptedSpec, PerTickerSpec, PooledSpec, TrainingSpec
 from s2squant.forecasters.anchor import POOLED, Anchor, FittedAnchor, stable_seed
+from s2squant.forecasters.expected_return import training_drifts
 from s2squant.forecasters.features import has_ranges
 from s2squant.forecasters.network import LEVELS_Q, FittedSeq2Seq, prepare, restore_seq2seq
 from s2squant.nets.seq2seq import Seq2Seq
@@ -38,7 +39,7 @@ class Seq2SeqForecaster:
     pooled: FittedSeq2Seq | None = None
 
     def fit(self, panel: Panel, rows: Ints, *, horizon: int, seed: int) -> FittedSeq2Seq:
-        """Train on the origins `rows` of a panel that ends at the fit date."""
+        """Train on the origins `rows` of a panel that ends at the fit date, each ticker's own mean taken out."""
         anchor = self.anchor
         if isinstance(anchor, AnchorSpec):
             anchor = Anchor(anchor).fit(panel, rows, horizon=horizon, seed=seed)
@@ -47,10 +48,11 @@ class Seq2SeqForecaster:
         name = f"seq2seq_{self.scope}"
         deviation_RH = np.ones((len(panel.log_price), anchor.horizon), np.float32)
         deviation_RH[rows] = data.deviation_NH
+        mean_M, every = training_drifts(panel, rows), np.arange(len(panel.log_price))
         resident = Resident(
             torch.from_numpy(data.inputs_RF.astype(np.float32)),
             torch.from_numpy(deviation_RH),
-            torch.from_numpy(panel.log_price / data.unit_R),
+            torch.from_numpy((panel.log_price - mean_M[panel.ticker_of] * panel.bar_number(every)) / data.unit_R),
             torch.empty(0, dtype=torch.int64),
         )
         nets: dict[str, list[Seq2Seq]] = {}

@@ -88,6 +88,8 @@ def inspect_ticker(source: Source, ticker: str, universe: Universe, now: datetim
     whole = source.history(ticker)
     if ticker in universe.calendars:
         whole = replace(whole, calendar=check_calendar(universe.calendars[ticker]))
+    if ticker in universe.asset_classes:
+        whole = replace(whole, declared_class=universe.asset_classes[ticker])
     inside = int(whole.inside(universe.start, universe.end).sum())
     if inside < 2:
         asked = f"{universe.start or 'its start'} and {universe.end or 'its end'}"

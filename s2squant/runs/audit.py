@@ -166,7 +166,7 @@ def _fitted(inputs: Inputs, place: Place, fold: Fold, name: ModelName) -> Iterat
     """The models that served this fold, from the run's folder; baselines, which it does not keep, are fitted again."""
     if name in BASELINES:
         for ticker in place.tickers:
-            alone, maker = place.panel.only(ticker), make(name, inputs.experiment.forecasters)
+            alone, maker = inputs.panels[fold.market].only(ticker), make(name, inputs.experiment.forecasters)
             rows, past = training_rows(inputs, alone, fold, (ticker,)), alone.until(fold.fit_date)
             yield maker.fit(past, rows, horizon=fold.horizon, seed=inputs.experiment.seed), (ticker,)
     elif name in MARKET_MODELS:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from s2squant.config.asset_classes import AssetClass, asset_class
 from s2squant.errors import Finding, PriceError
 from s2squant.series.arrays import Dates, Floats, frozen_array
 
@@ -42,6 +43,8 @@ class PriceHistory:
     one_price: bool = False
     """Whether the source has one price a day: the raw close, if any, is the adjusted one, now as ever."""
     events: Mapping[str, Floats] = field(default_factory=dict)
+    declared_class: AssetClass | None = None
+    """Its asset class where the user names it."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "dates", frozen_array(self.dates, "datetime64[D]"))
@@ -65,6 +68,11 @@ class PriceHistory:
 
     def __len__(self) -> int:
         return len(self.dates)
+
+    @property
+    def asset_class(self) -> AssetClass:
+        """What kind of asset it is: as declared, else by its spelling and calendar."""
+        return self.declared_class or asset_class(self.ticker, self.calendar)
 
     @property
     def log_price(self) -> Floats:

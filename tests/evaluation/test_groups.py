@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from s2squant.config.experiment import VerdictSpec
-from s2squant.evaluation.groups import COLUMNS, groups, kind_of_asset, regimes
+from s2squant.evaluation.groups import COLUMNS, groups, regimes
 from s2squant.series.history import PriceHistory
 from tests.worlds.forecast_tables import known_scale, scored, table_of, walks
 
@@ -12,7 +12,7 @@ H, EVERY, TICKERS = 6, 2, 8
 SPEC = VerdictSpec()
 
 
-def histories_of(table, volumes=True, seed=0):
+def histories_of(table, volumes=True, seed=0, markets=None):
     """Bars on business days that begin long before the first cutoff; the ticker's number decides its volatility."""
     first = table["cutoff"].min().to_datetime64().astype("datetime64[D]")
     days = np.busday_offset(first, np.arange(-700, 400), roll="forward")
@@ -20,7 +20,7 @@ def histories_of(table, volumes=True, seed=0):
     for m, ticker in enumerate(dict.fromkeys(table["unique_id"])):
         price = 100 * np.exp(0.002 * (m + 1) * rng.standard_normal(len(days)).cumsum() / 3)
         bars = {"close": price, "volume": np.full(len(days), 1e6 * (TICKERS - m))} if volumes else {}
-        made[ticker] = PriceHistory(ticker, "XNYS", days, price, bars)
+        made[ticker] = PriceHistory(ticker, (markets or {}).get(ticker, "XNYS"), days, price, bars)
     return made
 
 
@@ -67,26 +67,13 @@ def test_a_basis_without_groups_says_why(table):
 
 def test_markets_and_kinds_are_told_apart(table):
     markets = {f"T{m}": "24/7" if m < 4 else "XNYS" for m in range(TICKERS)}
-    cells = groups_of(table, markets=markets, histories=histories_of(table)).set_index(["basis", "group"])
-    assert cells.loc[("kind of asset", "crypto"), "tickers"] == 4
+    cells = groups_of(table, markets=markets, histories=histories_of(table, markets=markets)).set_index(
+        ["basis", "group"]
+    )
+    assert cells.loc[("asset class", "crypto"), "tickers"] == 4
     assert cells.loc[("market", "XNYS"), "skill"] > 0.1
     assert cells.loc[("market", "24/7"), "skill"] == pytest.approx(0.0, abs=0.02)
     assert cells.loc["dollar volume"]["reason"].tolist() == ["no market has 6 tickers with a known volume"]
-
-
-@pytest.mark.parametrize(
-    ("ticker", "calendar", "kind"),
-    [
-        ("AAPL", "XNYS", "share or fund"),
-        ("^GSPC", "XNYS", "index"),
-        ("EURUSD=X", "24/5", "currency"),
-        ("EURNOK", "ECB", "currency"),
-        ("GC=F", "CMES", "future"),
-        ("BTC-USD", "24/7", "crypto"),
-    ],
-)
-def test_what_a_ticker_is(ticker, calendar, kind):
-    assert kind_of_asset(ticker, calendar) == kind
 
 
 def test_a_regime_is_known_at_its_cutoff():

@@ -29,7 +29,7 @@ def test_all_baselines_and_their_average(tmp_path):
     table = check_sound(folder, tmp_path / "prices")
     models = experiment.forecasters.models
     assert set(table["model"]) >= set(models)
-    assert len(models) == 15
+    assert len(models) == 17
     keys = ["unique_id", "cutoff", "step"]
     by_model = {m: t.sort_values(keys)[[*QUANTILES, "mean"]].to_numpy(float) for m, t in table.groupby("model")}
     average = np.mean([by_model[m] for m in models if m != "field"], axis=0)

@@ -223,7 +223,7 @@ def test_a_reference_that_would_move_is_no_measure():
 
 def test_what_a_model_needs_and_no_more():
     whole = make_experiment({})
-    assert models_behind("blend", whole) == ("gjr_t", "anchor", "seq2seq_per_ticker", "seq2seq_pooled", "blend")
+    assert models_behind("blend", whole) == ("gjr_shrunk", "anchor", "seq2seq_per_ticker", "seq2seq_pooled", "blend")
     assert models_behind("garch_t", whole) == ("garch_t",)
     changed = candidate(whole, {"forecasters.garch_t.window": 999, "forecasters.seq2seq.pooled.lr": 0.01})
     assert reduced(changed, "anchor") == reduced(whole, "anchor")

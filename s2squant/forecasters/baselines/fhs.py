@@ -16,6 +16,7 @@ from s2squant.forecasters.baselines.garch import Law, estimate, simulated_foreca
 from s2squant.forecasters.baselines.returns import Origins, log_returns, tickers_of
 from s2squant.forecasters.baselines.sampling import uniforms
 from s2squant.forecasters.baselines.variance import SEED_BARS, Dynamics, filtered
+from s2squant.forecasters.expected_return import shrunk_drifts
 from s2squant.series.arrays import Floats, Ints
 from s2squant.series.forecast import Forecast, State
 from s2squant.series.panel import Panel
@@ -43,15 +44,24 @@ class GjrFhs:
         fallback = []
         for m, ticker in enumerate(tickers):
             returns_T = log_returns(panel, ticker)[-self.spec.window :]
-            learnt = estimate(returns_T, leverage=True, mean=self.spec.mean)
+            learnt = estimate(returns_T, leverage=True, zero_mean=self.spec.mean == "zero")
             if not learnt.converged:
                 fallback.append(ticker)
             learnt_M6[m] = (learnt.unit, learnt.mean, *learnt.dynamics)
-            learnt_M6[m, 1] = mean = float((returns_T / learnt.unit).mean()) if self.spec.mean == "constant" else 0.0
+            learnt_M6[m, 1] = mean = self._mean(panel, ticker, returns_T) / learnt.unit
             shocks_MK[m] = residuals(returns_T / learnt.unit - mean, learnt.dynamics)
         return FittedGjrFhs(
             self.spec, NAME, tickers, horizon, seed, {"learnt": learnt_M6, "shocks": shocks_MK}, tuple(fallback)
         )
+
+    def _mean(self, panel: Panel, ticker: str, returns_T: Floats) -> float:
+        match self.spec.mean:
+            case "constant":
+                return float(returns_T.mean())
+            case "zero":
+                return 0.0
+            case "shrunk":
+                return float(shrunk_drifts(panel).of(panel)[panel.tickers.index(ticker)])
 
     def restore(self, state: State) -> FittedGjrFhs:
         """The fitted forecaster that wrote `state`."""

@@ -59,19 +59,19 @@ def test_ewma_finds_its_own_tails():
 
 def test_garch_finds_its_own_parameters():
     returns = garch_returns(np.random.default_rng(8), 1, 20_000, GJR, 6.0)[0]
-    learnt = garch.estimate(returns, leverage=True, mean="constant")
+    learnt = garch.estimate(returns, leverage=True)
     assert learnt.converged
     assert learnt.mean == pytest.approx(0, abs=0.02)
     assert learnt.nu == pytest.approx(6, rel=0.15)
     assert learnt.dynamics[1:] == pytest.approx(GJR[1:], abs=0.02)
-    assert garch.estimate(returns, leverage=False, mean="zero").dynamics.gamma == 0
+    assert garch.estimate(returns, leverage=False, zero_mean=True).dynamics.gamma == 0
 
 
 def test_garch_reads_only_its_window():
     returns = garch_returns(np.random.default_rng(9), 1, 900, GARCH, 6.0)[0]
     changed = returns.copy()
     changed[:500] *= 3
-    model = garch.GarchT(GarchTSpec(window=400), leverage=False)
+    model = garch.GarchT("garch_t", GarchTSpec(window=400), leverage=False)
     learnt = [fit_at_end(model, panel_of(X=r)).learnt for r in (returns, changed)]
     assert learnt[0] == pytest.approx(learnt[1], rel=1e-3, abs=1e-4)
 
@@ -108,7 +108,7 @@ def test_a_second_start_is_tried(monkeypatch):
             return self
 
     monkeypatch.setattr(garch, "arch_model", Moody)
-    learnt = garch.estimate(np.random.default_rng(0).standard_normal(300), leverage=False, mean="constant")
+    learnt = garch.estimate(np.random.default_rng(0).standard_normal(300), leverage=False)
     assert len(Moody.starts) == 2
     assert learnt.converged
     assert (learnt.mean, learnt.nu, learnt.dynamics) == (0.01, 7.0, (0.03, 0.07, 0.0, 0.9))
@@ -118,7 +118,7 @@ def test_a_drift_moves_garch_and_nothing_else():
     returns = garch_returns(np.random.default_rng(12), 1, 4000, GARCH, 6.0)[0]
     panel = panel_of(X=returns + 0.1 * returns.std())
     with_drift, without = (
-        fit_at_end(garch.GarchT(GarchTSpec(mean=m), leverage=False), panel) for m in ("constant", "zero")
+        fit_at_end(garch.GarchT("garch_t", GarchTSpec(mean=m), leverage=False), panel) for m in ("constant", "zero")
     )
     rows = np.array([3000, 3999])
     moved, still = with_drift.predict(panel, rows), without.predict(panel, rows)
