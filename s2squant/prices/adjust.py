@@ -23,13 +23,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from s2squant.series.arrays import Floats
 
-FRACTIONS = (6 / 5, 5 / 4, 4 / 3, 3 / 2, 5 / 3, 5 / 2, 7 / 2)
-"""Split ratios that are no whole number, as companies choose them."""
-TOLERANCE = 2e-3
-"""How far a step of the factor may lie from a split's ratio: adjusted closes are rounded to the cent."""
-SAME_DAY_DIVIDEND = 0.03
-"""The largest dividend, as a share of the close, that may fall on the day of a split."""
-
 
 def adjusted_close(close: ArrayLike, dividends: ArrayLike, splits: ArrayLike) -> Floats:
     """The close adjusted for splits and dividends, (T,) float64; its last value equals the last close.
@@ -88,34 +81,6 @@ def as_traded(values: ArrayLike, splits: ArrayLike) -> Floats:
     A split-adjusted volume is turned back by multiplying with `split_factor` instead.
     """
     return _series("values", values) / split_factor(splits)
-
-
-def implied_splits(close: ArrayLike, adj_close: ArrayLike, *, tolerance: float = TOLERANCE) -> Floats:
-    """The splits that the factor Adj Close / Close implies, (T,) in the convention above: 1 where there was none.
-
-    Only the factor is read: a fall of the price itself, however large, is no split. Dividends move the factor by far
-    less; one of a third of the price would look like a 3:2 split, and cannot be told from it here. NaN where unknown.
-    """
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        factor = _last_known(_series("adj_close", adj_close) / _series("close", close))
-        steps = factor[1:] / factor[:-1]  # an overflow is no split either
-    splits = np.ones(len(factor))
-    for bar in np.flatnonzero(np.isfinite(steps) & (steps > 0) & (np.abs(np.log(np.abs(steps))) > np.log(1.19))):
-        splits[bar + 1] = _nearest_ratio(float(steps[bar]), tolerance)
-    return splits
-
-
-def _nearest_ratio(step: float, tolerance: float) -> float:
-    """The split a step of the factor stands for, 1 where it stands for none; nobody splits beyond ten thousand."""
-    if not 1e-4 <= step <= 1e4:
-        return 1.0
-    if step < 1:  # only a reverse split lowers the factor
-        old = round(1 / step)
-        return 1 / old if old > 1 and abs(step * old - 1) < tolerance else 1.0
-    whole = int(np.floor(step * (1 + tolerance)))
-    if whole >= 2 and step / whole - 1 < max(tolerance, min(SAME_DAY_DIVIDEND, 0.5 / whole)):
-        return float(whole)
-    return next((ratio for ratio in FRACTIONS if abs(step / ratio - 1) < tolerance), 1.0)
 
 
 def _ratios(splits: ArrayLike) -> Floats:

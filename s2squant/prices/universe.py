@@ -13,6 +13,8 @@ from s2squant.config.experiment import Universe
 from s2squant.errors import Finding, PriceError, SourceError, TemporaryPriceError, first_of
 from s2squant.prices.calendars.exchanges import check_calendar
 from s2squant.prices.checks.every import check, quarantine
+from s2squant.prices.checks.filler import without_filler
+from s2squant.prices.checks.market import shifted
 from s2squant.prices.checks.spans import without_unfinished
 from s2squant.prices.port import Source
 from s2squant.prices.sources.folder import FolderSource
@@ -94,7 +96,8 @@ def inspect_ticker(source: Source, ticker: str, universe: Universe, now: datetim
     if inside < 2:
         asked = f"{universe.start or 'its start'} and {universe.end or 'its end'}"
         raise PriceError(ticker, f"{inside} bar(s) between {asked}; it has {whole.dates[0]} to {whole.dates[-1]}")
-    history = without_unfinished(whole.between(universe.start, universe.end), now)
+    history = whole.between(universe.start, universe.end)
+    history = without_unfinished(without_filler(history, certain=ticker in universe.calendars), now)
     return replace(history, findings=(*history.findings, *check(history, now)))
 
 
@@ -132,6 +135,14 @@ def load_from(source: Source, universe: Universe, progress: Progress | None = No
         except PriceError as error:
             refused[ticker], findings[ticker] = error.reason, error.findings
             failures = failures + 1 if isinstance(error, TemporaryPriceError) else 0
+    for ticker, shift in shifted(histories).items():
+        place = next(i for i, history in enumerate(histories) if history.ticker == ticker)
+        history = replace(histories[place], findings=(*histories[place].findings, *shift))
+        try:
+            histories[place] = quarantine(history, universe.accept)
+        except PriceError as error:
+            refused[ticker], findings[ticker] = error.reason, error.findings
+            del histories[place]
     if not histories:
         reasons = [f"{ticker}: {reason}" for ticker, reason in refused.items()]
         raise SourceError(f"no usable prices in {source.name}: {first_of(reasons, 3, between='; ')}")

@@ -1,4 +1,4 @@
-"""Adjustment against figures worked out by hand, and splits read back from the factor alone."""
+"""Adjustment against figures worked out by hand."""
 
 from __future__ import annotations
 
@@ -12,10 +12,8 @@ from s2squant.prices.adjust import (
     adjustment_factor,
     as_traded,
     dividend_factor,
-    implied_splits,
     split_factor,
 )
-from s2squant.prices.universe import open_source
 
 # Seven bars. Ex-dates: bar 2 pays 1.50 on a close of 60; bar 4 splits 3:1 and pays 0.20 a new share on a close of 66;
 # bar 6 is a 1:4 reverse split. Worked out by hand, as exact fractions:
@@ -26,12 +24,6 @@ CLOSE = [58.0, 60.0, 59.0, 66.0, 22.5, 21.0, 86.0]
 DIVIDENDS = [0, 0, 1.5, 0, 0.2, 0, 0]
 SPLITS = [0, 0, 0, 0, 3, 0, 0.25]
 FACTOR = [4 * 109 / 330 * 39 / 40] * 2 + [4 * 109 / 330] * 2 + [4.0] * 2 + [1.0]
-
-
-def splits_of(ticker):
-    history = open_source("sample").history(ticker)
-    found = implied_splits(history.bars["close"], history.adj_close)
-    return {str(history.dates[bar]): found[bar] for bar in np.flatnonzero(found != 1)}
 
 
 def test_splits_and_dividends_by_hand():
@@ -89,32 +81,6 @@ def test_an_event_on_the_first_bar_changes_nothing():
 def test_refuses_what_cannot_have_happened(close, dividends, splits, says):
     with pytest.raises(ValueError, match=says):
         adjusted_close(close, dividends, splits)
-
-
-def test_the_factor_of_the_shipped_stocks_yields_their_splits_and_no_crash():
-    assert splits_of("AAPL") == {"2000-06-21": 2.0, "2005-02-28": 2.0}
-    assert splits_of("MSFT") == {"2003-02-18": 2.0}
-    assert splits_of("IBM") == splits_of("GOOG") == splits_of("FB") == {}
-
-
-@pytest.mark.parametrize("ratio", [2.0, 3.0, 7.0, 20.0, 1.5, 1.25, 0.5, 0.1, 1 / 30])
-def test_a_planted_split_comes_back_with_its_day_and_ratio(ratio):
-    rng = np.random.default_rng(0)
-    close = 80 * np.exp(np.cumsum(rng.normal(0, 0.02, 400)))
-    close[250:] /= ratio
-    splits, dividends = np.zeros(400), np.zeros(400)
-    splits[250] = ratio
-    dividends[::63] = 0.005 * close[::63]
-    found = implied_splits(close, adjusted_close(close, dividends, splits))
-    assert np.flatnonzero(found != 1).tolist() == [250]
-    assert found[250] == pytest.approx(ratio)
-
-
-def test_a_split_with_a_dividend_on_its_day_is_still_seen():
-    close = np.r_[np.full(5, 100.0), np.full(5, 50.0)]
-    dividends, splits = np.zeros(10), np.zeros(10)
-    dividends[5], splits[5] = 0.5, 2
-    assert implied_splits(close, adjusted_close(close, dividends, splits))[5] == 2
 
 
 @settings(max_examples=60, deadline=None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from s2squant.errors import Finding, Severity
-from s2squant.prices.checks.marks import mark
+from s2squant.prices.checks.marks import WILD, log_returns, mark, own_scale
 from s2squant.series.history import PriceHistory
 
 LARGEST, SMALLEST = 1e12, 1e-12
@@ -65,4 +65,17 @@ def no_volume(history: PriceHistory) -> tuple[Finding, ...]:
     if len(rows) == 0:
         return ()
     severity: Severity = "warning" if len(rows) > FEW * len(history) else "note"
-    return mark("zero volume", severity, rows, f"{len(rows)} bar(s) without volume, the first on {rows[0]}")
+    text = f"{len(rows)} bar(s) without volume, the first on {rows[0]}"
+    moves = log_returns(history)
+    large = np.flatnonzero((np.abs(moves) > WILD * own_scale(moves)) & (history.bars["volume"][1:] == 0))
+    if len(large) == 0:
+        return mark("zero volume", severity, rows, text)
+    each = [f"{history.dates[i + 1]} {np.expm1(moves[i]):+.1%}" for i in large]
+    moved = mark(
+        "move without volume",
+        "warning",
+        history.dates[large + 1],
+        f"{len(large)} large move(s) without volume",
+        each=each,
+    )
+    return (*mark("zero volume", severity, rows, text), *moved)

@@ -18,11 +18,12 @@ from s2squant.series.history import PriceHistory
 
 NAMES = (
     *("100x unit jump", "reverting outlier", "recycled ticker", "unadjusted split", "unexplained jump", "large move"),
-    *("missing session", "extra session", "gap", "date in the future", "short history", "unfinished bar"),
-    *("non-positive price", "implausible price", "OHLC inconsistent", "zero volume", "impossible value"),
-    *("constant series", "placeholder before listing", "placeholder after the end", "stale run", "pegged series"),
-    *("bad adjustment factor", "missing price", "duplicate", "order", "conflicting rows"),
-    *("unknown calendar", "unknown heading"),
+    *("missing session", "extra session", "filled day", "shifted dates", "gap"),
+    *("date in the future", "short history", "unfinished bar", "unknown calendar", "unknown heading"),
+    *("non-positive price", "implausible price", "impossible value", "OHLC inconsistent"),
+    *("zero volume", "move without volume", "constant series", "placeholder before listing"),
+    *("placeholder after the end", "stale run", "copied bars", "pegged series"),
+    *("bad adjustment factor", "dividend mismatch", "missing price", "duplicate", "order", "conflicting rows"),
 )
 """Every finding of the checks, and of reading a table."""
 NEVER_ACCEPTED = ("non-positive price", "implausible price", "date in the future", "conflicting rows")

@@ -13,10 +13,17 @@ LONG_RUN = 10
 PLACEHOLDER_BARS = 20
 CERTAIN_BARS = 60
 """Flat bars that are an error even where no volume says that nothing was traded."""
+COPIED_BARS = 10
+"""Closes in a row that stand elsewhere as well, from which one of the two was copied."""
+DISTINCT = 6
+"""Different values among them at least: a price that hardly moves repeats by chance."""
 UNCHANGED = 0.20
 """Share of returns that are exactly zero from which a series counts as pegged, or as hardly traded."""
 PEGGED_SD = 2e-4
 """Standard deviation of daily log returns below which a series counts as pegged."""
+
+_ODD = np.uint64(0x9E3779B97F4A7C15)
+"""Multiplier of a polynomial hash, modulo 2^64."""
 
 
 def flats(history: PriceHistory) -> tuple[Finding, ...]:
@@ -28,7 +35,7 @@ def flats(history: PriceHistory) -> tuple[Finding, ...]:
     head = _placeholder(history, lengths[0], first=True)
     tail = _placeholder(history, lengths[-1], first=False)
     inner = slice(1 if head else 0, -1 if tail else None)
-    return (*head, *tail, *_stale(history, starts[inner], lengths[inner]), *_pegged(history))
+    return (*head, *tail, *_stale(history, starts[inner], lengths[inner]), *_pegged(history), *_copied(history))
 
 
 def _placeholder(history: PriceHistory, length: int, *, first: bool) -> tuple[Finding, ...]:
@@ -75,3 +82,32 @@ def _pegged(history: PriceHistory) -> tuple[Finding, ...]:
         f"{unchanged:.0%} of the returns are zero, their standard deviation is {deviation:.3%}: pegged or hardly traded"
     )
     return mark("pegged series", "warning", history.dates[:1], text)
+
+
+def _copied(history: PriceHistory) -> tuple[Finding, ...]:
+    """Stretches of closes that stand in the history twice, to the last digit."""
+    count = len(history) - COPIED_BARS + 1
+    if count < 2:
+        return ()
+    bits = np.ascontiguousarray(history.adj_close).view(np.uint64)
+    keys = np.zeros(count, np.uint64)
+    for step in range(COPIED_BARS):
+        keys = keys * _ODD + bits[step : step + count]
+    ordered = np.sort(keys)
+    if not (ordered[1:] == ordered[:-1]).any():
+        return ()
+    order = np.argsort(keys, kind="stable")
+    twin = np.flatnonzero(keys[order][1:] == keys[order][:-1])
+    first, second = order[twin], order[twin + 1]
+    windows = np.lib.stride_tricks.sliding_window_view(history.adj_close, COPIED_BARS)
+    varied = np.array([len(np.unique(windows[i])) >= DISTINCT for i in second])
+    first, second = first[varied], second[varied]
+    if len(second) == 0:
+        return ()
+    second, rank = np.unique(second, return_index=True)
+    first = first[rank]
+    begin = np.flatnonzero(np.diff(second, prepend=-2) != 1)
+    each = [f"{history.dates[second[b]]} as on {history.dates[first[b]]}" for b in begin]
+    bars = len(second) + len(begin) * (COPIED_BARS - 1)
+    text = f"{len(begin)} stretch(es) of closes that stand there twice, {bars} bars"
+    return mark("copied bars", "warning", history.dates[second[begin]], text, each=each)

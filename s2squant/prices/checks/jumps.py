@@ -14,7 +14,8 @@ import numpy as np
 
 from s2squant.errors import SEVERITIES, Finding, Severity
 from s2squant.prices.checks.evidence import UNIT, UNIT_TOLERANCE, Jump, has_shares, local_scale, volume_of, weigh
-from s2squant.prices.checks.marks import log_returns, mark
+from s2squant.prices.checks.factors import split_faults
+from s2squant.prices.checks.marks import WILD, log_returns, mark, own_scale
 from s2squant.series.arrays import Floats
 from s2squant.series.history import PriceHistory
 
@@ -23,8 +24,6 @@ SMALL = float(np.log(1.15))
 """Log size below which no move is looked at."""
 SMALL_LOSS = float(np.log1p(LARGE_RETURN))
 """Log size below which no move is noted: a loss of 29 %, a gain of 40 %."""
-WILD = 5.0
-"""Deviations, of the ticker's own scale and of the days around, below which a move is thinkable."""
 CERTAIN = 1.5
 """Log odds from which a fault is an error."""
 HEAVY = 3.0
@@ -32,13 +31,12 @@ HEAVY = 3.0
 LEVEL = float(np.log(20))
 LEVEL_AFTER_GAP = float(np.log(3))
 GAP_DAYS = 60
+HOLE_DAYS = 25
+"""Days without a bar above which the return over them is no day's: fifteen sessions and their weekends."""
 SPIKE = 8.0
 """Deviations of a price that is far off for one bar: in a panic prices do swing back (JPM on 2009-01-20)."""
 LONG_SPIKE = 60
 """Bars within which a level that comes back is the same fault."""
-TAIL = 0.005
-"""Share of the largest returns that tells how wild a ticker is."""
-
 NAMES = {
     "100x unit jump": "jump(s) by a factor of 100, as from pence to pounds",
     "recycled ticker": "break(s) of the level, as when a ticker passes to another company or a large split is missing",
@@ -51,8 +49,13 @@ REAL: tuple[str, Severity] = ("large move", "note")
 def jumps(history: PriceHistory) -> tuple[Finding, ...]:
     """Spikes that revert, wrong units, other companies, splits not adjusted for; then the large moves taken as real."""
     returns = log_returns(history)
-    scale = own_scale(returns)
     size = np.abs(returns)
+    if not (size > SMALL).any():
+        return ()
+    scale = own_scale(returns)
+    size[split_faults(history) - 1] = 0.0  # the source tells what they are
+    apart = np.diff(history.dates).astype(int) > HOLE_DAYS
+    size[apart & (size < LEVEL_AFTER_GAP)] = 0.0  # of many sessions, and no move of one
     looked_at = np.flatnonzero(size > max(SMALL, min(WILD * scale, np.log1p(LARGE_RETURN))))
     suspects = {i: local_scale(returns, i, scale) for i in looked_at.tolist()}
     spiked, traded, findings = _spikes(history, returns, scale, suspects)
@@ -69,17 +72,6 @@ def jumps(history: PriceHistory) -> tuple[Finding, ...]:
         for severity in reversed(SEVERITIES):
             findings += _told(history, name, severity, faults.get((name, severity), []))
     return findings
-
-
-def own_scale(returns: Floats) -> float:
-    """Robust deviation of a ticker's returns: 1.4826 MAD, or as its tail has it where that is longer than a t3's."""
-    known = returns[np.isfinite(returns)]
-    if len(known) == 0:
-        return 0.0
-    sizes = np.abs(known)
-    rank = max(3, int(TAIL * len(sizes)))
-    tail = float(np.partition(sizes, -rank)[-rank]) / 6.6 if len(sizes) > 10 * rank else 0.0
-    return max(1.4826 * float(np.median(sizes)), tail)
 
 
 def _verdict(history: PriceHistory, jump: Jump) -> tuple[str, Severity]:

@@ -14,6 +14,11 @@ from s2squant.series.history import PriceHistory
 SHOWN = 5
 """Dates named in a finding's text; its rows hold all."""
 
+WILD = 5.0
+"""Deviations, of the ticker's own scale and of the days around, below which a move is thinkable."""
+TAIL = 0.005
+"""Share of the largest returns that tells how wild a ticker is."""
+
 DONE: dict[Severity, str] = {"note": "kept", "warning": "kept", "error": "quarantined"}
 
 
@@ -45,6 +50,17 @@ def log_returns(history: PriceHistory) -> Floats:
     with np.errstate(divide="ignore", invalid="ignore"):
         logs = np.where(history.adj_close > 0, np.log(history.adj_close), np.nan)
         return np.diff(logs)
+
+
+def own_scale(returns: Floats) -> float:
+    """Robust deviation of a ticker's returns: 1.4826 MAD, or as its tail has it where that is longer than a t3's."""
+    sizes = np.abs(returns[np.isfinite(returns)])
+    if len(sizes) == 0:
+        return 0.0
+    middle, rank = len(sizes) // 2, max(3, int(TAIL * len(sizes)))
+    ordered = np.partition(sizes, (middle, len(sizes) - rank) if len(sizes) > 10 * rank else middle)
+    tail = float(ordered[-rank]) / 6.6 if len(sizes) > 10 * rank else 0.0
+    return max(1.4826 * float(ordered[middle]), tail)
 
 
 def runs(values: Floats) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

@@ -14,6 +14,7 @@ from s2squant.prices.checks.marks import mark
 from s2squant.series.history import PriceHistory
 
 GAP_DAYS = 10
+WEEK = 5
 FEW = 0.01
 HOLES = 0.02
 """Share of sessions without a bar from which another calendar is suggested; of bars on closed days it is FEW."""
@@ -52,11 +53,20 @@ def _count(name: str, text: str, days: np.ndarray, total: int, more: str) -> tup
 
 
 def gaps(history: PriceHistory) -> tuple[Finding, ...]:
-    """Stretches of more than ten days without any bar."""
+    """Stretches of more than ten days, and of more than a week of sessions, without any bar: holidays are none."""
     days = np.diff(history.dates).astype(int)
     wide = np.flatnonzero(days > GAP_DAYS)
+    wide = wide[[_sessions_inside(history, i) > WEEK for i in wide]] if len(wide) else wide
     each = [f"{history.dates[i]} {days[i]} days" for i in wide]
     return mark("gap", "warning", history.dates[wide], f"{len(wide)} gap(s) of more than {GAP_DAYS} days", each=each)
+
+
+def _sessions_inside(history: PriceHistory, bar: int) -> int:
+    """Sessions between a bar and the next; weekdays where the calendar does not know."""
+    first, last = history.dates[bar] + 1, history.dates[bar + 1] - 1
+    known = sessions_between(history.calendar, first, last)
+    spanned = len(sessions_between(history.calendar, first - 30, first)) > 0
+    return len(known) if spanned else int(np.busday_count(first, last + 1))
 
 
 def future(history: PriceHistory, now: datetime) -> tuple[Finding, ...]:

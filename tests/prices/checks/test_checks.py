@@ -297,6 +297,44 @@ def test_gaps():
     assert found(made(walk()["close"], dates - np.where(np.arange(400) >= 200, 1, 0)), "gap") is None
 
 
+@pytest.mark.parametrize(
+    ("calendar", "closure"), [("XSHG", "2024-02-09"), ("XTAI", "2023-01-19"), ("XTKS", "2019-04-29")]
+)
+def test_a_closure_of_the_exchange_is_no_gap(calendar, closure):
+    """Real: eight and more days of New Year in Shanghai and Taipei, and Tokyo's of 2019, were warned of."""
+    days = next_sessions(calendar, np.datetime64(closure) - 500, 400)
+    assert np.diff(days).max() >= np.timedelta64(10, "D")
+    history = made(walk()["close"], days, calendar=calendar)
+    assert check(history, NOW) == ()
+    holes = np.delete(np.arange(400), slice(200, 212))
+    assert found(made(history.adj_close[holes], days[holes], calendar=calendar), "gap").severity == "warning"
+
+
+def test_a_return_over_a_hole_is_no_move():
+    """Real: nine years without a bar became a large move of -56.9 %."""
+    dates = np.datetime64("2010-01-01") + np.arange(400) + np.where(np.arange(400) >= 200, 3285, 0)
+    assert set(found(made(moved(200, 0.43)["close"], dates))) == {"gap", "missing session"}
+
+
+def test_copied_bars():
+    columns = walk(seed=4)
+    for values in columns.values():
+        values[260:320] = values[200:260]
+    finding = found(history_of(columns), "copied bars")
+    assert (finding.severity, finding.count) == ("warning", 1)
+    day, other = (history_of(columns).dates[i] for i in (260, 200))
+    assert finding.text == f"1 stretch(es) of closes that stand there twice, 60 bars: {day} as on {other}"
+    flat = np.round(walk(sd=0.0005, start=7.0)["close"], 2)
+    assert found(made(flat), "copied bars") is None
+
+
+def test_a_move_without_volume():
+    columns = moved(200, 1.2)
+    columns["volume"][200] = 0.0
+    finding = found(history_of(columns), "move without volume")
+    assert (finding.severity, finding.rows) == ("warning", ("2020-07-19",))
+
+
 def test_too_short_and_the_future():
     assert found(made(walk(249)["close"]), "short history").severity == "warning"
     assert found(made(walk(250)["close"]), "short history") is None

@@ -11,7 +11,7 @@ from benchmarks.price_checks import REAL, Stock, invented, kinds, ratios, real, 
 from s2squant.errors import worst
 from s2squant.prices.checks.every import check
 from s2squant.prices.checks.evidence import local_scale, volume_of
-from s2squant.prices.checks.jumps import own_scale
+from s2squant.prices.checks.marks import own_scale
 from s2squant.prices.universe import open_source
 from tests.prices.checks.test_checks import closes_only, found, history_of, made, moved, walk
 

@@ -1,0 +1,72 @@
+"""A ticker whose dates are a session off against its market's is found, and a market that moves together is not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from s2squant.config.experiment import Universe
+from s2squant.errors import SourceError
+from s2squant.prices.calendars.exchanges import next_sessions
+from s2squant.prices.checks.market import shifted
+from s2squant.prices.universe import load_from, load_universe
+from tests.prices.checks.test_checks import made
+
+DAYS = next_sessions("XETR", "2021-12-16", 401)
+
+
+def market(tickers=3, common=0.5, seed=0):
+    rng = np.random.default_rng(seed)
+    shared = rng.normal(0, 0.01, 400)
+    own = rng.normal(0, 0.01, (tickers, 400))
+    moves = np.sqrt(common) * shared + np.sqrt(1 - common) * own
+    closes = 100 * np.exp(np.cumsum(np.c_[np.zeros(tickers), moves], axis=1))
+    return [made(close, DAYS, f"T{m}.DE", "XETR") for m, close in enumerate(closes)]
+
+
+def early(history):
+    return replace(history, dates=np.r_[DAYS[0] - 1, DAYS[:-1]])
+
+
+@pytest.mark.parametrize("tickers", [3, 6])
+def test_one_ticker_a_session_early_or_late_is_found(tickers):
+    for seed in range(5):
+        histories = market(tickers, seed=seed)
+        assert shifted(histories) == {}
+        histories[1] = early(histories[1])
+        ((ticker, (finding,)),) = shifted(histories).items()
+        assert (ticker, finding.name, finding.severity) == ("T1.DE", "shifted dates", "error")
+        assert "its dates are a session early" in finding.text
+        histories = market(tickers, seed=seed)
+        histories[2] = replace(histories[2], dates=np.r_[DAYS[1:], DAYS[-1] + 1])
+        assert "its dates are a session late" in shifted(histories)["T2.DE"][0].text
+
+
+def test_independent_tickers_and_the_sample_are_not():
+    assert shifted(market(5, common=0.0)) == {}
+    assert shifted(load_universe(Universe()).histories) == {}
+
+
+def test_a_shifted_ticker_is_kept_out_of_a_run():
+    histories = market()
+    histories[0] = early(histories[0])
+
+    class Given:
+        name = "given"
+
+        def check(self, tickers):
+            pass
+
+        def history(self, ticker):
+            return next(history for history in histories if history.ticker == ticker)
+
+    universe = Universe(tickers=tuple(history.ticker for history in histories))
+    loaded = load_from(Given(), universe)
+    assert [history.ticker for history in loaded.histories] == ["T1.DE", "T2.DE"]
+    assert "its dates are a session early" in loaded.refused["T0.DE"]
+    accepted = load_from(Given(), universe.model_copy(update={"accept": ("shifted dates",)}))
+    assert len(accepted.histories) == 3
+    with pytest.raises(SourceError):
+        load_from(Given(), universe.model_copy(update={"start": DAYS[-1].astype(object)}))
