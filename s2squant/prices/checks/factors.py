@@ -100,7 +100,7 @@ def split_faults(history: PriceHistory) -> NDArray[np.intp]:
     rows = np.flatnonzero((splits > 0) & (splits != 1) & (np.arange(len(splits)) > 0))
     size, ratio = np.abs(moves[rows - 1]), np.abs(np.log(splits[rows]))
     # nearer to the ratio than to nothing, and no ordinary move
-    return rows[(np.abs(size - ratio) < size / 2) & (size > 4 * own_scale(moves))]
+    return np.asarray(rows[(np.abs(size - ratio) < size / 2) & (size > 4 * own_scale(moves))])
 
 
 def _without_events(history: PriceHistory, steps: _Steps) -> tuple[Finding, ...]:

@@ -61,7 +61,7 @@ def repeats(history: PriceHistory) -> NDArray[np.bool_]:
     if volume is not None:
         with np.errstate(invalid="ignore"):
             still[1:] &= ~(volume[1:] > 0) | (volume[1:] == volume[:-1])
-    return still
+    return np.asarray(still)
 
 
 def _closed(calendar: str, dates: Dates) -> NDArray[np.bool_]:

@@ -55,8 +55,7 @@ def _count(name: str, text: str, days: np.ndarray, total: int, more: str) -> tup
 def gaps(history: PriceHistory) -> tuple[Finding, ...]:
     """Stretches of more than ten days, and of more than a week of sessions, without any bar: holidays are none."""
     days = np.diff(history.dates).astype(int)
-    wide = np.flatnonzero(days > GAP_DAYS)
-    wide = wide[[_sessions_inside(history, i) > WEEK for i in wide]] if len(wide) else wide
+    wide = [i for i in np.flatnonzero(days > GAP_DAYS).tolist() if _sessions_inside(history, i) > WEEK]
     each = [f"{history.dates[i]} {days[i]} days" for i in wide]
     return mark("gap", "warning", history.dates[wide], f"{len(wide)} gap(s) of more than {GAP_DAYS} days", each=each)
 
