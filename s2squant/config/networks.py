@@ -157,7 +157,7 @@ class Seq2SeqSpec(Part):
     per_ticker: PerTickerSpec = PerTickerSpec()
     pooled: PooledSpec = PooledSpec()
     adapted: AdaptedSpec = AdaptedSpec()
-    ranges: bool = Field(True, description="read range, overnight gap and volume where every ticker has them")
+    ranges: bool = Field(True, description="read range, overnight gap and volume, where a bar has them")
     market: bool = Field(True, description="read the market's return")
 
     @model_validator(mode="after")

@@ -17,9 +17,9 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from scipy.signal import lfilter
 
-from s2squant.forecasters.baselines.ranges import PER_RETURN
+from s2squant.forecasters.baselines.ranges import PER_RETURN, PRICES, moves
 from s2squant.series.arrays import Dates, Floats, Ints
-from s2squant.series.history import OHLCV
+from s2squant.series.history import PriceHistory
 from s2squant.series.panel import Panel
 
 SQUARE = (0.4, 0.2, 0.1, 0.06, 0.03, 0.015, 0.007, 0.003)
@@ -37,6 +37,9 @@ VARIANCE_FLOOR = 1e-3
 
 BOUND_ALPHA = 0.015
 """Speed of the standard deviation that a return is bounded by."""
+
+VOLUME_ALPHA = 0.02
+"""Speed of the usual volume that a bar's is compared with."""
 
 
 @dataclass(frozen=True)
@@ -186,9 +189,9 @@ def _signed_log(values: Floats) -> Floats:
 
 
 def has_ranges(panel: Panel) -> bool:
-    """Whether every ticker of the panel's market has open, high, low, close and volume."""
+    """Whether any ticker of the panel's market has open, high, low and close."""
     market, day = panel.whole or panel, panel.whole_until
-    return all(set(OHLCV) <= set(h.bars) for h in market.histories if day is None or h.dates[1] <= day)
+    return any(set(PRICES) <= set(h.bars) for h in market.histories if day is None or h.dates[1] <= day)
 
 
 def network_inputs(
@@ -219,24 +222,21 @@ def network_inputs(
 
 
 def _range_inputs(panel: Panel, returns: Returns, step_sd_R: Floats) -> list[Floats]:
-    """Parkinson (1980) range, overnight gap and volume surprise; a bar that lacks one reads zero there."""
-    bar = {
-        name: np.concatenate([h.bars[name] for h in panel.histories])
-        for name in ("open", "high", "low", "close", "volume")
-    }
+    """Parkinson (1980) range, overnight gap and volume surprise; whatever a bar lacks reads zero, and that alone."""
     sd = step_sd_R * returns.unit_M[panel.ticker_of]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        parkinson = np.log(bar["high"] / bar["low"]) / np.sqrt(4 * np.log(2))
-        spread = np.log(np.maximum(parkinson, 1e-3 * sd) / sd)
-        opened = panel.log_price + np.log(bar["open"] / bar["close"])  # the open on the adjusted basis
-        gap = _signed_log((opened - np.roll(panel.log_price, 1)) / sd)
-        traded = np.log(bar["volume"])
-    gap[panel.starts[:-1]] = 0.0
-    surprise = np.zeros(len(traded))
-    for a, b in zip(panel.starts[:-1], panel.starts[1:], strict=True):
-        usual = np.where(np.isfinite(traded[a:b]), traded[a:b], np.nan)
-        known = np.isfinite(usual)
-        if known[:SEED_BARS].any():
-            filled = np.where(known, usual, usual[:SEED_BARS][known[:SEED_BARS]].mean())
-            surprise[a:b] = np.where(known, filled - ewma(filled, 0.02), 0.0)
-    return [np.clip(np.nan_to_num(x, nan=0.0, posinf=0.0, neginf=0.0), -4, 4) for x in (spread, gap, surprise)]
+    bar_moves = [moves(h) for h in panel.histories]
+    parkinson = np.concatenate([move.span_T for move in bar_moves]) / np.sqrt(4 * np.log(2))
+    spread = np.log(np.maximum(parkinson, 1e-3 * sd) / sd)
+    gap = _signed_log(np.concatenate([move.gap_T for move in bar_moves]) / sd)
+    surprise = np.concatenate([_volume_surprise(h) for h in panel.histories])
+    return [np.clip(np.nan_to_num(x, nan=0.0), -4, 4) for x in (spread, gap, surprise)]
+
+
+def _volume_surprise(history: PriceHistory) -> Floats:
+    """Log volume (T,) less its mean over past bars that have one, NaN where a bar has none."""
+    volume = history.bars.get("volume", np.full(len(history), np.nan))
+    known = np.isfinite(volume) & (volume > 0)
+    traded = np.log(np.where(known, volume, 1.0))
+    seen = ewma(known.astype(float), VOLUME_ALPHA)
+    usual = ewma(traded, VOLUME_ALPHA) / np.where(seen > 0, seen, 1.0)
+    return np.where(known, traded - usual, np.nan)

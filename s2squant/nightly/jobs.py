@@ -79,14 +79,13 @@ class PreparedPanels:
 
     by_market: dict[str, tuple[str, Prepared]] = field(default_factory=dict)
 
-    def of(self, inputs: NightInputs, market: str, anchor: FittedAnchor, version: str) -> Prepared:
-        """The panel through the anchor of this version, all rows."""
-        tag = f"{inputs.folder.path.resolve()} {version}"
+    def of(self, inputs: NightInputs, market: str, anchor: FittedAnchor, version: str, *, ranges: bool) -> Prepared:
+        """The panel through the anchor of this version, all rows, with the inputs that the network was fitted with."""
+        tag = f"{inputs.folder.path.resolve()} {version} {ranges}"
         if market not in self.by_market or self.by_market[market][0] != tag:
             panel = inputs.panels[market]
             every = np.arange(len(panel.log_price))
             spec = inputs.spec.experiment.forecasters.seq2seq
-            ranges = spec.ranges and has_ranges(panel)
             self.by_market[market] = (tag, prepare(anchor, spec, panel, every, ranges=ranges))
         return self.by_market[market][1]
 
@@ -125,7 +124,7 @@ def forecast(
     """What fitted models say from `rows` of a market's panel; networks share one view of it."""
 
     def prepared(model: FittedSeq2Seq) -> Prepared:
-        return _prepared.of(inputs, market, model.anchor, anchor_version)
+        return _prepared.of(inputs, market, model.anchor, anchor_version, ranges=model.ranges)
 
     return [one for _, one in predict_models(fitted.values(), inputs.panels[market], rows, prepared)]
 

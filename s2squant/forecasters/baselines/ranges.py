@@ -1,32 +1,55 @@
-"""Range volatility of a bar (Garman-Klass), the measure that HAR reads.
+"""Ranges of a ticker's bars, and the volatility (Garman-Klass) that HAR reads.
 
-Shape legend: T returns of a ticker; the measure of the bar that a return ends on stands beside it.
+Shape legend: T bars of a ticker, its returns are the T - 1 that end on all bars but the first.
 Source: Garman and Klass, J. Business 53 (1980), equation 20, plus the squared gap overnight.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 
 from s2squant.series.arrays import Floats
 from s2squant.series.history import PriceHistory
 
+PRICES = ("open", "high", "low", "close")
 ENOUGH = 0.95
-"""Ranges are used where this share of bars has open, high, low and close."""
+"""HAR reads ranges where this share of bars has one."""
 PER_RETURN = np.sqrt(np.pi / 2)
 """An absolute Gaussian return times this has the standard deviation as its mean."""
+ROUNDING = 1e-3
+"""How far, in logs, open and close may lie outside of high and low."""
+
+
+class Moves(NamedTuple):
+    """Log moves of each bar (T,), NaN where its four prices are missing or make no sense."""
+
+    span_T: Floats
+    """High over low."""
+    inside_T: Floats
+    """Close over open."""
+    gap_T: Floats
+    """Open over the close before, on the adjusted basis; NaN at the first bar."""
+
+
+def moves(history: PriceHistory) -> Moves:
+    """The moves of every bar; one price four times, or an open or close beyond high and low, is no range."""
+    if not set(PRICES) <= set(history.bars):
+        return Moves(*np.full((3, len(history)), np.nan))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        opened, high, low, close = (np.log(np.where(history.bars[p] > 0, history.bars[p], np.nan)) for p in PRICES)
+    top, bottom = np.maximum(opened, close), np.minimum(opened, close)
+    sound = (high > low) & (top <= high + ROUNDING) & (bottom >= low - ROUNDING)
+    inside = np.where(sound, close - opened, np.nan)
+    gap = np.diff(history.log_price, prepend=np.nan) - inside
+    return Moves(np.where(sound, high - low, np.nan), inside, gap)
 
 
 def range_volatility(history: PriceHistory) -> Floats:
-    """Volatility (T,) of each bar from its range and the gap before it; NaN where one of the four prices is missing."""
-    if not {"open", "high", "low", "close"} <= set(history.bars):
-        return np.full(len(history) - 1, np.nan)
-    prices = [history.bars[name][1:] for name in ("open", "high", "low", "close")]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        opened, high, low, close = (np.log(np.where(price > 0, price, np.nan)) for price in prices)
-    inside = close - opened
-    gap = np.diff(history.log_price) - inside
-    square: Floats = gap**2 + 0.5 * (high - low) ** 2 - (2 * np.log(2) - 1) * inside**2
+    """Volatility (T - 1,) of the bar that each return ends on; NaN where that has no range."""
+    span, inside, gap = (x[1:] for x in moves(history))
+    square: Floats = gap**2 + 0.5 * span**2 - (2 * np.log(2) - 1) * inside**2
     measured: Floats = np.sqrt(np.maximum(square, 0.0))
     return measured
 
@@ -37,7 +60,7 @@ def has_ranges(history: PriceHistory) -> bool:
 
 
 def volatility(history: PriceHistory, *, ranges: bool) -> Floats:
-    """Range volatility (T,), or the scaled absolute return where a bar has no range or `ranges` is false."""
+    """Range volatility (T - 1,), or the scaled absolute return where a bar has no range or `ranges` is false."""
     absolute: Floats = PER_RETURN * np.abs(np.diff(history.log_price))
     if not ranges:
         return absolute
