@@ -1,5 +1,8 @@
 """The anchor's filters: a jump that nothing follows is forgotten, a cluster is followed."""
 
+from dataclasses import replace
+from functools import cache
+
 import numpy as np
 import pytest
 
@@ -13,6 +16,7 @@ BARS, AT = 1000, 900
 MEMBERS = 24
 
 
+@cache
 def fitted(bound: float | None = AnchorSpec().bound) -> FittedAnchor:
     panel = garch_panel("ABC", BARS)
     rows = np.arange(len(panel.dates))
@@ -50,7 +54,7 @@ def test_whatever_the_weights(tickers, member):
     jump[0, AT] = -0.3
     alone = np.zeros((1, 20, MEMBERS))
     alone[:, :, member] = 1.0
-    one = FittedAnchor(anchor.spec, anchor.groups, alone, anchor.table_GHQ)
+    one = replace(anchor, weights_GHK=alone)
     assert (sd_of(one, jump, AT + 20) < 2 * sd_of(one, quiet, AT + 20)).all()
 
 
