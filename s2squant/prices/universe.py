@@ -17,7 +17,7 @@ from s2squant.prices.checks.filler import without_filler
 from s2squant.prices.checks.market import shifted
 from s2squant.prices.checks.spans import without_unfinished
 from s2squant.prices.port import Source
-from s2squant.prices.sources.folder import FolderSource
+from s2squant.prices.sources.folder import FolderSource, open_file
 from s2squant.prices.sources.from_store import LiveSource, StoreSource
 from s2squant.prices.sources.plugins import open_plugin, plugin_names
 from s2squant.prices.sources.sample import SampleSource
@@ -61,10 +61,9 @@ def open_source(spec: str, universe: Universe | None = None) -> Source:
             return LiveSource(Path(settings.store), as_of=settings.as_of)
         case "csv" | "parquet" | "store", "":
             raise SourceError(f"source {spec!r} names no folder; write {kind}:DIR")
-        case "csv", _:
-            return FolderSource("csv", Path(place))
-        case "parquet", _:
-            return FolderSource("parquet", Path(place))
+        case "csv" | "parquet", _:
+            path = Path(place).expanduser()
+            return open_file(kind, path) if path.is_file() else FolderSource(kind, Path(place))
         case "store", _:
             return StoreSource(Path(place), as_of=settings.as_of)
     offered = open_plugin(kind, place) if kind else None

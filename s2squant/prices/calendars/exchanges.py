@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import warnings
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta, tzinfo
 from functools import cache
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -108,6 +108,13 @@ def closes_at(calendar: str, session: Any) -> datetime:
         return midnight
     close: datetime = exchange.session_close(pd.Timestamp(day)).to_pydatetime()
     return close.astimezone(UTC)
+
+
+def zone_of(calendar: str) -> tzinfo:
+    """The time zone of an exchange's own clock; UTC where it has none."""
+    exchange = find_exchange(calendar)
+    zone: tzinfo = FRANKFURT if calendar == "ECB" else UTC if exchange is None else exchange.tz
+    return zone
 
 
 def target_closings(first: np.datetime64, last: np.datetime64) -> Dates:

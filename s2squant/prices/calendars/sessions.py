@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 
 from s2squant.prices.calendars.exchanges import (
-    FRANKFURT,
     closes_at,
     exchange_sessions,
     find_exchange,
     is_settled,
     next_sessions,
     sessions_between,
+    zone_of,
 )
 from s2squant.series.arrays import Dates
 
@@ -55,9 +55,7 @@ def deadline(calendar: str, session: np.datetime64) -> datetime:
 
 def local_day(calendar: str, moment: datetime) -> np.datetime64:
     """The date of an instant on the exchange's own clock; UTC's where it has none."""
-    exchange = find_exchange(calendar)
-    zone = FRANKFURT if calendar == "ECB" else UTC if exchange is None else exchange.tz
-    return np.datetime64(moment.astimezone(zone).date(), "D")
+    return np.datetime64(moment.astimezone(zone_of(calendar)).date(), "D")
 
 
 def sessions_after(calendar: str, last: np.datetime64, due: np.datetime64) -> Dates:

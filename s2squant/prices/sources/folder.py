@@ -1,9 +1,8 @@
-"""Sources csv:DIR and parquet:DIR: a folder with one file a ticker, the ticker being the file's name."""
+"""Sources csv:DIR and parquet:DIR: a folder with one file a ticker, named by it; csv:FILE: one file of many tickers."""
 
 from __future__ import annotations
 
 import stat
-import warnings
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
@@ -12,11 +11,12 @@ import pandas as pd
 
 from s2squant.errors import PriceError, SourceError
 from s2squant.prices.port import ListedSource
-from s2squant.prices.sources.table import from_frame, read_parquet
+from s2squant.prices.sources.delimited import EmptyError, TableError, read_delimited
+from s2squant.prices.sources.memory import FrameSource
+from s2squant.prices.sources.table import from_frame, read_parquet, split_tickers
 from s2squant.series.history import PriceHistory
 
 Form = Literal["csv", "parquet"]
-SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
 class FolderSource(ListedSource):
@@ -39,6 +39,19 @@ class FolderSource(ListedSource):
         if why := _no_file(path):
             raise PriceError(ticker, f"{path.name} {why}")
         return from_frame(_read(self._form, path, ticker), ticker, source=self.name, fetched_at=_changed(path))
+
+
+def open_file(form: Form, path: Path) -> FrameSource:
+    """The source of one file that holds several tickers, named by a column or by its headings; one is its name's.
+
+    Raises SourceError for a file that cannot be read, or names no ticker.
+    """
+    name = f"{form}:{path}"
+    try:
+        frame = _read(form, path, path.stem)
+    except PriceError as error:
+        raise SourceError(f"{name}: {error.reason}") from None
+    return FrameSource(split_tickers(frame) or {path.stem: frame}, name=name, fetched_at=_changed(path))
 
 
 def _changed(path: Path) -> str:
@@ -65,7 +78,7 @@ def _no_file(path: Path) -> str:
 def _listing(name: str, form: Form, folder: Path) -> dict[str, Path]:
     """The files of the form, and what has the name of one, by ticker."""
     if not folder.is_dir():
-        raise SourceError(f"{name}: no such folder; name a folder with one TICKER.{form} a ticker")
+        raise SourceError(f"{name}: no such folder; name a folder with one TICKER.{form} a ticker, or one file")
     try:
         inside = sorted(folder.iterdir())
     except OSError as error:
@@ -93,21 +106,13 @@ def _listing(name: str, form: Form, folder: Path) -> dict[str, Path]:
 
 def _read(form: Form, path: Path, ticker: str) -> pd.DataFrame:
     try:
-        if form == "parquet":
-            return read_parquet(path.read_bytes())
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", pd.errors.ParserWarning)
-            frame = pd.read_csv(path, encoding="utf-8-sig", low_memory=False)
-    except pd.errors.EmptyDataError:
-        raise PriceError(ticker, f"{path.name} is empty; give it a heading and one row a day") from None
+        return read_parquet(path.read_bytes()) if form == "parquet" else read_delimited(path.read_bytes())
     except PermissionError as error:
         raise PriceError(ticker, f"{path.name} cannot be read ({error.strerror}); see to its permissions") from None
-    except (OSError, ValueError, NotImplementedError, pd.errors.ParserWarning) as error:
+    except EmptyError:
+        raise PriceError(ticker, f"{path.name} is empty; give it a heading and one row a day") from None
+    except TableError as error:
+        raise PriceError(ticker, f"{path.name}: {error}") from None
+    except (OSError, ValueError, NotImplementedError) as error:
         why = " ".join(str(error).split())[:160]
         raise PriceError(ticker, f"{path.name} cannot be read as {form} ({why}); write it again") from None
-    separator = next((name for sign, name in SEPARATORS.items() if sign in str(frame.columns[0])), "")
-    if len(frame.columns) == 1 and separator:
-        raise PriceError(ticker, f"{path.name}: columns are separated by {separator}; save it with commas")
-    if not isinstance(frame.index, pd.RangeIndex):
-        raise PriceError(ticker, f"{path.name}: rows hold more cells than the heading; write 1234.50 for 1,234.50")
-    return frame

@@ -16,9 +16,11 @@ from s2squant.series.history import PriceHistory
 class FrameSource(ListedSource):
     """Frames in memory, one a ticker, with the headings a CSV would have; nothing is copied before it is asked for."""
 
-    def __init__(self, frames: Mapping[str, pd.DataFrame], *, name: str = "memory", named: Named = ANY) -> None:
+    def __init__(
+        self, frames: Mapping[str, pd.DataFrame], *, name: str = "memory", named: Named = ANY, fetched_at: str = ""
+    ) -> None:
         super().__init__(name, frames)
-        self._frames, self._named = dict(frames), named
+        self._frames, self._named, self._fetched_at = dict(frames), named, fetched_at
         if not self._frames:
             raise SourceError(f"{name}: no frame was given; give one a ticker")
 
@@ -37,7 +39,8 @@ class FrameSource(ListedSource):
     def history(self, ticker: str) -> PriceHistory:
         """The bars in the ticker's frame."""
         self.check([ticker])
-        return from_frame(self._frames[ticker], ticker, source=self.name, named=self._named)
+        frame = self._frames[ticker]
+        return from_frame(frame, ticker, source=self.name, named=self._named, fetched_at=self._fetched_at)
 
     def columns(self, ticker: str) -> tuple[Dates, dict[str, Floats]]:
         """One ticker's dates and columns as they stand, nothing repaired."""

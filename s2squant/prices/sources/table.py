@@ -1,47 +1,66 @@
-"""Tables of prices with everyday headings: find dates, prices and bars, then repair or refuse.
+"""Tables of prices with everyday headings: find dates, prices, bars and events, then repair or refuse.
 
-Headings are read by their letters and digits alone (Adj. Close, adj-close and AdjClose are one): Date (or ds, an index,
-the first column), Adj Close (or Close, or y), and Open, High, Low, Close, Volume, Dividends and Stock Splits where
-present. A caller who knows names dates and prices himself.
+Which headings are known, and of which exports, stands in `exports`; a caller who knows names dates and prices himself.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from io import BytesIO
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from s2squant.errors import Finding, PriceError
+from s2squant.errors import Finding, PriceError, first_of, one_line
+from s2squant.prices.calendars.guess import named_calendar
 from s2squant.prices.checks.repair import history_from_columns
+from s2squant.prices.sources.exports import (
+    DATES,
+    FIELDS,
+    PRICES,
+    TICKERS,
+    Export,
+    export_of,
+    plain,
+    stripped,
+    tickers_of,
+)
+from s2squant.prices.sources.numbers import decimal_sign, numbers
+from s2squant.prices.sources.stamps import parse, sessions_of
 from s2squant.series.arrays import Dates, Floats
-from s2squant.series.history import OHLCV, PriceHistory
-
-PRICE_NAMES = ("adjclose", "adjustedclose", "closeadj", "closeadjusted", "close", "y")
-DATE_NAMES = ("date", "ds")
-EVENT_NAMES = {"dividends": ("dividends", "dividend"), "splits": ("stocksplits", "splits", "splitratio")}
-"""The headings of dividends (cash a share) and splits (new shares an old one), each the first of them that is there."""
-_ISO = r"^\s*(\d{4})([-/]?)(\d{2})\2(\d{2})(?:[T ].*)?$"
+from s2squant.series.history import PriceHistory
 
 
 @dataclass(frozen=True)
 class Named:
     """The headings that hold a table's dates and its adjusted closes, each the first of them that it has."""
 
-    dates: tuple[str, ...] = DATE_NAMES
-    prices: tuple[str, ...] = PRICE_NAMES
+    dates: tuple[str, ...] = DATES
+    prices: tuple[str, ...] = PRICES
 
     @property
     def used(self) -> tuple[str, ...]:
-        return (*self.dates, *self.prices, *OHLCV)
+        return (*self.dates, *self.prices, *(name for names in FIELDS.values() for name in names))
 
 
 ANY = Named()
 """As people call them."""
+
+
+@dataclass(frozen=True)
+class Columns:
+    """A table's dates and numbers, nothing repaired yet."""
+
+    dates: Dates
+    table: dict[str, Floats]
+    """adj_close, and the columns of bars and events that are there."""
+    likely: str | None
+    """Where the raw close is taken for the adjusted one, the heading that may be the latter, "" for none; else None."""
+    moved: str
+    """How stamps became dates where they are not as written; empty elsewhere."""
 
 
 def from_frame(
@@ -49,44 +68,64 @@ def from_frame(
 ) -> PriceHistory:
     """Read one ticker's table; an empty `calendar` is guessed from ticker and dates.
 
-    Dates are calendar dates: a time zone is dropped without shifting the day. Unsorted rows, exact duplicates and rows
-    without a price are repaired, impossible values of the other columns set aside, each with a finding; anything
-    doubtful raises PriceError with the date or row and the remedy.
+    A stamp becomes the date of its session (see `stamps`). Unsorted rows, exact duplicates and rows without a price are
+    repaired, impossible values of the other columns set aside, each with a finding; anything doubtful raises PriceError
+    with the date or row and the remedy.
     """
-    dates, table, likely = _read(frame, ticker, named)
-    history = history_from_columns(dates, table, ticker, source=source, calendar=calendar, fetched_at=fetched_at)
-    if likely is None:
-        return history
-    if not likely:
-        return replace(history, notes=("no adjusted close is given; Close is taken for it",))
-    text = f"Close is used, and {likely[:40]!r} is not known as the adjusted close; call it Adj Close if it is"
-    return replace(history, findings=(*history.findings, Finding("unknown heading", "note", 1, (), "kept", text)))
+    read = _read(frame, ticker, named, calendar)
+    history = history_from_columns(
+        read.dates, read.table, ticker, source=source, calendar=calendar, fetched_at=fetched_at
+    )
+    findings = history.findings
+    if read.moved:
+        days = (str(history.dates[0]),)
+        findings += (Finding("time of day", "note", 1, days, "read as the session's date", read.moved),)
+    if read.likely:
+        text = f"Close is used, and {read.likely[:40]!r} is not known as the adjusted close; call it Adj Close if it is"
+        findings += (Finding("unknown heading", "note", 1, (), "kept", text),)
+    notes = ("no adjusted close is given; Close is taken for it",) if read.likely == "" else ()
+    return replace(history, findings=findings, notes=notes)
 
 
 def read_columns(frame: pd.DataFrame, ticker: str, named: Named = ANY) -> tuple[Dates, dict[str, Floats]]:
     """Dates and columns (adj_close, and the bars' where they stand) as the table has them, nothing repaired yet."""
-    dates, table, _ = _read(frame, ticker, named)
-    return dates, table
+    read = _read(frame, ticker, named, "")
+    return read.dates, read.table
 
 
-def _read(frame: pd.DataFrame, ticker: str, named: Named) -> tuple[Dates, dict[str, Floats], str | None]:
-    """As `read_columns`; and where Close is taken for the adjusted close, the heading that may be it, "" for none."""
+def _read(frame: pd.DataFrame, ticker: str, named: Named, calendar: str) -> Columns:
     frame = frame if isinstance(frame.index, pd.RangeIndex) else frame.reset_index(allow_duplicates=True)
+    if isinstance(frame.columns, pd.MultiIndex):  # yfinance's: fields and tickers
+        frame = frame.set_axis([" ".join(filter(None, map(str, parts))) for parts in frame.columns], axis="columns")
     frame = frame.dropna(how="all") if len(frame) and frame.iloc[:, 0].isna().any() else frame
     if frame.empty:
         raise PriceError(ticker, "the table holds no rows; give it one row a day")
-    columns = _columns(frame, ticker, named)
-    chosen = next((n for n in named.prices if n in columns), None)
-    if chosen is None:
+    columns = _columns([str(heading) for heading in frame.columns], ticker, named)
+    chosen = next((n for n in named.prices if n in columns), "")
+    if not chosen:
+        columns = _columns(stripped(str(heading) for heading in frame.columns), ticker, named)
+        chosen = next((n for n in named.prices if n in columns), "") or _only_other(columns, named)
+    if named is ANY:
+        _refuse_several(frame, columns, ticker, wide=not chosen)
+    if not chosen:
         headings = ", ".join(str(c) for c in frame.columns[:8])
         raise PriceError(ticker, f"no price column among {headings}; name one Adj Close or Close")
-    dates = _dates(frame.iloc[:, _date_column(columns, ticker, named)], ticker)
-    table = {"adj_close": _numbers(frame.iloc[:, columns[chosen]], dates, "price", ticker)}
-    events = {n: next((h for h in headings if h in columns), "") for n, headings in EVENT_NAMES.items()}
-    places = {n: columns[n] for n in OHLCV if n in columns} | {n: columns[h] for n, h in events.items() if h}
-    table |= {n: _numbers(frame.iloc[:, place], dates, n, ticker) for n, place in places.items()}
+    export = export_of(columns) if named is ANY else export_of(())
+    stamps = parse(frame.iloc[:, _date_column(frame, columns, ticker, named)], ticker, month_first=export.month_first)
+    dates, moved = sessions_of(stamps, ticker, calendar or named_calendar(ticker))
+    places = {"adj_close": columns[chosen], **_places(columns, export)}
+    if chosen not in FIELDS["close"] and "close" in places and places["close"] == places["adj_close"]:
+        del places["close"]
+    cells = {name: frame.iloc[:, place] for name, place in places.items()}
+    decimal = decimal_sign(cells.values(), ticker)
+    table = {
+        name: numbers(column, dates, "price" if name == "adj_close" else name, ticker, decimal)
+        * export.units.get(name, 1.0)
+        for name, column in cells.items()
+    }
     likely = next((str(frame.columns[position]) for name, position in columns.items() if "adj" in name), "")
-    return dates, table, likely if chosen == "close" else None
+    raw = chosen in FIELDS["close"] and chosen != "y"
+    return Columns(dates, table, likely if raw else None, moved)
 
 
 def read_parquet(data: bytes) -> pd.DataFrame:
@@ -101,62 +140,72 @@ def read_parquet(data: bytes) -> pd.DataFrame:
     return frame
 
 
-def _columns(frame: pd.DataFrame, ticker: str, named: Named) -> dict[str, int]:
+def _columns(headings: list[str], ticker: str, named: Named) -> dict[str, int]:
     """Plain heading -> position; raises where two headings that are used say the same."""
     columns: dict[str, int] = {}
-    for position, heading in enumerate(frame.columns):
-        text = re.sub(r"^\s*\d+\.\s", "", str(heading))  # 5. adjusted close
-        name, first = _plain(text), _plain(text.removesuffix(".1"))  # pandas reads a second Close as Close.1
+    for position, heading in enumerate(headings):
+        name, first = plain(heading), plain(heading.removesuffix(".1"))  # pandas reads a second Close as Close.1
         twice = next((n for n in (name, first) if n in columns and n in named.used), None)
         if twice:
-            spelling = " ".join(text.removesuffix(".1").lower().split())
+            spelling = " ".join(re.sub(r"^\s*\d+\.\s", "", heading.removesuffix(".1")).lower().split())
             raise PriceError(ticker, f"two columns are called {spelling}; keep one")
         columns.setdefault(name, position)
     return columns
 
 
-def _plain(heading: str) -> str:
-    return "".join(sign for sign in heading.lower() if sign.isalnum())
+def _places(columns: Mapping[str, int], export: Export) -> dict[str, int]:
+    """The column of a bar or an event -> its position."""
+    places = {}
+    for name, headings in FIELDS.items():
+        preferred = export.prefer.get(name)
+        found = next((h for h in (*([preferred] if preferred else []), *headings) if h in columns), None)
+        if found is None and name == "volume":  # in units of a coin, then of its money
+            found = next((h for h in columns if h.startswith("volume")), None)
+        if found is not None:
+            places[name] = columns[found]
+    return places
 
 
-def _date_column(columns: dict[str, int], ticker: str, named: Named) -> int:
+def _only_other(columns: Mapping[str, int], named: Named) -> str:
+    """The one column beside the dates, whatever it is called, as FRED's; empty where there are more or it is known."""
+    others = [n for n in columns if n not in named.dates and n not in TICKERS]
+    one = others[0] if named is ANY and len(others) == 1 and len(columns) > 1 else ""
+    return "" if one in named.used else one
+
+
+def split_tickers(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The tickers that a column or the headings of a table name -> the rows or columns of each; empty where none do."""
+    headings = [str(heading) for heading in frame.columns]
+    for place, heading in enumerate(headings):
+        if plain(heading) in TICKERS:
+            rest = [k for k in range(len(headings)) if k != place]
+            groups = frame.groupby(frame.iloc[:, place].astype("str"), sort=False)
+            return {str(ticker): rows.iloc[:, rest].reset_index(drop=True) for ticker, rows in groups}
+    wide = tickers_of(headings)
+    shared = [k for k in range(len(headings)) if not any(k in columns for columns in wide.values())]
+    return {
+        ticker: frame.iloc[:, [*shared, *columns]].set_axis([*(headings[k] for k in shared), *columns.values()], axis=1)
+        for ticker, columns in wide.items()
+    }
+
+
+def _refuse_several(frame: pd.DataFrame, columns: Mapping[str, int], ticker: str, *, wide: bool) -> None:
+    """Raise PriceError where a column, or the headings (`wide`), name several tickers."""
+    tickers = list(tickers_of(str(heading) for heading in frame.columns)) if wide else []
+    for place in (columns[n] for n in TICKERS if n in columns):
+        tickers = tickers or list(frame.iloc[:, place].dropna().astype("str").unique())
+    if len(tickers) > 1:
+        text = f"it holds {len(tickers)} tickers ({first_of([one_line(t)[:20] for t in tickers], 3)})"
+        raise PriceError(ticker, f"{text}; name the file itself as the source, csv:FILE, or give each ticker its own")
+
+
+def _date_column(frame: pd.DataFrame, columns: Mapping[str, int], ticker: str, named: Named) -> int:
     for name in named.dates:
         if name in columns:
             return columns[name]
     first = next(iter(columns))
-    if first in (*named.prices, *OHLCV):
+    if str(frame.iloc[0, 0]) == "Ticker":
+        raise PriceError(ticker, "the heading has several rows; save yfinance frames with multi_level_index=False")
+    if first in (*named.prices, *FIELDS):
         raise PriceError(ticker, f"no date column (the first is {first}); name one Date")
     return 0
-
-
-def _dates(column: pd.Series, ticker: str) -> Dates:
-    """Calendar dates, without a time zone."""
-    if isinstance(column.dtype, pd.DatetimeTZDtype):
-        column = column.dt.tz_localize(None)
-    if column.dtype.kind == "M":
-        days = column.to_numpy().astype("datetime64[D]")
-    else:
-        parts = column.astype("str").str.extract(_ISO)
-        text = parts[0] + "-" + parts[2] + "-" + parts[3]
-        days = pd.to_datetime(text, format="%Y-%m-%d", errors="coerce").to_numpy().astype("datetime64[D]")
-    if np.isnat(days).any():
-        row = int(np.flatnonzero(np.isnat(days))[0])
-        value = str(column.iloc[row])
-        if value == "Ticker":
-            raise PriceError(ticker, "the heading has several rows; save yfinance frames with multi_level_index=False")
-        raise PriceError(ticker, f"row {row + 1}: {value[:40]!r} is no date; write dates as YYYY-MM-DD")
-    return days
-
-
-def _numbers(column: pd.Series, dates: Dates, name: str, ticker: str) -> Floats:
-    """Floats, NaN where a cell is empty; raises on text that is no plain number."""
-    if isinstance(column.dtype, np.dtype) and column.dtype.kind in "iuf":
-        return column.to_numpy().astype(np.float64)
-    text = column.astype("str").str.strip()
-    values = pd.to_numeric(text, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
-    wrong = np.isnan(values) & column.notna().to_numpy() & (text != "").to_numpy()
-    if wrong.any():
-        row = int(np.flatnonzero(wrong)[0])
-        where = f"{name} is {str(text.iloc[row])[:40]!r} on {dates[row]}"
-        raise PriceError(ticker, f"{where}; write plain numbers such as 1234.50")
-    return values

@@ -150,7 +150,7 @@ def test_a_volume_of_nothing_is_no_volume():
         ({"Date": ["01/02/2024", "01/03/2024"], "Close": 1.0}, "write dates as YYYY-MM-DD"),
         ({"Date": ["2024-02-30", "2024-03-01"], "Close": 1.0}, "'2024-02-30' is no date"),
         ({"Date": [0, 1, 2], "Close": 1.0}, "row 1: '0' is no date"),
-        ({"Date": DAYS, "Close": ["1.0", "1,234.50", "3"]}, "price is '1,234.50' on 2024-01-03; write plain numbers"),
+        ({"Date": DAYS, "Close": ["1.0", "1.234,50", "3"]}, "price is '1.234,50' on 2024-01-03; write plain numbers"),
         ({"Date": DAYS, "Close": 1.0, "Open": ["1", "x", "3"]}, "open is 'x' on 2024-01-03"),
         ({"Date": DAYS, "Close": [1.0, np.inf, 3.0]}, "price inf on 2024-01-03"),
         ({"Date": DAYS[:1], "Close": [1.0]}, "at least 2 are needed"),
