@@ -144,7 +144,6 @@ def test_bad_files_among_good_ones_are_named_each_and_the_rest_finishes(here, ca
         ("csv:absent", "csv:absent: no such folder"),
         ("csv:empty", "csv:empty: the folder holds no .csv file; put one TICKER.csv a ticker there"),
         ("parquet:prices", "it holds 1 .csv file(s): use csv:prices"),
-        ("csv:prices/AAPL.csv", "no such folder"),
         ("csv:", "names no folder"),
         ("cvs:prices", "did you mean csv?"),
         ("", "unknown source"),

@@ -16,6 +16,7 @@ from s2squant.prices.checks.every import check, quarantine
 from s2squant.prices.checks.filler import without_filler
 from s2squant.prices.checks.market import shifted
 from s2squant.prices.checks.spans import without_unfinished
+from s2squant.prices.checks.sundays import without_sundays
 from s2squant.prices.port import Source
 from s2squant.prices.sources.folder import FolderSource, open_file
 from s2squant.prices.sources.from_store import LiveSource, StoreSource
@@ -96,7 +97,8 @@ def inspect_ticker(source: Source, ticker: str, universe: Universe, now: datetim
         asked = f"{universe.start or 'its start'} and {universe.end or 'its end'}"
         raise PriceError(ticker, f"{inside} bar(s) between {asked}; it has {whole.dates[0]} to {whole.dates[-1]}")
     history = whole.between(universe.start, universe.end)
-    history = without_unfinished(without_filler(history, certain=ticker in universe.calendars), now)
+    history = without_sundays(without_filler(history, certain=ticker in universe.calendars))
+    history = without_unfinished(history, now)
     return replace(history, findings=(*history.findings, *check(history, now)))
 
 

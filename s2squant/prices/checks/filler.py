@@ -11,6 +11,7 @@ from s2squant.prices.calendars.exchanges import is_among, sessions_between
 from s2squant.prices.calendars.guess import ALONE, guess_calendar, named_calendar
 from s2squant.prices.checks.marks import mark
 from s2squant.prices.checks.repair import without
+from s2squant.prices.checks.sundays import evenings
 from s2squant.series.arrays import Dates
 from s2squant.series.history import PriceHistory
 
@@ -34,7 +35,7 @@ def without_filler(history: PriceHistory, *, certain: bool = False) -> PriceHist
     calendar, wide = history.calendar, history.calendar in WIDE or history.calendar.startswith(ALONE)
     if wide and not certain and not named_calendar(history.ticker):
         calendar = guess_calendar(history.ticker, history.dates[~still])
-    closed = _closed(calendar, history.dates)
+    closed = _closed(calendar, history.dates) & ~evenings(calendar, history.dates)
     filled = still & closed
     if filled.sum() < FEWEST or filled.sum() < ONLY * closed.sum():
         return history

@@ -19,9 +19,9 @@ def history_from_columns(
 ) -> PriceHistory:
     """The history of dates and columns (adj_close, and those of OHLCV and EVENTS that are known).
 
-    Rows without a price and exact duplicates are dropped, unsorted ones sorted, impossible values of the other columns
+    Rows without a price and exact duplicates are dropped, unsorted rows sorted, impossible values of the other columns
     set aside, each with a finding; an event of a dropped row goes to the next bar. An empty `calendar` is guessed.
-    Raises PriceError where no row holds a price or two rows of a day differ.
+    Raises PriceError where no row holds a price or the prices of a day differ.
     """
     dates, table, repaired = _repair(dates, table, ticker)
     table, aside = _set_aside(dates, table, signed=is_future(ticker))
@@ -62,22 +62,37 @@ def _repair(
         days = dates[repeated]
         findings += mark("duplicate", "note", days, f"{len(days)} duplicate row(s) dropped", done="dropped")
         dates, table = _taken(dates, table, ~repeated)
-        same = np.diff(dates) == np.timedelta64(0, "D")
-        if same.any():
-            raise _conflict(dates, table, same, ticker, findings)
+        dates, table, kept_last = _last_of_day(dates, table, ticker, findings)
+        findings += kept_last
     if len(out_of_place):
         findings += mark("order", "note", out_of_place, "rows were not in order of date; sorted", done="sorted")
     return dates, table, findings
 
 
-def _conflict(
-    dates: Dates, table: dict[str, Floats], same: np.ndarray, ticker: str, findings: tuple[Finding, ...]
-) -> PriceError:
-    first = int(np.flatnonzero(same)[0])
-    prices = f"prices {table['adj_close'][first]:g} and {table['adj_close'][first + 1]:g}"
-    text = f"{dates[first]} stands twice with different values ({prices}); keep one row a day"
-    rows = np.unique(dates[1:][same])
-    return PriceError(ticker, text, (*findings, *mark("conflicting rows", "error", rows, text)))
+def _last_of_day(
+    dates: Dates, table: dict[str, Floats], ticker: str, findings: tuple[Finding, ...]
+) -> tuple[Dates, dict[str, Floats], tuple[Finding, ...]]:
+    """The last row of each day whose prices agree; raises PriceError where they do not, naming the column."""
+    same = np.diff(dates) == np.timedelta64(0, "D")
+    differ = {n: same & (v[1:] != v[:-1]) & ~(np.isnan(v[1:]) & np.isnan(v[:-1])) for n, v in table.items()}
+    unequal = [n for n, rows in differ.items() if n not in ("volume", *EVENTS) and rows.any()]
+    if unequal:
+        name = unequal[0]
+        first = int(np.flatnonzero(differ[name])[0])
+        what = "prices" if name == "adj_close" else f"values of {name}"
+        both = f"{what} {table[name][first]:g} and {table[name][first + 1]:g}"
+        text = f"{dates[first]} stands twice with different values ({both}); keep one row a day"
+        rows = np.unique(dates[1:][np.logical_or.reduce([differ[n] for n in unequal])])
+        raise PriceError(ticker, text, (*findings, *mark("conflicting rows", "error", rows, text)))
+    if not same.any():
+        return dates, table, ()
+    days = np.unique(dates[1:][same])
+    names = ", ".join(n for n, rows in differ.items() if rows.any())
+    text = (
+        f"{len(days)} day(s) stand twice with the same prices but another {names}, the first {days[0]}; the last kept"
+    )
+    last = np.concatenate([~same, [True]])
+    return *_taken(dates, table, last), mark("duplicate", "note", days, text, done="dropped")
 
 
 def _set_aside(

@@ -94,7 +94,8 @@ def decoded(data: bytes) -> str:
 
 def _first_lines(text: str) -> list[str]:
     """The first lines, ends included."""
-    lines, start = [], 0
+    lines: list[str] = []
+    start = 0
     while start < len(text) and len(lines) < LOOKED_AT:
         end = text.find("\n", start) + 1 or len(text)
         lines.append(text[start:end])
@@ -111,16 +112,16 @@ def _heading(lines: list[str]) -> Heading:
     filled = [n for n, line in enumerate(lines) if line.strip(" \t\n,;|") and not line.startswith("#")]
     if not filled:
         raise EmptyError
-    for name, form, names in HEADLESS:
+    for name, form, columns in HEADLESS:
         if re.fullmatch(form, lines[filled[0]].strip()):
-            return Heading(list(names), ";" if name == "HistData" else ",", filled[0])
+            return Heading(list(columns), ";" if name == "HistData" else ",", filled[0])
     told = re.match(r'"?sep=(.)', lines[filled[0]])
     tried = told[1] if told else SEPARATORS
     for n in filled:
         for separator in tried:
             cells = _cells(lines[n], separator)
             names = [plain(cell) for cell in cells]
-            if len(cells) < 2 or not any(is_date(name) for name in names):
+            if len(cells) < 2 or not any(is_date(name) for name in names) or _goes_on(lines, n):
                 continue
             if any(cells[1:]):
                 return Heading(cells, separator, n + 1)
@@ -135,6 +136,12 @@ def _heading(lines: list[str]) -> Heading:
     if re.match(_DAY, lines[first].strip('"')):
         raise TableError(f"line {first + 1} holds a row already, and no line names the columns; begin with Date,Close")
     return Heading(_cells(lines[first], separator), separator, first + 1)
+
+
+def _goes_on(lines: list[str], n: int) -> bool:
+    """Whether the next line is of the same heading, as yfinance's rows Price, Ticker and Date are."""
+    first, second = (re.match(r'"?(Price|Ticker|Date)\b', line) for line in (lines[n], "".join(lines[n + 1 : n + 2])))
+    return first is not None and second is not None
 
 
 def _of_rows(rows: list[list[str]]) -> list[str]:

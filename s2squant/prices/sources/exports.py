@@ -119,13 +119,9 @@ def stripped(headings: Iterable[str]) -> list[str]:
     As they are where they carry none, or several; dates apart.
     """
     given = list(headings)
-    split = [_split(text) for text in given]
-    tickers = {ticker for _, ticker in split if ticker}
-    return (
-        [field if ticker else text for (field, ticker), text in zip(split, given, strict=True)]
-        if len(tickers) == 1
-        else given
-    )
+    tickers = tickers_of(given)
+    columns = next(iter(tickers.values())) if len(tickers) == 1 else {}
+    return [columns.get(position, text) for position, text in enumerate(given)]
 
 
 def tickers_of(headings: Iterable[str]) -> dict[str, dict[int, str]]:

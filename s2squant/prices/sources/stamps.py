@@ -8,6 +8,7 @@ the one is taken whose days are sessions, and none where several are that differ
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -52,7 +53,7 @@ def parse(column: pd.Series, ticker: str, *, month_first: bool = False) -> Stamp
         column = column.astype("int64")  # a blank row among them made whole numbers into others
     text = column.astype("str").str.strip()
     if text.str.fullmatch(r"\d{9,19}").all():
-        return Stamps(_epochs(text.astype("int64").to_numpy()), np.zeros(len(text), np.int64))
+        return Stamps(_epochs(text.astype("int64").to_numpy(np.int64)), np.zeros(len(text), np.int64))
     return _texts(text, ticker, month_first)
 
 
@@ -107,7 +108,7 @@ def _seconds(column: pd.Series) -> NDArray[np.datetime64]:
     return column.to_numpy(dtype="datetime64[s]")
 
 
-def _epochs(numbers: NDArray[np.int64]) -> NDArray[np.datetime64]:
+def _epochs(numbers: NDArray[Any]) -> NDArray[np.datetime64]:
     """Seconds, milli-, micro- or nanoseconds since 1970, by their digits, as instants."""
     digits = len(str(abs(int(numbers[-1]))))
     scale = next(scale for most, scale in EPOCHS if digits <= most)

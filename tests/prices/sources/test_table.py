@@ -210,3 +210,15 @@ def test_impossible_events_are_set_aside():
     history = read({"Date": DAYS, "Close": [1.0, 2.0, 3.0], "Dividends": [0.5, -1.0, np.inf]})
     assert history.events["dividends"].tolist() == [0.5, 0.0, 0.0]
     assert [f.count for f in history.findings if f.name == "impossible value"] == [2]
+
+
+def test_rows_of_one_day_that_differ_are_told_by_the_column():
+    with pytest.raises(PriceError, match=r"2024-01-03 stands twice with different values \(values of open 2 and 3\)"):
+        read({"Date": [*DAYS, DAYS[1]], "Close": [1.0, 2.0, 3.0, 2.0], "Open": [1.0, 2.0, 3.0, 3.0]})
+
+
+def test_one_day_twice_with_the_same_prices_is_kept_once():
+    history = read({"Date": [*DAYS, DAYS[1]], "Close": [1.0, 2.0, 3.0, 2.0], "Volume": [4, 5, 6, 7]})
+    assert history.bars["volume"].tolist() == [4, 7, 6]
+    text = "1 day(s) stand twice with the same prices but another volume, the first 2024-01-03; the last kept"
+    assert [f.text for f in history.findings if f.name == "duplicate"] == [text]
