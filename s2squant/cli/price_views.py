@@ -14,8 +14,12 @@ from rich.table import Table
 from s2squant.cli.tables import plain_table
 from s2squant.errors import SEVERITIES, Finding, PriceError, worst
 from s2squant.prices.calendars.exchanges import next_sessions
+from s2squant.prices.checks.evidence import volume_of
 from s2squant.series.arrays import Floats
 from s2squant.series.history import PriceHistory
+
+AROUND = 20
+"""Bars on either side of a day that is looked at."""
 
 
 def facts(history: PriceHistory) -> Table:
@@ -52,7 +56,8 @@ def plot(history: PriceHistory, width: int, height: int = 10) -> str:
     figure = plotille.Figure()
     figure.width, figure.height, figure.with_colors = max(20, width - 20), height, False
     figure.x_label, figure.y_label, figure.origin = "", "adj close", False
-    figure.x_ticks_fkt = lambda low, _high: f"{low:%Y-%m}"
+    short = len(history) <= 2 * AROUND + 1
+    figure.x_ticks_fkt = lambda low, _high: f"{low:%m-%d}" if short else f"{low:%Y-%m}"
     figure.y_ticks_fkt = lambda low, _high: f"{low:10.5g}"
     prices: Floats = history.adj_close
     pad = 0.02 * float(np.ptp(prices)) or abs(float(prices[0])) or 1.0
@@ -71,6 +76,21 @@ def bars_of(history: PriceHistory, rows: range) -> Table:
             f"{values[i]:,.0f}" if name == "volume" else f"{values[i]:,.6g}" for name, values in history.bars.items()
         ]
         table.add_row(str(history.dates[i]), *bars, f"{history.adj_close[i]:,.6g}")
+    return table
+
+
+def around_of(history: PriceHistory, row: int) -> Table:
+    """Ten bars on either side of a row, each with its return and its volume over the usual."""
+    table = plain_table("date", ">open", ">close", ">volume", ">adj close", ">return", ">usual volume")
+    with np.errstate(divide="ignore", invalid="ignore"):
+        moves = np.r_[np.nan, history.adj_close[1:] / history.adj_close[:-1] - 1]
+    for i in range(max(0, row - 10), min(len(history), row + 11)):
+        bars = {name: f"{values[i]:,.6g}" for name, values in history.bars.items() if np.isfinite(values[i])}
+        volume, usual = history.bars.get("volume"), volume_of(history, i)[0]
+        bars["volume"] = "" if volume is None or not np.isfinite(volume[i]) else f"{volume[i]:,.0f}"
+        cells = [bars.get("open", ""), bars.get("close", ""), bars["volume"], f"{history.adj_close[i]:,.6g}"]
+        cells += ["" if np.isnan(moves[i]) else f"{moves[i]:+.1%}", "" if usual is None else f"x{usual:.2g}"]
+        table.add_row(("> " if i == row else "") + str(history.dates[i]), *cells)
     return table
 
 

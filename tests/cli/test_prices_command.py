@@ -44,7 +44,7 @@ def test_show_of_the_sample(capfd):
     assert sum(0x2800 < ord(c) < 0x2900 for c in said) > 50  # the plot
     last = ["2013-03-01", "438", "438.18", "429.98", "430.47", "19,730,300", "56.1374"]
     assert last in [line.split() for line in said.splitlines()]
-    assert all(len(line) <= 80 for line in said.splitlines() if not line.startswith("note"))
+    assert all(len(line) <= 80 for line in said.splitlines() if not line.startswith(("note", "why")))
 
 
 def test_show_of_a_span_and_of_nothing_odd(capfd):
@@ -79,6 +79,31 @@ def test_show_of_prices_that_cannot_be_used(capfd):
     status, said, complaint = run(capfd, "show", "BAD", "--source", "csv:prices")
     assert (status, said) == (3, "")
     assert complaint == "error: BAD: BAD.csv is empty; give it a heading and one row a day\n"
+
+
+def test_show_around_a_day(capfd):
+    status, said, complaint = run(capfd, "show", "AAPL", "--source", "sample", "--around", "2000-09-29")
+    assert (status, complaint) == (0, "")
+    (bar,) = [line.split() for line in said.splitlines() if line.strip().startswith(">")]
+    assert bar == [">", "2000-09-29", "28.19", "25.75", "132,529,300", "1.65462", "-51.9%", "x22"]
+    assert sum(line.strip().startswith(("2000-09", "> 2000-09", "2000-10")) for line in said.splitlines()) == 21
+    assert "why     AAPL: 2000-09-29: 12 deviations of its own, -47.3% overnight" in said
+    status, said, _ = run(capfd, "show", "IBM", "--source", "sample", "--around", "2010-07-04")
+    assert "> 2010-07-06" in said  # a Sunday: the next bar
+    assert "around 2010-07-04 nothing was repaired" in said
+
+
+def test_check_says_what_to_do_and_takes_a_source_as_other_commands_do(capfd):
+    write("SPLIT", np.where(np.arange(300) < 100, PRICES * 6, PRICES))
+    for argv in (["prices"], ["csv:prices"], ["--source", "csv:prices"]):
+        status, said, _ = run(capfd, "check", *argv)
+        assert status == 0
+        assert "warning SPLIT: unadjusted split: 1 suspected split(s) not adjusted for: 2023-05-22 6:1 [kept]" in said
+        assert "remedy  unadjusted split: give closes that are adjusted for it (Adj Close)" in said
+        assert "s2squant prices show TICKER --around DATE" in said
+    said = run(capfd, "check", "prices", "--json")[1]
+    (finding, *_) = json.loads(said)["SPLIT"]["findings"]
+    assert "deviations of its own" in finding["why"][0]
 
 
 @pytest.mark.parametrize(
@@ -138,7 +163,8 @@ def test_check_of_parquet_and_of_a_store(capfd):
     status, said, _ = run(capfd, "check", str(root))
     assert status == 0
     assert "15 of 15 tickers can be used" in said
-    assert "note" not in said.replace("notes", "")
+    kept = [line for line in said.splitlines() if line.startswith("note")]
+    assert [line.split(":")[:2] for line in kept] == [["note    AAPL", " large move"]]
     assert "large move" in run(capfd, "check", str(root), "--notes")[1]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -42,8 +43,13 @@ def show(
     ] = None,
     end: Annotated[datetime | None, typer.Option(metavar="DATE", formats=["%Y-%m-%d"], help="Last day shown.")] = None,
     rows: Annotated[int, typer.Option(metavar="N", min=0, help="How many of the last bars to list.")] = 5,
+    around: Annotated[
+        datetime | None, typer.Option(metavar="DATE", formats=["%Y-%m-%d"], help="Look at the days around this one.")
+    ] = None,
 ) -> int:
     """Show one ticker's prices: where they come from, a plot, the last bars, and every finding.
+
+    With --around, the twenty bars on either side of a day, each with its return and its volume, and what is said of it.
 
     Exit status: 0; 3 where its prices cannot be used; 2 a mistake in what was asked.
     """
@@ -62,6 +68,8 @@ def show(
         history = inspect_ticker(opened, ticker, universe)
         if day:
             return _show_day(console, history, str(day))
+        if around:
+            return _show_around(console, history, str(around.date()))
     except PriceError as error:
         complain(str(error))
         _print_findings(console, {ticker: error.findings}, notes=True)
@@ -81,30 +89,37 @@ def show(
 @app.command()
 def check(
     folder: Annotated[
-        Path | None,
+        str | None,
         typer.Argument(
-            metavar="DIR", help="A folder of CSV or parquet files, or a price store. Left out: the price store."
+            metavar="DIR",
+            help="A folder of CSV or parquet files, a price store, or a source as --source names it. "
+            "Left out: the price store.",
         ),
     ] = None,
     source: Annotated[
         str | None, typer.Option(metavar="SPEC", help="Instead of DIR: sample, csv:DIR, parquet:DIR or store:DIR.")
     ] = None,
-    notes: Annotated[bool, typer.Option("--notes", help="List notes too, not only warnings and errors.")] = False,
+    notes: Annotated[
+        bool, typer.Option("--notes", help="List every note, not only large moves, small spikes and dividends.")
+    ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Write every finding for programs to standard output.")
     ] = False,
 ) -> int:
-    """Check every ticker of a folder, and say what was found, repaired, and kept out.
+    """Check every ticker of a folder, and say what was found, repaired, and kept out; then what to do about it.
 
     Exit status: 0; 3 where the prices of some ticker cannot be used; 2 a mistake in what was asked.
     """
     from s2squant.cli.price_views import as_plain, overview
     from s2squant.config.experiment import Universe
+    from s2squant.prices.checks.market import shifted
     from s2squant.prices.universe import inspect_ticker, open_source
 
     if folder is not None and source is not None:
         raise SourceError(f"name DIR or --source, not both: {folder}, {source}")
-    opened = open_source(source) if source else _source_at(folder or STORE)
+    if folder is not None and ":" in folder and not Path(folder).exists():
+        source, folder = folder, None
+    opened = open_source(source) if source else _source_at(Path(folder) if folder else STORE)
     histories: dict[str, PriceHistory] = {}
     refused: dict[str, PriceError] = {}
     for ticker in opened.tickers() or opened.default_universe():
@@ -112,6 +127,8 @@ def check(
             histories[ticker] = inspect_ticker(opened, ticker, Universe())
         except PriceError as error:
             refused[ticker] = error
+    for ticker, shift in shifted(tuple(histories.values())).items():
+        histories[ticker] = replace(histories[ticker], findings=(*histories[ticker].findings, *shift))
     findings = {t: h.findings for t, h in histories.items()} | {t: e.findings for t, e in refused.items()}
     bad = [t for t in findings if t in refused or worst(findings[t]) == "error"]
     if as_json:
@@ -123,8 +140,28 @@ def check(
     for refusal in refused.values():
         if not refusal.findings:
             console.print(f"error   {refusal}", soft_wrap=True)
+    _print_remedies(console, [f for some in findings.values() for f in some])
     console.print(f"{len(findings) - len(bad)} of {len(findings)} tickers can be used")
     return KEPT_OUT if bad else 0
+
+
+def _show_around(console: Console, history: PriceHistory, day: str) -> int:
+    """The bars around a day, as a plot and a table, and the findings that name one of them."""
+    import numpy as np
+
+    from s2squant.cli.price_views import AROUND, around_of, plot
+
+    row = min(int(np.searchsorted(history.dates, np.datetime64(day))), len(history) - 1)
+    first, last = max(0, row - AROUND), min(len(history) - 1, row + AROUND)
+    span = history.between(history.dates[first], history.dates[last])
+    console.print(plot(span, min(console.width, 100)), soft_wrap=True)
+    console.print(around_of(history, row))
+    days = set(map(str, span.dates))
+    findings = tuple(f for f in history.findings if days & set(f.rows))
+    _print_findings(console, {history.ticker: findings}, notes=True)
+    if not findings:
+        console.print(f"around {day} nothing was repaired, and nothing looks odd")
+    return KEPT_OUT if worst(findings) == "error" else 0
 
 
 def _show_day(console: Console, history: PriceHistory, day: str) -> int:
@@ -168,8 +205,29 @@ def _source_at(folder: Path) -> Source:
 
 
 def _print_findings(console: Console, findings: dict[str, tuple[Finding, ...]], *, notes: bool) -> None:
-    """One line a finding, the gravest first."""
-    listed = [(ticker, f) for ticker, some in findings.items() for f in some if notes or f.severity != "note"]
+    """One line a finding, the gravest first, and its evidence below; of notes those that matter."""
+    from s2squant.prices.checks.every import NOTES_THAT_MATTER
+
+    listed = [
+        (ticker, f)
+        for ticker, some in findings.items()
+        for f in some
+        if notes or f.severity != "note" or f.name in NOTES_THAT_MATTER
+    ]
     for ticker, f in sorted(listed, key=lambda pair: -SEVERITIES.index(pair[1].severity)):
         console.print(f"{f.severity:7} {ticker}: {f.name}: {f.text} [{f.done}]", soft_wrap=True)
+        for day, reason in zip(f.rows, f.why, strict=False):
+            console.print(f"why     {ticker}: {day}: {reason}", soft_wrap=True)
     sys.stdout.flush()
+
+
+def _print_remedies(console: Console, findings: list[Finding]) -> None:
+    """What to do about each kind of finding beyond a note, once."""
+    from s2squant.prices.checks.every import REMEDIES
+
+    names = dict.fromkeys(f.name for f in findings if f.severity != "note")
+    for name in names:
+        if name in REMEDIES:
+            console.print(f"remedy  {name}: {REMEDIES[name]}", soft_wrap=True)
+    if any(f.why for f in findings):
+        console.print("look    at a day: s2squant prices show TICKER --around DATE [--source SPEC]")

@@ -29,6 +29,28 @@ NAMES = (
 """Every finding of the checks, and of reading a table."""
 NEVER_ACCEPTED = ("non-positive price", "implausible price", "date in the future", "conflicting rows")
 """Errors that no one can wave through: nothing could be computed from such prices."""
+NOTES_THAT_MATTER = ("large move", "reverting outlier", "dividend mismatch")
+"""Notes that a person should see unasked: moves and dividends that are kept as they are."""
+REMEDIES = {
+    "unadjusted split": "give closes that are adjusted for it (Adj Close), or start=DATE after it",
+    "unexplained jump": "look it up; adjust the closes before it for the event (a spin-off), or start=DATE",
+    "100x unit jump": "bring all prices to one unit",
+    "recycled ticker": "keep the bars of one company: start=DATE",
+    "reverting outlier": "correct or delete the bar",
+    "bad adjustment factor": "download Adj Close again, or leave it out where Close is adjusted",
+    "dividend mismatch": "download Adj Close again; until then returns on those days are off by the dividend",
+    "shifted dates": "stamp each bar with the exchange's own date of its close",
+    "copied bars": "download those days again",
+    "move without volume": "look it up: nothing was traded at that price",
+    "filled day": "nothing; write only days on which the exchange was open",
+    "gap": "download the days again; where there was no trading, start=DATE after it",
+    "missing session": "download them again, or name the calendar in universe.calendars",
+    "extra session": "delete them, or name the calendar in universe.calendars",
+    "stale run": "look whether it was traded then; start=DATE leaves the beginning out",
+    "non-positive price": "correct the price; log returns need prices above zero",
+    "OHLC inconsistent": "download those days again; ranges are not used on them",
+}
+"""What to do about a finding, in one line; `universe.accept` takes errors as they are."""
 
 
 def check(history: PriceHistory, now: datetime | None = None) -> tuple[Finding, ...]:

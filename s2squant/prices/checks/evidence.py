@@ -66,7 +66,7 @@ class Jump:
 
 def weigh(history: PriceHistory, size: float, bar: int, deviation: float, *, reverts: bool) -> Jump:
     """The evidence on the return to a bar; `deviation` is `local_scale`'s, `reverts` whether another takes it back."""
-    seen = [f"{abs(size) / deviation:.0f} deviations of its own"]
+    seen = [f"{abs(size) / deviation:.2g} deviations of its own"]
     night, within = _parts(history, size, bar)
     spread = 0.6 * deviation if within is not None else deviation
     fault, ratio = _fault(night, sqrt(spread**2 + _rounding(history, bar) ** 2), splits=has_shares(history))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from s2squant.errors import Finding, PriceError, worst
 from s2squant.prices.calendars.exchanges import next_sessions
-from s2squant.prices.checks.every import check, quarantine, reason_of
+from s2squant.prices.checks.every import NAMES, NOTES_THAT_MATTER, REMEDIES, check, quarantine, reason_of
 from s2squant.prices.checks.spans import without_unfinished
 from s2squant.prices.universe import open_source
 from s2squant.series.history import PriceHistory
@@ -397,3 +398,12 @@ def test_long_lists_are_cut_in_the_text_and_whole_in_the_rows(count):
     finding = found(made(np.cumprod(np.full(count + 1, 1.5))), "large move")
     assert finding.count == len(finding.rows) == count
     assert finding.text.endswith(f"and {count - 5} more")
+
+
+def test_every_finding_has_its_line_in_the_page_and_remedies_name_findings():
+    page = (Path(__file__).parents[3] / "docs" / "prices.md").read_text(encoding="utf-8")
+    listed = {
+        name for line in page.splitlines() if line.startswith("| ") for name in line.split("|")[1].strip().split(", ")
+    }
+    assert set(NAMES) <= listed
+    assert set(REMEDIES) | set(NOTES_THAT_MATTER) <= set(NAMES)
