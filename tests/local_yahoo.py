@@ -6,6 +6,8 @@ years of daily bars; what a ticker's name begins with decides what goes wrong:
     MISSING 404   LIMITED 429   BROKEN 500   HTML 200 with a page   ODD another shape   SLOW no answer in time
     RESET the connection is cut   TWICE 500 at first   CRUMB 401 until a new crumb   NANLAST no last price
     PENCE (.L) prices in pence   POUNDS the same stock in pounds   SPLIT 4:1 and 1:8   DIVIDEND quarterly
+    RATIO 3:2, 77:100 and 8:9   SPINOFF 1281:1000, told as a split   SPUN a third of it, told by nobody
+    LATE 6:1 and a dividend, both told three sessions late
 
 In tests the stocks, the day it is, and what the server does are changed while it runs, and it keeps count.
 """
@@ -23,6 +25,7 @@ import zlib
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from fractions import Fraction
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -57,8 +60,18 @@ class Stock:
     unlisted: set[np.datetime64] = field(default_factory=set)
     """Splits that prices are adjusted for without the event being told, or the other way round with `forgotten`."""
     forgotten: set[np.datetime64] = field(default_factory=set)
+    told_from: dict[np.datetime64, np.datetime64] = field(default_factory=dict)
+    """The day from which an event is told and adjusted for, where that is not its own."""
     exchange: str = "NYQ"
     kind: str = "EQUITY"
+
+    def is_told(self, event: np.datetime64, today: np.datetime64) -> bool:
+        """Whether the server knows of an event of that day."""
+        return bool(self.told_from.get(event, event) <= today)
+
+    def spin_off(self, day: np.datetime64, share: float) -> None:
+        """Let a share of the stock leave it on a day, as another company."""
+        self.close = np.where(self.days < day, self.close / (1 - share), self.close)
 
     def split(self, day: np.datetime64, ratio: float) -> None:
         """Let the stock be split on a day; its price before was so much higher."""
@@ -72,7 +85,7 @@ class Stock:
         days, close = self.days[keep], self.close[keep] * self.unit
         factor = np.ones(len(days))
         for day, ratio in self.splits.items():
-            if day <= today and day not in self.forgotten:
+            if self.is_told(day, today) and day not in self.forgotten:
                 factor[days < day] /= ratio
         bar = np.flatnonzero(keep)
         wide = 1 + 0.004 * (1 + bar % 3)
@@ -104,6 +117,17 @@ def invented(ticker: str, days: np.ndarray, today: np.datetime64) -> Stock:
     if kind == "SPLIT":
         stock.split(past[len(past) // 2], 4.0)
         stock.split(past[-40], 0.125)
+    if kind == "RATIO":
+        for bar, ratio in ((-250, 3 / 2), (-150, 0.77), (-40, 8 / 9)):
+            stock.split(past[bar], ratio)
+    if kind == "SPINOFF":
+        stock.split(past[-40], 1.281)
+    if kind == "SPUN":
+        stock.spin_off(past[-40], 1 / 3)
+    if kind == "LATE":
+        stock.dividends = {past[-20]: round(0.02 * stock.close[-1], 3)}
+        stock.split(past[-10], 6.0)
+        stock.told_from = {past[bar]: past[bar + 3] for bar in (-20, -10)}
     if ticker.startswith("PENCE"):
         stock.currency, stock.unit = "GBp", 100.0
     if ticker.startswith("POUNDS"):
@@ -258,14 +282,14 @@ class LocalYahoo:
         events: dict[str, dict[str, object]] = {"dividends": {}, "splits": {}}
         for day, ratio in stock.splits.items():
             stamp = opening(day)
-            if first <= stamp < last and day <= self.today and day not in stock.unlisted:
-                whole = ratio >= 1
-                numerator, denominator = (round(ratio * 2), 2) if whole else (1, round(1 / ratio))
-                events["splits"][str(stamp)] = {"date": stamp, "numerator": numerator, "denominator": denominator}
+            if first <= stamp < last and stock.is_told(day, self.today) and day not in stock.unlisted:
+                shares = Fraction(ratio).limit_denominator(1000)
+                new, old = shares.numerator, shares.denominator
+                events["splits"][str(stamp)] = {"date": stamp, "numerator": new, "denominator": old}
         for day, amount in stock.dividends.items():
             stamp = opening(day)
             at = np.flatnonzero(told["day"] == day)
-            if first <= stamp < last and len(at):
+            if first <= stamp < last and len(at) and stock.is_told(day, self.today):
                 cash = float(np.float32(amount * stock.unit * told["factor"][at[0]]))
                 events["dividends"][str(stamp)] = {"date": stamp, "amount": cash}
         stamps, rows = opens[inside], {name: told[name][inside] for name in ("open", "high", "low", "close", "volume")}
