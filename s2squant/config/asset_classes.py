@@ -38,6 +38,7 @@ def asset_class(ticker: str, calendar: str) -> AssetClass:
 
     Yields of government bonds are told by Yahoo's names; whatever nothing speaks for is a stock or a fund.
     """
+    calendar = calendar.removeprefix("weekly:").removeprefix("monthly:")
     if ticker in YIELDS:
         return "rates"
     if ticker.endswith("=X") or calendar in ("24/5", "ECB"):

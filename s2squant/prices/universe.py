@@ -15,6 +15,7 @@ from s2squant.prices.calendars.exchanges import check_calendar
 from s2squant.prices.checks.every import check, quarantine
 from s2squant.prices.checks.filler import without_filler
 from s2squant.prices.checks.market import shifted
+from s2squant.prices.checks.spacing import on_periods
 from s2squant.prices.checks.spans import without_unfinished
 from s2squant.prices.checks.sundays import without_sundays
 from s2squant.prices.port import Source
@@ -96,6 +97,7 @@ def inspect_ticker(source: Source, ticker: str, universe: Universe, now: datetim
     if inside < 2:
         asked = f"{universe.start or 'its start'} and {universe.end or 'its end'}"
         raise PriceError(ticker, f"{inside} bar(s) between {asked}; it has {whole.dates[0]} to {whole.dates[-1]}")
+    whole = on_periods(whole, certain=ticker in universe.calendars)
     history = whole.between(universe.start, universe.end)
     history = without_sundays(without_filler(history, certain=ticker in universe.calendars))
     history = without_unfinished(history, now)

@@ -1,7 +1,8 @@
 """Trading calendars: their real sessions, past and to come, and when each ends.
 
 A calendar is a code: an exchange_calendars code such as XNYS, one that nobody knows (every weekday), or one kept here:
-24/7 (every day), 24/5 (every weekday), ECB (weekdays without the closing days of the euro's TARGET system).
+24/7 (every day), 24/5 (every weekday), ECB (weekdays without the closing days of the euro's TARGET system), or the
+weeks or months of another: weekly:XNYS, monthly:24/5.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from s2squant.errors import ConfigError
+from s2squant.prices.calendars.periods import LONGEST, last_of_each, period_of, unit_of
 from s2squant.series.arrays import Dates, frozen_array
 
 SETTLED = timedelta(minutes=30)
@@ -35,9 +37,10 @@ def check_calendar(code: str) -> str:
     import exchange_calendars
 
     known = [*OWN, *exchange_calendars.get_calendar_names()]
-    if code in known:
+    base = unit_of(code)[1]
+    if base in known:
         return code
-    near = difflib.get_close_matches(code.upper(), known, n=1)
+    near = difflib.get_close_matches(base.upper(), known, n=1)
     hint = f"did you mean {near[0]}?" if near else "codes are those of exchange_calendars, as XNYS, or 24/7, 24/5, ECB"
     raise ConfigError(f"universe.calendars: no calendar is called {code!r}; {hint}")
 
@@ -51,6 +54,10 @@ def next_sessions(calendar: str, after: Any, count: int) -> Dates:
     if count < 1:
         raise ValueError(f"count is {count}; ask for at least one session")
     day: np.datetime64 = np.datetime64(after, "D")
+    unit, base = unit_of(calendar)
+    if unit:
+        ends = last_of_each(unit, next_sessions(base, day - LONGEST[unit], (count + 3) * LONGEST[unit]))
+        return ends[ends > day][:count]
     if calendar == "24/7":
         return np.arange(day + 1, day + 1 + count)
     if calendar == "ECB":
@@ -70,6 +77,10 @@ def sessions_between(calendar: str, first: Any, last: Any) -> Dates:
     Exchange calendars are known from 1990 at the earliest to about a year ahead of today.
     """
     start, end = np.datetime64(first, "D"), np.datetime64(last, "D")
+    unit, base = unit_of(calendar)
+    if unit:
+        ends = last_of_each(unit, sessions_between(base, start, end + LONGEST[unit]))
+        return ends[ends <= end]
     if calendar == "24/7":
         return np.arange(start, end + 1)
     if calendar in ("24/5", "ECB"):
@@ -78,6 +89,22 @@ def sessions_between(calendar: str, first: Any, last: Any) -> Dates:
         return days[np.is_busday(days, holidays=closed)]
     known = exchange_sessions(calendar)
     return known[np.searchsorted(known, start) : np.searchsorted(known, end, side="right")]
+
+
+def period_ends(calendar: str, days: Dates) -> Dates:
+    """The last session of each day's week or month, by the calendar's unit; the days themselves where it has none.
+
+    Weekdays count where the calendar is not known.
+    """
+    unit, base = unit_of(calendar)
+    if not unit or len(days) == 0:
+        return days
+    first, last = days.min() - 2 * LONGEST[unit], days.max() + 2 * LONGEST[unit]
+    known = sessions_between(base, first, last)
+    every = np.arange(first, last + 1)
+    inside = (every >= known[0]) & (every <= known[-1]) if len(known) else np.zeros(len(every), bool)
+    ends = last_of_each(unit, np.union1d(known, every[np.is_busday(every) & ~inside]))
+    return ends[np.searchsorted(period_of(unit, ends), period_of(unit, days))]
 
 
 def is_among(days: Dates, known: Dates) -> NDArray[np.bool_]:
@@ -99,6 +126,7 @@ def closes_at(calendar: str, session: Any) -> datetime:
     """When a session ends (UTC): at the exchange's close, half days included; ECB at 16:00 in Frankfurt, when the rates
     are out; elsewhere with its day.
     """
+    calendar = unit_of(calendar)[1]
     day: np.datetime64 = np.datetime64(session, "D")
     midnight = datetime.combine(day.astype(object), time(), UTC) + timedelta(days=1)
     if calendar == "ECB":
@@ -112,6 +140,7 @@ def closes_at(calendar: str, session: Any) -> datetime:
 
 def zone_of(calendar: str) -> tzinfo:
     """The time zone of an exchange's own clock; UTC where it has none."""
+    calendar = unit_of(calendar)[1]
     exchange = find_exchange(calendar)
     zone: tzinfo = FRANKFURT if calendar == "ECB" else UTC if exchange is None else exchange.tz
     return zone

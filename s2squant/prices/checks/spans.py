@@ -10,6 +10,7 @@ import numpy as np
 from s2squant.errors import Finding, Severity
 from s2squant.prices.calendars.exchanges import is_among, is_settled, sessions_between
 from s2squant.prices.calendars.guess import ALONE, why_alone
+from s2squant.prices.calendars.periods import Unit, unit_of
 from s2squant.prices.checks.marks import mark
 from s2squant.series.history import PriceHistory
 
@@ -18,8 +19,8 @@ WEEK = 5
 FEW = 0.01
 HOLES = 0.02
 """Share of sessions without a bar from which another calendar is suggested; of bars on closed days it is FEW."""
-YEAR = 250
-"""Bars below which a history is called short."""
+YEAR: dict[Unit, int] = {"": 250, "weekly": 52, "monthly": 12}
+"""Bars below which a history is called short, by their spacing."""
 AHEAD = timedelta(hours=14)
 """The furthest zone east of Greenwich: there it may already be tomorrow."""
 
@@ -77,7 +78,7 @@ def future(history: PriceHistory, now: datetime) -> tuple[Finding, ...]:
 
 def too_short(history: PriceHistory) -> tuple[Finding, ...]:
     """Less than a year of bars; whether a backtest has room is for its plan to say."""
-    if len(history) >= YEAR:
+    if len(history) >= YEAR[unit_of(history.calendar)[0]]:
         return ()
     text = f"only {len(history)} bars, {history.dates[0]} to {history.dates[-1]}: less than a year"
     return mark("short history", "warning", history.dates[:1], text)
@@ -89,7 +90,8 @@ def without_unfinished(history: PriceHistory, now: datetime) -> PriceHistory:
     Bars dated in the future are left for the check to report.
     """
     last = history.dates[-1]
-    if len(history) < 3 or len(future(history, now)) or is_settled(history.calendar, last, now):
+    to_come = len(future(history, now)) > 0 and not unit_of(history.calendar)[0]  # a week's bar has its end's date
+    if len(history) < 3 or to_come or is_settled(history.calendar, last, now):
         return history
     dropped = mark(
         "unfinished bar", "note", history.dates[-1:], f"the unfinished bar of {last} dropped", done="dropped"

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from s2squant.errors import PriceError
-from s2squant.prices.calendars.exchanges import next_sessions
+from s2squant.prices.calendars.exchanges import next_sessions, period_ends
 from s2squant.prices.checks.repair import history_from_columns
 from s2squant.prices.port import ListedSource
 from s2squant.prices.sources.memory import FrameSource
@@ -39,6 +39,7 @@ class ContinuedSource(ListedSource):
         for name in (n for n in OHLCV if n in fit_bars.bars and n not in table):
             raise PriceError(ticker, f"no column {name}, which the bars of the fit have; give it too")
         table = {n: values for n, values in table.items() if n == "adj_close" or n in fit_bars.bars}
+        dates = period_ends(fit_bars.calendar, dates)
         dates, table = _joined(fit_bars, dates, table, self._need)
         return history_from_columns(dates, table, ticker, source=self.name, calendar=fit_bars.calendar)
 

@@ -120,8 +120,7 @@ def test_an_exchange_that_is_not_tried_shares_no_market(exchange):
 def test_what_fits_nothing_is_told(tmp_path):
     sessions = sessions_between("XBOG", "2018-01-01", "2021-12-31")
     write(tmp_path, "LOCAL", sessions)
-    write(tmp_path, "WEEKLY", np.arange("2016-01-08", "2021-12-31", 7, dtype="datetime64[D]"))
-    write(tmp_path, "MONTHLY", pd.date_range("2005-01-31", "2021-12-31", freq="BME").to_numpy().astype("datetime64[D]"))
+    write(tmp_path, "HALF", sessions_between("XNYS", "2012-01-01", "2021-12-31")[::2])
     loaded = {h.ticker: h for h in load_universe(Universe(source=f"csv:{tmp_path}")).histories}
     for ticker, history in loaded.items():
         assert history.calendar == ALONE + ticker
