@@ -116,7 +116,7 @@ class Run(JobRunner[Job]):
         with self._timed("judge"):
             collected = collect(self.inputs, self)
             self._seconds |= collected.seconds
-            forecasts, gates = combine(collected.forecasts, self.experiment, self.inputs.markets)
+            forecasts, gates, recalibration = combine(collected.forecasts, self.experiment, self.inputs.markets)
             evaluation = evaluate(
                 forecasts,
                 self.experiment,
@@ -127,7 +127,7 @@ class Run(JobRunner[Job]):
             traded = self._trade(forecasts, evaluation)
         with self._timed("audit"):
             audited = audit(self.inputs, forecasts)
-        study = self._study(collected, forecasts, gates, evaluation, traded, audited)
+        study = self._study(collected, forecasts, (gates, recalibration), evaluation, traded, audited)
         study = beside_previous(study, self.inputs.folder)
         self._write(study)
         return study
@@ -150,7 +150,7 @@ class Run(JobRunner[Job]):
         self,
         collected: Collected,
         forecasts: pd.DataFrame,
-        gates: pd.DataFrame,
+        decisions: tuple[pd.DataFrame, pd.DataFrame],
         evaluation: Evaluation,
         traded: Traded,
         audited: pd.DataFrame,
@@ -179,7 +179,8 @@ class Run(JobRunner[Job]):
             by_ticker_step=judgement.by_ticker_step,
             over_time=judgement.over_time,
             training=collected.training,
-            gates=gates,
+            gates=decisions[0],
+            recalibration=decisions[1],
             equity=traded.equity,
             provenance=self._provenance() | {"trial_ledger": traded.note},
             performance=traded.performance,

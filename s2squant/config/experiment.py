@@ -83,12 +83,11 @@ class VerdictSpec(Part):
     window: float = Field(0.3, gt=0.05, lt=0.95, description="share of cutoffs in a window of the fluctuation test")
 
 
-class ConformalSpec(Part):
-    """Adaptive conformal recalibration of the recommended model, shown as a second row beside it."""
+class RecalibrationSpec(Part):
+    """Recalibration of the recommended model, a second row beside it; the raw one again while it does not pay."""
 
     enabled: bool = True
-    rate: float = Field(0.05, gt=0, le=1, description="first step of the margins, in widths of the 80 % band")
-    settling: float = Field(30.0, gt=0, description="outcomes after which a step has shrunk by the root of two")
+    evidence: float = Field(1.0, ge=1, description="e-value of its gain above which it is in force (20: a test at 5 %)")
 
 
 class StrategySpec(Part):
@@ -110,7 +109,7 @@ class Experiment(Part):
     walk: Walk = Walk()
     forecasters: Forecasters = Forecasters()
     verdict: VerdictSpec = VerdictSpec()
-    conformal: ConformalSpec = ConformalSpec()
+    recalibration: RecalibrationSpec = RecalibrationSpec()
     strategy: StrategySpec = StrategySpec()
 
     @model_validator(mode="after")

@@ -35,16 +35,21 @@ def read_nightly(path: Path | None, settings: Sequence[str] = ()) -> Nightly:
 
 RETIRED = ("steps", "lr", "recent")
 """Keys of `retraining` that nightlies had when they adapted their weights between fits."""
+RENAMED = {"conformal": "recalibration"}
+"""Keys that have another name and meaning now."""
 
 
 def recorded_nightly(text: str, *, where: str) -> Nightly:
     """The nightly of a past run, from its settings in the ledger; raises ConfigError where they cannot be read.
 
-    Retired keys are passed over: they decided weights, which are stored, and a forecast comes from those alone.
+    Retired keys are passed over: they decided weights, which are stored, and a forecast comes from those alone. A night
+    recalibrated by the conformal rule of before is read as one without recalibration: that row cannot be had again.
     """
     try:
         data = json.loads(text)
         data["retraining"] = {k: v for k, v in data.get("retraining", {}).items() if k not in RETIRED}
+        if data.get("experiment", {}).pop("conformal", None) is not None:
+            data["experiment"]["recalibration"] = {"enabled": False}
     except (ValueError, TypeError, AttributeError):
         raise ConfigError(f"{where}: damaged; they are no JSON object of settings") from None
     return validated(Nightly, data, where=where)
@@ -184,7 +189,8 @@ def _first_mistake(error: ValidationError, kind: type[BaseModel]) -> str:
 
 def _unknown(kind: type[BaseModel], path: str) -> str:
     known = list(kind.model_fields)
-    near = difflib.get_close_matches(path.rpartition(".")[2], known, n=1, cutoff=0.4)
+    name = path.rpartition(".")[2]
+    near = [RENAMED[name]] if RENAMED.get(name) in known else difflib.get_close_matches(name, known, n=1, cutoff=0.4)
     hint = f"did you mean '{near[0]}'?" if near else f"known keys here: {', '.join(known)}"
     return f"unknown key '{path}'; {hint}"
 

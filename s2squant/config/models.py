@@ -48,7 +48,7 @@ ModelName = Literal[
 ]
 
 Models = Annotated[tuple[ModelName, ...], BeforeValidator(listed)]
-Kind = Literal["reference", "baseline", "anchor", "network", "blend", "conformal"]
+Kind = Literal["reference", "baseline", "anchor", "network", "blend", "recalibrated"]
 """What a model is in the leaderboard; the reference is the baseline that the verdict names."""
 Dash = Literal["solid", "dot", "dash", "longdash", "dashdot", "longdashdot"]
 
@@ -97,7 +97,7 @@ MODELS: dict[ModelName, Model] = {
 
 BASELINES: tuple[ModelName, ...] = tuple(name for name, model in MODELS.items() if model.kind == "baseline")
 RECALIBRATED = "+aci"
-"""Ends the name of a model's second row, recalibrated by adaptive conformal inference."""
+"""Ends the name of a model's second row, recalibrated; ledgers hold it since it was adaptive conformal inference."""
 
 
 def row_of(model: str) -> Model | None:
@@ -134,7 +134,7 @@ def kind_of(model: str, reference: str) -> Kind:
     row = row_of(model)
     assert row is not None, f"{model} is in no run of this package"
     if model.endswith(RECALIBRATED):
-        return "conformal"
+        return "recalibrated"
     return "reference" if model == reference else row.kind
 
 

@@ -17,9 +17,7 @@ from numpy.typing import NDArray
 
 from s2squant.evaluation.losses import Losses
 from s2squant.series.arrays import Ints
-
-BOUNDS = (1, 5)
-"""Last steps of all groups but the final one."""
+from s2squant.series.long_table import STEP_BOUNDS
 
 
 def step_groups(step_U: Ints) -> dict[str, Ints]:
@@ -27,7 +25,7 @@ def step_groups(step_U: Ints) -> dict[str, Ints]:
     last = int(step_U.max(initial=1))
     groups = {"all": np.arange(len(step_U))}
     first = 1
-    for end in (*(b for b in BOUNDS if b < last), last):
+    for end in (*(b for b in STEP_BOUNDS if b < last), last):
         units = np.flatnonzero((step_U >= first) & (step_U <= end))
         if len(units) and len(units) < len(step_U):
             groups[str(first) if first == end else f"{first}-{end}"] = units

@@ -144,7 +144,7 @@ class Study(Evidence):
     - `forecasts`: model, unique_id, cutoff, ds, step, y, mean, q0.025 .. q0.975
     - `scores`: model, unique_id, cutoff, step, metric, value
     - `verdicts`: the fields of Verdict
-    - `leaderboard`: model, kind (reference|baseline|anchor|network|blend|conformal), crps (% log return), skill
+    - `leaderboard`: model, kind (reference|baseline|anchor|network|blend|recalibrated), crps (% log return), skill
       (against the reference, mean over tickers), effect, effect_low, effect_high (the same averaged over dates, as
       tested), location, location_low, location_high, shape, shape_low, shape_high (its parts, as in Verdict), won
       (share of tickers), coverage_50, coverage_80, coverage_95, dm_t, dm_p, n, n_eff
@@ -157,6 +157,8 @@ class Study(Evidence):
       steps, %), cumulative
     - `training`: model, unique_id, market, fold, seed, step, loss
     - `gates`: market, cutoff, member, matured, mean_difference, kept
+    - `recalibration`: market, cutoff, steps (the band), matured (dates), independent (of them), factor (of the distance
+      to the median; 1 for none), gain (mean over matured dates, % of the raw row's CRPS), e_value (of the band), used
     - `equity`: model, unique_id, date, position, gross, cost, net, equity_net
     - `performance`: model, unique_id ("all" pooled), cost_bp, declared (whether it is the experiment's cost), bars,
       years, annual_return, volatility, sharpe, sharpe_low, sharpe_high (a year), psr, dsr (recommended model only),
@@ -203,3 +205,4 @@ class Study(Evidence):
     equity_by_cost: pd.DataFrame = field(default_factory=pd.DataFrame)
     overfitting: pd.DataFrame = field(default_factory=pd.DataFrame)
     audit: pd.DataFrame = field(default_factory=pd.DataFrame)
+    recalibration: pd.DataFrame = field(default_factory=pd.DataFrame)

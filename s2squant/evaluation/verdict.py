@@ -68,7 +68,7 @@ def judge(
     if spec.recommended in losses.models:
         pairs += [(spec.recommended, m) for m in measures if m != spec.recommended]
     pairs += [(m, a) for m in losses.models if kinds[m] in ("network", "blend") for a in anchors]
-    pairs += [(m, spec.recommended) for m in losses.models if kinds[m] == "conformal"]
+    pairs += [(m, spec.recommended) for m in losses.models if kinds[m] == "recalibrated"]
     all_pools = pools(losses, every=every, horizon=horizon, markets=markets)
     rows = compare(losses, all_pools, dict.fromkeys(pairs), spec)
     against = rows[rows["benchmark"] == spec.reference]

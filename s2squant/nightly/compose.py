@@ -16,7 +16,7 @@ import pandas as pd
 
 from s2squant.config.experiment import Experiment
 from s2squant.forecasters.blend import blend
-from s2squant.forecasters.recalibration import adapted
+from s2squant.forecasters.recalibration import recalibrated
 from s2squant.nightly.ledger.entries import Issue
 from s2squant.nightly.outcomes import adjustment, raw_close
 from s2squant.series.arrays import Floats
@@ -34,16 +34,18 @@ def compose(
 
     `tonight` is the long table of the fitted models, `record` the live rows of Ledger.record(), as they were known by
     the moment that the night takes for its own: what is entered or corrected later must not tell when it is replayed.
+    `markets` are those of tonight's tickers; a ticker that has no forecast tonight keeps the market of its record.
     """
     now = tonight.assign(y=np.nan, crps=np.nan)[COLUMNS]
     past = record[COLUMNS]
+    known = dict(zip(record["unique_id"], record["market"], strict=True)) | dict(markets)
     models = experiment.forecasters.models
     if "blend" in models:
-        now = pd.concat([now, _blended(now, past, experiment, markets)], ignore_index=True)
-    if experiment.conformal.enabled:
+        now = pd.concat([now, _blended(now, past, experiment, known)], ignore_index=True)
+    if experiment.recalibration.enabled:
         name = experiment.verdict.recommended
         both = pd.concat([past[past["model"] == name], now[now["model"] == name]], ignore_index=True)
-        rows = adapted(both, name, experiment.conformal)
+        rows, _ = recalibrated(both, name, experiment.recalibration, known)
         now = pd.concat([now, _of_tonight(rows, now)], ignore_index=True)
     return now.drop(columns=["y", "crps"]).sort_values(["model", *KEYS], ignore_index=True)
 
@@ -52,7 +54,7 @@ def _blended(now: pd.DataFrame, past: pd.DataFrame, experiment: Experiment, mark
     """The blend's rows of tonight; the gate reads the units that every member has forecast."""
     names = ["anchor", *experiment.forecasters.blending.members]
     both = pd.concat([past, now], ignore_index=True)
-    both = both[both["model"].isin(names) & both["unique_id"].isin(markets)]
+    both = both[both["model"].isin(names)]
     complete = both.groupby(KEYS)["model"].transform("size") == len(names)
     both = both[complete].reset_index(drop=True)
     rows, _ = blend(both, quantile_crps, experiment.forecasters.blending, markets)

@@ -56,7 +56,20 @@ def leaderboard(c: Contents) -> str:
     baseline = c.best_baseline
     if baseline in ranked[1:]:
         text += f" The best baseline, {phrase(baseline)}, has {scores(baseline)}."
-    return text
+    return " ".join(filter(None, (text, recalibration(c.study.recalibration))))
+
+
+def recalibration(decided: pd.DataFrame) -> str:
+    """Count and dates of the cutoffs at which the recalibrated row was another than the raw one."""
+    if decided.empty:
+        return ""
+    force = decided[decided["used"].astype(bool) & (decided["factor"] != 1)]
+    if force.empty:
+        return "The recalibration was never in force, as nothing showed that it would pay: its row is the raw one."
+    cutoffs, whole = (len(part.drop_duplicates(["market", "cutoff"])) for part in (force, decided))
+    first, last = day(force["cutoff"].min()), day(force["cutoff"].max())
+    since = f"since {first}" if last == day(decided["cutoff"].max()) else f"from {first} to {last}"
+    return f"The recalibration was in force at {cutoffs:,} of {count(whole, 'cutoff')}, {since}."
 
 
 def steps(table: pd.DataFrame, model: str, reference: str) -> str:

@@ -14,7 +14,7 @@ from s2squant.config.models import RECALIBRATED
 from s2squant.errors import S2squantError
 from s2squant.evaluation.results import TickerReport
 from s2squant.forecasters.blend import with_blend
-from s2squant.forecasters.recalibration import adapted
+from s2squant.forecasters.recalibration import DECISIONS, recalibrated
 from s2squant.runs.jobs import Inputs, Job
 from s2squant.runs.runner import JobRunner
 from s2squant.series.arrays import Floats
@@ -64,18 +64,22 @@ def collect(inputs: Inputs, runner: JobRunner[Job]) -> Collected:
 
 def combine(
     forecasts: pd.DataFrame, experiment: Experiment, markets: Mapping[str, str]
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The forecasts of all models, blended and recalibrated too, in the experiment's order; and the gate's rows."""
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """The forecasts of all models, blended and recalibrated too, in the experiment's order; and the decisions of both.
+
+    These are the tables `gates` and `recalibration` of Study.
+    """
     models, recommended = experiment.forecasters, experiment.verdict.recommended
     table, gates = with_blend(forecasts, models, markets)
-    if experiment.conformal.enabled:
-        rows = adapted(table, recommended, experiment.conformal)
+    decided = pd.DataFrame(columns=DECISIONS)
+    if experiment.recalibration.enabled:
+        rows, decided = recalibrated(table, recommended, experiment.recalibration, markets)
         table = pd.concat([table, rows], ignore_index=True)
     present = set(table["model"])
     names = [name for m in models.models for name in (m, m + RECALIBRATED) if name in present]
     table["model"] = pd.Categorical(table["model"], categories=names)
     table["unique_id"] = table["unique_id"].astype("category")
-    return table.sort_values(["model", "unique_id", "cutoff", "step"], ignore_index=True), gates
+    return table.sort_values(["model", "unique_id", "cutoff", "step"], ignore_index=True), gates, decided
 
 
 def reports_after(tickers: Sequence[TickerReport], runner: JobRunner[Job]) -> tuple[TickerReport, ...]:

@@ -15,6 +15,8 @@ from s2squant.series.forecast import LEVELS, QUANTILE_COLUMNS, Forecast
 from s2squant.series.panel import Panel
 
 KEYS = ["unique_id", "cutoff", "step"]
+STEP_BOUNDS = (1, 5)
+"""Last steps of all groups of steps but the final one: 1, 2-5, 6-H."""
 
 
 def to_frame(panel: Panel, forecast: Forecast, sessions: Mapping[str, Dates]) -> pd.DataFrame:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from s2squant.config.experiment import Experiment
-from s2squant.config.files import build_experiment, field_of, read_nightly, read_settings, validated
+from s2squant.config.files import build_experiment, field_of, make_experiment, read_nightly, read_settings, validated
 from s2squant.config.nightly import ISSUED, Nightly
 from s2squant.errors import ConfigError
 
@@ -63,3 +63,8 @@ def test_a_key_that_names_no_setting_is_refused(key: str, said: str) -> None:
     with pytest.raises(ConfigError) as error:
         field_of(Experiment, key)
     assert str(error.value) == said
+
+
+def test_a_renamed_key_is_told_by_its_new_name() -> None:
+    with pytest.raises(ConfigError, match=r"^experiment: unknown key 'conformal'; did you mean 'recalibration'\?"):
+        make_experiment({"conformal": {"enabled": False}})

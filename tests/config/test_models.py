@@ -59,8 +59,8 @@ def test_a_model_has_one_name(model: str, in_a_table: str, within: str, first: s
         ("anchor", "anchor"),
         ("seq2seq_pooled", "network"),
         ("blend", "blend"),
-        ("blend+aci", "conformal"),
-        ("historical_simulation+aci", "conformal"),
+        ("blend+aci", "recalibrated"),
+        ("historical_simulation+aci", "recalibrated"),
     ],
 )
 def test_kinds_of_models(model: str, kind: str) -> None:

@@ -7,13 +7,13 @@ import pandas as pd
 import pytest
 import scoringrules
 
-from s2squant.config.experiment import ConformalSpec, VerdictSpec
+from s2squant.config.experiment import RecalibrationSpec, VerdictSpec
 from s2squant.evaluation.energy import energy_score, energy_scores
 from s2squant.evaluation.evidence import assess
 from s2squant.evaluation.losses import score
 from s2squant.evaluation.results import Evidence
 from s2squant.evaluation.verdict import judge
-from s2squant.forecasters.recalibration import adapted
+from s2squant.forecasters.recalibration import recalibrated
 from tests.worlds.forecast_tables import known_scale, table_of, walks
 from tests.worlds.synthetic import history
 
@@ -24,7 +24,7 @@ KINDS = {"historical_simulation": "reference", "gjr_t": "baseline", "anchor": "a
 
 def evidence_of(table, *, markets=None, spec=SPEC, histories=None, energies=None):
     losses = score(table)
-    kinds = {m: KINDS.get(m, "conformal") for m in losses.models}
+    kinds = {m: KINDS.get(m, "recalibrated") for m in losses.models}
     markets = markets or dict.fromkeys(losses.tickers, "XNYS")
     judged = judge(losses, every=EVERY, horizon=H, spec=spec, kinds=kinds, markets=markets)
     found = assess(
@@ -52,12 +52,14 @@ def case():
         "blend": (0.0, known_scale(H)),
     }
     table = table_of(walks(3, cutoffs=120), models, every=EVERY)
-    table = pd.concat([table, adapted(table, "blend", ConformalSpec())], ignore_index=True)
+    markets = {"T0": "A", "T1": "A", "T2": "B"}
+    rows, _ = recalibrated(table, "blend", RecalibrationSpec(), markets)
+    table = pd.concat([table, rows], ignore_index=True)
     past = {f"T{m}": history(0.01 * np.random.default_rng(m).standard_normal(9000), f"T{m}") for m in range(3)}
     origins = table[(table["step"] == H) & table["model"].isin(["historical_simulation", "blend"])]
     drawn = origins[["model", "unique_id", "cutoff"]].assign(energy=1.0, paths=64)
     drawn["energy"] -= 0.1 * (drawn["model"] == "blend")
-    return evidence_of(table, markets={"T0": "A", "T1": "A", "T2": "B"}, histories=past, energies=drawn)
+    return evidence_of(table, markets=markets, histories=past, energies=drawn)
 
 
 def test_columns_are_those_that_are_documented(case):

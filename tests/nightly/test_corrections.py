@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy import text
 
 from s2squant.evaluation.diagnostics import read_off
+from s2squant.forecasters.recalibration import recalibrated
 from s2squant.nightly.ledger.ledger import Ledger
 from s2squant.nightly.night import forecast, open_night
 from s2squant.nightly.outcomes import TOLERANCE
@@ -192,6 +193,13 @@ def test_a_session_told_after_it_was_given_up_corrects_the_outcome(desk: Desk) -
 
 
 def test_nights_before_a_correction_are_recomputed_bit_by_bit(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    def hasty(forecasts: pd.DataFrame, *given: Any) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """A recalibration that learns from the first outcome on."""
+        rows, decided = recalibrated(forecasts, *given)
+        columns = list(QUANTILE_COLUMNS)
+        return rows.assign(**(rows[columns] + np.float32(rows["y"].sum()))), decided
+
+    monkeypatch.setattr("s2squant.nightly.compose.recalibrated", hasty)
     nights = two_nights_with_events_untold(desk)
     told_late(desk)
     nights.append(desk.night("2025-11-20"))

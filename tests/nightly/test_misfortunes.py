@@ -229,11 +229,21 @@ def test_a_setting_of_the_past_is_refused_in_a_file_and_passed_over_in_the_ledge
     entry = ledger.run(night.run_id)
     assert entry is not None
     settings = json.loads(entry.settings)
+
+    def rewritten() -> None:
+        with ledger.engine.begin() as connection:
+            changed = update(RUNS).where(RUNS.c.run_id == night.run_id).values(settings=json.dumps(settings))
+            assert connection.execute(changed).rowcount == 1
+
     settings["retraining"] |= retired
-    with ledger.engine.begin() as connection:
-        changed = update(RUNS).where(RUNS.c.run_id == night.run_id).values(settings=json.dumps(settings))
-        assert connection.execute(changed).rowcount == 1
+    rewritten()
     assert replay(night.run_id, ledger).identical
+    del settings["experiment"]["recalibration"]
+    settings["experiment"]["conformal"] = {"enabled": True, "rate": 0.05, "settling": 30.0}
+    rewritten()
+    found = replay(night.run_id, ledger)
+    assert (found.different, found.problems) == ((), ("AAA: 5 rows could not be recomputed",))
+    del settings["experiment"]["conformal"]
     settings["retraining"]["evry"] = 5
     with pytest.raises(ConfigError, match=r"^run: unknown key 'retraining\.evry'; did you mean 'every'\?"):
         recorded_nightly(json.dumps(settings), where="run")

@@ -252,6 +252,22 @@ def test_the_reference_is_not_compared_with_itself(study):
     assert takeaways.tickers(c, [row]) == ""
 
 
+def test_the_leaderboard_says_when_the_recalibration_was_in_force(study):
+    days = pd.date_range("2020-01-01", periods=10)
+    table = pd.DataFrame({"market": "XNYS", "cutoff": days.repeat(2), "steps": ["1", "2-5"] * 10, "used": True})
+    table["factor"] = [1.0, 1.0] * 4 + [1.1, 1.0] * 6
+
+    def said(decided):
+        return takeaways.leaderboard(arrange(replace(study, recalibration=decided)))
+
+    assert "recalibration" not in said(pd.DataFrame())
+    assert said(table).endswith("The recalibration was in force at 6 of 10 cutoffs, since 2020-01-05.")
+    ended = table.assign(used=table["cutoff"] < "2020-01-08")
+    assert said(ended).endswith("The recalibration was in force at 3 of 10 cutoffs, from 2020-01-05 to 2020-01-07.")
+    assert "was never in force" in said(table.assign(used=False))
+    assert "was never in force" in said(table.assign(factor=1.0))
+
+
 def test_nothing_finished_and_nothing_known(study):
     bare = emptied(replace(study, tickers=study.tickers[-2:], folds=(), histories={}, provenance={}))
     files = dict(render(bare))

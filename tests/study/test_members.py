@@ -115,7 +115,7 @@ def test_attention_comes_back_with_the_forecast_and_reaches_the_study(tmp_path):
 
 QUICK = {
     "walk": {"cutoffs": 3, "every": 20, "refit_every": 40},
-    "conformal": {"enabled": False},
+    "recalibration": {"enabled": False},
     "verdict": {"recommended": "seq2seq_pooled"},
     "forecasters": {
         "models": ["historical_simulation", "anchor", "seq2seq_per_ticker", "seq2seq_pooled"],

@@ -14,10 +14,10 @@ import numpy as np
 import pandas as pd
 from scipy.special import stdtrit
 
-from s2squant.config.experiment import ConformalSpec
+from s2squant.config.experiment import RecalibrationSpec
 from s2squant.config.nightly import Monitoring, Nightly
 from s2squant.evaluation.diagnostics import read_off
-from s2squant.forecasters.recalibration import adapted
+from s2squant.forecasters.recalibration import recalibrated
 from s2squant.nightly.results import Band, MarketNight, Night, TickerNight
 from s2squant.nightly.track_record.drift import watch
 from s2squant.nightly.track_record.track import track
@@ -115,7 +115,8 @@ def make_record(
         quantiles = pd.DataFrame((scale.ravel()[:, None] * z).astype(np.float32), columns=list(QUANTILE_COLUMNS))
         parts.append(pd.concat([head.assign(model=model, mean=np.float32(0.0)), quantiles], axis=1))
     table = pd.concat(parts, ignore_index=True)
-    return pd.concat([table, adapted(table, "blend", ConformalSpec())], ignore_index=True), histories
+    rows, _ = recalibrated(table, "blend", RecalibrationSpec(), dict.fromkeys(names, "XNYS"))
+    return pd.concat([table, rows], ignore_index=True), histories
 
 
 def judged(record: pd.DataFrame) -> pd.DataFrame:

@@ -65,7 +65,7 @@ def night_page(night: Night) -> dict[str, Any]:
         "provenance": _provenance(night),
         "settings": night.spec.model_dump_json(indent=1),
         "model": label(shown.model),
-        "raw": phrase(shown.raw) if shown.raw != shown.model else "",
+        "raw": phrase(shown.raw) if any(known(row.ahead[0].raw_low) for row in shown.rows) else "",
         "reference": phrase(night.track.reference),
     }
 
@@ -159,7 +159,14 @@ def _today(night: Night, shown: Tonight) -> str:
     flags = len(shown.flagged)
     text += f"; {count(flags, 'row')} flagged" if flags else "; nothing is flagged"
     if shown.raw != shown.model:
-        text += "; in grey beneath each range, the one before recalibration"
+        moved = sum(known(row.ahead[0].raw_low) for row in shown.rows)
+        text += (
+            "; the recalibration is not in force, as nothing shows that it would pay"
+            if not moved
+            else "; in grey beneath each range, the one before recalibration"
+            if moved == len(shown.rows)
+            else f"; in grey, the range before recalibration, which is in force for {count(moved, 'ticker')}"
+        )
     return f"{text}."
 
 

@@ -37,7 +37,7 @@ class Ahead:
     high: float
     raw_low: float
     raw_high: float
-    """The 5 to 95 % range before recalibration; NaN where the forecast shown is the raw one."""
+    """The 5 to 95 % range before recalibration; NaN where that changes nothing at any step."""
 
 
 @dataclass(frozen=True)
@@ -133,6 +133,8 @@ def _row(
 ) -> TonightRow:
     part = part.sort_values("step").set_index("step")
     raw = under.set_index("step").reindex(part.index) if under is not None else None
+    if raw is not None and part[_ENDS].equals(raw[_ENDS]):
+        raw = None  # the recalibration is not in force
     close = float(part["close"].iloc[0])
     columns = ["q0.500", *_ENDS]
     prices_HQ = close * np.exp(part[columns].to_numpy(float))
@@ -170,7 +172,7 @@ _COLUMNS = ["model", "unique_id", "cutoff", "ds", "step", "close", "y", "pit", *
 
 
 def _rises(quantiles: Floats) -> float:
-    """Probability above zero; half of what lies on zero itself, where recalibration has drawn quantiles together."""
+    """Probability above zero; half of what lies on zero itself."""
     below, above = np.interp(0.0, quantiles, LEVELS), np.interp(0.0, -quantiles[::-1], LEVELS)
     return float(0.5 * (1.0 - below + above))
 

@@ -14,6 +14,7 @@ import pytest
 from s2squant.nightly.page.night_page import render_night
 from s2squant.nightly.page.rows import _rises, tonight
 from s2squant.nightly.results import MarketNight
+from s2squant.series.forecast import QUANTILE_COLUMNS
 from tests.report.browsers import browsing, opened
 from tests.report.test_study_pages import Page
 from tests.worlds.nights import HOSTILE, NEXT, TONIGHT, cut_night, idle_night, make_night, named
@@ -171,6 +172,23 @@ def test_the_recalibrated_row_is_shown_with_the_raw_beside_it(night, page):
     assert tonight(only).rows[0].ahead[0].raw_low != tonight(only).rows[0].ahead[0].raw_low  # unknown
     assert "before recalibration" not in visible(index(only))
     assert "before recalibration" in visible(page)
+
+
+def test_a_recalibration_that_is_not_in_force_is_said_not_shown(night):
+    """Where both rows are the same there is no grey range; the words say for how many tickers there is one."""
+    quantiles = list(QUANTILE_COLUMNS)
+    today = night.today.sort_values(["model", "unique_id", "step"], ignore_index=True)
+    own, raw = (today["model"] == name for name in ("blend+aci", "blend"))
+    still = today.copy()
+    still.loc[own, quantiles] = today.loc[raw, quantiles].to_numpy()
+    closed = replace(night, today=still)
+    assert all(np.isnan(row.ahead[0].raw_low) for row in tonight(closed).rows)
+    said = visible(index(closed))
+    assert "the recalibration is not in force, as nothing shows that it would pay" in said
+    assert "before recalibration" not in said
+    one = own & (still["unique_id"] == "ACME")
+    still.loc[one, quantiles] = 1.5 * still.loc[one, quantiles].to_numpy()
+    assert "in force for 1 ticker" in visible(index(replace(night, today=still)))
 
 
 def test_the_change_since_last_night_is_of_the_same_date_and_knows_no_split(night):
