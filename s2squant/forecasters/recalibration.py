@@ -152,7 +152,8 @@ def risk(quantiles_NQ: Floats, factor_N: Floats) -> Floats:
     """
     at_median = np.abs(quantiles_NQ) @ np.minimum(LEVELS, 1.0 - LEVELS)
     far_off = np.maximum(quantiles_NQ @ LEVELS, quantiles_NQ @ (LEVELS - 1.0))
-    return 2.0 / len(LEVELS) * np.abs(factor_N - 1.0) * np.where(factor_N > 1.0, at_median, far_off)
+    most_N: Floats = np.abs(factor_N - 1.0) * np.where(factor_N > 1.0, at_median, far_off)
+    return 2.0 / len(LEVELS) * most_N
 
 
 @dataclass(frozen=True)
