@@ -24,7 +24,7 @@ from s2squant.evaluation.evaluate import Evaluation, evaluate
 from s2squant.evaluation.results import Study, TickerReport
 from s2squant.evaluation.strategy.trade import Traded, trade
 from s2squant.evaluation.strategy.trial_ledger import ledger_path
-from s2squant.evaluation.wording import after_audit
+from s2squant.evaluation.wording import after_audit, after_shuffling
 from s2squant.prices.sources.from_store import pinned
 from s2squant.report.study_pages import render
 from s2squant.runs.audit import audit
@@ -35,6 +35,7 @@ from s2squant.runs.jobs import Inputs, Job, stages_of
 from s2squant.runs.manifest import manifest, provenance
 from s2squant.runs.plan import make_plan
 from s2squant.runs.runner import JobResult, JobRunner
+from s2squant.runs.shuffled import shuffled_headline
 from s2squant.runs.study_files import write_study
 from s2squant.series.history import PriceHistory
 from s2squant.series.windows import fold_table
@@ -111,7 +112,7 @@ class Run(JobRunner[Job]):
         super().__init__(inputs.folder, stages_of(inputs), workers, partial(make_pool, engine, inputs))
 
     def finish(self) -> Study:
-        """Collect, combine, evaluate, trade, audit; write the study and its report, the manifest last."""
+        """Collect, combine, evaluate, trade, shuffle, audit; write the study and its report, the manifest last."""
         self.close()
         with self._timed("judge"):
             collected = collect(self.inputs, self)
@@ -125,9 +126,12 @@ class Run(JobRunner[Job]):
                 path_scores=collected.path_scores,
             )
             traded = self._trade(forecasts, evaluation)
+        with self._timed("shuffled"):
+            kept = self._ledger.parent / "shuffled" if self._ledger is not None else None
+            nothing = shuffled_headline(self.inputs, evaluation.losses.tickers, kept)
         with self._timed("audit"):
             audited = audit(self.inputs, forecasts)
-        study = self._study(collected, forecasts, (gates, recalibration), evaluation, traded, audited)
+        study = self._study(collected, forecasts, (gates, recalibration), evaluation, traded, nothing, audited)
         study = beside_previous(study, self.inputs.folder)
         self._write(study)
         return study
@@ -153,12 +157,13 @@ class Run(JobRunner[Job]):
         decisions: tuple[pd.DataFrame, pd.DataFrame],
         evaluation: Evaluation,
         traded: Traded,
+        nothing: pd.DataFrame,
         audited: pd.DataFrame,
     ) -> Study:
         """Everything as one record."""
         tickers, present = reports_after(self._tickers, self), set(evaluation.losses.tickers)
         judgement = evaluation.judgement
-        sentence, word = after_audit(judgement.sentence, judgement.word, audited)
+        sentence, word = after_audit(after_shuffling(judgement.sentence, nothing), judgement.word, audited)
         return Study(
             experiment=self.experiment,
             run_id=self.folder.name,
@@ -186,6 +191,7 @@ class Run(JobRunner[Job]):
             performance=traded.performance,
             equity_by_cost=traded.equity_by_cost,
             overfitting=traded.overfitting,
+            shuffled=nothing,
             audit=audited,
             attention={t: weights for t, weights in collected.attention.items() if t in present},
             **vars(evaluation.evidence),

@@ -75,8 +75,9 @@ class VerdictSpec(Part):
     reference: ModelName = "historical_simulation"
     recommended: ModelName = "blend"
     rival: ModelName | Literal[""] = Field(
-        "gjr_t", description="baseline that has to be beaten too, where it runs, named before the run; empty: none"
+        "gjr_shrunk", description="baseline that has to be beaten too, where it runs, named before the run; empty: none"
     )
+    shuffled: bool = Field(True, description="say what recommended and rival would have shown on shuffled returns")
     alpha: float = Field(0.05, gt=0, lt=0.5, description="two-sided level of the pooled test")
     fdr: float = Field(0.10, gt=0, lt=0.5, description="Benjamini-Hochberg level across tickers")
     set_level: float = Field(0.10, gt=0, lt=0.5, description="level of the model confidence set")

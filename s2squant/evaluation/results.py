@@ -168,6 +168,9 @@ class Study(Evidence):
     - `overfitting`: basis (what was compared), candidates, periods, blocks, splits, pbo, selected, selected_share,
       median_rank (0 worst .. 1 best), reason (why there is no figure)
     - the tables of Evidence
+    - `shuffled`: challenger, benchmark, effect, low, high, location, location_low, location_high, shape, shape_low,
+      shape_high (as in Verdict, on shuffled returns), p, n, n_eff, shuffles, tickers, without (members of the blend
+      that did not take part), reason (why there is no figure)
     - `audit`: check, model, outcome (passed|failed|not run), figure, sentence
     """
 
@@ -204,5 +207,6 @@ class Study(Evidence):
     performance: pd.DataFrame = field(default_factory=pd.DataFrame)
     equity_by_cost: pd.DataFrame = field(default_factory=pd.DataFrame)
     overfitting: pd.DataFrame = field(default_factory=pd.DataFrame)
+    shuffled: pd.DataFrame = field(default_factory=pd.DataFrame)
     audit: pd.DataFrame = field(default_factory=pd.DataFrame)
     recalibration: pd.DataFrame = field(default_factory=pd.DataFrame)

@@ -51,6 +51,27 @@ def overall_word(rows: pd.DataFrame, spec: VerdictSpec, measures: Sequence[str])
     return "better" if words and all(w == "better" for w in words) else "no evidence"
 
 
+def after_shuffling(sentence: str, shuffled: pd.DataFrame) -> str:
+    """The verdict with a line on what the headline would have been on shuffled returns; `shuffled` as in Study."""
+    if shuffled.empty:
+        return sentence
+    row = shuffled.iloc[0]
+    challenger, rival = phrase(str(row["challenger"])), phrase(str(row["benchmark"]))
+    if row["reason"]:
+        why = f"could not be run on shuffled returns: {row['reason']}."
+        return f"{sentence}\n{subject(str(row['benchmark']))} and {challenger} {why}"
+    without = " without its networks" if row["without"] else ""
+    parts = f"of which location {_part(row, 'location')}, scale and shape {_part(row, 'shape')}"
+    size = f"{row['shuffles']} shuffles of {row['tickers']} ticker{'s' if row['tickers'] != 1 else ''}"
+    most = row["high"] if np.isfinite(row["high"]) else row["effect"]
+    noise = f"a gain of up to {_percent(most)} % may be estimation noise of {rival}, not skill"
+    return (
+        f"{sentence}\nWith returns shuffled over dates, where nothing can be forecast, {challenger}{without} would "
+        f"have shown {_percent(row['effect'])} % {_interval(row, '')} against {rival} ({parts}; {size}): "
+        f"{noise if most > 0 else 'no gain that could be taken for skill'}."
+    )
+
+
 def after_audit(sentence: str, word: Word, audit: pd.DataFrame) -> tuple[str, Word]:
     """The verdict once the leak audit has spoken: a failed check takes it back, whatever the figures say.
 
@@ -118,7 +139,8 @@ def _part(row: pd.Series, part: str) -> str:
 
 
 def _interval(row: pd.Series, prefix: str) -> str:
-    return f"[{_percent(row[f'{prefix}low'])}, {_percent(row[f'{prefix}high'])}]"
+    low, high = row[f"{prefix}low"], row[f"{prefix}high"]
+    return f"[{_percent(low)}, {_percent(high)}]" if np.isfinite([low, high]).all() else "[no interval]"
 
 
 def _percent(share: float) -> str:

@@ -212,7 +212,8 @@ def test_location_and_scale_are_told_apart():
     }
     table = table_of(y, models, every=2)
     losses, kinds = score(table), KINDS | {"har": "baseline"}
-    judgement = judge(losses, every=2, horizon=6, spec=SPEC, kinds=kinds, markets=dict.fromkeys(losses.tickers, "XNYS"))
+    spec, markets = VerdictSpec(rival="gjr_t"), dict.fromkeys(losses.tickers, "XNYS")
+    judgement = judge(losses, every=2, horizon=6, spec=spec, kinds=kinds, markets=markets)
     located, scaled, both = (row(judgement, m) for m in ("gjr_t", "har", "blend"))
     assert located["shape"] == pytest.approx(0, abs=1e-6)
     assert located["location_low"] > 0
@@ -446,7 +447,8 @@ def test_means_agree_across_tables():
 
 
 def test_the_sentence_can_be_read_aloud():
-    judgement = verdict_of(losses_of({"historical_simulation": 0.0, "gjr_t": 0.02, "blend": 0.03}, noise=0.05))
+    losses = losses_of({"historical_simulation": 0.0, "gjr_t": 0.02, "blend": 0.03}, noise=0.05)
+    judgement = verdict_of(losses, spec=VerdictSpec(rival="gjr_t"))
     number = r"[+-]\d+\.\d\d"
     interval = rf"{number} \[{number}, {number}\]"
     parts = f"of which location {interval}, scale and shape {interval}"
