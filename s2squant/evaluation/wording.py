@@ -61,13 +61,12 @@ def after_shuffling(sentence: str, shuffled: pd.DataFrame) -> str:
         why = f"could not be run on shuffled returns: {row['reason']}."
         return f"{sentence}\n{subject(str(row['benchmark']))} and {challenger} {why}"
     without = " without its networks" if row["without"] else ""
-    parts = f"of which location {_part(row, 'location')}, scale and shape {_part(row, 'shape')}"
     size = f"{row['shuffles']} shuffles of {row['tickers']} ticker{'s' if row['tickers'] != 1 else ''}"
     most = row["high"] if np.isfinite(row["high"]) else row["effect"]
     noise = f"a gain of up to {_percent(most)} % may be estimation noise of {rival}, not skill"
     return (
         f"{sentence}\nWith returns shuffled over dates, where nothing can be forecast, {challenger}{without} would "
-        f"have shown {_percent(row['effect'])} % {_interval(row, '')} against {rival} ({parts}; {size}): "
+        f"have shown {_percent(row['effect'])} % {_interval(row, '')} against {rival} ({size}): "
         f"{noise if most > 0 else 'no gain that could be taken for skill'}."
     )
 

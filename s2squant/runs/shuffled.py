@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from s2squant.files import write_atomic
 from s2squant.forecasters.anchor import stable_seed
 from s2squant.forecasters.fitting import fit_models, predict_models
 from s2squant.runs.collect import combine
+from s2squant.runs.engines.local import map_jobs
 from s2squant.runs.jobs import Inputs
 from s2squant.series.long_table import to_frame
 from s2squant.series.panel import Fold, Panel
@@ -112,13 +114,10 @@ def _identity(settings: Experiment, panels: Mapping[str, Panel]) -> str:
 
 def _compared(settings: Experiment, panels: Mapping[str, Panel], inputs: Inputs) -> dict[str, Any]:
     """Fit, forecast and compare the pair on every shuffle, each of whose tickers counts as a ticker of its own."""
-    parts, markets = [], dict[str, str]()
-    for k in range(SHUFFLES):
-        for market, panel in panels.items():
-            drawn = shuffled(panel, stable_seed(settings.seed, "shuffled", market, str(k)))
-            table = _forecasts(settings, drawn, _one_fit(inputs.folds[market]), inputs)
-            parts.append(table.assign(unique_id=table["unique_id"] + f" {k}"))
-            markets |= {f"{ticker} {k}": f"{market} {k}" for ticker in panel.tickers}
+    jobs = [(market, k) for k in range(SHUFFLES) for market in panels]
+    work = partial(_forecasts, settings, panels, inputs)
+    parts = map_jobs(work, jobs, workers=1, on_done=lambda _: None)  # here, in one thread
+    markets = {f"{ticker} {k}": f"{market} {k}" for market, k in jobs for ticker in panels[market].tickers}
     losses = score(combine(pd.concat(parts, ignore_index=True), settings, markets)[0])
     walk, spec = settings.walk, settings.verdict
     whole = pools(losses, every=walk.every, horizon=walk.horizon, markets=markets)[:1]
@@ -134,14 +133,18 @@ def _one_fit(folds: Sequence[Fold]) -> Fold:
     return Fold(first.market, 0, first.train_start, first.fit_date, cutoffs, first.horizon)
 
 
-def _forecasts(settings: Experiment, panel: Panel, fold: Fold, inputs: Inputs) -> pd.DataFrame:
-    """The long table of every model but the blend."""
+def _forecasts(settings: Experiment, panels: Mapping[str, Panel], inputs: Inputs, job: tuple[str, int]) -> pd.DataFrame:
+    """The long table of every model but the blend, on one shuffle of a market."""
+    market, k = job
+    panel = shuffled(panels[market], stable_seed(settings.seed, "shuffled", market, str(k)))
+    fold = _one_fit(inputs.folds[market])
     models, past = settings.forecasters, panel.until(fold.fit_date)
     names = tuple(m for m in models.models if m != "blend")
     rows = train_rows(past, fold, warmup=models.anchor.warmup)
     fits = fit_models(names, models, past, rows, horizon=fold.horizon, seed=settings.seed, market={})
     made = predict_models((fitted for _, fitted in fits), panel, test_rows(panel, fold.cutoffs))
-    return pd.concat([to_frame(panel, forecast, inputs.sessions) for _, forecast in made], ignore_index=True)
+    table = pd.concat([to_frame(panel, forecast, inputs.sessions) for _, forecast in made], ignore_index=True)
+    return table.assign(unique_id=table["unique_id"] + f" {k}")
 
 
 def _read(path: Path | None) -> dict[str, Any] | None:
