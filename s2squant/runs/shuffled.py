@@ -84,9 +84,9 @@ def _settings(experiment: Experiment) -> Experiment | None:
         return None
     few = {"models": tuple(m for m in forecasters.models if m in needed)}
     blend = forecasters.blend.model_copy(update={"members": members})
-    plain = experiment.conformal.model_copy(update={"enabled": False})
+    plain = experiment.recalibration.model_copy(update={"enabled": False})
     return experiment.model_copy(
-        update={"forecasters": forecasters.model_copy(update=few | {"blend": blend}), "conformal": plain}
+        update={"forecasters": forecasters.model_copy(update=few | {"blend": blend}), "recalibration": plain}
     )
 
 

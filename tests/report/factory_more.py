@@ -32,6 +32,7 @@ def filled(study: Study, seed: int = 1) -> Study:
         overfitting=pd.DataFrame([PBO]),
         audit=pd.DataFrame(AUDIT),
         recalibration=recalibration(study.gates),
+        shuffled=pd.DataFrame([{"challenger": "blend", "benchmark": "gjr_t", "effect": 0.002, "reason": ""}]),
         **evidence(study, rng, names),
     )
 
