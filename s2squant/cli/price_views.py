@@ -34,12 +34,22 @@ def facts(history: PriceHistory) -> Table:
         ("calendar", f"{history.calendar}; next sessions {upcoming}"),
         ("bars", f"{len(history)}, {history.dates[0]} to {history.dates[-1]}"),
         ("fields", ", ".join(["adj close", *history.bars])),
+        *(("events", events) for events in [_events(history)] if events),
         ("last", f"{history.adj_close[-1]:,.6g}"),
         ("moves", _moves(history)),
         ("sha256", history.sha256[:16]),
     ):
         table.add_row(name, value)
     return table
+
+
+def _events(history: PriceHistory) -> str:
+    """How many dividends and splits the source tells, and the last of each."""
+    told = []
+    for name, values in history.events.items():
+        bars = np.flatnonzero(values)
+        told.append(f"{len(bars)} {name}, the last {values[bars[-1]]:.6g} on {history.dates[bars[-1]]}")
+    return "; ".join(told)
 
 
 def _moves(history: PriceHistory) -> str:

@@ -19,6 +19,8 @@ from s2squant.series.history import PriceHistory
 from s2squant.series.panel import Panel
 
 FIELDS = ("unique_id", "ds", "y")
+DATED = ("time of day", "weekly or monthly", "filled day", "Sunday bar")
+"""Findings of bars whose dates were moved, or that were dropped for theirs."""
 HEADINGS = Named(dates=("ds",), prices=("y",))
 """Whatever a frame calls Date, Close or Adj Close beside them is neither a date nor a price of its own."""
 
@@ -40,9 +42,18 @@ def load_frame(
     keys = Keys.of(df)
     frames = FrameSource.from_long(df, name="frame", named=HEADINGS)
     if fitted is None:
-        return keys, load_from(frames, experiment.universe)
+        loaded = load_from(frames, experiment.universe)
+        _warn_dated(loaded)
+        return keys, loaded
     need = bars_looked_at(experiment.forecasters)
     return keys, load_from(ContinuedSource(frames, fitted, need=need), experiment.universe)
+
+
+def _warn_dated(loaded: Loaded) -> None:
+    """Warn, at fit's caller, of tickers whose dates are not those of the frame: forecasts have the sessions'."""
+    told = [f"{h.ticker}: {f.text}" for h in loaded.histories for f in h.findings if f.name in DATED]
+    if told:
+        warnings.warn(f"dates were changed; {first_of(told, 3, between='; ')}", UserWarning, stacklevel=4)
 
 
 def newer_panels(df: pd.DataFrame, fitted: Sequence[Panel], experiment: Experiment) -> tuple[Keys, list[Panel]]:

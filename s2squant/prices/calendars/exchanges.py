@@ -28,6 +28,9 @@ SETTLED = timedelta(minutes=30)
 PUBLISHED, FRANKFURT = time(16), ZoneInfo("Europe/Berlin")
 """When and where the euro's reference rates come out."""
 
+TEN_YEARS = 3652
+"""Days."""
+
 OWN = ("24/7", "24/5", "ECB")
 """The calendars kept here."""
 
@@ -48,8 +51,9 @@ def check_calendar(code: str) -> str:
 def next_sessions(calendar: str, after: Any, count: int) -> Dates:
     """The `count` sessions strictly after a day (anything numpy reads as one), datetime64[D], increasing.
 
-    Exchange calendars are known to about a year ahead of today; beyond that, before their first year, and for codes
-    nobody knows, every weekday counts.
+    Exchange calendars are known to a month or a year ahead of today. Beyond that every weekday counts but those days of
+    the year on which the exchange has always been closed; before their first year, and for codes nobody knows, every
+    weekday.
     """
     if count < 1:
         raise ValueError(f"count is {count}; ask for at least one session")
@@ -67,8 +71,10 @@ def next_sessions(calendar: str, after: Any, count: int) -> Dates:
         return _weekdays(day, count)
     first = int(np.searchsorted(known, day, side="right"))
     real = known[first : first + count]
-    short = count - len(real)
-    return np.concatenate([real, _weekdays(max(day, known[-1]), short)]) if short else real.copy()
+    short, last = count - len(real), max(day, known[-1])
+    if not short:
+        return real.copy()
+    return np.concatenate([real, _weekdays(last, short, _yearly_closings(calendar, last, last + 2 * short + 30))])
 
 
 def sessions_between(calendar: str, first: Any, last: Any) -> Dates:
@@ -185,6 +191,27 @@ def _weekdays(after: np.datetime64, count: int, closed: Dates | None = None) -> 
     holidays = np.array([], "datetime64[D]") if closed is None else closed
     start = np.busday_offset(after, 0, roll="backward", holidays=holidays)
     return np.asarray(np.busday_offset(start, np.arange(1, count + 1), holidays=holidays), "datetime64[D]")
+
+
+def _yearly_closings(calendar: str, first: np.datetime64, last: np.datetime64) -> Dates:
+    """The days from `first` to `last` on whose day of the year the exchange was closed whenever it was a weekday, of
+    the last ten years that are known, three times at least.
+    """
+    known = exchange_sessions(calendar)
+    days = np.arange(known[-1] - TEN_YEARS, known[-1] + 1)
+    weekdays = days[np.is_busday(days)]
+    place, closed = _day_of_year(weekdays), ~is_among(weekdays, known)
+    count, shut = np.bincount(place, minlength=400), np.bincount(place, weights=closed, minlength=400)
+    ahead = np.arange(first, last + 1)
+    closings: Dates = ahead[((shut >= 3) & (shut == count))[_day_of_year(ahead)]]
+    return closings
+
+
+def _day_of_year(days: Dates) -> NDArray[np.int64]:
+    """Month and day of the month as one number below 400."""
+    months = days.astype("datetime64[M]")
+    place: NDArray[np.int64] = (days - months).astype(np.int64) + 32 * (months.astype(np.int64) % 12)
+    return place
 
 
 def _year(day: np.datetime64) -> int:

@@ -134,7 +134,8 @@ def named_calendar(ticker: str, exchange: str = "") -> str:
     if _COIN.search(name):
         return "24/7"
     for suffix in sorted(YAHOO_SUFFIXES, key=len, reverse=True):
-        if name.endswith(suffix) and name != suffix:
+        stem = name.removesuffix(suffix)
+        if stem not in ("", name) and "." not in stem:  # BAC.PR.L is a preferred share of New York's
             return YAHOO_SUFFIXES[suffix]
     return YAHOO_EXCHANGES.get(exchange.upper(), "")
 

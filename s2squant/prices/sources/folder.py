@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import stat
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +18,8 @@ from s2squant.prices.sources.table import from_frame, read_parquet, split_ticker
 from s2squant.series.history import PriceHistory
 
 Form = Literal["csv", "parquet"]
+COPY = re.compile(r"( ?\(\d{1,3}\)| - Copy| copy)$")
+"""What browsers and desktops add to the name of a file that is there already."""
 
 
 class FolderSource(ListedSource):
@@ -89,9 +92,10 @@ def _listing(name: str, form: Form, folder: Path) -> dict[str, Path]:
             continue
         if not path.stem.isprintable():
             raise SourceError(f"{name}: the file name {path.name!r} holds control characters; rename it")
-        if path.stem in files:
-            raise SourceError(f"{name}: {path.name} and {files[path.stem].name} are the same ticker; keep one")
-        files[path.stem] = path
+        ticker = COPY.sub("", path.stem) or path.stem
+        if ticker in files:
+            raise SourceError(f"{name}: {files[ticker].name} and {path.name} are the same ticker; keep one")
+        files[ticker] = path
     if not files:
         other = "parquet" if form == "csv" else "csv"
         count = sum(path.suffix.lower() == f".{other}" for path in inside)

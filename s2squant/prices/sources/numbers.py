@@ -53,6 +53,9 @@ def numbers(column: pd.Series, dates: Dates, name: str, ticker: str, decimal: st
         scaled = ends.isin(list(SCALES)) & text.str[:-1].str.contains(r"\d$", regex=True, na=False)
         scale = np.where(scaled, ends.map(SCALES).fillna(1.0), 1.0).astype(np.float64)
         text = text.mask(scaled, text.str[:-1])
+    if name == "splits":  # 4:1, 4/1 or 4 for 1
+        ratio = text.str.extract(r"^(?P<new>[\d.]+)\s*(?::|/|for|-for-)\s*(?P<old>[\d.]+)$").astype(np.float64)
+        text = text.mask(ratio["new"].notna(), (ratio["new"] / ratio["old"]).astype("str"))
     if decimal == ",":
         text = text.str.translate(_SWAP)
     grouped = text.str.fullmatch(_GROUPS, na=False)

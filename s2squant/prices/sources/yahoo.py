@@ -213,8 +213,9 @@ class Yahoo:
             return [(first, None)]
         spans: list[tuple[datetime, datetime | None] | None] = []
         while first + PIECE < self._clock():
-            spans.append((first, first + PIECE))
-            first += PIECE
+            end = (first + PIECE).replace(hour=0, minute=0, second=0, microsecond=0)  # within no session of New York
+            spans.append((first, end))
+            first = end
         return [*spans, (first, None)]
 
     def _open(self) -> PoliteRequest:

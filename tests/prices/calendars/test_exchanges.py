@@ -9,7 +9,7 @@ import pytest
 
 from s2squant.config.experiment import Universe
 from s2squant.errors import ConfigError
-from s2squant.prices.calendars.exchanges import is_settled, next_sessions, sessions_between
+from s2squant.prices.calendars.exchanges import exchange_sessions, is_settled, next_sessions, sessions_between
 from s2squant.prices.universe import load_ticker, open_source
 
 
@@ -115,3 +115,13 @@ def test_a_bar_is_final_half_an_hour_after_the_close():
     assert is_settled("XNYS", "2026-11-27", datetime(2026, 11, 27, 18, 30, tzinfo=UTC))
     assert not is_settled("24/7", "2026-11-20", datetime(2026, 11, 20, 23, 59, tzinfo=UTC))
     assert is_settled("24/7", "2026-11-20", datetime(2026, 11, 21, 1, 0, tzinfo=UTC))
+
+
+@pytest.mark.parametrize(("calendar", "closed"), [("XSHG", ["10-01", "01-01"]), ("XBOM", ["01-26", "08-15", "10-02"])])
+def test_beyond_what_is_known_the_days_closed_every_year_are_no_sessions(calendar, closed):
+    last = exchange_sessions(calendar)[-1]
+    ahead = next_sessions(calendar, last, 600)
+    assert (np.diff(ahead).astype(int) > 0).all()
+    assert np.is_busday(ahead).all()
+    assert not {str(day)[5:] for day in ahead} & set(closed)
+    assert len(ahead) > 0.97 * np.busday_count(ahead[0], ahead[-1])

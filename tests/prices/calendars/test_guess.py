@@ -35,6 +35,9 @@ def every_weekday(first, last):
         ("BTC-USD", "24/7"),
         ("EURUSD=X", "24/5"),
         ("BRK-B", "XNYS"),
+        ("BAC.PR.L", "XNYS"),
+        ("CEZ.PR", "XPRA"),
+        ("^N225.T", "XTKS"),
         ("AAPL", "XNYS"),
     ],
 )

@@ -113,3 +113,12 @@ def test_hostile_names_are_unknown_tickers(tmp_path, ticker):
     assert "\n" not in str(caught.value)
     with pytest.raises(SourceError):
         open_source(spec).history(ticker)
+
+
+def test_a_second_download_is_the_same_ticker(tmp_path):
+    write(tmp_path, **{"AAPL (1)": GOOD, "MSFT - Copy": GOOD})
+    assert open_source(f"csv:{tmp_path}").tickers() == ("AAPL", "MSFT")
+    assert len(open_source(f"csv:{tmp_path}").history("AAPL")) == 3
+    write(tmp_path, AAPL=GOOD)
+    with pytest.raises(SourceError, match=r"AAPL \(1\)\.csv and AAPL\.csv are the same ticker; keep one"):
+        open_source(f"csv:{tmp_path}")

@@ -222,3 +222,10 @@ def test_one_day_twice_with_the_same_prices_is_kept_once():
     assert history.bars["volume"].tolist() == [4, 7, 6]
     text = "1 day(s) stand twice with the same prices but another volume, the first 2024-01-03; the last kept"
     assert [f.text for f in history.findings if f.name == "duplicate"] == [text]
+
+
+def test_splits_may_be_written_as_ratios():
+    history = read(
+        {"Date": [*DAYS, "2024-01-05"], "Close": 1.0 + np.arange(4), "Split Ratio": ["4:1", "1/10", "", "3 for 2"]}
+    )
+    assert history.events["splits"].tolist() == [4.0, 0.1, 0.0, 1.5]
