@@ -7,6 +7,7 @@ the one is taken whose days are sessions, and none where several are that differ
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +24,7 @@ YEAR_LAST = r"^(?P<a>\d{1,2})(?P<s>[-/.])(?P<b>\d{1,2})(?P=s)(?P<y>\d{4}|\d{2})"
 CLOCK = r"(?:[T ,]+(?P<h>\d{1,2}):?(?P<min>\d{2})(?::?(?P<sec>\d{2})(?:[.,]\d*)?)?\s*(?P<half>[AaPp][Mm])?)?"
 ZONE = r"\s*(?P<zone>Z|UTC|GMT|[+-]\d{2}:?\d{2}(?::\d{2})?|[+-]\d{2})?\s*(?:\[?[A-Za-z]+/[A-Za-z_/]+\]?|[A-Z]{3,4})?$"
 NAMED_MONTHS = ("%d-%b-%Y", "%d-%B-%Y", "%d-%b-%y", "%d %b %Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y", "%b %d %Y")
+ISO = re.compile(r"\d{4}-\d{2}-\d{2}")
 WEEKDAY = r"(?i)(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*,? "
 EPOCHS = ((11, 1), (14, 10**3), (17, 10**6), (20, 10**9))
 """Most digits of a number that counts from 1970, and how many of its units are a second."""
@@ -51,7 +53,11 @@ def parse(column: pd.Series, ticker: str, *, month_first: bool = False) -> Stamp
         )
     if column.dtype.kind == "f" and np.isfinite(column).all() and (column % 1 == 0).all():
         column = column.astype("int64")  # a blank row among them made whole numbers into others
-    text = column.astype("str").str.strip()
+    text = column.astype("str")
+    plain = pd.to_datetime(text, format="%Y-%m-%d", errors="coerce") if ISO.fullmatch(str(text.iloc[0])) else None
+    if plain is not None and plain.notna().all():
+        return Stamps(_seconds(plain), None)
+    text = text.str.strip()
     if text.str.fullmatch(r"\d{9,19}").all():
         return Stamps(_epochs(text.astype("int64").to_numpy(np.int64)), np.zeros(len(text), np.int64))
     return _texts(text, ticker, month_first)
