@@ -33,3 +33,12 @@ def test_weeks_go_on_by_weeks():
     with pytest.warns(UserWarning, match=r"bars are weekly, dated by the last session of each week; XNYS is taken"):
         model = fitted(frame(pd.date_range("2010-01-01", "2024-12-27", freq="W-FRI"), "ACME"))
     assert model.predict()["ds"].astype(str).tolist() == ["2025-01-03", "2025-01-10", "2025-01-17"]
+
+
+def test_newer_stamps_are_read_by_the_calendar_of_the_fit():
+    stamps = pd.DatetimeIndex(sessions_between("XETR", *SPAN)).tz_localize("Europe/Berlin").tz_convert("UTC")
+    df = frame(stamps, "SAP")  # whose exchange its name does not tell
+    with pytest.warns(UserWarning, match="dates were changed"):
+        model = fitted(df.iloc[:-2])
+    days = model.predict(df=df.iloc[-4:])["ds"].dt.date.astype(str).tolist()
+    assert days == ["2023-01-02", "2023-01-03", "2023-01-04"]

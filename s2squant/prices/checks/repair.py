@@ -113,15 +113,16 @@ def _set_aside(
 
 
 def without(dates: Dates, table: dict[str, Floats], rows: np.ndarray) -> tuple[Dates, dict[str, Floats]]:
-    """Dates and columns without the rows of a mask (T,), in the order given; their events go to the next bar left.
+    """Dates and columns without the rows of a mask (T,), in the order given; events go to the next bar that is left.
 
-    An event acts on the bars before its own, so that the next bar serves as well; after the last bar there is none.
+    The next one is of the same day where there is one. An event acts on the bars before its own, so that a later bar
+    serves as well; after the last bar there is none.
     """
     table, kept = dict(table), np.flatnonzero(~rows)
     for name in (n for n in EVENTS if n in table):
         values = table[name] = np.array(table[name])
         for row in np.flatnonzero(rows & (values > 0)):
-            later = kept[dates[kept] > dates[row]]
+            later = kept[dates[kept] >= dates[row]]
             if len(later):
                 heir = later[np.argmin(dates[later])]
                 joined = values[heir] * values[row] if name == "splits" and values[heir] > 0 else values[row]

@@ -35,7 +35,7 @@ class ContinuedSource(ListedSource):
         if ticker not in self._fitted:
             raise PriceError(ticker, "the models were not fitted on it")
         fit_bars = self._fitted[ticker]
-        dates, table = self._frames.columns(ticker)
+        dates, table = self._frames.columns(ticker, fit_bars.calendar)
         for name in (n for n in OHLCV if n in fit_bars.bars and n not in table):
             raise PriceError(ticker, f"no column {name}, which the bars of the fit have; give it too")
         table = {n: values for n, values in table.items() if n == "adj_close" or n in fit_bars.bars}

@@ -42,7 +42,7 @@ class FrameSource(ListedSource):
         frame = self._frames[ticker]
         return from_frame(frame, ticker, source=self.name, named=self._named, fetched_at=self._fetched_at)
 
-    def columns(self, ticker: str) -> tuple[Dates, dict[str, Floats]]:
-        """One ticker's dates and columns as they stand, nothing repaired."""
+    def columns(self, ticker: str, calendar: str = "") -> tuple[Dates, dict[str, Floats]]:
+        """One ticker's dates and columns as they stand, nothing repaired; `calendar` tells what its stamps mean."""
         self.check([ticker])
-        return read_columns(self._frames[ticker], ticker, self._named)
+        return read_columns(self._frames[ticker], ticker, self._named, calendar)

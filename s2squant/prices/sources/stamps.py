@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from s2squant.errors import PriceError
 from s2squant.prices.calendars.exchanges import is_among, sessions_between, zone_of
+from s2squant.prices.calendars.periods import unit_of
 from s2squant.series.arrays import Dates
 
 YEAR_FIRST = r"^(?P<y>\d{4})(?P<s>[-/.]?)(?P<m>\d{1,2})(?P=s)(?P<d>\d{1,2})"
@@ -28,8 +29,9 @@ ISO = re.compile(r"\d{4}-\d{2}-\d{2}")
 WEEKDAY = r"(?i)(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*,? "
 EPOCHS = ((11, 1), (14, 10**3), (17, 10**6), (20, 10**9))
 """Most digits of a number that counts from 1970, and how many of its units are a second."""
-CLEAR, MOST = 0.005, 0.03
-"""Shares of days that are no session: by how much a reading must be better, and up to which it may be taken."""
+CLEAR, MOST, A_DAY = 0.005, 0.03, 0.1
+"""Shares of days that are no session: by how much a reading must be better, up to which it may be taken, and half of
+what being a day off costs."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ def parse(column: pd.Series, ticker: str, *, month_first: bool = False) -> Stamp
     if plain is not None and plain.notna().all():
         return Stamps(_seconds(plain), None)
     text = text.str.strip()
-    if text.str.fullmatch(r"\d{9,19}").all():
+    if text.str.fullmatch(r"\d{9,18}|[1-8]\d{18}").all():
         return Stamps(_epochs(text.astype("int64").to_numpy(np.int64)), np.zeros(len(text), np.int64))
     return _texts(text, ticker, month_first)
 
@@ -75,15 +77,20 @@ def sessions_of(stamps: Stamps, ticker: str, calendar: str) -> tuple[Dates, str]
         return written, ""
     instants = stamps.wall if stamps.east is None else stamps.wall - stamps.east.astype("timedelta64[s]")
     readings = [written, *(instants + np.timedelta64(hours, "h") for hours in (12, -12))]
+    calendar = unit_of(calendar)[1]
+    midnights = False
     if calendar:
-        clocks = pd.DatetimeIndex(instants, tz="UTC").tz_convert(zone_of(calendar)).tz_localize(None)
-        readings.insert(1, clocks.to_numpy())
+        clocks = _seconds(pd.DatetimeIndex(instants, tz="UTC").tz_convert(zone_of(calendar)).tz_localize(None))
+        readings.insert(1, clocks)
+        midnights = bool((clocks == clocks.astype("datetime64[D]")).all())
     days = [reading.astype("datetime64[D]") for reading in readings]
     if all(len(np.unique(each)) <= len(each) / 2 + 1 for each in days) and len(written) > 3:
         raise PriceError(ticker, f"it holds several bars a day ({stamps.wall[0]}, {stamps.wall[1]}); make them daily")
     off = [_off(each, calendar) for each in days]
     as_good = [each for each, share in zip(days, off, strict=True) if share <= min(off) + CLEAR]
-    if off[0] > min(off) + CLEAR and min(off) <= MOST:
+    if midnights and off[1] < off[0] + A_DAY and (stamps.east is not None or len(np.unique(clock)) > 1):
+        chosen = days[1]
+    elif off[0] > min(off) + CLEAR and min(off) <= MOST:
         chosen = as_good[0]
     else:  # as written, unless the exchange's clock is known to be another
         chosen = written
@@ -102,7 +109,9 @@ def sessions_of(stamps: Stamps, ticker: str, calendar: str) -> tuple[Dates, str]
 def _off(days: Dates, calendar: str) -> float:
     """Share of days that are no session, or stand twice."""
     known = sessions_between(calendar, days.min(), days.max()) if calendar else days[:0]
-    closed = ~is_among(days, known) if len(known) else ~np.is_busday(days)
+    closed = ~np.is_busday(days)
+    if len(known):
+        closed = np.where((days >= known[0]) & (days <= known[-1]), ~is_among(days, known), closed)
     return float(np.mean(closed)) + 1 - len(np.unique(days)) / len(days)
 
 
@@ -110,7 +119,7 @@ def _minute(stamp: np.datetime64) -> str:
     return str(stamp)[:16].replace("T", " ")
 
 
-def _seconds(column: pd.Series) -> NDArray[np.datetime64]:
+def _seconds(column: pd.Series | pd.DatetimeIndex) -> NDArray[np.datetime64]:
     return column.to_numpy(dtype="datetime64[s]")
 
 

@@ -87,9 +87,11 @@ def from_frame(
     return replace(history, findings=findings, notes=notes)
 
 
-def read_columns(frame: pd.DataFrame, ticker: str, named: Named = ANY) -> tuple[Dates, dict[str, Floats]]:
+def read_columns(
+    frame: pd.DataFrame, ticker: str, named: Named = ANY, calendar: str = ""
+) -> tuple[Dates, dict[str, Floats]]:
     """Dates and columns (adj_close, and the bars' where they stand) as the table has them, nothing repaired yet."""
-    read = _read(frame, ticker, named, "")
+    read = _read(frame, ticker, named, calendar)
     return read.dates, read.table
 
 
@@ -116,7 +118,7 @@ def _read(frame: pd.DataFrame, ticker: str, named: Named, calendar: str) -> Colu
     places = {"adj_close": columns[chosen], **_places(columns, export)}
     if chosen not in FIELDS["close"] and "close" in places and places["close"] == places["adj_close"]:
         del places["close"]
-    cells = {name: frame.iloc[:, place] for name, place in places.items()}
+    cells = _with_events({name: frame.iloc[:, place] for name, place in places.items()})
     decimal = decimal_sign(cells.values(), ticker)
     table = {
         name: numbers(column, dates, "price" if name == "adj_close" else name, ticker, decimal)
@@ -164,6 +166,19 @@ def _places(columns: Mapping[str, int], export: Export) -> dict[str, int]:
         if found is not None:
             places[name] = columns[found]
     return places
+
+
+def _with_events(cells: dict[str, pd.Series]) -> dict[str, pd.Series]:
+    """Columns with the events that rows of Yahoo's page hold in place of an open: 0.24 Dividend, 2:1 Stock Splits."""
+    text = cells["open"] if "open" in cells and cells["open"].dtype.kind not in "iuf" else None
+    if text is None or not text.astype("str").str.contains("Dividend|Stock Split", regex=True).any():
+        return cells
+    parts = text.astype("str").str.extract(
+        r"^\s*(?P<cash>[\d.]+) Dividend\s*$|^\s*(?P<ratio>[\d.:/]+) Stock Splits?\s*$"
+    )
+    event = parts.notna().any(axis=1)
+    bare = {name: column.mask(event) for name, column in cells.items()}
+    return {**bare, "dividends": parts["cash"].fillna("0"), "splits": parts["ratio"].fillna("0")}
 
 
 def _only_other(columns: Mapping[str, int], named: Named) -> str:

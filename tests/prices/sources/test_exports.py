@@ -236,3 +236,13 @@ def test_a_ticker_in_every_heading_is_no_part_of_them():
     assert stripped(["Date", "Close A", "Close B"]) == ["Date", "Close A", "Close B"]
     for headings in (["Date", "Prev Close"], ["Date", "Adj Close"], ["Date", "High price", "Closing price"]):
         assert stripped(headings) == headings
+
+
+def test_events_between_the_rows_of_yahoo_s_page_are_read(tmp_path):
+    rows = FILES["Yahoo's page"].splitlines()
+    rows.insert(5, '"Jan 11, 2024","0.24 Dividend",,,,,')
+    rows.insert(9, '"Jan 16, 2024","4:1 Stock Splits",,,,,')
+    history = read(tmp_path, "\n".join(rows) + "\n")
+    np.testing.assert_array_equal(history.dates, DAYS)
+    told = {n: [(str(history.dates[k]), v[k]) for k in np.flatnonzero(v)] for n, v in history.events.items()}
+    assert told == {"dividends": [("2024-01-11", 0.24)], "splits": [("2024-01-16", 4.0)]}

@@ -59,7 +59,7 @@ def test_a_bar_has_the_date_of_its_session(calendar, form, hour):
 
 
 @pytest.mark.parametrize("calendar", ["XETR", "XTKS", "XNYS"])
-@pytest.mark.parametrize("clock", ["00:00", "04:00", "12:00", "16:00", "23:00"])
+@pytest.mark.parametrize("clock", ["00:00", "04:00", "12:00", "15:00", "16:00", "23:00"])
 def test_a_clock_that_never_changes_is_of_the_day_that_is_written(calendar, clock):
     """Vendors that write a session's own date in UTC, whatever the hour."""
     texts = [f"{day} {clock}:00+00:00" for day in sessions(calendar)]
@@ -126,3 +126,13 @@ def test_one_file_in_utc_among_others_has_the_same_sessions(tmp_path):
     first, *others = load_universe(Universe(source=f"csv:{tmp_path}")).histories
     for other in others:
         np.testing.assert_array_equal(first.dates, other.dates)
+
+
+def test_months_and_early_years_that_begin_at_midnight_in_frankfurt():
+    months = pd.date_range("1975-01-01", "2023-06-01", freq="MS", tz="Europe/Berlin")
+    for form in ("text in UTC", "UTC of pandas", "without a zone, in UTC"):
+        history = read(FORMS[form](months), "XETR")
+        np.testing.assert_array_equal(history.dates, np.arange("1975-01", "2023-07", dtype="datetime64[M]"))
+    days = pd.bdate_range("1975-01-02", "2023-06-30", tz="Europe/Berlin")
+    history = read(FORMS["text in UTC"](days), "XETR")
+    np.testing.assert_array_equal(history.dates, days.tz_localize(None).to_numpy().astype("datetime64[D]"))
