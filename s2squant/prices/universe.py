@@ -14,7 +14,7 @@ from s2squant.errors import Finding, PriceError, SourceError, TemporaryPriceErro
 from s2squant.prices.calendars.exchanges import check_calendar
 from s2squant.prices.checks.every import check, quarantine
 from s2squant.prices.checks.filler import without_filler
-from s2squant.prices.checks.market import shifted
+from s2squant.prices.checks.market import across
 from s2squant.prices.checks.spacing import on_periods
 from s2squant.prices.checks.spans import without_unfinished
 from s2squant.prices.checks.sundays import without_sundays
@@ -138,14 +138,13 @@ def load_from(source: Source, universe: Universe, progress: Progress | None = No
         except PriceError as error:
             refused[ticker], findings[ticker] = error.reason, error.findings
             failures = failures + 1 if isinstance(error, TemporaryPriceError) else 0
-    for ticker, shift in shifted(histories).items():
-        place = next(i for i, history in enumerate(histories) if history.ticker == ticker)
-        history = replace(histories[place], findings=(*histories[place].findings, *shift))
+    changed, alone, histories = across(histories), histories, []
+    for history in alone:
         try:
-            histories[place] = quarantine(history, universe.accept)
+            known = changed.get(history.ticker, history.findings)
+            histories.append(quarantine(replace(history, findings=known), universe.accept))
         except PriceError as error:
-            refused[ticker], findings[ticker] = error.reason, error.findings
-            del histories[place]
+            refused[history.ticker], findings[history.ticker] = error.reason, error.findings
     if not histories:
         reasons = [f"{ticker}: {reason}" for ticker, reason in refused.items()]
         raise SourceError(f"no usable prices in {source.name}: {first_of(reasons, 3, between='; ')}")

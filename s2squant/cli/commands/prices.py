@@ -112,7 +112,7 @@ def check(
     """
     from s2squant.cli.price_views import as_plain, overview
     from s2squant.config.experiment import Universe
-    from s2squant.prices.checks.market import shifted
+    from s2squant.prices.checks.market import across
     from s2squant.prices.universe import inspect_ticker, open_source
 
     if folder is not None and source is not None:
@@ -127,8 +127,8 @@ def check(
             histories[ticker] = inspect_ticker(opened, ticker, Universe())
         except PriceError as error:
             refused[ticker] = error
-    for ticker, shift in shifted(tuple(histories.values())).items():
-        histories[ticker] = replace(histories[ticker], findings=(*histories[ticker].findings, *shift))
+    for ticker, findings_now in across(tuple(histories.values())).items():
+        histories[ticker] = replace(histories[ticker], findings=findings_now)
     findings = {t: h.findings for t, h in histories.items()} | {t: e.findings for t, e in refused.items()}
     bad = [t for t in findings if t in refused or worst(findings[t]) == "error"]
     if as_json:

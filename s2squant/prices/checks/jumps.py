@@ -43,11 +43,15 @@ NAMES = {
     "unadjusted split": "suspected split(s) not adjusted for",
     "unexplained jump": "jump(s) that neither volume nor the days around explain",
 }
+MOVES = (*NAMES, "large move", "reverting outlier")
 REAL: tuple[str, Severity] = ("large move", "note")
 
 
-def jumps(history: PriceHistory) -> tuple[Finding, ...]:
-    """Spikes that revert, wrong units, other companies, splits not adjusted for; then the large moves taken as real."""
+def jumps(history: PriceHistory, market: Floats | None = None) -> tuple[Finding, ...]:
+    """Spikes that revert, wrong units, other companies, splits not adjusted for; then the large moves taken as real.
+
+    `market` (T-1,) is the size of the day's move of the other tickers, where they are known: what all do is no fault.
+    """
     returns = log_returns(history)
     size = np.abs(returns)
     if not (size > SMALL).any():
@@ -57,7 +61,8 @@ def jumps(history: PriceHistory) -> tuple[Finding, ...]:
     apart = np.diff(history.dates).astype(int) > HOLE_DAYS
     size[apart & (size < LEVEL_AFTER_GAP)] = 0.0  # of many sessions, and no move of one
     looked_at = np.flatnonzero(size > max(SMALL, min(WILD * scale, np.log1p(LARGE_RETURN))))
-    suspects = {i: local_scale(returns, i, scale) for i in looked_at.tolist()}
+    common = np.zeros(len(returns)) if market is None else market
+    suspects = {i: float(max(local_scale(returns, i, scale), common[i])) for i in looked_at.tolist()}
     spiked, traded, findings = _spikes(history, returns, scale, suspects)
     faults: dict[tuple[str, Severity], list[Jump]] = {}
     for i, deviation in suspects.items():

@@ -10,7 +10,8 @@ import pytest
 from s2squant.config.experiment import Universe
 from s2squant.errors import SourceError
 from s2squant.prices.calendars.exchanges import next_sessions
-from s2squant.prices.checks.market import shifted
+from s2squant.prices.checks.every import check
+from s2squant.prices.checks.market import across
 from s2squant.prices.universe import load_from, load_universe
 from tests.prices.checks.test_checks import made
 
@@ -34,19 +35,33 @@ def early(history):
 def test_one_ticker_a_session_early_or_late_is_found(tickers):
     for seed in range(5):
         histories = market(tickers, seed=seed)
-        assert shifted(histories) == {}
+        assert across(histories) == {}
         histories[1] = early(histories[1])
-        ((ticker, (finding,)),) = shifted(histories).items()
+        ((ticker, (finding,)),) = across(histories).items()
         assert (ticker, finding.name, finding.severity) == ("T1.DE", "shifted dates", "error")
         assert "its dates are a session early" in finding.text
         histories = market(tickers, seed=seed)
         histories[2] = replace(histories[2], dates=np.r_[DAYS[1:], DAYS[-1] + 1])
-        assert "its dates are a session late" in shifted(histories)["T2.DE"][0].text
+        assert "its dates are a session late" in across(histories)["T2.DE"][0].text
 
 
 def test_independent_tickers_and_the_sample_are_not():
-    assert shifted(market(5, common=0.0)) == {}
-    assert shifted(load_universe(Universe()).histories) == {}
+    assert across(market(5, common=0.0)) == {}
+    assert across(load_universe(Universe()).histories) == {}
+
+
+def test_a_move_on_a_day_on_which_all_moved_is_the_markets():
+    """Closes alone, and nothing wild around: as on 1987-10-19, at a quarter off for all, a third for one."""
+    histories = market(5)
+    crash = np.where(np.arange(401) >= 200, 0.75, 1.0)
+    fallen = [replace(history, adj_close=history.adj_close * crash) for history in histories]
+    fallen[0] = replace(fallen[0], adj_close=histories[0].adj_close * np.where(crash < 1, 0.66, 1.0))
+    told = [replace(history, findings=check(history)) for history in fallen]
+    assert "unadjusted split" in {f.name for f in told[0].findings} | {"unexplained jump"}
+    assert {f.severity for f in told[0].findings} == {"warning"}
+    assert across(told)["T0.DE"] == ()
+    alone = [told[0], *(replace(history, findings=check(history)) for history in histories[1:])]
+    assert across(alone) == {}
 
 
 def test_a_shifted_ticker_is_kept_out_of_a_run():
