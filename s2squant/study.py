@@ -117,7 +117,7 @@ class Run(JobRunner[Job]):
         with self._timed("judge"):
             collected = collect(self.inputs, self)
             self._seconds |= collected.seconds
-            forecasts, gates, recalibration = combine(collected.forecasts, self.experiment, self.inputs.markets)
+            forecasts, weights, recalibration = combine(collected.forecasts, self.experiment, self.inputs.markets)
             evaluation = evaluate(
                 forecasts,
                 self.experiment,
@@ -131,7 +131,7 @@ class Run(JobRunner[Job]):
             nothing = shuffled_headline(self.inputs, evaluation.losses.tickers, kept)
         with self._timed("audit"):
             audited = audit(self.inputs, forecasts)
-        study = self._study(collected, forecasts, (gates, recalibration), evaluation, traded, nothing, audited)
+        study = self._study(collected, forecasts, (weights, recalibration), evaluation, traded, nothing, audited)
         study = beside_previous(study, self.inputs.folder)
         self._write(study)
         return study
@@ -184,7 +184,7 @@ class Run(JobRunner[Job]):
             by_ticker_step=judgement.by_ticker_step,
             over_time=judgement.over_time,
             training=collected.training,
-            gates=decisions[0],
+            weights=decisions[0],
             recalibration=decisions[1],
             equity=traded.equity,
             provenance=self._provenance() | {"trial_ledger": traded.note},

@@ -11,7 +11,6 @@ from s2squant.config.files import make_experiment
 from s2squant.config.models import BlendSpec
 from s2squant.forecasters.blend import blend
 from s2squant.forecasters.features import bank_members, network_inputs, scaled_returns
-from s2squant.series.forecast import quantile_crps
 from s2squant.series.long_table import KEYS
 from s2squant.series.windows import make_folds, train_rows
 from s2squant.study import backtest
@@ -97,17 +96,17 @@ def test_the_gate_of_the_blend_reads_matured_outcomes_only():
     frame["mean"] = 0.0
     for k in range(1, 40):
         frame[f"q{k / 40:.3f}"] = k + 10.0 * (frame["model"] == "anchor")
-    spec = BlendSpec(members=("seq2seq_pooled",), min_cutoffs=3)
+    spec = BlendSpec(members=("seq2seq_pooled",), patience=0)
     units = len(frame) // 2
     y = np.tile(np.random.default_rng(0).normal(20, 10, units), 2)
     at = cutoffs[20]
     later = (frame["ds"] > at).to_numpy()
     before, after = (
-        blend(frame.assign(y=outcome), quantile_crps, spec, {"A": "X"})[1].set_index("cutoff")
+        blend(frame.assign(y=outcome), spec, {"A": "X"})[1].set_index("cutoff")
         for outcome in (y, np.where(later, y + 1000, y))
     )
     assert before.loc[:at].equals(after.loc[:at])
-    assert (before.loc[at:, "mean_difference"] != after.loc[at:, "mean_difference"]).any()
+    assert (before.loc[at:, "gain"] != after.loc[at:, "gain"]).any()
 
 
 def test_a_whole_run(tmp_path: Path, panels):
@@ -125,7 +124,7 @@ def test_a_whole_run(tmp_path: Path, panels):
             {
                 "universe": {"source": f"csv:{folder}", "accept": ["all"]},  # noise looks like bad prices
                 "walk": {"cutoffs": 14, "every": 20, "refit_every": 60, "min_train": 600},
-                "forecasters": TINY | {"blend": {"min_cutoffs": 2}},
+                "forecasters": TINY | {"blend": {"patience": 1}},
             }
         )
         out, study = backtest(experiment, tmp_path / f"run{number}", workers=0)

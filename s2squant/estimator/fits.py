@@ -104,7 +104,7 @@ def newest_table(
 ) -> pd.DataFrame:
     """The newest forecasts as the long table of files, the blend's among them.
 
-    No forecast has matured yet, so the blend's gate keeps every member.
+    No forecast has matured yet, so the blend has the weights that it begins with, and networks have none in it.
     """
     table = pd.concat([to_frame(part, forecast, sessions) for part, forecast in newest(panel, fits)], ignore_index=True)
     return with_blend(table, experiment.forecasters, dict.fromkeys(panel.tickers, panel.market))[0]

@@ -163,8 +163,8 @@ class PriceForecaster(BaseEstimator):  # type: ignore[misc]
         Notes
         -----
         Fitted tickers that `df` lacks are still read as part of their market, as far as their bars of the fit reach; a
-        warning names them where that is not far enough. The blend averages all its members, as nothing has matured yet
-        by which its gate could drop one.
+        warning names them where that is not far enough. The blend has the weights that it begins with, networks
+        none, as nothing has matured yet by which they could change.
 
         Examples
         --------

@@ -156,7 +156,8 @@ class Study(Evidence):
     - `over_time`: model, unique_id ("all" pooled), cutoff, difference (reference CRPS - model CRPS, mean over
       steps, %), cumulative
     - `training`: model, unique_id, market, fold, seed, step, loss
-    - `gates`: market, cutoff, member, matured, mean_difference, kept
+    - `weights`: market, cutoff, member, matured (cutoffs), gain (what more of it would have gained so far, in
+      losses of the blend over one horizon), weight (in the blend)
     - `recalibration`: market, cutoff, steps (the band), matured (dates), independent (of them), factor (of the distance
       to the median; 1 for none), gain (mean over matured dates, % of the raw row's CRPS), e_value (of the band), used
     - `equity`: model, unique_id, date, position, gross, cost, net, equity_net
@@ -195,7 +196,7 @@ class Study(Evidence):
     by_ticker_step: pd.DataFrame
     over_time: pd.DataFrame
     training: pd.DataFrame
-    gates: pd.DataFrame
+    weights: pd.DataFrame
     equity: pd.DataFrame
     provenance: Mapping[str, Any]
     """versions, seeds, timings (seconds), command (exact re-run), platform."""

@@ -1,111 +1,158 @@
-"""The blend: an equal-weight average of quantiles over the anchor and every member whose gate is open.
+"""The blend: an average of quantiles whose weights are learnt from matured CRPS, market by market.
 
-A member earns it by what it does for the average, not by what it is alone: one that is no better than the anchor may
-still err at other times (Bates and Granger 1969). The gate looks only at matured forecasts: at a cutoff it reads the
-outcomes of cutoffs whose last step had its date by then.
+    w_k proportional to p_k exp(-rate R_k),   R_k = sum of (slope of the blend's pinball loss) x (member k's quantile)
+
+Each member begins with the weight p_k that its kind has, and gains by what more of it would have done for the blend:
+the slope asks that of the average, not of the member alone, so that one which errs at other times is kept. R_k is a
+mean over tickers, steps and levels, relative to the blend's own loss. Cutoffs closer than a horizon tell the same story
+and count as one between them. A network has no weight before `patience` horizons have matured.
+
+Exponentially weighted averaging with the gradient trick (Cesa-Bianchi and Lugosi 2006, section 2.5), for the CRPS
+(Berrisch and Ziel, J. Econometrics 237 (2023), CRPS learning). Only matured outcomes are read: those of cutoffs whose
+last step had its date by then.
+
+Shape legend: K members, N units, C cutoffs, Q levels.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from s2squant.config.models import BlendSpec, Forecasters
-from s2squant.series.arrays import Floats
-from s2squant.series.forecast import QUANTILE_COLUMNS, quantile_crps
+from s2squant.series.arrays import Floats, Ints
+from s2squant.series.forecast import LEVELS, QUANTILE_COLUMNS
 from s2squant.series.long_table import KEYS
 
-GATE_COLUMNS = ["market", "cutoff", "member", "matured", "mean_difference", "kept"]
+WEIGHT_COLUMNS = ["market", "cutoff", "member", "matured", "gain", "weight"]
 
 BLOCK = 100_000
-"""Rows whose averages are held at once."""
-
-Loss = Callable[[Floats, Floats], Floats]
-"""From outcomes (N,) and quantiles (N, Q) to losses (N,), NaN where the outcome is unknown: quantile_crps."""
+"""Units whose quantiles are held at once, at least one cutoff's."""
 
 
-def blend(
-    forecasts: pd.DataFrame, loss: Loss, spec: BlendSpec, markets: Mapping[str, str]
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Average the members (Vincent averaging of quantiles); returns the blend's rows and the gate's decisions.
+def blend(forecasts: pd.DataFrame, spec: BlendSpec, markets: Mapping[str, str]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Average the members (Vincent averaging of quantiles); returns the blend's rows and the members' weights.
 
     `forecasts` is the long table of the anchor and all members, with its outcomes `y` (NaN where unknown), `markets`
-    the market of each ticker. A market's gate pools its tickers, each loss difference in units of the anchor's own 95 %
-    width.
+    the market of each ticker. The weights' `gain` is what more of a member would have gained so far, as a share of the
+    blend's loss over one horizon. Raises ValueError where members forecast different units.
     """
+    names = ("anchor", *spec.members)
     models = forecasts["model"].to_numpy()
-    parts: dict[str, NDArray[np.intp]] = {}
-    for model in ("anchor", *spec.members):
+    codes_KN = [pd.factorize(forecasts[name], sort=True)[0] for name in KEYS]
+    parts: list[Ints] = []
+    for model in names:
         chosen = np.flatnonzero(models == model)
-        keys = forecasts.iloc[chosen][KEYS]
-        parts[model] = chosen[np.lexsort((keys["step"], keys["cutoff"], keys["unique_id"]))]
-    base = forecasts.iloc[parts["anchor"]]
-    for model in spec.members:
-        if not np.array_equal(forecasts.iloc[parts[model]][KEYS].to_numpy(), base[KEYS].to_numpy()):
+        parts.append(chosen[np.lexsort([codes_N[chosen] for codes_N in reversed(codes_KN)])])
+        if not all(np.array_equal(codes_N[parts[-1]], codes_N[parts[0]]) for codes_N in codes_KN):
             raise ValueError(f"{model} and the anchor forecast different units; they cannot be averaged")
-    better = _worth(forecasts, parts, loss)
+    base = forecasts.iloc[parts[0]]
     market = base["unique_id"].map(markets).to_numpy()
-    gates = pd.concat([_gate(base, market, m, better[m], spec) for m in spec.members], ignore_index=True)
-    total = base[list(QUANTILE_COLUMNS)].to_numpy(np.float64, copy=True)
-    mean, count = base["mean"].to_numpy(np.float64, copy=True), np.ones(len(base))
-    place = pd.MultiIndex.from_arrays([market, base["cutoff"]])
-    for model in spec.members:
-        passed = gates[gates["member"] == model].set_index(["market", "cutoff"])["kept"]
-        use = passed.reindex(place).to_numpy(bool)
-        rows = forecasts.iloc[parts[model][use]]
-        total[use] += rows[list(QUANTILE_COLUMNS)].to_numpy(np.float64)
-        mean[use] += rows["mean"].to_numpy(np.float64)
-        count[use] += 1
-    blended = base.assign(model="blend", mean=(mean / count).astype(np.float32))
-    blended[list(QUANTILE_COLUMNS)] = (total / count[:, None]).astype(np.float32)
-    return blended.reset_index(drop=True), gates
+    quantiles = np.empty((len(base), len(LEVELS)), np.float32)
+    mean, told = np.empty(len(base), np.float32), list[pd.DataFrame]()
+    for name in sorted(set(market)):
+        units = np.flatnonzero(market == name)
+        told.append(_one_market(forecasts, [part[units] for part in parts], names, spec, quantiles, mean, units))
+        told[-1].insert(0, "market", name)
+    blended = base.assign(model="blend", mean=mean)
+    blended[list(QUANTILE_COLUMNS)] = quantiles
+    weights = pd.concat(told, ignore_index=True) if told else pd.DataFrame(columns=WEIGHT_COLUMNS)
+    return blended.reset_index(drop=True), weights
 
 
 def with_blend(
     forecasts: pd.DataFrame, models: Forecasters, markets: Mapping[str, str]
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The table with the blend's rows after the others, if it is one of the models, and the gate's decisions."""
+    """The table with the blend's rows after the others, if it is one of the models, and the members' weights."""
     if "blend" not in models.models:
-        return forecasts, pd.DataFrame(columns=GATE_COLUMNS)
-    rows, gates = blend(forecasts, quantile_crps, models.blending, markets)
-    return pd.concat([forecasts, rows], ignore_index=True), gates
+        return forecasts, pd.DataFrame(columns=WEIGHT_COLUMNS)
+    rows, weights = blend(forecasts, models.blending, markets)
+    return pd.concat([forecasts, rows], ignore_index=True), weights
 
 
-def _worth(forecasts: pd.DataFrame, parts: Mapping[str, NDArray[np.intp]], loss: Loss) -> dict[str, Floats]:
-    """Worth of each member by row: how much more the average of the others loses without it."""
-    columns, rows = list(QUANTILE_COLUMNS), len(parts["anchor"])
-    members = [model for model in parts if model != "anchor"]
-    worth = {model: np.full(rows, np.nan) for model in members}
-    y = forecasts["y"].to_numpy(np.float64)[parts["anchor"]]
+def _one_market(
+    forecasts: pd.DataFrame,
+    parts: list[Ints],
+    names: tuple[str, ...],
+    spec: BlendSpec,
+    quantiles: Floats,
+    mean: Floats,
+    units: Ints,
+) -> pd.DataFrame:
+    """Fill in the blend of one market's `units`, cutoff after cutoff, and return its weights."""
+    base = forecasts.iloc[parts[0]][["cutoff", "ds", "y"]]
+    cutoffs, cutoff_of = np.unique(base["cutoff"].to_numpy(), return_inverse=True)
+    due = base["ds"].groupby(cutoff_of).max().to_numpy()
+    prior_K = np.array([spec.prior(name) for name in names])
+    waiting_K = np.array([spec.waits(name) for name in names])
+    lost_C, slope_CK = np.full(len(cutoffs), np.nan), np.full((len(cutoffs), len(names)), np.nan)
+    rows: list[tuple[object, ...]] = []
+    for c, at, y, said_KNQ, mean_KN in _by_cutoff(forecasts, parts, base["y"].to_numpy(np.float64), cutoff_of):
+        known = np.flatnonzero((due[:c] <= cutoffs[c]) & np.isfinite(lost_C[:c]))
+        horizon = _cutoffs_a_horizon(cutoffs[: c + 1], due, known)
+        gain_K = _gain(lost_C[known], slope_CK[known]) / horizon
+        weight_K = prior_K * np.exp(spec.rate * (gain_K - gain_K.max()))
+        if len(known) < spec.patience * horizon and not waiting_K.all():
+            weight_K[waiting_K] = 0.0
+        weight_K /= weight_K.sum()
+        blend_NQ = np.tensordot(weight_K, said_KNQ, axes=1)
+        quantiles[units[at]], mean[units[at]] = blend_NQ, weight_K @ mean_KN
+        lost_C[c], slope_CK[c] = _lesson(y, blend_NQ, said_KNQ)
+        rows += [(cutoffs[c], name, len(known), gain_K[k], weight_K[k]) for k, name in enumerate(names)]
+    return pd.DataFrame(rows, columns=WEIGHT_COLUMNS[1:])
+
+
+def _by_cutoff(
+    forecasts: pd.DataFrame, parts: list[Ints], y: Floats, cutoff_of: Ints
+) -> Iterator[tuple[int, Ints, Floats, Floats, Floats]]:
+    """Yield cutoff after cutoff: its number, its units, y (N,), the members' quantiles (K, N, Q) and means (K, N)."""
+    order = np.argsort(cutoff_of, kind="stable")
+    starts = np.concatenate([[0], np.cumsum(np.bincount(cutoff_of))])
+    columns = list(QUANTILE_COLUMNS)
+    first = 0
+    while first < len(starts) - 1:
+        last = max(first + 1, int(np.searchsorted(starts, starts[first] + BLOCK, side="right")) - 1)
+        held = order[starts[first] : starts[last]]
+        rows = [forecasts.iloc[part[held]] for part in parts]
+        said_KNQ = np.stack([part[columns].to_numpy(np.float64) for part in rows])
+        mean_KN = np.stack([part["mean"].to_numpy(np.float64) for part in rows])
+        for c, (start, end) in enumerate(pairwise(starts[first : last + 1] - starts[first]), start=first):
+            at = held[start:end]
+            yield c, at, y[at], said_KNQ[:, start:end], mean_KN[:, start:end]
+        first = last
+
+
+def _cutoffs_a_horizon(cutoffs: NDArray[np.datetime64], due: NDArray[np.datetime64], known: Ints) -> float:
+    """How many cutoffs fall into one horizon, the median over those that have matured; at least 1."""
+    if len(known) == 0:
+        return 1.0
+    return max(1.0, float(np.median(np.searchsorted(cutoffs, due[known]) - known)))
+
+
+def _lesson(y: Floats, blend_NQ: Floats, said_KNQ: Floats) -> tuple[float, Floats]:
+    """Mean pinball loss of the blend at one cutoff, and the slope of it along each member (K,), both in band widths.
+
+    A unit counts in widths of the first member's 95 % band, so that a wide ticker does not outvote a narrow one; NaN
+    where no outcome is known.
+    """
     known = np.flatnonzero(np.isfinite(y))
-    for block in np.array_split(known, -(-len(known) // BLOCK)) if len(known) else []:
-        said = {model: forecasts.iloc[rows_of[block]][columns].to_numpy(np.float64) for model, rows_of in parts.items()}
-        width = said["anchor"][:, -1] - said["anchor"][:, 0]
-        everybody = loss(y[block], sum(said.values(), np.zeros_like(said["anchor"])) / len(said))
-        for model in members:
-            others = [quantiles for name, quantiles in said.items() if name != model]
-            without = loss(y[block], sum(others[1:], others[0]) / len(others))
-            worth[model][block] = (without - everybody) / width
-    return worth
+    if len(known) == 0:
+        return np.nan, np.full(len(said_KNQ), np.nan)
+    said_KNQ, blend_NQ = said_KNQ[:, known], blend_NQ[known]
+    width_N = np.maximum(said_KNQ[0, :, -1] - said_KNQ[0, :, 0], np.finfo(np.float64).tiny)
+    miss_NQ = (y[known, None] - blend_NQ) / width_N[:, None]
+    slope_NQ = ((miss_NQ < 0) - LEVELS) / width_N[:, None]
+    lost = float(np.maximum(LEVELS * miss_NQ, (LEVELS - 1.0) * miss_NQ).mean())
+    return lost, np.einsum("nq,knq->k", slope_NQ, said_KNQ - blend_NQ) / slope_NQ.size
 
 
-def _gate(base: pd.DataFrame, market: NDArray[Any], member: str, better: Floats, spec: BlendSpec) -> pd.DataFrame:
-    """Keep the member at a cutoff unless its matured mean difference is not above zero."""
-    units = pd.DataFrame(
-        {"market": market, "cutoff": base["cutoff"].to_numpy(), "ds": base["ds"].to_numpy(), "better": better}
-    )
-    records = []
-    for name, group in units.groupby("market", sort=True):
-        daily = group.groupby("cutoff").agg(better=("better", "mean"), matures=("ds", "max"))
-        cutoffs, matures = daily.index.to_numpy(), daily["matures"].to_numpy()
-        values = daily["better"].to_numpy()
-        for cutoff in cutoffs:
-            known = values[(matures <= cutoff) & np.isfinite(values)]
-            mean = float(known.mean()) if len(known) else float("nan")
-            passed = len(known) < spec.min_cutoffs or mean > 0
-            records.append((name, cutoff, member, len(known), mean, passed))
-    return pd.DataFrame(records, columns=GATE_COLUMNS)
+def _gain(lost_C: Floats, slope_CK: Floats) -> Floats:
+    """What more of each member would have gained over the matured cutoffs (K,), in mean losses of the blend."""
+    if len(lost_C) == 0:
+        return np.zeros(slope_CK.shape[1])
+    scale = float(lost_C.mean())
+    return -slope_CK.sum(axis=0) / scale if scale > 0 else np.zeros(slope_CK.shape[1])

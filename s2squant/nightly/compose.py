@@ -1,7 +1,7 @@
-"""From tonight's forecasts to what is issued: the blend behind its gate, and the recalibrated row beside it.
+"""From tonight's forecasts to what is issued: the blend by its weights, and the recalibrated row beside it.
 
-Both learn from the ledger: the gate from the matured losses of each member, the recalibration from the matured outcomes
-of the blend as it was issued.
+Both learn from the ledger: the weights from the matured losses of each member, the recalibration from the matured
+outcomes of the blend as it was issued.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from s2squant.forecasters.recalibration import recalibrated
 from s2squant.nightly.ledger.entries import Issue
 from s2squant.nightly.outcomes import adjustment, raw_close
 from s2squant.series.arrays import Floats
-from s2squant.series.forecast import QUANTILE_COLUMNS, quantile_crps
+from s2squant.series.forecast import QUANTILE_COLUMNS
 from s2squant.series.history import PriceHistory
 from s2squant.series.long_table import KEYS
 
@@ -51,13 +51,13 @@ def compose(
 
 
 def _blended(now: pd.DataFrame, past: pd.DataFrame, experiment: Experiment, markets: Mapping[str, str]) -> pd.DataFrame:
-    """The blend's rows of tonight; the gate reads the units that every member has forecast."""
+    """The blend's rows of tonight; its weights read the units that every member has forecast."""
     names = ["anchor", *experiment.forecasters.blending.members]
     both = pd.concat([past, now], ignore_index=True)
     both = both[both["model"].isin(names)]
     complete = both.groupby(KEYS)["model"].transform("size") == len(names)
     both = both[complete].reset_index(drop=True)
-    rows, _ = blend(both, quantile_crps, experiment.forecasters.blending, markets)
+    rows, _ = blend(both, experiment.forecasters.blending, markets)
     return _of_tonight(rows.assign(crps=np.nan), now)[COLUMNS]
 
 

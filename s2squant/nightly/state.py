@@ -20,7 +20,7 @@ from s2squant.series.history import PriceHistory
 from s2squant.series.panel import Panel
 
 MEMORY = timedelta(days=500)
-"""How far back the gate, the recalibration and the track record look into the ledger."""
+"""How far back the blend's weights, the recalibration and the track record look into the ledger."""
 PLAN, KNOWN = "work/plan.json", "work/known.json"
 """What a run that goes on must not decide again: prices and fits, and as of when outcomes were known."""
 Clock = Callable[[], datetime]

@@ -194,12 +194,16 @@ def folds(c: Contents) -> str:
     )
 
 
-def gates(gate: pd.DataFrame) -> str:
-    """Count of the blend's dropped members."""
-    if gate.empty:
+def weights(table: pd.DataFrame) -> str:
+    """The blend's weights at the newest cutoff of each market, largest first."""
+    if table.empty:
         return ""
-    dropped = int((~gate["kept"].astype(bool)).sum())
-    return f"A member was dropped at {dropped:,} of {count(len(gate), 'decision')}."
+    parts = []
+    for market, mine in table.groupby("market", sort=True):
+        newest = mine[mine["cutoff"] == mine["cutoff"].max()].sort_values("weight", ascending=False, kind="stable")
+        named = [f"{phrase(str(m))} {100 * w:.0f} %" for m, w in zip(newest["member"], newest["weight"], strict=True)]
+        parts.append(f"{market}: {', '.join(named)}")
+    return "; ".join(parts) + "."
 
 
 def _costs(spec: StrategySpec) -> str:

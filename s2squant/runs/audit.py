@@ -220,7 +220,7 @@ def blend_truncation(inputs: Inputs, places: Sequence[Place], forecasts: pd.Data
             late = (part["ds"].to_numpy().astype("datetime64[D]") > day) & np.isfinite(y)
             rng = np.random.default_rng(stable_seed(inputs.experiment.seed, "audit", "blend", str(day)))
             noise = part.assign(y=np.where(late, rng.normal(0.0, 3 * np.nanstd(y), len(y)), y))
-            before, after = (_early(blend(table, quantile_crps, spec, markets)[0], day) for table in (part, noise))
+            before, after = (_early(blend(table, spec, markets)[0], day) for table in (part, noise))
             size = float(np.abs(before - after).max() / np.abs(before).max()) if before.size else 0.0
             where = f"{fold.market} up to {day}, later outcomes replaced by noise"
             changes.append(Change(size, where if size else ""))

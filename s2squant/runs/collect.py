@@ -67,10 +67,10 @@ def combine(
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """The forecasts of all models, blended and recalibrated too, in the experiment's order; and the decisions of both.
 
-    These are the tables `gates` and `recalibration` of Study.
+    These are the tables `weights` and `recalibration` of Study.
     """
     models, recommended = experiment.forecasters, experiment.verdict.recommended
-    table, gates = with_blend(forecasts, models, markets)
+    table, weights = with_blend(forecasts, models, markets)
     decided = pd.DataFrame(columns=DECISIONS)
     if experiment.recalibration.enabled:
         rows, decided = recalibrated(table, recommended, experiment.recalibration, markets)
@@ -79,7 +79,7 @@ def combine(
     names = [name for m in models.models for name in (m, m + RECALIBRATED) if name in present]
     table["model"] = pd.Categorical(table["model"], categories=names)
     table["unique_id"] = table["unique_id"].astype("category")
-    return table.sort_values(["model", "unique_id", "cutoff", "step"], ignore_index=True), gates, decided
+    return table.sort_values(["model", "unique_id", "cutoff", "step"], ignore_index=True), weights, decided
 
 
 def reports_after(tickers: Sequence[TickerReport], runner: JobRunner[Job]) -> tuple[TickerReport, ...]:

@@ -29,7 +29,6 @@ from s2squant.runs.engines.local import local_pool
 from s2squant.runs.engines.worker import Pool
 from s2squant.runs.folder import RunFolder
 from s2squant.runs.jobs import Inputs, Job, perform, stages_of
-from s2squant.series.forecast import quantile_crps
 from s2squant.series.history import PriceHistory
 from s2squant.tuning.results import HeldOut
 from s2squant.tuning.space import reduced
@@ -147,7 +146,7 @@ def complete(
     The blend's gate reads matured forecasts alone: rows of later folds change none of the earlier ones.
     """
     if model == "blend":
-        rows, _ = blend(forecasts, quantile_crps, experiment.forecasters.blending, markets)
+        rows, _ = blend(forecasts, experiment.forecasters.blending, markets)
     else:
         rows = forecasts[forecasts["model"] == model]
     return rows.assign(model=name)

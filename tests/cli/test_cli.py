@@ -53,7 +53,7 @@ def study(*tickers: TickerReport) -> Study:
         by_ticker_step=empty,
         over_time=empty,
         training=empty,
-        gates=empty,
+        weights=empty,
         equity=empty,
         provenance={},
     )

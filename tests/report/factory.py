@@ -269,7 +269,7 @@ def make_study(
         by_ticker_step=frame(of_both(k, m, h) for m in ms for k in ks for h in range(horizon)),
         over_time=pd.concat(pooled + over_time, ignore_index=True),
         training=training(rng, chosen),
-        gates=gates(rng, markets, cut[:-1]),
+        weights=weights(rng, markets, cut[:-1]),
         equity=equity(rng, [*names, "all"], dates[-300:].astype("datetime64[ns]")),
         provenance=PROVENANCE,
     )
@@ -302,22 +302,14 @@ def training(rng: np.random.Generator, chosen: dict[str, str]) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
 
 
-def gates(rng: np.random.Generator, markets: list[str], cut: np.ndarray) -> pd.DataFrame:
+def weights(rng: np.random.Generator, markets: list[str], cut: np.ndarray) -> pd.DataFrame:
+    members = ("anchor", "gjr_shrunk", "seq2seq_per_ticker", "seq2seq_pooled")
     made = []
-    for market, (i, cutoff), member in itertools.product(
-        markets, enumerate(cut), ("seq2seq_per_ticker", "seq2seq_pooled")
-    ):
-        mean = float(rng.normal(0.003, 0.004))
-        made.append(
-            {
-                "market": market,
-                "cutoff": cutoff,
-                "member": member,
-                "matured": i,
-                "mean_difference": mean,
-                "kept": mean > 0 or i < 10,
-            }
-        )
+    for market, (i, cutoff) in itertools.product(markets, enumerate(cut)):
+        weight = rng.dirichlet([6.0, 3.0, 1.0, 1.0])
+        for member, w in zip(members, weight, strict=True):
+            keys = {"market": market, "cutoff": cutoff, "member": member, "matured": i}
+            made.append(keys | {"gain": float(rng.normal(0, 0.1)), "weight": float(w)})
     return frame(made)
 
 

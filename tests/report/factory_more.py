@@ -31,7 +31,7 @@ def filled(study: Study, seed: int = 1) -> Study:
         equity_by_cost=by_cost(study),
         overfitting=pd.DataFrame([PBO]),
         audit=pd.DataFrame(AUDIT),
-        recalibration=recalibration(study.gates),
+        recalibration=recalibration(study.weights),
         shuffled=pd.DataFrame([{"challenger": "blend", "benchmark": "gjr_t", "effect": 0.002, "reason": ""}]),
         **evidence(study, rng, names),
     )
@@ -253,8 +253,8 @@ def evidence(study: Study, rng: np.random.Generator, names: list[str]) -> dict[s
     return {name: pd.DataFrame(rows) for name, rows in (made | {"fluctuation": moving, "shrinkage": luck}).items()}
 
 
-def recalibration(gates: pd.DataFrame) -> pd.DataFrame:
+def recalibration(weights: pd.DataFrame) -> pd.DataFrame:
     """In force from the third cutoff on, at the first step."""
-    first = gates[["market", "cutoff", "matured"]].drop_duplicates(ignore_index=True)
+    first = weights[["market", "cutoff", "matured"]].drop_duplicates(ignore_index=True)
     force = {"factor": np.where(first["matured"] > 1, 1.06, 1.0), "gain": 0.4, "e_value": 1.3, "used": True}
     return first.assign(steps="1", independent=first["matured"], **force)

@@ -101,7 +101,7 @@ def test_each_market_walks_its_own_calendar(run):
         (m, n, 2) for m in ("XNYS", "24/7") for n in (0, 1)
     }
     assert set(study.training["market"]) == {"XNYS", "24/7"}
-    assert set(study.gates["market"]) == {"XNYS", "24/7"}
+    assert set(study.weights["market"]) == {"XNYS", "24/7"}
     assert {p.name.split("_")[0] for p in (folder / "models").iterdir()} == {"anchor", "seq2seq"}
     assert len(list((folder / "models").glob("anchor_*"))) == 4  # two markets, two folds
 
