@@ -21,7 +21,7 @@ from s2squant.forecasters.fitting import fit_models
 from s2squant.prices.calendars.exchanges import next_sessions
 from s2squant.runs.collect import combine
 from s2squant.series.arrays import Dates, Ints
-from s2squant.series.forecast import Forecast
+from s2squant.series.forecast import Fitted, Forecast
 from s2squant.series.long_table import to_frame
 from s2squant.series.panel import Panel
 
@@ -69,7 +69,7 @@ def table(
         if name in BASELINES:
             forecasts.append(refitted(name, experiment, panel, test, cutoffs))
         elif name != "blend":
-            market = {} if anchor is None else {"anchor": anchor}
+            market: dict[ModelName, Fitted] = {} if anchor is None else {"anchor": anchor}
             made = fit_models([name], settings, past, rows, horizon=HORIZON, seed=experiment.seed, market=market)
             fitted = next(iter(made))[1]
             if isinstance(fitted, FittedAnchor):

@@ -41,10 +41,10 @@ def main() -> None:
                 found.setdefault((str(model), reference), []).append(100 * float(skill))
         print(f"{days[0]} to {days[LEARN - 1]}, scored to {days[-1]}: {len(panel.tickers)} stocks", flush=True)
     print(f"\n{'skill, %':26} {'against':24} " + " ".join(f"{year:>6}" for year in options.first) + "   mean (s.e.)")
-    for (model, reference), skills in sorted(found.items()):
+    for (model, against), skills in sorted(found.items()):
         error = np.std(skills) / np.sqrt(max(1, len(skills) - 1))
         told = " ".join(f"{skill:+6.2f}" for skill in skills)
-        print(f"{label(model):26} {label(reference):24} {told}  {np.mean(skills):+5.2f} ({error:.2f})")
+        print(f"{label(model):26} {label(against):24} {told}  {np.mean(skills):+5.2f} ({error:.2f})")
 
 
 if __name__ == "__main__":
