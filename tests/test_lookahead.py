@@ -62,12 +62,11 @@ def test_scalers_filters_and_inputs(panels):
     seen = []
     for p in (panel, scrambled):
         returns = scaled_returns(p, 250, 5.0)
-        sd = np.sqrt(bank_members(p, returns, market=True)[:, 4])
+        members = bank_members(p, returns, market=True, ranges=True)
+        sd = np.sqrt(members[:, 4])
         inputs = network_inputs(p, returns, sd, 4 * sd, horizon=20, market=True, ranges=True)
         early = p.dates <= cutoff
-        seen.append(
-            (returns.unit_M, returns.scaled_R[early], bank_members(p, returns, market=True)[early], inputs[early])
-        )
+        seen.append((returns.unit_M, returns.scaled_R[early], members[early], inputs[early]))
     for one, other in zip(*seen, strict=True):
         assert (one == other).all()
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,13 +17,15 @@ import torch
 from s2squant.config.networks import AnchorSpec
 from s2squant.errors import CheckpointError
 from s2squant.forecasters.expected_return import Drifts, shrunk_drifts, training_drifts
-from s2squant.forecasters.features import Returns, bank_members, scaled_returns
+from s2squant.forecasters.features import Returns, bank_members, has_ranges, scaled_returns
 from s2squant.nets.bank import fit_bank
 from s2squant.series.arrays import Floats, Ints
 from s2squant.series.forecast import LEVELS, Forecast, State
 from s2squant.series.panel import Panel
 
 POOLED = "*"
+OLDER: dict[str, Any] = {"bound": None, "ranges": False}
+"""What is not in the specification of an anchor that was stored before there was such a thing."""
 
 
 def stable_seed(seed: int, *names: str) -> int:
@@ -44,6 +47,7 @@ class FittedAnchor:
     """Mixture weights (G, H, K), quantile table (G, H, Q) of standardised returns around the drift, drifts."""
 
     spec: AnchorSpec
+    """As fitted: `ranges` is false where the market had none."""
     groups: tuple[str, ...]
     weights_GHK: Floats
     table_GHQ: Floats
@@ -58,7 +62,8 @@ class FittedAnchor:
     def view(self, panel: Panel) -> AnchorView:
         """Run the filters over a panel once."""
         returns = scaled_returns(panel, self.spec.warmup, self.spec.bound)
-        return AnchorView(returns, bank_members(panel, returns, market=self.spec.market))
+        members = bank_members(panel, returns, market=self.spec.market, ranges=self.spec.ranges)
+        return AnchorView(returns, members)
 
     def group_of(self, panel: Panel, rows: Ints) -> Ints:
         """Group of parameters of each row (N,); raises ValueError for a ticker never fitted."""
@@ -110,7 +115,7 @@ def restore_anchor(state: State) -> FittedAnchor:
     if state.meta.get("kind") != "anchor":
         raise CheckpointError(f"a stored {state.meta.get('kind')!r} is not an anchor")
     return FittedAnchor(
-        spec=AnchorSpec.model_validate({"bound": None} | state.meta["spec"]),  # what is older knew no bound
+        spec=AnchorSpec.model_validate(OLDER | state.meta["spec"]),
         groups=tuple(state.meta["groups"]),
         weights_GHK=state.arrays["weights"],
         table_GHQ=state.arrays["table"],
@@ -130,8 +135,9 @@ class Anchor:
 
     def fit(self, panel: Panel, rows: Ints, *, horizon: int, seed: int) -> FittedAnchor:
         """Fit on the training origins `rows`: one group when pooled, one a ticker otherwise."""
-        returns = scaled_returns(panel, self.spec.warmup, self.spec.bound)
-        members = bank_members(panel, returns, market=self.spec.market)
+        spec = self.spec.model_copy(update={"ranges": self.spec.ranges and has_ranges(panel)})
+        returns = scaled_returns(panel, spec.warmup, spec.bound)
+        members = bank_members(panel, returns, market=spec.market, ranges=spec.ranges)
         unit = returns.unit_M[panel.ticker_of]
         mean_M, steps = training_drifts(panel, rows), np.arange(1, horizon + 1)
         present = np.unique(panel.ticker_of[rows])
@@ -155,7 +161,7 @@ class Anchor:
             weights.append(weights_HK)
             table_HQ = np.quantile(y / sd, LEVELS, axis=0).T
             tables.append(table_HQ - table_HQ.mean(axis=1, keepdims=True))
-        return FittedAnchor(self.spec, names, np.stack(weights), np.stack(tables), shrunk_drifts(panel))
+        return FittedAnchor(spec, names, np.stack(weights), np.stack(tables), shrunk_drifts(panel))
 
     def restore(self, state: State) -> FittedAnchor:
         """The fitted anchor that wrote `state`."""

@@ -17,7 +17,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from scipy.signal import lfilter
 
-from s2squant.forecasters.baselines.ranges import PER_RETURN, PRICES, moves
+from s2squant.forecasters.baselines.ranges import PER_RETURN, PRICES, moves, range_volatility
 from s2squant.series.arrays import Dates, Floats, Ints
 from s2squant.series.history import PriceHistory
 from s2squant.series.panel import Panel
@@ -28,6 +28,7 @@ LEVERAGE = (0.2, 0.06, 0.02)
 MARKET = (0.2, 0.06, 0.02)
 MARKET_LEVERAGE = (0.2, 0.06)
 DISPERSION = (0.2, 0.06, 0.02)
+RANGE = (0.4, 0.15, 0.06, 0.02)
 SLOW = 0.004
 SEED_BARS = 60
 """A filter starts from the mean of its first bars; rows before that are never used (`warmup` is larger)."""
@@ -60,8 +61,10 @@ class Returns:
     unit_M: Floats
     """Early standard deviation of each ticker, log return a bar."""
     scaled_R: Floats
+    limit_R: Floats
+    """How far from zero the filters read each: see `_bounded`."""
     bounded_R: Floats
-    """Scaled returns, none further from zero than the bound: see `_bounded`."""
+    """Scaled returns, none further from zero than that."""
     market_D: Floats
     """Of the whole market, as is `dispersion_D`: see `Market`."""
     dispersion_D: Floats
@@ -77,19 +80,20 @@ def _market_around(whole: Panel, whole_until: np.datetime64 | None, warmup: int,
     known, key = MARKETS.setdefault(whole, {}), (whole_until, warmup, bound)
     if key not in known:
         then = whole if whole_until is None else whole.until(whole_until)
-        known[key] = _market(then, _bounded(then, _scaled(then, warmup)[1], bound))
+        known[key] = _market(then, _bounded(then, _scaled(then, warmup)[1], bound)[1])
     return known[key]
 
 
 def scaled_returns(panel: Panel, warmup: int, bound: float | None) -> Returns:
     """Scale the returns of every ticker by one causal constant, bound them, and place them in their market."""
     unit, scaled = _scaled(panel, warmup)
-    bounded = _bounded(panel, scaled, bound)
+    limit, bounded = _bounded(panel, scaled, bound)
     whole, until = panel.whole, panel.whole_until
     market = _market_around(whole, until, warmup, bound) if whole else _market(panel, bounded)
     return Returns(
         unit_M=unit,
         scaled_R=scaled,
+        limit_R=limit,
         bounded_R=bounded,
         market_D=market.mean_D,
         dispersion_D=market.dispersion_D,
@@ -123,19 +127,18 @@ def _scaled(panel: Panel, warmup: int) -> tuple[Floats, Floats]:
     return unit, raw / unit[panel.ticker_of]
 
 
-def _bounded(panel: Panel, scaled_R: Floats, bound: float | None) -> Floats:
-    """Returns cut off at `bound` standard deviations, as known before each; the mean absolute return tells those.
+def _bounded(panel: Panel, scaled_R: Floats, bound: float | None) -> tuple[Floats, Floats]:
+    """Limits (R,) of `bound` standard deviations, known by the mean absolute return before a bar, and returns in them.
 
     Source: bounded innovations in a variance filter, Muler and Yohai, J. Stat. Planning and Inference 138 (2008).
     """
-    if bound is None:
-        return scaled_R
-    limit = np.empty(len(scaled_R))
-    for a, b in zip(panel.starts[:-1], panel.starts[1:], strict=True):
-        size = PER_RETURN * ewma(np.abs(scaled_R[a:b]), BOUND_ALPHA)
-        limit[a], limit[a + 1 : b] = size[0], size[:-1]
-    limit = bound * np.maximum(limit, np.sqrt(VARIANCE_FLOOR))
-    return np.clip(scaled_R, -limit, limit)
+    limit = np.full(len(scaled_R), np.inf)
+    if bound is not None:
+        for a, b in zip(panel.starts[:-1], panel.starts[1:], strict=True):
+            size = PER_RETURN * ewma(np.abs(scaled_R[a:b]), BOUND_ALPHA)
+            limit[a], limit[a + 1 : b] = size[0], size[:-1]
+        limit = bound * np.maximum(limit, np.sqrt(VARIANCE_FLOOR))
+    return limit, np.clip(scaled_R, -limit, limit)
 
 
 def ewma(values: Floats, alpha: float) -> Floats:
@@ -149,15 +152,15 @@ def _expanding_mean(values: Floats) -> Floats:
     return np.cumsum(values) / np.arange(1, len(values) + 1)
 
 
-def bank_members(panel: Panel, returns: Returns, *, market: bool) -> Floats:
-    """The filter bank (R, K): daily variance estimates in scaled units; K is 24, or 16 without the market's.
+def bank_members(panel: Panel, returns: Returns, *, market: bool, ranges: bool) -> Floats:
+    """The filter bank (R, K): daily variance estimates in scaled units; K is 16, +8 with the market's, +4 with ranges.
 
     Source: learned mixtures of exponential filters in the spirit of RiskMetrics (1996) and of HAR (Corsi 2009), with
-    leverage (GJR 1993) and absolute-return members, all of bounded returns.
+    leverage (GJR 1993) and absolute-return members, all of bounded returns, and range volatility.
     """
     slow_market, slow_dispersion, common, dispersed = _market_members(returns)
     columns = []
-    for a, b in zip(panel.starts[:-1], panel.starts[1:], strict=True):
+    for m, (a, b) in enumerate(zip(panel.starts[:-1], panel.starts[1:], strict=True)):
         r = returns.bounded_R[a:b]
         square, absolute, fall = r**2, np.abs(r), np.where(r < 0, r**2, 0.0)
         own = [ewma(square, alpha) for alpha in SQUARE]
@@ -171,9 +174,27 @@ def bank_members(panel: Panel, returns: Returns, *, market: bool) -> Floats:
             relative = slow / np.maximum(slow_dispersion[on], VARIANCE_FLOOR)
             own += [beta * series[on] for series in common]
             own += [relative * series[on] for series in dispersed]
+        if ranges:
+            measured = _measured(panel.histories[m], r, returns.unit_M[m], returns.limit_R[a:b])
+            own += [ewma(measured, alpha) ** 2 for alpha in RANGE]
         columns.append(np.stack(own, axis=1))
     members_RK: Floats = np.maximum(np.concatenate(columns), VARIANCE_FLOOR)
     return members_RK
+
+
+def _measured(history: PriceHistory, bounded_T: Floats, unit: float, limit_T: Floats) -> Floats:
+    """Range volatility (T,) at the level of the absolute returns so far, or the absolute return of a bar without range.
+
+    Prices move in steps and unseen between trades, so that a range is too small or too large by a factor of its ticker.
+    """
+    absolute = PER_RETURN * np.abs(bounded_T)
+    ranged = np.concatenate([[np.nan], range_volatility(history)]) / unit
+    known = np.isfinite(ranged)
+    ranged = np.minimum(np.where(known, ranged, 0.0), limit_T)
+    level, own = ewma(np.where(known, absolute, 0.0), SLOW), ewma(ranged, SLOW)
+    known &= own > 0
+    scaled = np.minimum(ranged * level / np.where(known, own, 1.0), limit_T)
+    return np.where(known, scaled, absolute)
 
 
 def _market_members(returns: Returns) -> tuple[Floats, Floats, list[Floats], list[Floats]]:

@@ -1,6 +1,9 @@
 """Panels from arrays, and returns from each baseline's own model."""
 
+from dataclasses import replace
+
 import numpy as np
+from scipy.signal import lfilter
 
 from s2squant.config.files import make_experiment
 from s2squant.config.models import BASELINES as NAMES
@@ -30,6 +33,17 @@ def history(ticker, returns):
     """A history whose log returns are `returns`, to within rounding; one bar more than returns."""
     dates = np.datetime64("2000-01-03") + np.arange(len(returns) + 1)
     return PriceHistory(ticker, "XNYS", dates, 50 * np.exp(np.concatenate([[0], np.cumsum(returns)])))
+
+
+def with_ranges(rng, bars, steps=60, *, stays=1.0):
+    """A history with OHLC from a path within each bar, and without; its log volatility keeps `stays` of itself."""
+    level = 0.01 * np.exp(0.5 * lfilter([1.0], [1.0, -stays], rng.normal(0, 0.08 if stays == 1 else 0.5, bars)))
+    inside = np.cumsum(level[:, None] * rng.standard_normal((bars, steps)) / np.sqrt(steps), axis=1)
+    base = np.log(50) + np.concatenate([[0], np.cumsum(inside[:, -1])])
+    names = {"open": 0 * base[1:], "high": inside.max(axis=1).clip(0), "low": inside.min(axis=1).clip(None, 0)}
+    bars_of = {k: np.exp(np.concatenate([[base[0]], base[:-1] + v])) for k, v in names.items()}
+    plain = history("X", inside[:, -1])
+    return replace(plain, bars=bars_of | {"close": np.exp(base)}), plain
 
 
 def panel_of(**series):

@@ -14,7 +14,16 @@ from s2squant.forecasters.baselines.gbm import Gbm, interpolated, node_steps
 from s2squant.forecasters.baselines.har import Har
 from s2squant.series.forecast import LEVELS
 from s2squant.series.panel import Panel
-from tests.forecasters.baselines.helpers import BASELINES, EWMA, GJR, fit_at_end, garch_returns, history, panel_of
+from tests.forecasters.baselines.helpers import (
+    BASELINES,
+    EWMA,
+    GJR,
+    fit_at_end,
+    garch_returns,
+    history,
+    panel_of,
+    with_ranges,
+)
 
 
 def test_blocks_run_forward_and_have_the_mean_length_asked_for():
@@ -87,17 +96,6 @@ def test_har_finds_its_own_model():
     assert sum(weights[1:4]) == pytest.approx(0.95, abs=0.08)
     assert weights[2] == pytest.approx(0.35, abs=0.15)
     assert unit == pytest.approx(np.sqrt(np.mean(returns**2)))
-
-
-def with_ranges(rng, bars, steps=60):
-    """A history with OHLC from a path within each bar, its volatility moving slowly."""
-    level = 0.01 * np.exp(np.cumsum(rng.normal(0, 0.08, bars)) * 0.5)
-    inside = np.cumsum(level[:, None] * rng.standard_normal((bars, steps)) / np.sqrt(steps), axis=1)
-    base = np.log(50) + np.concatenate([[0], np.cumsum(inside[:, -1])])
-    names = {"open": 0 * base[1:], "high": inside.max(axis=1).clip(0), "low": inside.min(axis=1).clip(None, 0)}
-    bars_of = {k: np.exp(np.concatenate([[base[0]], base[:-1] + v])) for k, v in names.items()}
-    plain = history("X", inside[:, -1])
-    return dataclasses.replace(plain, bars=bars_of | {"close": np.exp(base)}), plain
 
 
 def test_ranges_tell_more_than_returns():
