@@ -18,7 +18,7 @@ class AnchorSpec(Part):
 
     scope: Literal["pooled", "per_ticker"] = "pooled"
     market: bool = Field(True, description="use filters of the market's common variance")
-    ranges: bool = Field(True, description="use filters of range volatility, where a ticker of the market has ranges")
+    ranges: bool = Field(False, description="use filters of range volatility too, where the market has ranges")
     steps: int = Field(300, ge=1)
     lr: float = Field(0.03, gt=0)
     dates: int = Field(64, ge=1, description="random dates in a step, all tickers each")

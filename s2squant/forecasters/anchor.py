@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -24,8 +23,6 @@ from s2squant.series.forecast import LEVELS, Forecast, State
 from s2squant.series.panel import Panel
 
 POOLED = "*"
-OLDER: dict[str, Any] = {"bound": None, "ranges": False}
-"""What is not in the specification of an anchor that was stored before there was such a thing."""
 
 
 def stable_seed(seed: int, *names: str) -> int:
@@ -115,7 +112,7 @@ def restore_anchor(state: State) -> FittedAnchor:
     if state.meta.get("kind") != "anchor":
         raise CheckpointError(f"a stored {state.meta.get('kind')!r} is not an anchor")
     return FittedAnchor(
-        spec=AnchorSpec.model_validate(OLDER | state.meta["spec"]),
+        spec=AnchorSpec.model_validate({"bound": None} | state.meta["spec"]),  # what is older knew no bound
         groups=tuple(state.meta["groups"]),
         weights_GHK=state.arrays["weights"],
         table_GHQ=state.arrays["table"],
