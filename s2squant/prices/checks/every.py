@@ -47,7 +47,7 @@ REMEDIES = {
     "missing session": "download them again, or name the calendar in universe.calendars",
     "extra session": "delete them, or name the calendar in universe.calendars",
     "stale run": "look whether it was traded then; start=DATE leaves the beginning out",
-    "non-positive price": "correct the price; log returns need prices above zero",
+    "non-positive price": "correct it; a real one (WTI on 2020-04-20) has no logarithm: start=DATE after it",
     "OHLC inconsistent": "download those days again; ranges are not used on them",
 }
 """What to do about a finding, in one line; `universe.accept` takes errors as they are."""

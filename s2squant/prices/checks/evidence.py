@@ -82,7 +82,9 @@ def weigh(history: PriceHistory, size: float, bar: int, deviation: float, *, rev
 
 
 def has_shares(history: PriceHistory) -> bool:
-    """Whether it may be split: no currency, coin, future or index."""
+    """Whether it may be split: no currency, coin, future or index, by its declared class or its name."""
+    if history.declared_class is not None:
+        return history.declared_class == "stocks"
     name = history.ticker.upper()
     money = history.calendar in ("24/5", "24/7", "ECB") and ("-" in name or "=" in name or is_currency(name))
     return not (money or name.startswith("^") or name.endswith(("=F", "=X")))

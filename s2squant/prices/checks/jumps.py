@@ -32,7 +32,8 @@ LEVEL = float(np.log(20))
 LEVEL_AFTER_GAP = float(np.log(3))
 GAP_DAYS = 60
 HOLE_DAYS = 25
-"""Days without a bar above which the return over them is no day's: fifteen sessions and their weekends."""
+"""Days without a bar above which the return over them is no day's: fifteen sessions and their weekends; of weekly and
+monthly bars so many times their spacing."""
 SPIKE = 8.0
 """Deviations of a price that is far off for one bar: in a panic prices do swing back (JPM on 2009-01-20)."""
 LONG_SPIKE = 60
@@ -58,7 +59,8 @@ def jumps(history: PriceHistory, market: Floats | None = None) -> tuple[Finding,
         return ()
     scale = own_scale(returns)
     size[split_faults(history) - 1] = 0.0  # the source tells what they are
-    apart = np.diff(history.dates).astype(int) > HOLE_DAYS
+    days = np.diff(history.dates).astype(int)
+    apart = days > HOLE_DAYS * max(1, int(np.median(days)))
     size[apart & (size < LEVEL_AFTER_GAP)] = 0.0  # of many sessions, and no move of one
     looked_at = np.flatnonzero(size > max(SMALL, min(WILD * scale, np.log1p(LARGE_RETURN))))
     common = np.zeros(len(returns)) if market is None else market

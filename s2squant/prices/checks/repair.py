@@ -102,9 +102,11 @@ def _set_aside(
     findings: tuple[Finding, ...] = ()
     table = {**table, **{name: np.nan_to_num(table[name], posinf=np.inf) for name in EVENTS if name in table}}
     for name, wrong in impossible(table, signed=signed).items():
-        rows = dates[wrong]
-        text = f"{len(rows)} impossible value(s) of {name} set aside, the first on {rows[0]}"
-        findings += mark("impossible value", "warning", rows, text, done="set aside")
+        below = table["adj_close"] <= 0 if name not in ("volume", *EVENTS) else False
+        rows = dates[wrong & ~np.asarray(below)]  # a price that is itself below zero is told as that, once
+        if len(rows):
+            text = f"{len(rows)} impossible value(s) of {name} set aside, the first on {rows[0]}"
+            findings += mark("impossible value", "warning", rows, text, done="set aside")
         table = {**table, name: np.where(wrong, 0.0 if name in EVENTS else np.nan, table[name])}
     if "splits" in table:
         table = {**table, "splits": np.where(table["splits"] == 1, 0.0, table["splits"])}

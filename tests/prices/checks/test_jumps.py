@@ -12,6 +12,7 @@ from s2squant.errors import worst
 from s2squant.prices.checks.every import check
 from s2squant.prices.checks.evidence import local_scale, volume_of
 from s2squant.prices.checks.marks import own_scale
+from s2squant.prices.checks.repair import history_from_columns
 from s2squant.prices.universe import open_source
 from tests.prices.checks.test_checks import closes_only, found, history_of, made, moved, walk
 
@@ -98,6 +99,25 @@ def test_currencies_and_futures_are_not_split():
     gas[200] *= 4.19
     finding = found(made(gas, ticker="NG=F"), "reverting outlier")
     assert (finding.severity, finding.done) == ("warning", "kept")
+
+
+def test_a_price_below_zero_has_one_word():
+    """Real: WTI closed at -36.98 on 2020-04-20 and was both set aside and quarantined."""
+    columns = walk()
+    for name in ("low", "close"):
+        columns[name][200] = -36.98
+    days = np.datetime64("2020-01-01") + np.arange(400)
+    history = history_from_columns(days, {"adj_close": columns["close"], **columns}, "WTI", source="x", calendar="24/7")
+    said = [(f.name, f.severity) for f in (*history.findings, *check(history)) if f.name != "OHLC inconsistent"]
+    assert said == [("non-positive price", "error")]
+
+
+def test_monthly_bars_are_judged_on_their_own_spacing():
+    months = np.arange("1990-01", "2010-01", dtype="datetime64[M]").astype("datetime64[D]")
+    prices = walk(240, sd=0.04)["close"]
+    prices[:120] *= 6
+    finding = found(made(prices, months, "M", "monthly:XNYS"), "unadjusted split")
+    assert (finding.rows, "6:1" in finding.text) == (("2000-01-01",), True)
 
 
 @pytest.mark.parametrize("factor", [1.2, 0.8])
