@@ -26,6 +26,8 @@ SMALL_LOSS = float(np.log1p(LARGE_RETURN))
 """Log size below which no move is noted: a loss of 29 %, a gain of 40 %."""
 CERTAIN = 1.5
 """Log odds from which a fault is an error."""
+VERY_WILD = 7.0
+"""Deviations below which no move is an error, whatever else is seen."""
 HEAVY = 3.0
 """Times the usual volume from which news are the likelier reason."""
 LEVEL = float(np.log(20))
@@ -88,7 +90,8 @@ def _verdict(history: PriceHistory, jump: Jump) -> tuple[str, Severity]:
     day, _ = volume_of(history, jump.bar)
     after_gap = int((history.dates[jump.bar] - history.dates[jump.bar - 1]).astype(int)) > GAP_DAYS
     spoken = day is not None or jump.ratio == "100x" or jump.size > LEVEL or after_gap
-    severity: Severity = "error" if jump.odds > CERTAIN and spoken else "warning"
+    certain = jump.odds > CERTAIN and spoken and jump.deviations > VERY_WILD
+    severity: Severity = "error" if certain else "warning"
     if jump.ratio == "100x":
         return "100x unit jump", severity
     if abs(jump.size) > (LEVEL_AFTER_GAP if after_gap else LEVEL):
