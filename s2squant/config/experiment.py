@@ -23,7 +23,7 @@ from s2squant.config.part import Part, listed, whole_tickers, written_out
 class Universe(Part):
     """Which series, from where."""
 
-    source: str = Field("sample", description="sample | yfinance | store:DIR | csv:DIR | parquet:DIR")
+    source: str = Field("sample", description="sample | yfinance | store:DIR | csv:DIR or FILE | parquet:DIR or FILE")
     tickers: tuple[str, ...] = Field((), description="empty: the source's default universe")
     start: date | None = Field(None, description="first date used")
     end: date | None = Field(None, description="last date used, inclusive")

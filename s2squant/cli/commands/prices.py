@@ -192,13 +192,13 @@ def _source_of(ticker: str) -> Source:
 
 
 def _source_at(folder: Path) -> Source:
-    """A folder as the source it looks like: a price store, CSV files, or parquet files."""
+    """A folder or a file as the source it looks like: a price store, CSV files, or parquet files."""
     from s2squant.prices.store.price_store import PriceStore
     from s2squant.prices.universe import open_source
 
     if folder == STORE or PriceStore(folder).tickers():
         return open_source(f"store:{folder}")
-    forms = {path.suffix.lower() for path in folder.iterdir()} if folder.is_dir() else set()
+    forms = {path.suffix.lower() for path in (folder.iterdir() if folder.is_dir() else [folder])}
     if {".csv", ".parquet"} <= forms:
         print(f"{folder} holds parquet files too, not checked here: --source parquet:{folder}", file=sys.stderr)
     return open_source(f"parquet:{folder}" if ".parquet" in forms and ".csv" not in forms else f"csv:{folder}")

@@ -29,8 +29,8 @@ NAMES = (
 """Every finding of the checks, and of reading a table."""
 NEVER_ACCEPTED = ("non-positive price", "implausible price", "date in the future", "conflicting rows")
 """Errors that no one can wave through: nothing could be computed from such prices."""
-NOTES_THAT_MATTER = ("large move", "reverting outlier", "dividend mismatch")
-"""Notes that a person should see unasked: moves and dividends that are kept as they are."""
+NOTES_THAT_MATTER = ("large move", "reverting outlier", "dividend mismatch", "time of day", "weekly or monthly")
+"""Notes that a person should see unasked: moves and dividends that are kept as they are, and dates that are not."""
 REMEDIES = {
     "unadjusted split": "give closes that are adjusted for it (Adj Close), or start=DATE after it",
     "unexplained jump": "look it up; adjust the closes before it for the event (a spin-off), or start=DATE",

@@ -44,15 +44,7 @@ def read_delimited(data: bytes) -> pd.DataFrame:
     lines = _first_lines(text)
     heading = _heading(lines)
     start = sum(len(line) for line in lines[: heading.body])
-    names, body = [*heading.names], text[start:]
-    row = next((cells for line in lines[heading.body :] if any(cells := _cells(line, heading.separator))), [])
-    if len(row) > len(names) and not any(row[len(names) :]):  # a comma at the end of every row
-        names = [*names, *[""] * (len(row) - len(names))]
-    if len(row) > len(names):
-        raise TableError(
-            f"rows hold more cells than the heading: line {heading.body + 1} has {len(row)}, the heading {len(names)}; "
-            "quote cells that hold a separator, or write 1234.50 for 1,234.50"
-        )
+    names, body = _as_wide(heading, lines[heading.body :]), text[start:]
     as_text = range(len(names)) if heading.separator != "," else [k for k, n in enumerate(names) if is_date(plain(n))]
     try:
         frame = pd.read_csv(
@@ -71,6 +63,25 @@ def read_delimited(data: bytes) -> pd.DataFrame:
         raise TableError(_line_of(str(error), heading.body)) from None
     frame.columns = pd.Index(names)
     return _without_footer(frame)
+
+
+def _as_wide(heading: Heading, lines: list[str]) -> list[str]:
+    """The heading's names, as many as the first rows hold cells; raises TableError where they cannot be theirs."""
+    rows = [cells for line in lines if any(cells := _cells(line, heading.separator))]
+    names, width = [*heading.names], len(rows[0]) if rows else 0
+    if width == len(names) + 1 and re.match(_DAY, rows[0][0]) and not any(is_date(plain(name)) for name in names):
+        return ["Date", *names]  # row names, which R writes without a heading
+    if width > len(names) and not any(rows[0][len(names) :]):  # a comma at the end of every row
+        return [*names, *[""] * (width - len(names))]
+    if width > len(names):
+        raise TableError(
+            f"rows hold more cells than the heading: line {heading.body + 1} has {width}, the heading {len(names)}; "
+            "quote cells that hold a separator, or write 1234.50 for 1,234.50"
+        )
+    meant = max((k + 1 for k, name in enumerate(names) if name), default=0)
+    if rows and (most := max(len(cells) for cells in rows)) < meant:
+        raise TableError(f"rows hold fewer cells than the heading: {most} of {meant}; see to its separators")
+    return names
 
 
 def decoded(data: bytes) -> str:

@@ -103,7 +103,11 @@ def sessions_of(stamps: Stamps, ticker: str, calendar: str) -> tuple[Dates, str]
         return written, ""
     hours = ", ".join(dict.fromkeys(str(stamp)[11:16] for stamp in stamps.wall))
     told = "the exchange's date" if calendar else "the date on which sessions were held"
-    return chosen, f"stamps of {hours[:40]} are moments; each bar has {told}, {chosen[0]} for {_minute(stamps.wall[0])}"
+    row = int(np.argmax(chosen != written))
+    return (
+        chosen,
+        f"stamps of {hours[:40]} are moments; each bar has {told}, {chosen[row]} for {_minute(stamps.wall[row])}",
+    )
 
 
 def _off(days: Dates, calendar: str) -> float:

@@ -103,10 +103,10 @@ def _read(frame: pd.DataFrame, ticker: str, named: Named, calendar: str) -> Colu
     if frame.empty:
         raise PriceError(ticker, "the table holds no rows; give it one row a day")
     columns = _columns([str(heading) for heading in frame.columns], ticker, named)
-    chosen = next((n for n in named.prices if n in columns), "")
+    chosen = _price_column(frame, columns, named)
     if not chosen:
         columns = _columns(stripped(str(heading) for heading in frame.columns), ticker, named)
-        chosen = next((n for n in named.prices if n in columns), "") or _only_other(columns, named)
+        chosen = _price_column(frame, columns, named) or _only_other(columns, named)
     if named is ANY:
         _refuse_several(frame, columns, ticker, wide=not chosen)
     if not chosen:
@@ -153,6 +153,12 @@ def _columns(headings: list[str], ticker: str, named: Named) -> dict[str, int]:
             raise PriceError(ticker, f"two columns are called {spelling}; keep one")
         columns.setdefault(name, position)
     return columns
+
+
+def _price_column(frame: pd.DataFrame, columns: Mapping[str, int], named: Named) -> str:
+    """The first known name of a price that the table has and that holds anything; else the first it has, or none."""
+    there = [name for name in named.prices if name in columns]
+    return next((n for n in there if frame.iloc[:, columns[n]].notna().any()), "") or next(iter(there), "")
 
 
 def _places(columns: Mapping[str, int], export: Export) -> dict[str, int]:

@@ -128,6 +128,7 @@ FILES = {
         '"{d:%d-%b-%Y}","EQ","{c:.2f}","1","{c:.2f}","12,34,567"',
         '"Date ","series ","OPEN ","PREV. CLOSE ","close ","VOLUME "'
     ),
+    "R's row names": lines('"{d}",' + BARS, '"Open","High","Low","Close"'),
     "title above": lines("{d},{c}", "ACME Inc daily prices", "", "Date,Close"),
     "comment above": lines("{d},{c}", "# source: ACME desk, daily", "Date,Close"),
     "comma at the end of rows": lines("{d},{c},", "Date,Close"),
@@ -181,6 +182,7 @@ def test_volumes_are_read_in_their_units(tmp_path):
         (lines("{d} 10:00,1,2,3,4\n{d} 11:00,1,2,3,5", "Date,Open,High,Low,Close"), "it holds several bars a day"),
         (lines("{d},{c},A\n{d},{c},B", "date,close,Name"), "it holds 2 tickers (A, B); name the file itself"),
         (lines("{d},{c},{c}", "Price,Close,Close", "Ticker,A,B", "Date,,"), "it holds 2 tickers (A, B); name the"),
+        (lines("{d},{c}", "Date,Open,Close"), "rows hold fewer cells than the heading: 2 of 3; see to its separators"),
         ("<!DOCTYPE html>\n<html></html>\n", "it is a web page, not a table; download it again"),
     ],
 )

@@ -47,7 +47,10 @@ REFUSED = {
         table(heading="Date,Remark,Note", end=",\n"),
         "no price column among Date, Remark, Note, ; name one Adj Close or Close",
     ),
-    "heading twice": (table(heading="Date,Close,Close"), "two columns are called close; keep one"),
+    "heading twice": (
+        table(heading="Date,Close,Close", prices=[f"{p},{p}" for p in PRICES]),
+        "two columns are called close; keep one",
+    ),
     "day first": (table(["02/01/2023", *DAYS[1:]]), "row 1: '02/01/2023' is no date; write dates as YYYY-MM-DD"),
     "mixed dates": (with_row("Jan 5 2023,100"), "'Jan 5 2023' is no date; write dates as YYYY-MM-DD"),
     "excel dates": (table([str(44900 + k) for k in range(300)]), "'44900' is no date"),

@@ -229,3 +229,8 @@ def test_splits_may_be_written_as_ratios():
         {"Date": [*DAYS, "2024-01-05"], "Close": 1.0 + np.arange(4), "Split Ratio": ["4:1", "1/10", "", "3 for 2"]}
     )
     assert history.events["splits"].tolist() == [4.0, 0.1, 0.0, 1.5]
+
+
+def test_an_adjusted_close_with_nothing_under_it_is_none():
+    history = read({"Date": DAYS, "Close": [2.0, 4.0, 6.0], "Adj Close": [np.nan] * 3})
+    assert history.adj_close.tolist() == [2.0, 4.0, 6.0]
