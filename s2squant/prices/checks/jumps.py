@@ -11,11 +11,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from s2squant.errors import SEVERITIES, Finding, Severity
 from s2squant.prices.checks.evidence import UNIT, UNIT_TOLERANCE, Jump, has_shares, local_scale, volume_of, weigh
 from s2squant.prices.checks.factors import split_faults
-from s2squant.prices.checks.marks import WILD, log_returns, mark, own_scale
+from s2squant.prices.checks.marks import WILD, log_returns, mark, own_scale, runs
 from s2squant.series.arrays import Floats
 from s2squant.series.history import PriceHistory
 
@@ -38,6 +39,8 @@ HOLE_DAYS = 25
 monthly bars so many times their spacing."""
 SPIKE = 8.0
 """Deviations of a price that is far off for one bar: in a panic prices do swing back (JPM on 2009-01-20)."""
+STALE = 15
+"""Equal closes in a row above which the return after them is no day's either."""
 LONG_SPIKE = 60
 """Bars within which a level that comes back is the same fault."""
 NAMES = {
@@ -61,8 +64,7 @@ def jumps(history: PriceHistory, market: Floats | None = None) -> tuple[Finding,
         return ()
     scale = own_scale(returns)
     size[split_faults(history) - 1] = 0.0  # the source tells what they are
-    days = np.diff(history.dates).astype(int)
-    apart = days > HOLE_DAYS * max(1, int(np.median(days)))
+    apart = _after_holes(history)
     size[apart & (size < LEVEL_AFTER_GAP)] = 0.0  # of many sessions, and no move of one
     looked_at = np.flatnonzero(size > max(SMALL, min(WILD * scale, np.log1p(LARGE_RETURN))))
     common = np.zeros(len(returns)) if market is None else market
@@ -81,6 +83,16 @@ def jumps(history: PriceHistory, market: Floats | None = None) -> tuple[Finding,
         for severity in reversed(SEVERITIES):
             findings += _told(history, name, severity, faults.get((name, severity), []))
     return findings
+
+
+def _after_holes(history: PriceHistory) -> NDArray[np.bool_]:
+    """Returns, (T-1,), over a stretch without bars, or with bars that all repeat one price."""
+    days = np.diff(history.dates).astype(int)
+    apart = days > HOLE_DAYS * max(1, int(np.median(days)))
+    starts, lengths = runs(history.adj_close)
+    ends = (starts + lengths)[lengths > STALE]
+    apart[ends[ends < len(history)] - 1] = True
+    return apart
 
 
 def _verdict(history: PriceHistory, jump: Jump) -> tuple[str, Severity]:

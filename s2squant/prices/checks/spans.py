@@ -16,6 +16,9 @@ from s2squant.series.history import PriceHistory
 
 GAP_DAYS = 10
 WEEK = 5
+YEAR_DAYS = 365
+ENOUGH = 750
+"""Bars after a hole with which a ticker can be backtested alone."""
 FEW = 0.01
 HOLES = 0.02
 """Share of sessions without a bar from which another calendar is suggested; of bars on closed days it is FEW."""
@@ -67,6 +70,21 @@ def _sessions_inside(history: PriceHistory, bar: int) -> int:
     known = sessions_between(history.calendar, first, last)
     spanned = len(sessions_between(history.calendar, first - 30, first)) > 0
     return len(known) if spanned else int(np.busday_count(first, last + 1))
+
+
+def last_segment(history: PriceHistory) -> PriceHistory:
+    """The bars after the last hole of more than a year, where they are enough to be used alone; the others set aside.
+
+    So no return and no window reaches across it. Where they are not enough, the history as it is, with its gap.
+    """
+    holes = np.flatnonzero(np.diff(history.dates).astype(int) > YEAR_DAYS)
+    if len(holes) == 0 or len(history) - holes[-1] - 1 < ENOUGH:
+        return history
+    last = int(holes[-1])
+    days = int((history.dates[last + 1] - history.dates[last]).astype(int))
+    text = f"{last + 1} bar(s) to {history.dates[last]} set aside: {days} days without any follow"
+    aside = mark("gap", "warning", history.dates[last : last + 1], text, done="set aside")
+    return replace(history.between(history.dates[last + 1], None), findings=(*history.findings, *aside))
 
 
 def future(history: PriceHistory, now: datetime) -> tuple[Finding, ...]:

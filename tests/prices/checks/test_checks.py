@@ -12,7 +12,7 @@ import pytest
 from s2squant.errors import Finding, PriceError, worst
 from s2squant.prices.calendars.exchanges import next_sessions
 from s2squant.prices.checks.every import NAMES, NOTES_THAT_MATTER, REMEDIES, check, quarantine, reason_of
-from s2squant.prices.checks.spans import without_unfinished
+from s2squant.prices.checks.spans import last_segment, without_unfinished
 from s2squant.prices.universe import open_source
 from s2squant.series.history import PriceHistory
 
@@ -315,6 +315,22 @@ def test_a_return_over_a_hole_is_no_move():
     """Real: nine years without a bar became a large move of -56.9 %."""
     dates = np.datetime64("2010-01-01") + np.arange(400) + np.where(np.arange(400) >= 200, 3285, 0)
     assert set(found(made(moved(200, 0.43)["close"], dates))) == {"gap", "missing session"}
+    stale = moved(200, 1.859)["close"]
+    stale[100:200] = stale[199]  # and +85.9 % after 111 equal closes
+    assert set(found(made(stale))) == {"stale run", "pegged series"}
+
+
+def test_bars_before_a_hole_of_years_are_set_aside_where_enough_follow():
+    dates = np.datetime64("2010-01-01") + np.arange(1000) + np.where(np.arange(1000) >= 200, 3285, 0)
+    whole = made(walk(1000)["close"], dates)
+    history = last_segment(whole)
+    assert (len(history), history.dates[0]) == (800, dates[200])
+    (finding,) = history.findings
+    assert (finding.name, finding.done, finding.rows) == ("gap", "set aside", (str(dates[199]),))
+    assert finding.text == "200 bar(s) to 2010-07-19 set aside: 3286 days without any follow"
+    assert "gap" not in found(history)
+    short = whole.between(None, dates[600])
+    assert last_segment(short) is short
 
 
 def test_copied_bars():
