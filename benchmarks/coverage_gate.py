@@ -84,7 +84,7 @@ def tickers_for(name: ModelName) -> int:
     match name:
         case "gbm" | "field":
             return 20
-        case "garch_t" | "gjr_t" | "gjr_fhs" | "ets" | "theta" | "arima" | "ridge":
+        case "garch_t" | "gjr_t" | "garch_shrunk" | "gjr_shrunk" | "gjr_fhs" | "ets" | "theta" | "arima" | "ridge":
             return 40
         case _:
             return 80

@@ -29,7 +29,8 @@ def main() -> None:
     panel = Panel(load_universe(Universe(tickers=("AAPL",))).histories)
     rows = np.arange(len(panel.dates))
     train = rows[(panel.bar_number(rows) >= experiment.forecasters.anchor.warmup) & (panel.bars_left(rows) >= 20)]
-    models: tuple[ModelName, ...] = ("anchor", "seq2seq_per_ticker", "seq2seq_pooled", "garch_t")
+    rival = experiment.verdict.rival or experiment.verdict.reference
+    models: tuple[ModelName, ...] = ("anchor", *experiment.forecasters.networks, rival)
     for name in models:
         fitted = make(name, experiment.forecasters).fit(panel, train, horizon=20, seed=0)
         with tempfile.TemporaryDirectory() as folder:

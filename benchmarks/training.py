@@ -2,28 +2,99 @@
 
 Prints windows a second (a window is one origin with its past, decoded over the horizon) of a plain windowed nn.LSTM
 encoder and decoder with teacher forcing, and of our loop, which encodes a chunk once and decodes from many of its
-positions; and the share of this core's own sgemm rate that the LSTMs of a whole training step reach. All with the full
-quantile head and its 39 levels. The loops and sgemm take turns, and the best of four turns counts of each: a neighbour
-on a shared machine only ever slows.
+positions; and the share of this core's own sgemm rate that the LSTMs of a whole training step reach. First the networks
+that a backtest trains, with the settings that ship, then variants of the pooled one, named by what they change; then
+all of it with larger states. All have the full quantile head and its 39 levels. The loops and sgemm take turns, and the
+best of four turns counts of each: a neighbour on a shared machine only ever slows.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import assert_never
 
 import torch
 from torch import Tensor, nn
 
-from s2squant.config.networks import DecoderSpec, EncoderSpec, Seq2SeqSpec
-from s2squant.config.training import TrainingSpec
+from s2squant.config.experiment import Walk
+from s2squant.config.models import MODELS, Forecasters, ModelName, label
+from s2squant.config.networks import Seq2SeqSpec
+from s2squant.config.training import AdaptedSpec, PerTickerSpec, PooledSpec
 from s2squant.forecasters.network import LEVELS_Q
 from s2squant.nets.seq2seq import Seq2Seq
 from s2squant.nets.training import Resident, train
 from s2squant.runs.engines.worker import keep_freed_memory
 
-PAST, HORIZON, BATCH, INPUTS, ROWS = 60, 20, 64, 6, 20_000
+SHIPPED = Forecasters()
+HORIZON = Walk().horizon
+INPUTS = 5 + SHIPPED.seq2seq.market + 3 * SHIPPED.seq2seq.ranges
+"""As many as forecasters/features.py makes where bars are whole."""
+PAST, BATCH, ROWS = 60, 64, 20_000
+"""Bars of a window and windows of a step in the plain loop; bars of the made-up ticker."""
+LARGER = 64
+"""Units of a state, beside the number that ships."""
 ROUNDS = 4
+
+
+@dataclass(frozen=True)
+class Loop:
+    """One way to train: a network's settings, chunks in a step, and whether the head's table learns."""
+
+    name: str
+    spec: Seq2SeqSpec
+    batch: int
+    free_table: bool
+
+
+def shipped(name: ModelName) -> Loop:
+    """A network of the default experiment, as it is trained there."""
+    spec = SHIPPED.seq2seq
+    settings: PerTickerSpec | PooledSpec | AdaptedSpec
+    match MODELS[name].scope:
+        case "per_ticker":
+            settings = spec.per_ticker
+        case "pooled":
+            settings = spec.pooled
+        case "adapted":
+            settings = spec.adapted
+        case None:
+            raise ValueError(f"{name} is no network")
+        case scope:
+            assert_never(scope)
+    said = f"{label(name)} as shipped: batch {settings.batch}, {spec.training.positions} of {spec.training.chunk}"
+    return Loop(said, spec, settings.batch, settings.free_table)
+
+
+def variants(base: Loop) -> tuple[Loop, ...]:
+    """What the loop does with other settings, each named by what it changes."""
+    spec, training = base.spec, base.spec.training
+    every = training.model_copy(update={"positions": training.chunk - training.warm})
+    fast = {"bf16": True}
+    mlp = spec.decoder.model_copy(update={"kind": "mlp"})
+    linear = mlp.model_copy(update={"width": 0})
+    half = base.batch // 2
+    return (
+        _varied(base, "bf16", training=training.model_copy(update=fast)),
+        _varied(base, "every position", half, training=every),
+        _varied(base, "every position, bf16", half, training=every.model_copy(update=fast)),
+        _varied(base, "MLP decoder", decoder=mlp),
+        _varied(base, "MLP decoder, linear head", decoder=linear),
+        _varied(base, "MLP decoder, every position", half, decoder=mlp, training=every),
+        _varied(base, "MLP decoder, every position, linear head", half, decoder=linear, training=every),
+    )
+
+
+def _varied(base: Loop, change: str, batch: int = 0, **parts: object) -> Loop:
+    said = f"variant: {change}" + (f", batch {batch}" if batch else "")
+    return replace(base, name=said, spec=base.spec.model_copy(update=parts), batch=batch or base.batch)
+
+
+def with_hidden(base: Loop, hidden: int) -> Loop:
+    """The loop with so many units of a state."""
+    encoder = base.spec.encoder.model_copy(update={"hidden": hidden})
+    return replace(base, spec=base.spec.model_copy(update={"encoder": encoder}))
 
 
 def seconds(step: Callable[[], object], least: float = 0.7) -> float:
@@ -80,23 +151,20 @@ def lstm_flop(steps: int, inputs: int, hidden: int) -> float:
     return 3 * steps * 8 * hidden * (inputs + hidden)
 
 
-def forked_rate(
-    hidden: int, kind: str, positions: int, chunk: int, batch: int, *, bf16: bool = False, width: int = 32
-) -> tuple[float, float]:
+def forked_rate(loop: Loop) -> tuple[float, float]:
     """Windows a second of our training loop with the full quantile head, and the GFLOP/s of its LSTMs."""
-    spec = Seq2SeqSpec(
-        encoder=EncoderSpec(hidden=hidden),
-        decoder=DecoderSpec(kind="mlp" if kind == "mlp" else "recurrent", width=width),
-        training=TrainingSpec(chunk=chunk, positions=positions, bf16=bf16),
-    )
+    spec, batch = loop.spec, loop.batch
+    chunk, positions, hidden = spec.training.chunk, spec.training.positions, spec.encoder.hidden
     table = torch.special.ndtri(LEVELS_Q.double()).float().expand(HORIZON, -1)
     net = Seq2Seq(spec, INPUTS, table, LEVELS_Q)
+    for undecayed in net.undecayed():
+        undecayed.requires_grad_(loop.free_table)
     price = torch.randn(ROWS).double().cumsum(0)
     data = Resident(torch.randn(ROWS, INPUTS), torch.ones(ROWS, HORIZON), price, torch.arange(chunk, ROWS - HORIZON))
     steps = 4
     spent = seconds(lambda: train(net, data, spec.training, steps=steps, batch=batch, lr=1e-3, seed=0)) / steps
     flop = lstm_flop(batch * chunk, INPUTS, hidden)
-    flop += lstm_flop(batch * positions * HORIZON, 2 + hidden, hidden) if kind == "lstm" else 0
+    flop += lstm_flop(batch * positions * HORIZON, 2 + hidden, hidden) if spec.decoder.kind == "recurrent" else 0
     return batch * positions / spent, flop / spent / 1e9
 
 
@@ -105,37 +173,22 @@ def main() -> None:
     torch.set_num_threads(1)
     keep_freed_memory()  # as in every worker; for both loops
     print(f"one thread, torch {torch.__version__}")
-    print(f"{'hidden':>6}  {'loop':44} {'windows/s':>10} {'x windowed':>10} {'GFLOP/s':>8} {'sgemm':>6} {'of it':>6}")
-    for hidden in (32, 64):
+    print(f"{'hidden':>6}  {'loop':64} {'windows/s':>10} {'x windowed':>10} {'GFLOP/s':>8} {'sgemm':>6} {'of it':>6}")
+    ours = tuple(shipped(name) for name in SHIPPED.networks)
+    loops = (*ours, *variants(shipped("seq2seq_pooled")))
+    for hidden in dict.fromkeys((SHIPPED.seq2seq.encoder.hidden, LARGER)):
         rounds = [(*windowed_rate(hidden), sgemm()) for _ in range(ROUNDS)]
         base, speed, top = (max(column) for column in zip(*rounds, strict=True))
-        show(hidden, "windowed nn.LSTM, 60 in, 20 out, batch 64", base, base, speed, top)
-        cases = (
-            ("forked, LSTM decoder, our default", "lstm", 12, 200, 32, False, 32),
-            ("the same under bf16 autocast", "lstm", 12, 200, 32, True, 32),
-            ("forked, LSTM decoder, every position", "lstm", 150, 200, 16, False, 32),
-            ("the same under bf16 autocast", "lstm", 150, 200, 16, True, 32),
-            ("forked, MLP decoder, our default", "mlp", 12, 200, 32, False, 32),
-            ("the same, linear head", "mlp", 12, 200, 32, False, 0),
-            ("forked, MLP decoder, every position", "mlp", 200, 250, 16, False, 32),
-            ("the same, linear head", "mlp", 200, 250, 16, False, 0),
-        )
-        for label, kind, positions, chunk, batch, bf16, width in cases:
-            turns = [
-                (
-                    windowed_rate(hidden)[0],
-                    *forked_rate(hidden, kind, positions, chunk, batch, bf16=bf16, width=width),
-                    sgemm(),
-                )
-                for _ in range(ROUNDS)
-            ]
-            show(hidden, label, *(max(column) for column in zip(*turns, strict=True)))
+        show(hidden, f"windowed nn.LSTM: {PAST} in, {HORIZON} out, batch {BATCH}", base, base, speed, top)
+        for loop in (with_hidden(loop, hidden) for loop in loops):
+            turns = [(windowed_rate(hidden)[0], *forked_rate(loop), sgemm()) for _ in range(ROUNDS)]
+            show(hidden, loop.name, *(max(column) for column in zip(*turns, strict=True)))
 
 
-def show(hidden: int, label: str, base: float, rate: float, speed: float, top: float) -> None:
+def show(hidden: int, name: str, base: float, rate: float, speed: float, top: float) -> None:
     """One row, with the ratio to `base` and the share of `top`."""
     print(
-        f"{hidden:>6}  {label:44} {rate:>10,.0f} {rate / base:>10.1f} {speed:>8.0f} {top:>6.0f} {speed / top:>6.0%}",
+        f"{hidden:>6}  {name:64} {rate:>10,.0f} {rate / base:>10.2f} {speed:>8.0f} {top:>6.0f} {speed / top:>6.0%}",
         flush=True,
     )
 

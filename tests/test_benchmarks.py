@@ -1,0 +1,78 @@
+"""Benchmarks measure what ships: their settings follow from the defaults, and pages count as the defaults do."""
+
+from math import ceil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks import forecasts, training
+from s2squant.config.experiment import Experiment
+from s2squant.config.networks import AnchorSpec, Seq2SeqSpec
+from s2squant.evaluation.statistics.diebold_mariano import degrees
+from s2squant.forecasters.anchor import Anchor
+from s2squant.forecasters.network import prepare
+from tests.worlds.synthetic import garch_panel
+
+ROOT = Path(__file__).parents[1]
+SHIPPED = Experiment()
+NETWORK = SHIPPED.forecasters.seq2seq
+
+
+def page(name):
+    """A page as one line of text."""
+    return " ".join((ROOT / name).read_text(encoding="utf-8").split())
+
+
+def test_the_training_benchmark_trains_the_networks_that_ship():
+    own, pooled = (training.shipped(name) for name in SHIPPED.forecasters.networks)
+    assert own.spec == pooled.spec == NETWORK
+    assert (own.batch, own.free_table) == (NETWORK.per_ticker.batch, NETWORK.per_ticker.free_table)
+    assert (pooled.batch, pooled.free_table) == (NETWORK.pooled.batch, NETWORK.pooled.free_table)
+    assert f"as shipped: batch {NETWORK.per_ticker.batch}, {NETWORK.training.positions} of" in own.name
+    with pytest.raises(ValueError, match="gjr_t is no network"):
+        training.shipped("gjr_t")
+
+
+def test_its_labels_follow_the_settings(monkeypatch):
+    other = NETWORK.model_copy(update={"pooled": NETWORK.pooled.model_copy(update={"batch": 17})})
+    monkeypatch.setattr(training, "SHIPPED", SHIPPED.forecasters.model_copy(update={"seq2seq": other}))
+    pooled = training.shipped("seq2seq_pooled")
+    assert (pooled.batch, pooled.name.split(": ")[1]) == (17, "batch 17, 12 of 200")
+
+
+def test_its_variants_are_others_and_possible():
+    base = training.shipped("seq2seq_pooled")
+    made = training.variants(base)
+    for loop in made:
+        assert loop.name.startswith("variant: ")
+        assert loop.spec != base.spec
+        assert Seq2SeqSpec.model_validate(loop.spec.model_dump()) == loop.spec
+        assert loop.batch == base.batch or f"batch {loop.batch}" in loop.name
+    assert len({(loop.spec.model_dump_json(), loop.batch) for loop in made}) == len(made)
+    assert training.with_hidden(base, 64).spec.encoder.hidden == 64
+
+
+def test_its_nets_read_as_many_inputs_as_a_backtests():
+    panel = garch_panel("AB", 400, ohlcv=True)
+    rows = np.arange(300, 380)
+    anchor = Anchor(AnchorSpec(steps=1)).fit(panel, rows, horizon=5, seed=0)
+    inputs = prepare(anchor, NETWORK, panel, rows, ranges=NETWORK.ranges).inputs_RF
+    assert inputs.shape[1] == training.INPUTS
+
+
+def test_the_benchmarks_of_skill_measure_the_models_and_the_walk_that_ship():
+    walk = SHIPPED.walk
+    assert SHIPPED.verdict.rival == forecasts.RIVAL
+    assert ("anchor", *SHIPPED.forecasters.networks) == forecasts.OURS
+    assert (walk.horizon, walk.every) == (forecasts.HORIZON, forecasts.EVERY)
+
+
+def test_pages_count_as_the_defaults_do():
+    walk, readme = SHIPPED.walk, page("README.md")
+    assert f"{len(SHIPPED.forecasters.models)} models and a recalibrated row, {walk.cutoffs} cutoffs" in readme
+    for settings in (NETWORK.per_ticker, NETWORK.pooled):
+        assert f"as shipped: batch {settings.batch}, {NETWORK.training.positions} positions" in readme
+    overlap = ceil(walk.horizon / walk.every)
+    said = f"{walk.cutoffs} cutoffs and an overlap of {overlap}, has {degrees(walk.cutoffs, overlap)})"
+    assert said in page("docs/statistics.md")
