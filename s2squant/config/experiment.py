@@ -88,7 +88,7 @@ class RecalibrationSpec(Part):
     """Recalibration of the recommended model, a second row beside it; the raw one again while it does not pay."""
 
     enabled: bool = True
-    evidence: float = Field(1.05, ge=1, description="e-value of its gain above which it is in force (20: a test at 5 %)")
+    evidence: float = Field(1.05, ge=1, description="e-value of its gain above which it is in force (20: a 5 % test)")
 
 
 class StrategySpec(Part):
