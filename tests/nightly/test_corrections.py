@@ -56,8 +56,11 @@ class Desk(nightly_sim.Desk):
 
 @pytest.fixture
 def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
+    spec = cheap(tiny(tmp_path, "AAA", "BBB", "CCC"))
+    universe = spec.experiment.universe.model_copy(update={"accept": ("unadjusted split",)})  # the checks see it first
+    experiment = spec.experiment.model_copy(update={"universe": universe})
     with at_yahoo(tmp_path, monkeypatch) as yahoo:
-        yield Desk(tmp_path, yahoo, cheap(tiny(tmp_path, "AAA", "BBB", "CCC")))
+        yield Desk(tmp_path, yahoo, spec.model_copy(update={"experiment": experiment}))
 
 
 def split_untold(desk: Desk, ticker: str, on: str, ratio: float) -> None:
