@@ -13,7 +13,7 @@ import numpy as np
 from s2squant.errors import Finding
 from s2squant.prices.checks.factors import told_splits
 from s2squant.prices.checks.jumps import MOVES, jumps
-from s2squant.prices.checks.marks import log_returns, mark
+from s2squant.prices.checks.marks import log_returns, mark, own_scale
 from s2squant.series.arrays import Dates, Floats
 from s2squant.series.history import PriceHistory
 
@@ -69,7 +69,7 @@ def _reweighed(history: PriceHistory, days: Dates, moves: Floats, own: int) -> t
 def _shifted(market: list[PriceHistory], moves: Floats) -> dict[str, tuple[Finding, ...]]:
     """Tickers whose returns go with the others' of the session before or after, not of the same."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        returns = np.clip(moves / (1.4826 * np.nanmedian(np.abs(moves), axis=0)), -CLIP, CLIP)
+        returns = np.clip(moves / np.array([own_scale(own) for own in moves.T]), -CLIP, CLIP)
     known = np.isfinite(returns)
     total, count = np.where(known, returns, 0).sum(axis=1), known.sum(axis=1)
     found: dict[str, tuple[Finding, ...]] = {}

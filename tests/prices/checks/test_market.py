@@ -47,6 +47,8 @@ def test_one_ticker_a_session_early_or_late_is_found(tickers):
 
 def test_independent_tickers_and_the_sample_are_not():
     assert across(market(5, common=0.0)) == {}
+    odd = [made(values, DAYS, f"O{n}.DE", "XETR") for n, values in enumerate((np.ones(401), -np.ones(401)))]
+    assert across([*market(3), *odd]) == {}
     assert across(load_universe(Universe()).histories) == {}
 
 
