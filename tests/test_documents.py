@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from s2squant.config.files import make_experiment, override
+
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(
     path
@@ -15,6 +17,7 @@ PAGES = sorted(
     if path.name != "CHANGELOG.md"
 )
 OURS = re.compile(r"(?<![\w./-])(?:s2squant|flows|tests|docs|benchmarks)/[\w./-]*\w\.(?:py|md|yaml|toml)\b")
+SETTING = re.compile(r"--set (?:'([^']+)'|([\w.]+=[^\s`\\]+))")
 LINK = re.compile(r"\]\((?!https?:|#)([^)#\s]+)")
 FUNCTION = re.compile(r"`([\w/]+\.py)` `(\w+)`")
 MODULE = re.compile(r"(?<![\w/])[a-z_]+\.py\b")
@@ -36,6 +39,15 @@ def broken_links(text: str, folder: Path) -> set[str]:
 def test_a_page_names_files_that_are_there(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     assert missing(text) | broken_links(text, page.parent) == set()
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/prices.md", "docs/statistics.md", "docs/scaling.md"])
+def test_settings_in_a_page_are_read(page: str) -> None:
+    commands = (ROOT / page).read_text(encoding="utf-8").replace("\\\n", " ").splitlines()
+    found = [settings for line in commands if (settings := ["".join(parts) for parts in SETTING.findall(line)])]
+    for settings in found:
+        make_experiment(override({}, settings))
+    assert found or page != "README.md"
 
 
 def test_the_architecture_names_functions_that_are_there() -> None:

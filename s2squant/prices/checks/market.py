@@ -40,6 +40,8 @@ def across(histories: Sequence[PriceHistory]) -> Mapping[str, tuple[Finding, ...
         moves = np.full((len(days), len(market)), np.nan)
         for m, history in enumerate(market):
             moves[np.searchsorted(days, history.dates[1:]), m] = log_returns(history)
+            faults = [day for f in history.findings if f.name in DOUBTFUL and f.severity == "error" for day in f.rows]
+            moves[np.searchsorted(days, np.array(faults, "datetime64[D]")), m] = np.nan  # no move of the market
         shifts = _shifted(market, moves)
         for m, history in enumerate(market):
             findings = (*_reweighed(history, days, moves, m), *shifts.get(history.ticker, ()))

@@ -66,6 +66,19 @@ def test_a_move_on_a_day_on_which_all_moved_is_the_markets():
     assert across(alone) == {}
 
 
+def test_faults_of_the_same_day_acquit_nobody():
+    """Several tickers whose split of one day was not adjusted for are no market that fell."""
+    raw = [
+        replace(h, adj_close=h.adj_close * np.where(np.arange(401) >= 200, 1 / k, 1.0))
+        for h, k in zip(market(5), (12, 6, 20, 6, 8), strict=True)
+    ]
+    first, *others = (replace(history, findings=check(history)) for history in raw)
+    assert {f.severity for f in first.findings} == {"warning"}
+    faults = [replace(h, findings=tuple(replace(f, severity="error") for f in h.findings)) for h in others]
+    assert {f.severity for f in across([first, *others])["T0.DE"]} == {"note"}, "all fell, as far as anybody can tell"
+    assert "T0.DE" not in across([first, *faults])
+
+
 def test_a_shifted_ticker_is_kept_out_of_a_run():
     histories = market()
     histories[0] = early(histories[0])
