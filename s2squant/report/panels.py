@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from s2squant.errors import Finding
 from s2squant.evaluation.results import TickerReport
 from s2squant.report.charts import Chart
 from s2squant.report.formats import count, known
@@ -125,15 +126,20 @@ FINDINGS = (
 )
 
 
-def finding_table(findings: Iterable[tuple[str, Any]]) -> pd.DataFrame:
+def finding_table(findings: Iterable[tuple[str, Finding]]) -> pd.DataFrame:
     """Findings as a frame, gravest first."""
     order = {"error": 0, "warning": 1, "note": 2}
     rows: list[dict[str, Any]] = [
-        {"unique_id": t, "severity": f.severity, "name": f.name, "count": f.count, "text": f.text, "done": f.done}
+        {"unique_id": t, "severity": f.severity, "name": f.name, "count": f.count, "text": _text(f), "done": f.done}
         for t, f in findings
     ]
     rows.sort(key=lambda row: order.get(row["severity"], 3))
     return pd.DataFrame(rows)
+
+
+def _text(finding: Finding) -> str:
+    """What was found, with what was seen on the first of its days."""
+    return f"{finding.text} ({finding.why[0]})" if finding.why else finding.text
 
 
 def audit(c: Contents) -> Panel | None:

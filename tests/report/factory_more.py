@@ -12,7 +12,7 @@ from s2squant.evaluation.results import Study
 
 FINDINGS = (
     Finding("gap", "note", 1, ("2021-12-24",), "kept", "a gap of 6 calendar days after 2021-12-24"),
-    Finding("jump", "warning", 1, ("2020-03-16",), "kept", "the close of 2020-03-16 moved 11.2 <i>sd</i>"),
+    Finding("jump", "warning", 1, ("2020-03-16",), "kept", "2020-03-16 moved 11.2 <i>sd</i>", ("seen & weighed",)),
 )
 
 

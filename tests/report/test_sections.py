@@ -40,6 +40,13 @@ def test_they_stand_in_the_order_of_the_survey(whole):
         assert f'href="#{name}"' in pages["index.html"], "in the list of sections"
 
 
+def test_a_finding_says_what_was_seen(whole):
+    pages = {path: content.decode() for path, content in render(whole) if path.endswith(".html")}
+    said = "2020-03-16 moved 11.2 &lt;i&gt;sd&lt;/i&gt; (seen &amp; weighed)"
+    assert said in pages["index.html"]
+    assert any(said in text for path, text in pages.items() if path.startswith("tickers/"))
+
+
 def test_the_matrix_holds_each_pair_from_both_sides(whole):
     c = arrange(whole)
     panel = model_panels.pairs(c)

@@ -64,9 +64,14 @@ class Jump:
     """What was seen, in one clause."""
 
 
+def figure(value: float) -> str:
+    """A ratio for people: two digits below ten, whole from there on."""
+    return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
+
+
 def weigh(history: PriceHistory, size: float, bar: int, deviation: float, *, reverts: bool) -> Jump:
     """The evidence on the return to a bar; `deviation` is `local_scale`'s, `reverts` whether another takes it back."""
-    seen = [f"{abs(size) / deviation:.2g} deviations of its own"]
+    seen = [f"{figure(abs(size) / deviation)} deviations of its own"]
     night, within = _parts(history, size, bar)
     spread = 0.6 * deviation if within is not None else deviation
     fault, ratio = _fault(night, sqrt(spread**2 + _rounding(history, bar) ** 2), splits=has_shares(history))
@@ -169,11 +174,11 @@ def _volume(history: PriceHistory, bar: int, shares: float, seen: list[str]) -> 
     if day is None:
         return 0.0
     busy = log(max(day, 0.01))
-    seen.append(f"{day:.2g} times the usual volume")
+    seen.append(f"{figure(day)} times the usual volume")
     real, faults = _normal(min(busy, 1.6), 1.6, 0.6), [_normal(busy, change, 0.5) for change in (0.0, shares)]
     if after is not None:
         later = log(max(after, 0.01))
-        seen.append(f"{after:.2g} times ever after")
+        seen.append(f"{figure(after)} times ever after")
         real += _normal(later, 0.2, 0.45 if later < 0.2 else 0.9)
         faults = [f + _normal(later, change, 0.45) for f, change in zip(faults, (0.0, shares), strict=True)]
     return max(faults) - real

@@ -14,7 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from s2squant.errors import SEVERITIES, Finding, Severity
-from s2squant.prices.checks.evidence import UNIT, UNIT_TOLERANCE, Jump, has_shares, local_scale, volume_of, weigh
+from s2squant.prices.checks.evidence import (
+    UNIT,
+    UNIT_TOLERANCE,
+    Jump,
+    figure,
+    has_shares,
+    local_scale,
+    volume_of,
+    weigh,
+)
 from s2squant.prices.checks.factors import split_faults
 from s2squant.prices.checks.marks import WILD, log_returns, mark, own_scale, runs
 from s2squant.series.arrays import Floats
@@ -165,7 +174,7 @@ def _spikes(
         large = abs(there) > np.log1p(LARGE_RETURN)
         certain = (large and day is not None and day <= HEAVY and has_shares(history)) or abs(there) > LEVEL
         severity: Severity = "error" if certain else "warning" if large or day is not None else "note"
-        volume = "" if day is None else f", on {day:.2g} times the usual volume"
+        volume = "" if day is None else f", on {figure(day)} times the usual volume"
         hits.append(_Spike(i + 1, there, severity, f"{deviations:.0f} deviations of its own{volume}"))
     findings: tuple[Finding, ...] = ()
     for severity in reversed(SEVERITIES):

@@ -10,7 +10,7 @@ import pytest
 from benchmarks.price_checks import REAL, Stock, invented, kinds, ratios, real, split
 from s2squant.errors import worst
 from s2squant.prices.checks.every import check
-from s2squant.prices.checks.evidence import local_scale, volume_of
+from s2squant.prices.checks.evidence import figure, local_scale, volume_of
 from s2squant.prices.checks.marks import own_scale
 from s2squant.prices.checks.repair import history_from_columns
 from s2squant.prices.universe import open_source
@@ -155,3 +155,8 @@ def test_scales_and_volumes_are_robust():
 
 def test_sixty_kinds():
     assert len(kinds()) == 60
+
+
+def test_figures_are_for_people():
+    told = [figure(value) for value in (0.0876, 1.24, 10.4, 162.3, 48_120.0)]
+    assert told == ["0.088", "1.2", "10", "162", "48,120"]
