@@ -28,6 +28,8 @@ TINY = {
     },
 }
 NAMES = [name for name in MODELS if name != "blend"]  # which averages others' forecasts and fits nothing
+ABOUT_OTHERS = ("seq2seq_pooled", "seq2seq_adapted", "garch_shrunk", "gjr_shrunk")
+"""Pooled nets, and models whose drift is shrunk towards the others'."""
 H, SEED = 7, 3
 
 
@@ -121,11 +123,8 @@ def test_bars_after_the_last_row_do_not_matter(fitted, panel, rows):
     assert (fitted.predict(short, short_rows).quantiles_NHQ == fitted.predict(panel, full_rows).quantiles_NHQ).all()
 
 
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in ABOUT_OTHERS])
 def test_one_ticker_alone_is_the_same_among_others(name, panel):
-    if name in ("seq2seq_pooled", "seq2seq_adapted"):
-        pytest.skip("a pooled net is about the others")
-    if name in ("garch_shrunk", "gjr_shrunk"):
-        pytest.skip("its drift is shrunk towards the others'")
     own = settings(anchor__scope="per_ticker", anchor__market=False, seq2seq__market=False)
     alone = dataclasses.replace(panel, histories=panel.histories[1:2])
     together = fit(name, panel, of_tickers(panel, training_rows(panel), ["B"]), using=own)

@@ -4,7 +4,7 @@
     ticker  d = m + t^2 / (t^2 + v) y                       y, v: mean of (own return - class's), and its variance
     spread  t^2 = (n0 t0^2 + (K - 1) T) / (n0 + K - 1)      T: DerSimonian and Laird's estimate from the K pairs (y, v)
 
-A mean is shrunk by its own uncertainty: twenty years of a stock tell its drift to 6 % a year, its class's to 3 %. The
+A mean is shrunk by its own uncertainty: twenty years of a stock tell its drift to 6 % a year, its class's to 4 %. The
 mean of the class is taken by date, because tickers fall together and many of them know little more than one. A ticker
 alone in its class has d = (x / V + m0 / p) / (1 / V + 1 / p) with p = s0^2 + t0^2.
 

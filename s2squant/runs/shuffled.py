@@ -102,7 +102,7 @@ def _identity(settings: Experiment, panels: Mapping[str, Panel]) -> str:
     forecasters = settings.forecasters
     facts = {
         "version": __version__,
-        "prices": {h.ticker: h.sha256 for panel in panels.values() for h in panel.histories},
+        "prices": {h.ticker: [h.sha256, h.asset_class] for panel in panels.values() for h in panel.histories},
         "walk": settings.walk.model_dump(mode="json"),
         "verdict": settings.verdict.model_dump(mode="json"),
         "forecasters": forecasters.model_dump(mode="json", include={"models", *forecasters.models}),

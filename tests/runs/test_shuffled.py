@@ -1,6 +1,7 @@
 """The headline on shuffled returns: in a whole run, from its file, and where there is nothing to say."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,7 @@ from s2squant.runs.folder import RunFolder
 from s2squant.runs.jobs import Inputs
 from s2squant.runs.plan import make_plan
 from s2squant.runs.study_files import load_study
+from s2squant.series.panel import Panel
 from s2squant.study import backtest
 from tests.worlds.runs import FEW, TINY, experiment, stock_days, write_prices
 
@@ -96,6 +98,14 @@ def test_what_goes_wrong_is_said_and_fails_no_run(tmp_path, prices, monkeypatch)
     assert not list(tmp_path.glob("*.json"))
     said = after_shuffling("A verdict.", table)
     assert said.endswith("\nShrunk-drift GJR-t and the blend could not be run on shuffled returns: no such thing.")
+
+
+def test_another_asset_class_is_another_row(tmp_path, prices):
+    wanted = experiment(prices, **MODELS)
+    given = inputs_of(wanted, tmp_path).panels
+    declared = {m: Panel(tuple(replace(h, declared_class="rates") for h in p.histories)) for m, p in given.items()}
+    assert nothing._identity(wanted, given) == nothing._identity(wanted, inputs_of(wanted, tmp_path).panels)
+    assert nothing._identity(wanted, given) != nothing._identity(wanted, declared)
 
 
 def test_few_tickers_take_part_and_networks_do_not(tmp_path, prices, monkeypatch):

@@ -20,8 +20,8 @@ from tests.forecasters.baselines.helpers import (
 )
 
 CENTRED = {"historical_simulation", "random_walk", "ewma_t", "block_bootstrap"}
-SHRUNK = {"garch_shrunk", "gjr_shrunk"}
-"""Their drift is believed in before a price is seen, and learnt from the others of the class."""
+BY_THEMSELVES = [name for name in BASELINES if name not in ("garch_shrunk", "gjr_shrunk")]
+"""Those whose drift is neither believed in before a price is seen nor learnt from the others of the class."""
 BARS = 700
 AROUND = np.array([1, 2, 6, 30, 60, 62, 150, 199, 201, 260, 349, 350, 351, 352, 400, 500, 599, 600, 601, 650, 699])
 """Bars on both sides of what happens in the difficult series."""
@@ -80,9 +80,8 @@ def test_no_bar_after_a_row_is_read(fitted, returns, panel):
             assert (fitted.predict(other, EARLY_AND_LATE[at : at + 1]).quantiles_NHQ[0] == expected[at]).all()
 
 
+@pytest.mark.parametrize("name", BY_THEMSELVES, scope="module")
 def test_a_ticker_alone_is_as_among_others(name, fitted, returns, panel):
-    if name in SHRUNK:
-        pytest.skip("its drift is shrunk towards the others'")
     alone = panel_of(**{"B/x": returns["B/x"]})
     expected = fitted.predict(panel, panel.rows_of("B/x")[[100, 650]])
     found = fit_at_end(BASELINES[name], alone).predict(alone, np.array([100, 650]))
@@ -154,10 +153,9 @@ def test_difficult_series_give_a_forecast(name, case):
     assert np.abs(quantiles).max() < 100
 
 
+@pytest.mark.parametrize("name", BY_THEMSELVES, scope="module")
 def test_units_do_not_matter(name):
     """A peg is forecast like any other price: scaled returns give scaled quantiles."""
-    if name in SHRUNK:
-        pytest.skip("a drift of 6 % a year is no drift of .006 %")
     returns = garch_returns(np.random.default_rng(5), 1, BARS, GJR, 6.0)[0]
     large, small = panel_of(X=returns), panel_of(X=1e-3 * returns)
     rows = np.array([300, 650])
@@ -165,9 +163,8 @@ def test_units_do_not_matter(name):
     assert ratio[1] * 1e3 == pytest.approx(ratio[0], rel=5e-3)
 
 
+@pytest.mark.parametrize("name", BY_THEMSELVES, scope="module")
 def test_histories_of_unequal_length(name):
-    if name in SHRUNK:
-        pytest.skip("its drift is shrunk towards the others'")
     rng = np.random.default_rng(4)
     long, short = 0.01 * rng.standard_normal(900), 0.02 * rng.standard_normal(310)
     panel, alone = panel_of(LONG=long, SHORT=short), panel_of(SHORT=short)
