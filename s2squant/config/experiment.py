@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from s2squant.config.asset_classes import AssetClass
+from s2squant.config.covariates import CovariateSpec
 from s2squant.config.defaults import STORE
 from s2squant.config.models import (
     Forecasters,
@@ -107,11 +108,20 @@ class Experiment(Part):
     name: Annotated[str, Field(min_length=1, max_length=80)] = "backtest"
     seed: int = Field(0, ge=0, lt=2**31)
     universe: Universe = Universe()
+    covariates: tuple[CovariateSpec, ...] = Field((), description="what else is read beside prices")
     walk: Walk = Walk()
     forecasters: Forecasters = Forecasters()
     verdict: VerdictSpec = VerdictSpec()
     recalibration: RecalibrationSpec = RecalibrationSpec()
     strategy: StrategySpec = StrategySpec()
+
+    @field_validator("covariates")
+    @classmethod
+    def _named_once(cls, covariates: tuple[CovariateSpec, ...]) -> tuple[CovariateSpec, ...]:
+        names = [covariate.name for covariate in covariates]
+        if repeated := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"two covariates are called {repeated[0]}; rename one")
+        return covariates
 
     @model_validator(mode="after")
     def _judged(self) -> Experiment:

@@ -7,7 +7,7 @@ import json
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
@@ -174,7 +174,8 @@ def field_of(kind: type[BaseModel], key: str) -> FieldInfo:
 
 def _first_mistake(error: ValidationError, kind: type[BaseModel]) -> str:
     """The first thing wrong with settings, with the nearest key where one is unknown."""
-    first = error.errors()[0]
+    every = error.errors()
+    first = next((one for one in every if one["type"] == "extra_forbidden"), every[0])
     path = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         for part in first["loc"][:-1]:
@@ -196,6 +197,6 @@ def _unknown(kind: type[BaseModel], path: str) -> str:
 
 
 def _table(field: FieldInfo) -> type[BaseModel] | None:
-    """The settings that a field holds, where it is a table of them."""
-    inner = field.annotation
+    """The settings that a field holds, where it is a table of them or a list of such tables."""
+    inner = get_args(field.annotation)[0] if get_origin(field.annotation) is tuple else field.annotation
     return inner if isinstance(inner, type) and issubclass(inner, BaseModel) else None

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from s2squant.config.asset_classes import AssetClass, asset_class
 from s2squant.errors import Finding, PriceError
 from s2squant.series.arrays import Dates, Floats, frozen_array
+from s2squant.series.covariates import TickerCovariates
 
 OHLCV: tuple[str, ...] = ("open", "high", "low", "close", "volume")
 EVENTS: tuple[str, ...] = ("dividends", "splits")
@@ -45,6 +46,8 @@ class PriceHistory:
     events: Mapping[str, Floats] = field(default_factory=dict)
     declared_class: AssetClass | None = None
     """Its asset class where the user names it."""
+    covariates: TickerCovariates | None = None
+    """What else is known of it, or for it."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "dates", frozen_array(self.dates, "datetime64[D]"))
@@ -55,6 +58,8 @@ class PriceHistory:
                 raise PriceError(self.ticker, f"unknown {name} {sorted(unknown)}; known are {', '.join(known)}")
         if self.dates.ndim != 1 or any(len(v) != len(self.dates) for v in (self.adj_close, *self._columns.values())):
             raise PriceError(self.ticker, "dates and prices differ in length")
+        if self.covariates is not None and len(self.covariates.past_TP) != len(self.dates):
+            raise ValueError(f"{self.ticker}: covariates of {len(self.covariates.past_TP)} bars for {len(self.dates)}")
         if len(self.dates) < 2:
             raise PriceError(self.ticker, f"{len(self.dates)} usable row(s); at least 2 are needed for a return")
         if np.isnat(self.dates).any():
@@ -91,13 +96,15 @@ class PriceHistory:
 
     @property
     def sha256(self) -> str:
-        """Content hash of dates, adjusted close, bars and events: equal data, equal hash."""
+        """Content hash of dates, adjusted close, bars, events and covariates: equal data, equal hash."""
         digest = hashlib.sha256(self.dates.astype("int64").tobytes())
         digest.update(self.adj_close.tobytes())
         columns = self._columns
         for name in (n for n in (*OHLCV, *EVENTS) if n in columns):
             digest.update(name.encode())
             digest.update(columns[name].tobytes())
+        if self.covariates is not None:
+            digest.update(self.covariates.digest())
         return digest.hexdigest()
 
     def inside(self, start: Any = None, end: Any = None) -> NDArray[np.bool_]:
@@ -116,4 +123,11 @@ class PriceHistory:
             return self
         bars = {name: values[keep] for name, values in self.bars.items()}
         events = {name: values[keep] for name, values in self.events.items()}
-        return replace(self, dates=self.dates[keep], adj_close=self.adj_close[keep], bars=bars, events=events)
+        return replace(
+            self,
+            dates=self.dates[keep],
+            adj_close=self.adj_close[keep],
+            bars=bars,
+            events=events,
+            covariates=None if self.covariates is None else self.covariates.of_bars(keep),
+        )

@@ -6,11 +6,13 @@ Shape legend: R bars of all tickers of a panel laid end to end, M tickers, N ori
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from s2squant.series.arrays import Dates, Floats, Ints, frozen_array
+from s2squant.series.covariates import PanelCovariates, laid_out
 from s2squant.series.history import PriceHistory
 
 
@@ -58,6 +60,11 @@ class Panel:
     @property
     def market(self) -> str:
         return self.histories[0].calendar
+
+    @cached_property
+    def covariates(self) -> PanelCovariates | None:
+        """The covariates of all rows; None where the panel has none."""
+        return laid_out([h.dates for h in self.histories], [h.covariates for h in self.histories])
 
     def rows_of(self, ticker: str) -> Ints:
         """All rows of one ticker, oldest first."""

@@ -12,7 +12,7 @@ from s2squant.series.panel import Panel
 
 
 def shuffled(panel: Panel, seed: int) -> Panel:
-    """The panel with the one-bar log returns of each ticker permuted over its own bars; closes only.
+    """The panel with the one-bar log returns of each ticker permuted over its own bars; closes only, no covariates.
 
     One permutation of the market's dates serves all tickers, so that the returns of a day stay together; where a ticker
     has no bar on the date drawn, it takes one of its returns that are left. Bars, first price, drift and marginal law
@@ -31,4 +31,5 @@ def _shuffled(history: PriceHistory, days: Dates, drawn: Dates, rng: np.random.G
     has = own[place] == wanted
     place[~has] = rng.permutation(np.setdiff1d(np.arange(len(own)), place[has]))
     price = np.exp(np.concatenate([[0.0], np.cumsum(returns[place])]))
-    return replace(history, adj_close=history.adj_close[0] * price, bars={}, events={}, source="shuffled")
+    adj_close = history.adj_close[0] * price
+    return replace(history, adj_close=adj_close, bars={}, events={}, source="shuffled", covariates=None)

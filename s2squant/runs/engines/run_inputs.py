@@ -1,6 +1,7 @@
 """A run's inputs as files of its folder, for workers of other machines, and back.
 
 work/experiment.json  work/prices.parquet     the configuration, and the bars of all tickers that take part
+work/covariates.parquet                       their covariates, where they have any
 work/inputs.json                              markets and tickers in order, what else a history holds, versions
 """
 
@@ -15,6 +16,7 @@ from pathlib import Path
 from s2squant import __version__
 from s2squant.config.files import make_experiment, parse_settings
 from s2squant.errors import RunError
+from s2squant.runs.covariate_files import about_covariates, covariates_table, with_covariates_of
 from s2squant.runs.engines.worker import JobSpec
 from s2squant.runs.folder import RunFolder
 from s2squant.runs.jobs import Inputs, Job, perform
@@ -23,6 +25,7 @@ from s2squant.runs.study_files import about_history, bars_table, histories_of
 from s2squant.series.panel import Panel
 
 EXPERIMENT, PRICES, INPUTS = "work/experiment.json", "work/prices.parquet", "work/inputs.json"
+COVARIATES = "work/covariates.parquet"
 
 
 def write_inputs(inputs: Inputs) -> JobSpec[Inputs, Job]:
@@ -35,11 +38,14 @@ def write_inputs(inputs: Inputs) -> JobSpec[Inputs, Job]:
         "experiment": hashlib.sha256(experiment.encode()).hexdigest(),
         "markets": {market: list(panel.tickers) for market, panel in inputs.panels.items()},
         "histories": {ticker: about_history(history) for ticker, history in histories.items()},
+        "covariates": about_covariates(histories),
         "sha256": {ticker: history.sha256 for ticker, history in histories.items()},
     }
     text = json.dumps(stored, indent=1) + "\n"
     folder.write_text(EXPERIMENT, experiment)
     folder.write_table(PRICES, bars_table(histories))
+    if stored["covariates"]:
+        folder.write_table(COVARIATES, covariates_table(histories))
     folder.write_text(INPUTS, text)
     return JobSpec(folder.path.resolve(), _digest(text), read_inputs, perform)
 
@@ -60,6 +66,8 @@ def read_inputs(path: Path, version: str) -> Inputs:
     _same_versions(stored["versions"])
     written = folder.read_text(EXPERIMENT)
     histories = histories_of(folder.read_table(PRICES), stored["histories"])
+    if stored["covariates"]:
+        histories = with_covariates_of(histories, folder.read_table(COVARIATES), stored["covariates"])
     sound = {ticker: history.sha256 for ticker, history in histories.items()} == stored["sha256"]
     if not sound or hashlib.sha256(written.encode()).hexdigest() != stored["experiment"]:
         raise RunError(f"{path}: the inputs that were handed over are damaged; run the backtest again")
