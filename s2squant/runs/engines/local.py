@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import pickle
 import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import wait
 from queue import LifoQueue
 from typing import Any, Generic, TypeVar
 
-from s2squant.errors import S2squantError
+from s2squant.errors import ConfigError, S2squantError
 from s2squant.runs.engines.main_guard import UNGUARDED, leave_if_run_again, refuse_unguarded, unguarded
 from s2squant.runs.engines.worker import (
     ATTEMPTS,
@@ -36,6 +38,8 @@ MOST = 8
 """Processes of `map_jobs` at a time: each holds a torch of its own."""
 REAPED = 5.0
 """Seconds at most until a process that has ended tells how."""
+LOOKED_AT = 0.25
+"""Seconds between two looks whether the parent is there, where its end of the pipe does not tell."""
 
 _given: list[tuple[Callable[[Any, Any], Any], Any]] = []
 """In a worker: what it does, and with which inputs."""
@@ -66,13 +70,16 @@ class InlinePool(Generic[I, J]):
 class WorkerPool(Generic[I, J]):
     """Processes, each in a lane of its own: one that is killed takes one job with it, which is tried once more.
 
-    Raises ConfigError where a worker would run the caller's script again, which lacks its guard.
+    Raises ConfigError where a worker would run the caller's script again, which lacks its guard, and in a daemonic
+    process, which may have no children.
     """
 
     def __init__(self, inputs: I, workers: int, perform: Callable[[I, J], Any]) -> None:
         leave_if_run_again()
         refuse_unguarded()
-        self._inputs, self._perform = inputs, perform
+        if multiprocessing.current_process().daemon:
+            raise ConfigError("a daemonic process may start no workers; use workers=0, or one that is not daemonic")
+        self._given = pickle.dumps((perform, inputs))
         self._free: LifoQueue[ProcessPoolExecutor | None] = LifoQueue()
         for _ in range(workers):
             self._free.put(None)
@@ -123,7 +130,7 @@ class WorkerPool(Generic[I, J]):
                 1,
                 mp_context=multiprocessing.get_context("spawn"),
                 initializer=_start,
-                initargs=(self._perform, self._inputs, os.getpid()),
+                initargs=(os.getpid(), self._given),
             )
             self._started.add(lane)
             return lane
@@ -201,17 +208,20 @@ def _submit(lane: ProcessPoolExecutor, job: Any) -> Future[tuple[str, Any]]:
         return lane.submit(_perform, job)
 
 
-def _start(perform: Callable[[Any, Any], Any], inputs: Any, parent: int) -> None:
+def _start(parent: int, given: bytes) -> None:
+    # First the watch: what the job needs is imported only as `given` is read, and that takes seconds.
+    threading.Thread(target=_leave_with, args=(parent,), daemon=True).start()
+    _given[:] = [pickle.loads(given)]
     one_thread()
     keep_freed_memory()
-    _given[:] = [(perform, inputs)]
-    threading.Thread(target=_leave_with, args=(parent,), daemon=True).start()
 
 
 def _leave_with(parent: int) -> None:
-    """End this worker when the run that started it is gone, killed or not."""
-    while os.getppid() == parent:
-        time.sleep(0.5)
+    """End this worker when the run that started it is gone, killed or not: its end of a pipe tells at once."""
+    process = multiprocessing.parent_process()
+    ends = [] if process is None else [process.sentinel]
+    while os.getppid() == parent and not wait(ends, LOOKED_AT):
+        pass
     os._exit(1)
 
 

@@ -2,6 +2,7 @@
 
 import ipaddress
 import json
+import multiprocessing
 import os
 import platform
 import signal
@@ -154,6 +155,36 @@ def test_nothing_listens_or_speaks_beyond_loopback_and_all_ends_at_once(pool, tm
     assert all_gone(workers)
     assert signal.getsignal(signal.SIGTERM) is handler
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_local_worker_ends_with_its_killed_run_even_while_it_starts(tmp_path):
+    """What its job needs takes long to import: the watch is there before."""
+    (tmp_path / "heavy.py").write_text(
+        "import os, pathlib, time\n"
+        f"pathlib.Path({str(tmp_path)!r}, str(os.getpid())).touch()\n"
+        "if os.environ.get('PARENT') != str(os.getpid()):\n    time.sleep(60)\n"
+        "def work(inputs, job):\n    pass\n"
+    )
+    (tmp_path / "run.py").write_text(
+        "import os\nos.environ['PARENT'] = str(os.getpid())\nfrom s2squant.runs.engines.local import WorkerPool\n"
+        "if __name__ == '__main__':\n    import heavy\n    WorkerPool(None, 1, heavy.work).perform(0)\n"
+    )
+    run = subprocess.Popen([sys.executable, tmp_path / "run.py"], env=environment())
+    until = time.monotonic() + 60
+    while not (marks := [p for p in tmp_path.iterdir() if p.name.isdigit() and p.name != str(run.pid)]):
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    started = [*below(psutil.Process(run.pid)), *psutil.Process(run.pid).children(recursive=True)]
+    assert int(marks[0].name) in {process.pid for process in started}
+    run.kill()
+    run.wait()
+    assert all_gone(started, 5)
+
+
+def test_a_daemonic_process_is_told_to_use_none(monkeypatch):
+    monkeypatch.setitem(multiprocessing.current_process()._config, "daemon", True)
+    with pytest.raises(ConfigError, match="workers=0"):
+        WorkerPool(None, 2, perform)
 
 
 @pytest.mark.slow
