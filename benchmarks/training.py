@@ -22,7 +22,7 @@ from s2squant.config.experiment import Walk
 from s2squant.config.models import MODELS, Forecasters, ModelName, label
 from s2squant.config.networks import Seq2SeqSpec
 from s2squant.config.training import AdaptedSpec, PerTickerSpec, PooledSpec
-from s2squant.forecasters.network import LEVELS_Q
+from s2squant.forecasters.network import levels_Q
 from s2squant.nets.seq2seq import Seq2Seq
 from s2squant.nets.training import Resident, train
 from s2squant.runs.engines.worker import keep_freed_memory
@@ -155,8 +155,8 @@ def forked_rate(loop: Loop) -> tuple[float, float]:
     """Windows a second of our training loop with the full quantile head, and the GFLOP/s of its LSTMs."""
     spec, batch = loop.spec, loop.batch
     chunk, positions, hidden = spec.training.chunk, spec.training.positions, spec.encoder.hidden
-    table = torch.special.ndtri(LEVELS_Q.double()).float().expand(HORIZON, -1)
-    net = Seq2Seq(spec, INPUTS, table, LEVELS_Q)
+    table = torch.special.ndtri(levels_Q().double()).float().expand(HORIZON, -1)
+    net = Seq2Seq(spec, INPUTS, table, levels_Q())
     for undecayed in net.undecayed():
         undecayed.requires_grad_(loop.free_table)
     price = torch.randn(ROWS).double().cumsum(0)

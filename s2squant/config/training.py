@@ -8,6 +8,8 @@ from pydantic import Field, model_validator
 
 from s2squant.config.part import Part
 
+Optimiser = Literal["adamw", "adam"]
+
 
 class TrainingSpec(Part):
     """The one training loop: AdamW or Adam, one cycle, weight EMA, many positions decoded from each chunk."""
@@ -22,7 +24,7 @@ class TrainingSpec(Part):
     schedule: Literal["linear", "exponential", "inverse_sigmoid"] = Field(
         "inverse_sigmoid", description="how the share of truth falls in scheduled sampling (Bengio et al. 2015)"
     )
-    optimiser: Literal["adamw", "adam"] = Field("adamw", description="adam: L2 in the gradient; adamw: decoupled")
+    optimiser: Optimiser = Field("adamw", description="adam: L2 in the gradient; adamw: decoupled")
     rate: Literal["one_cycle", "constant"] = Field("one_cycle", description="the learning rate over the steps")
     weight_decay: float = Field(1e-2, ge=0, description="on matrices only")
     ema: float = Field(0.98, ge=0, lt=1)

@@ -11,13 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from s2squant.config.networks import AnchorSpec
 from s2squant.errors import CheckpointError
 from s2squant.forecasters.expected_return import Drifts, shrunk_drifts, training_drifts
 from s2squant.forecasters.features import Returns, bank_members, has_ranges, scaled_returns
-from s2squant.nets.bank import fit_bank
 from s2squant.series.arrays import Floats, Ints
 from s2squant.series.forecast import LEVELS, Forecast, State
 from s2squant.series.panel import Panel
@@ -132,6 +130,10 @@ class Anchor:
 
     def fit(self, panel: Panel, rows: Ints, *, horizon: int, seed: int) -> FittedAnchor:
         """Fit on the training origins `rows`: one group when pooled, one a ticker otherwise."""
+        import torch  # a second that a fitted anchor need not wait for
+
+        from s2squant.nets.bank import fit_bank
+
         spec = self.spec.model_copy(update={"ranges": self.spec.ranges and has_ranges(panel)})
         returns = scaled_returns(panel, spec.warmup, spec.bound)
         members = bank_members(panel, returns, market=spec.market, ranges=spec.ranges)

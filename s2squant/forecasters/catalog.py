@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from s2squant.config.models import BASELINES, Forecasters, ModelName
+from s2squant.config.networks import AnchorSpec, Scope
 from s2squant.errors import ConfigError
 from s2squant.forecasters.anchor import Anchor, FittedAnchor
 from s2squant.forecasters.baselines import (
@@ -21,7 +22,6 @@ from s2squant.forecasters.baselines import (
     smoothing,
 )
 from s2squant.forecasters.network import FittedSeq2Seq
-from s2squant.forecasters.network_training import Seq2SeqForecaster
 from s2squant.series.forecast import Fitted, State, Storable
 
 
@@ -68,13 +68,23 @@ def make(
         case "anchor":
             return Anchor(settings.anchor)
         case "seq2seq_per_ticker":
-            return Seq2SeqForecaster(settings.seq2seq, "per_ticker", base)
+            return _network(settings, "per_ticker", base)
         case "seq2seq_pooled":
-            return Seq2SeqForecaster(settings.seq2seq, "pooled", base)
+            return _network(settings, "pooled", base)
         case "seq2seq_adapted":
-            return Seq2SeqForecaster(settings.seq2seq, "adapted", base, pooled)
+            return _network(settings, "adapted", base, pooled)
         case "blend":
             raise ConfigError("blend averages other models' forecasts and is not fitted by itself")
+
+
+def _network(
+    settings: Forecasters, scope: Scope, anchor: AnchorSpec | FittedAnchor, pooled: FittedSeq2Seq | None = None
+) -> Storable:
+    from s2squant.forecasters.network_training import (
+        Seq2SeqForecaster,
+    )  # with torch: a second
+
+    return Seq2SeqForecaster(settings.seq2seq, scope, anchor, pooled)
 
 
 def restore(name: ModelName, settings: Forecasters, state: State) -> Fitted:

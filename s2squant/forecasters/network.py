@@ -7,21 +7,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from s2squant.config.networks import PATH_HEADS, Seq2SeqSpec
 from s2squant.errors import CheckpointError
 from s2squant.forecasters.anchor import POOLED, FittedAnchor, restore_anchor, stable_seed
 from s2squant.forecasters.baselines.sampling import PATHS_KEPT
 from s2squant.forecasters.features import network_inputs
-from s2squant.nets.seq2seq import Outlook, Seq2Seq
 from s2squant.series.arrays import Floats, Ints
 from s2squant.series.forecast import LEVELS, Forecast, State
 from s2squant.series.panel import Panel
 
-LEVELS_Q = torch.tensor(LEVELS, dtype=torch.float32)
+if TYPE_CHECKING:  # torch takes a second that who has no network need not wait for
+    from torch import Tensor
+
+    from s2squant.nets.seq2seq import Outlook, Seq2Seq
+
+
+def levels_Q() -> Tensor:
+    """The levels of every forecast, as the nets take them."""
+    import torch
+
+    return torch.tensor(LEVELS, dtype=torch.float32)
 
 
 @dataclass(frozen=True)
@@ -112,6 +121,8 @@ class FittedSeq2Seq:
 
     def _outlooks(self, panel: Panel, data: Prepared, rows: Ints, mine: Ints) -> list[Outlook]:
         """One outlook a net for the rows of one ticker, in scaled units."""
+        import torch
+
         m = int(panel.ticker_of[rows[mine[0]]])
         ticker, first = panel.tickers[m], int(panel.starts[m])
         nets = self.nets.get(ticker, self.nets.get(POOLED))
@@ -147,6 +158,10 @@ class FittedSeq2Seq:
 
 def restore_seq2seq(state: State) -> FittedSeq2Seq:
     """Rebuild a fitted network from its stored state; the training curves are not part of it."""
+    import torch
+
+    from s2squant.nets.seq2seq import Seq2Seq
+
     meta = state.meta
     if meta.get("kind") != "seq2seq":
         raise CheckpointError(f"a stored {meta.get('kind')!r} is not a seq2seq")
@@ -159,7 +174,7 @@ def restore_seq2seq(state: State) -> FittedSeq2Seq:
             prefix = f"net/{k}/{s}/"
             weights = {n.removeprefix(prefix): torch.tensor(v) for n, v in state.arrays.items() if n.startswith(prefix)}
             with torch.random.fork_rng(devices=[]):  # what it is drawn with first is of no account
-                net = Seq2Seq(spec, meta["inputs"], torch.zeros(anchor.horizon, len(LEVELS)), LEVELS_Q)
+                net = Seq2Seq(spec, meta["inputs"], torch.zeros(anchor.horizon, len(LEVELS)), levels_Q())
             try:
                 net.load_state_dict(weights)
             except RuntimeError as error:

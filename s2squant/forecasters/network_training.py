@@ -17,7 +17,7 @@ from s2squant.config.training import AdaptedSpec, PerTickerSpec, PooledSpec, Tra
 from s2squant.forecasters.anchor import POOLED, Anchor, FittedAnchor, stable_seed
 from s2squant.forecasters.expected_return import training_drifts
 from s2squant.forecasters.features import has_ranges
-from s2squant.forecasters.network import LEVELS_Q, FittedSeq2Seq, prepare, restore_seq2seq
+from s2squant.forecasters.network import FittedSeq2Seq, levels_Q, prepare, restore_seq2seq
 from s2squant.nets.seq2seq import Seq2Seq
 from s2squant.nets.training import Resident, train
 from s2squant.series.arrays import Ints
@@ -104,7 +104,7 @@ class Seq2SeqForecaster:
         own = stable_seed(seed, self.scope, key, str(s))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(own)
-            net = Seq2Seq(self.spec, data.inputs_RF.shape[1], table_HQ, LEVELS_Q)
+            net = Seq2Seq(self.spec, data.inputs_RF.shape[1], table_HQ, levels_Q())
         if starts:
             net.load_state_dict(starts[s % len(starts)].state_dict())
         for table in net.undecayed():

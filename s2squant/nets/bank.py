@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from s2squant.config.networks import AnchorSpec
+from s2squant.nets.adam import Adam
 
 
 def horizon_basis(horizon: int) -> Tensor:
@@ -64,14 +65,13 @@ def fit_bank(members_NK: Tensor, y_NH: Tensor, spec: AnchorSpec, *, batch: int, 
     """
     bank = VarianceBank(members_NK.shape[1], y_NH.shape[1])
     draw = torch.Generator().manual_seed(seed)
-    optimiser = torch.optim.Adam(bank.parameters(), lr=spec.lr)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, spec.steps)
-    for _ in range(spec.steps):
+    optimiser, rate = Adam([(list(bank.parameters()), 0.0)]), spec.lr
+    for step in range(spec.steps):
         pick = torch.randint(len(y_NH), (batch,), generator=draw)
         loss = student_nll(y_NH[pick], bank(members_NK[pick]), bank.degrees_H())
         loss = loss + spec.penalty * bank.mixture.square().sum()
-        optimiser.zero_grad(set_to_none=True)
+        optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
-        schedule.step()
+        optimiser.step(rate)
+        rate *= (1 + math.cos(math.pi * (step + 1) / spec.steps)) / (1 + math.cos(math.pi * step / spec.steps))
     return bank

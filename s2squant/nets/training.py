@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from s2squant.config.training import TrainingSpec
+from s2squant.nets.adam import Adam
 from s2squant.nets.heads import PointHead, QuantileHead
 from s2squant.nets.path_heads import CategoricalHead, step_deviation
 from s2squant.nets.seq2seq import Feeding, Seq2Seq
@@ -53,9 +54,7 @@ class Trainer:
         spared = {id(p) for p in undecayed}
         matrices = [p for p in self._free if p.ndim > 1 and id(p) not in spared]
         others = [p for p in self._free if p.ndim <= 1 or id(p) in spared]
-        groups = [{"params": matrices, "weight_decay": spec.weight_decay}, {"params": others, "weight_decay": 0.0}]
-        kind = torch.optim.AdamW if spec.optimiser == "adamw" else torch.optim.Adam
-        self._optimiser = kind([group for group in groups if group["params"]], lr=lr, fused=True)
+        self._optimiser = Adam([(matrices, spec.weight_decay), (others, 0.0)], kind=spec.optimiser, fused=True)
         self._average = [p.detach().clone() for p in self._free]
 
     def run(self, backward: Backward, until: int | None = None) -> None:
@@ -65,12 +64,10 @@ class Trainer:
             torch.random.set_rng_state(self._global)
             for step in range(len(self.losses), self.steps if until is None else until):
                 rate = one_cycle(step, self.steps) if self.spec.rate == "one_cycle" else 1.0
-                for group in self._optimiser.param_groups:
-                    group["lr"] = self.lr * rate
-                self._optimiser.zero_grad(set_to_none=True)
+                self._optimiser.zero_grad()
                 self.losses.append(backward(step, self._draw))
                 nn.utils.clip_grad_norm_(self._free, self.spec.clip)
-                self._optimiser.step()
+                self._optimiser.step(self.lr * rate)
                 weights = [p.data for p in self._free]
                 torch._foreach_lerp_(self._average, weights, 1.0 - min(self.spec.ema, (step + 1) / (step + 10)))
             self._global = torch.random.get_rng_state()
@@ -87,7 +84,7 @@ class Trainer:
         tensors = {f"net/{name}": value.clone() for name, value in self.net.state_dict().items()}
         tensors |= {f"average/{k}": value.clone() for k, value in enumerate(self._average)}
         tensors |= {"draw": self._draw.get_state(), "global": self._global.clone()}
-        for k, values in self._optimiser.state_dict()["state"].items():
+        for k, values in self._optimiser.moments().items():
             tensors |= {f"optimiser/{k}/{name}": value.clone() for name, value in values.items()}
         return tensors, {"losses": list(self.losses), "steps": self.steps, "lr": self.lr}
 
@@ -105,8 +102,7 @@ class Trainer:
                 if name.startswith("optimiser/"):
                     _, k, what = name.split("/")
                     moments.setdefault(int(k), {})[what] = value.clone()
-            groups = self._optimiser.state_dict()["param_groups"]
-            self._optimiser.load_state_dict({"state": moments, "param_groups": groups})
+            self._optimiser.restore(moments)
             self._draw.set_state(tensors["draw"])
             self._global = tensors["global"].clone()
         except (KeyError, RuntimeError) as error:

@@ -18,7 +18,6 @@ from typing import NamedTuple
 import numpy as np
 from scipy.signal import lfilter
 from scipy.special import ndtri
-from statsmodels.tsa.arima.estimators.hannan_rissanen import hannan_rissanen
 
 from s2squant.config.baselines import LinearSpec
 from s2squant.forecasters.baselines.fitted import FittedBaseline
@@ -123,6 +122,9 @@ def estimate(scaled_T: Floats) -> Coefficients:
     zeros = np.zeros(LARGEST)
     if len(scaled_T) < FEWEST_RETURNS or scaled_T.std() == 0:
         return Coefficients(0.0, zeros, zeros)
+    # half a second that other models need not wait for
+    from statsmodels.tsa.arima.estimators.hannan_rissanen import hannan_rissanen
+
     drift = float(scaled_T.mean())
     candidates = []
     for p, q in ((i, j) for i in range(LARGEST + 1) for j in range(LARGEST + 1 - i)):

@@ -13,7 +13,6 @@ from functools import lru_cache
 from typing import Literal, NamedTuple
 
 import numpy as np
-from arch import arch_model
 
 from s2squant.config.baselines import GarchTSpec
 from s2squant.forecasters.baselines.fitted import FittedBaseline
@@ -141,6 +140,8 @@ def _estimate(returns: bytes, leverage: bool, zero_mean: bool) -> Learnt:
 
 def _solutions(scaled_T: Floats, leverage: bool, zero_mean: bool) -> Iterator[tuple[float, ...]]:
     """Yield mean, omega, alpha, gamma, beta, nu of each start from which `arch` converges, its own start first."""
+    from arch import arch_model  # half a second that other models need not wait for
+
     drift: Literal["Constant", "Zero"] = "Zero" if zero_mean else "Constant"
     model = arch_model(scaled_T, mean=drift, vol="GARCH", p=1, o=int(leverage), q=1, dist="t", rescale=False)
     shapes = ((0.05, 0.90, 6.0), (0.10, 0.80, 4.0), (0.02, 0.97, 10.0))

@@ -7,11 +7,10 @@ Source: Friedman, Annals of Statistics 29 (2001); histograms as in LightGBM, by 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.special import ndtri
-from sklearn.ensemble import HistGradientBoostingRegressor
 
 from s2squant.config.baselines import GbmSpec
 from s2squant.forecasters.baselines.fitted import FittedBaseline
@@ -71,8 +70,8 @@ class Gbm:
 class FittedGbm(FittedBaseline[GbmSpec]):
     """Boosted quantiles for named tickers, grown from their lessons when made."""
 
-    models: tuple[dict[tuple[int, float], HistGradientBoostingRegressor], ...] = field(init=False, repr=False)
-    """By ticker: the model of each (step, level)."""
+    models: tuple[dict[tuple[int, float], Any], ...] = field(init=False, repr=False)
+    """By ticker: the boosted trees of each (step, level)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -82,9 +81,11 @@ class FittedGbm(FittedBaseline[GbmSpec]):
     def _lesson(self, m: int) -> Lesson:
         return Lesson(float(self.arrays["unit"][m]), self.arrays[f"inputs.{m}"], self.arrays[f"labels.{m}"])
 
-    def _grow(self, ticker: str, lesson: Lesson) -> dict[tuple[int, float], HistGradientBoostingRegressor]:
+    def _grow(self, ticker: str, lesson: Lesson) -> dict[tuple[int, float], Any]:
         if not len(lesson.inputs_BF):
             return {}
+        from sklearn.ensemble import HistGradientBoostingRegressor  # a second that the other models need not wait for
+
         # Labels of step h overlap h - 1 bars: fewer trees and larger leaves for later steps.
         state = self.seed_of(ticker) % 2**32
         return {

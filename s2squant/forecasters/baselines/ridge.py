@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import ndtri
-from sklearn.linear_model import Ridge as LinearRidge
 
 from s2squant.config.baselines import RidgeSpec
 from s2squant.forecasters.baselines.fitted import FittedBaseline
@@ -96,6 +95,8 @@ def linear(inputs_BF: Floats, weights_HF: Floats) -> Floats:
 
 def solved(inputs_BF: Floats, labels_BH: Floats, penalty_H: Floats) -> Floats:
     """Weights (H, 1 + F) with the constant first; a penalty a step, as a multiple of the number of bars."""
+    from sklearn.linear_model import Ridge as LinearRidge  # a second that the other models need not wait for
+
     model = LinearRidge(alpha=penalty_H * len(inputs_BF)).fit(inputs_BF, labels_BH)
     return np.column_stack([np.atleast_1d(model.intercept_), np.atleast_2d(model.coef_)])  # sklearn drops a single step
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import qmc
 
 from s2squant.series.arrays import Floats
 from s2squant.series.forecast import LEVELS
@@ -32,6 +31,8 @@ def uniforms(paths: int, horizon: int, seed: int) -> Floats:
 
     Every column has exactly one point in each of the S intervals [k/S, (k+1)/S). Source: Owen (1998), Matousek (1998).
     """
+    from scipy.stats import qmc  # half a second that models without draws need not wait for
+
     points: Floats = qmc.Sobol(horizon, scramble=True, rng=seed).random_base2(max(paths - 1, 1).bit_length())
     return points
 

@@ -17,8 +17,6 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.special import ndtri
-from statsmodels.tsa.exponential_smoothing.ets import ETSModel
-from statsmodels.tsa.forecasting.theta import ThetaModel
 
 from s2squant.config.baselines import LinearSpec
 from s2squant.forecasters.baselines.fitted import FittedBaseline
@@ -122,6 +120,8 @@ def filtered_states(scaled_T: Floats, model: Smoothing) -> tuple[Floats, Floats]
 
 def ets_of(scaled_T: Floats) -> Smoothing:
     """The best of three forms by AICc; the random walk where none can be fitted."""
+    from statsmodels.tsa.exponential_smoothing.ets import ETSModel  # half a second that other models need not wait for
+
     candidates = [(np.inf, WALK)]
     log_price = np.concatenate([[0.0], np.cumsum(scaled_T)])
     if len(scaled_T) >= FEWEST_RETURNS and scaled_T.std() > 0:
@@ -148,6 +148,8 @@ def theta_of(scaled_T: Floats) -> Smoothing:
     """Smoothing and half the slope; the random walk where they cannot be fitted."""
     if len(scaled_T) < FEWEST_RETURNS or scaled_T.std() == 0:
         return WALK
+    from statsmodels.tsa.forecasting.theta import ThetaModel
+
     log_price = np.concatenate([[0.0], np.cumsum(scaled_T)])
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")

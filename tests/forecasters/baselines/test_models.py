@@ -84,7 +84,7 @@ def test_garch_falls_back_and_says_so(monkeypatch):
             Stubborn.tried += 1
             raise ValueError("no")
 
-    monkeypatch.setattr(garch, "arch_model", lambda *_, **__: Stubborn())
+    monkeypatch.setattr("arch.arch_model", lambda *_, **__: Stubborn())
     panel = panel_of(X=garch_returns(np.random.default_rng(2), 1, 800, GARCH, 6.0)[0])
     fitted = fit_at_end(BASELINES["gjr_t"], panel)
     assert Stubborn.tried == 4
@@ -107,7 +107,7 @@ def test_a_second_start_is_tried(monkeypatch):
             self.params = np.array([0.01, 0.03, 0.07, 0.9, 7.0])
             return self
 
-    monkeypatch.setattr(garch, "arch_model", Moody)
+    monkeypatch.setattr("arch.arch_model", Moody)
     learnt = garch.estimate(np.random.default_rng(0).standard_normal(300), leverage=False)
     assert len(Moody.starts) == 2
     assert learnt.converged
