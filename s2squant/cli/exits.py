@@ -47,7 +47,7 @@ def exit_status_of(command: Callable[[], int | None], program: str) -> int:
     except (CallerError, LedgerError) as error:
         complain(str(error))
         return error.exit_status
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort):  # Abort: one that no command caught
         return interrupted("nothing was written")
     except Exception as error:
         if isinstance(error, OSError) and error.errno in NO_ROOM:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any, Generic
 
 from s2squant.runs.engines.worker import ENDED, I, J, JobSpec, reason_of
@@ -43,11 +44,15 @@ class ClusterPool(ABC, Generic[I, J]):
             under_way = list(self._under_way)
         if closed:
             return
+        # What ends the run is told, and not how its cluster took it.
+        calm: AbstractContextManager[None] = suppress(Exception) if cancel else nullcontext()
         if cancel:
-            self._cancel(under_way)
+            with calm:
+                self._cancel(under_way)
         with self._lock:  # whoever waits for a job should have its answer before the cluster is gone
             self._lock.wait_for(lambda: not self._under_way, self._grace if cancel else None)
-        self._end()
+        with calm:
+            self._end()
 
     @abstractmethod
     def _submit(self, job: J) -> Any:

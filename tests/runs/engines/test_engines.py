@@ -23,6 +23,7 @@ from s2squant.errors import CallerError, ConfigError
 from s2squant.runs.engines import choose as engines
 from s2squant.runs.engines import on_dask as dask_pool
 from s2squant.runs.engines import run_inputs
+from s2squant.runs.engines.cluster import ClusterPool
 from s2squant.runs.engines.local import WorkerPool
 from s2squant.runs.engines.on_dask import DaskPool
 from s2squant.runs.engines.on_ray import RayPool
@@ -377,13 +378,35 @@ def test_an_interrupted_command_ends_its_cluster_and_goes_on_later(engine, price
     workers = below(psutil.Process(run.pid))
     os.killpg(run.pid, signal.SIGINT)
     said, aside = run.communicate(timeout=90)
-    assert (run.returncode, said) == (130, "")
+    assert (run.returncode, said) == (130, ""), aside
     assert aside.splitlines()[-1] == f"interrupted; the same command with --out {out} resumes"
     assert "Traceback" not in aside
     assert all_gone(workers)
     again = subprocess.run(command, check=False, timeout=240, **how)
     assert again.returncode == 0, again.stderr
     assert json.loads(again.stdout)["status"] == "done"
+
+
+class Lost(ClusterPool):
+    """A cluster that went before the run did."""
+
+    def _submit(self, job):
+        return job
+
+    def _result(self, future):
+        return ""
+
+    def _cancel(self, futures):
+        raise ConnectionError("gone")
+
+    def _end(self):
+        raise ConnectionError("gone")
+
+
+def test_an_interrupt_stays_one_where_the_cluster_is_gone(tmp_path):
+    Lost(job_spec(tmp_path), "Lost", 0).close(cancel=True)
+    with pytest.raises(ConnectionError):
+        Lost(job_spec(tmp_path), "Lost", 0).close()
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc's own malloc is set")
