@@ -12,7 +12,8 @@ from s2squant.config.files import make_experiment
 from s2squant.config.networks import AttentionSpec, DecoderSpec, EncoderSpec, HeadSpec, Seq2SeqSpec
 from s2squant.config.training import TrainingSpec
 from s2squant.errors import ConfigError
-from s2squant.nets.seq2seq import Seq2Seq
+from s2squant.nets.covariates import NO_COVARIATES, CovariateSizes
+from s2squant.nets.seq2seq import Outlook, Seq2Seq
 from s2squant.nets.training import Resident, train
 from s2squant.series.forecast import LEVELS
 
@@ -115,18 +116,25 @@ def resident(rows: int = 60) -> Resident:
 DATA = resident()
 
 
-def lives(spec: Seq2SeqSpec) -> None:
+def lives(spec: Seq2SeqSpec, sizes: CovariateSizes = NO_COVARIATES) -> None:
     """One step of training, through its state, to a forecast."""
     torch.manual_seed(0)
-    net = Seq2Seq(spec, INPUTS, TABLE, LEVELS_Q)
+    net = Seq2Seq(spec, INPUTS, TABLE, LEVELS_Q, sizes)
     before = [p.detach().clone() for p in net.parameters()]
-    losses = train(net, DATA, spec.training, steps=1, batch=2, lr=1e-2, seed=0)
+    data = beside(DATA, sizes)
+    past, deviation = data.inputs_RF[:40].view(2, 20, -1), data.deviation_RH[:2]
+    ahead = data.ahead_of(torch.tensor([19, 39]))
+    if ahead is not None:
+        untouched(spec, past, deviation, net.eval().forecast(past, deviation, ahead))
+    losses = train(net, data, spec.training, steps=1 if ahead is None else 4, batch=2, lr=1e-2, seed=0)
     assert np.isfinite(losses).all()
     assert any(not torch.equal(a, b) for a, b in zip(before, net.parameters(), strict=True)), "nothing was learnt"
-    again = Seq2Seq(spec, INPUTS, torch.zeros_like(TABLE), LEVELS_Q)
+    again = Seq2Seq(spec, INPUTS, torch.zeros_like(TABLE), LEVELS_Q, sizes)
     again.load_state_dict(net.state_dict())
-    past, deviation = DATA.inputs_RF[:40].view(2, 20, INPUTS), DATA.deviation_RH[:2]
-    ours, theirs = net.forecast(past, deviation), again.eval().forecast(past, deviation)
+    ours, theirs = net.forecast(past, deviation, ahead), again.eval().forecast(past, deviation, ahead)
+    if ahead is not None and spec.head.kind != "categorical":
+        other = ahead._replace(values_NHE=ahead.values_NHE + 1)
+        assert not torch.equal(ours.quantiles_NHQ, net.forecast(past, deviation, other).quantiles_NHQ), "not read"
     assert torch.equal(ours.quantiles_NHQ, theirs.quantiles_NHQ)
     assert ours.quantiles_NHQ.shape == (2, H, len(LEVELS))
     assert bool(torch.isfinite(ours.quantiles_NHQ).all())
@@ -139,6 +147,28 @@ def lives(spec: Seq2SeqSpec) -> None:
     assert (ours.paths_NSH is not None) == (spec.head.kind in ("student_t", "mixture", "categorical"))
     if ours.paths_NSH is not None:
         assert ours.paths_NSH.shape == (2, spec.head.paths, H)
+
+
+SIZES = CovariateSizes(past=2, ahead=2, categories=(3, 4))
+
+
+def beside(data: Resident, sizes: CovariateSizes) -> Resident:
+    """The same with covariates of these sizes."""
+    if sizes == NO_COVARIATES:
+        return data
+    draw, rows = torch.Generator().manual_seed(1), len(data.inputs_RF)
+    return data._replace(
+        inputs_RF=torch.cat([data.inputs_RF, torch.randn(rows, sizes.past, generator=draw)], dim=1),
+        ahead_RE=torch.randn(rows, sizes.ahead, generator=draw),
+        codes_RC=torch.stack([torch.randint(codes, (rows,), generator=draw) for codes in sizes.categories], dim=1),
+    )
+
+
+def untouched(spec: Seq2SeqSpec, past: torch.Tensor, deviation: torch.Tensor, with_covariates: Outlook) -> None:
+    """Before it has learnt anything, a net with covariates forecasts what the same net without them does."""
+    torch.manual_seed(0)
+    alone = Seq2Seq(spec, INPUTS, TABLE, LEVELS_Q).eval().forecast(past[:, :, :INPUTS], deviation)
+    assert torch.allclose(alone.quantiles_NHQ, with_covariates.quantiles_NHQ, atol=1e-6, rtol=0)
 
 
 def allowed(encoders: list, decoders: list, heads: list, regimes: list) -> list[Seq2SeqSpec]:
@@ -189,6 +219,24 @@ def test_every_encoder_feeds_every_decoder():
     for number, spec in enumerate(pairs[::17]):
         head, regime = rest[number % len(rest)]
         lives(composed(spec.encoder, spec.decoder, head, regime) or spec)
+
+
+@pytest.mark.parametrize("every", [149, pytest.param(2, marks=pytest.mark.slow)])
+def test_covariates_reach_every_decoder_head_and_regime(every):
+    specs = allowed([EncoderSpec(hidden=4, window=WINDOW)], DIRECT, HEADS, REGIMES)
+    for spec in specs[::every]:
+        lives(spec, SIZES)
+
+
+@pytest.mark.parametrize("every", [29, pytest.param(2, marks=pytest.mark.slow)])
+def test_covariates_stand_beside_the_inputs_of_every_encoder(every):
+    decoders = [
+        DecoderSpec(width=4),
+        DecoderSpec(width=4, kind="mlp"),
+        DecoderSpec(width=4, kind="transformer", heads=2),
+    ]
+    for spec in allowed(ENCODERS, decoders, HEADS[:1], REGIMES[:1])[::every]:
+        lives(spec, SIZES)
 
 
 @pytest.mark.parametrize(

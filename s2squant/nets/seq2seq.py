@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from s2squant.config.networks import Seq2SeqSpec
+from s2squant.nets.covariates import NO_COVARIATES, Ahead, CovariateSizes, StepCovariates, beside, widen
 from s2squant.nets.decoders import MlpDecoder, make_decoder, step_inputs
 from s2squant.nets.encoders import RecurrentEncoder, make_encoder
 from s2squant.nets.heads import PointHead, QuantileHead
@@ -51,22 +52,42 @@ class Seq2Seq(nn.Module):
     steps_HE: Tensor
     levels_Q: Tensor
 
-    def __init__(self, spec: Seq2SeqSpec, inputs: int, table_HQ: Tensor, levels_Q: Tensor) -> None:
+    def __init__(
+        self,
+        spec: Seq2SeqSpec,
+        inputs: int,
+        table_HQ: Tensor,
+        levels_Q: Tensor,
+        covariates: CovariateSizes = NO_COVARIATES,
+    ) -> None:
         super().__init__()
-        self.inputs, self.spec = inputs, spec
+        self.inputs, self.spec, self.sizes = inputs, spec, covariates
         horizon, hidden = len(table_HQ), spec.encoder.hidden
         self.register_buffer("steps_HE", step_inputs(horizon), persistent=False)
         self.register_buffer("levels_Q", levels_Q, persistent=False)
         self.encoder = make_encoder(spec.encoder, inputs)
-        self.decoder = make_decoder(spec.decoder, spec.encoder.cell, 2 + 2 * spec.decoder.previous, hidden)
+        known = 2 + 2 * spec.decoder.previous
+        self.decoder = make_decoder(spec.decoder, spec.encoder.cell, known, hidden)
         self.head = _make_head(spec, self.decoder.width, table_HQ, levels_Q)
+        if covariates.past:
+            widen(self.encoder, inputs, covariates.past)
+        self.ahead = StepCovariates(covariates) if covariates.ahead or covariates.categories else None
+        if self.ahead is not None:
+            widen(self.decoder, known, self.ahead.width)
 
     def undecayed(self) -> list[nn.Parameter]:
         """Parameters that weight decay leaves alone, whatever their shape: the head's table."""
         return [self.head.table] if isinstance(self.head, QuantileHead) else []
 
-    def encode(self, past_BLF: Tensor, positions_P: Tensor) -> Memory:
-        """Memories of the past up to each position, (B P) of them, chunk by chunk."""
+    def encode(self, past_BLF: Tensor, positions_P: Tensor, ahead: Ahead | None = None) -> Memory:
+        """Memories of the past up to each position, (B P) of them, chunk by chunk; `ahead` where the net reads any."""
+        memory = self._encode(past_BLF, positions_P)
+        if self.ahead is None:
+            return memory
+        assert ahead is not None, "this network reads covariates of the steps ahead"
+        return memory._replace(ahead_BHE=self.ahead(ahead))
+
+    def _encode(self, past_BLF: Tensor, positions_P: Tensor) -> Memory:
         window = self.spec.encoder.window
         if self.spec.encoder.reads == "window":
             memory: Memory = self.encoder(_windows(past_BLF, positions_P, window))
@@ -87,7 +108,7 @@ class Seq2Seq(nn.Module):
         head = self.head
         if isinstance(head, QuantileHead) and (inputs_HNE := self._known(memory, truth_HN, feeding)) is not None:
             mask = head.draw_mask(len(memory.summary_BK))
-            if isinstance(self.decoder, MlpDecoder):
+            if isinstance(self.decoder, MlpDecoder) and self.ahead is None:
                 return head.loss_of_hidden(self.decoder.direct(inputs_HNE, memory), mask, truth_HN)
             return head.loss_of_hidden(self.decoder.run(inputs_HNE, memory).hidden_HNK, mask, truth_HN)
         out_HNZ = self.decode(memory, truth_HN, feeding)
@@ -110,13 +131,13 @@ class Seq2Seq(nn.Module):
 
     def _known(self, memory: Memory, truth_HN: Tensor | None, feeding: Feeding | None) -> Tensor | None:
         """Inputs of all steps (H, 1 or N, E); None where a step may be fed the output of the step before."""
-        inputs_H1E = self.steps_HE[:, None].to(memory.summary_BK.dtype)
+        clock_H1E = self.steps_HE[:, None].to(memory.summary_BK.dtype)
         if not self.spec.decoder.previous:
-            return inputs_H1E
+            return beside(clock_H1E, memory.ahead_BHE)
         if truth_HN is None or feeding is None or feeding.share < 1:
             return None
         before_HN = torch.cat([torch.zeros_like(truth_HN[:1]), truth_HN[:-1]])
-        return torch.cat([inputs_H1E.expand(-1, truth_HN.shape[1], -1), fed(before_HN)], dim=2)
+        return beside(torch.cat([clock_H1E.expand(-1, truth_HN.shape[1], -1), fed(before_HN)], dim=2), memory.ahead_BHE)
 
     def _unroll(
         self, memory: Memory, mask: Tensor | None, truth_HN: Tensor | None, feeding: Feeding | None
@@ -127,6 +148,8 @@ class Seq2Seq(nn.Module):
         previous_N = torch.zeros_like(memory.summary_BK[:, 0])
         for h, known_E in enumerate(self.steps_HE.to(previous_N.dtype)):
             x_NE = torch.cat([known_E.expand(len(previous_N), -1), fed(previous_N)], dim=1)
+            if memory.ahead_BHE is not None:
+                x_NE = torch.cat([x_NE, memory.ahead_BHE[:, h].to(x_NE.dtype)], dim=1)
             hidden_NK, where_NW, state = self.decoder.step(x_NE, state)
             weights += [] if where_NW is None else [where_NW]
             parts.append(self.head(hidden_NK[None], mask, h))
@@ -145,17 +168,17 @@ class Seq2Seq(nn.Module):
         with torch.no_grad():
             return self.head.sample(out_NZ, uniform_N2.to(out_NZ.dtype))
 
-    def forward(self, past_BLF: Tensor, positions_P: Tensor) -> Tensor:
+    def forward(self, past_BLF: Tensor, positions_P: Tensor, ahead: Ahead | None = None) -> Tensor:
         """Head outputs (H, B P, Z) after each position, running free."""
-        return self.decode(self.encode(past_BLF, positions_P))
+        return self.decode(self.encode(past_BLF, positions_P, ahead))
 
     @torch.no_grad()
-    def forecast(self, past_NLF: Tensor, deviation_NH: Tensor, *, seed: int = 0) -> Outlook:
+    def forecast(self, past_NLF: Tensor, deviation_NH: Tensor, ahead: Ahead | None = None, *, seed: int = 0) -> Outlook:
         """Forecast after the last bar of each window, from the anchor's deviation of the cumulative return.
 
         Paths are driven by the same scrambled Sobol points for every origin, so that an origin's forecast is its own.
         """
-        memory = self.encode(past_NLF, torch.tensor([past_NLF.shape[1] - 1]))
+        memory = self.encode(past_NLF, torch.tensor([past_NLF.shape[1] - 1]), ahead)
         if isinstance(self.head, QuantileHead | PointHead):
             out_HNZ, weights_HNW = self._decode(memory, None, None)
             quantiles = self.head.quantiles(out_HNZ).double() * deviation_NH.double()[:, :, None]
@@ -187,6 +210,8 @@ class Seq2Seq(nn.Module):
             previous_R, steps, where = torch.zeros(origins * paths), [], []
             for h, known_E in enumerate(self.steps_HE):
                 x_RE = torch.cat([known_E.expand(len(previous_R), -1), fed(previous_R)], dim=1)
+                if memory.ahead_BHE is not None:
+                    x_RE = torch.cat([x_RE, memory.ahead_BHE[:, h].repeat_interleave(paths, 0)], dim=1)
                 hidden_RK, weights_RW, state = self.decoder.step(x_RE, state)
                 previous_R = head.sample(head(hidden_RK[None], None, h)[0], uniform_HR2[h])
                 steps.append(previous_R)

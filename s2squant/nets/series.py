@@ -12,27 +12,36 @@ import torch
 from torch import Tensor, nn
 
 from s2squant.config.networks import Seq2SeqSpec
+from s2squant.nets.covariates import NO_COVARIATES, Ahead, CovariateSizes, StepCovariates, beside, widen
 from s2squant.nets.decoders import MlpDecoder, make_decoder, step_inputs
 from s2squant.nets.encoders import make_encoder
 from s2squant.nets.memory import Memory
 from s2squant.nets.seq2seq import Feeding
 from s2squant.nets.training import Trainer, descent, truth_share
 
-Draw = Callable[[int, torch.Generator], tuple[Tensor, Tensor]]
-"""The batch of a step, given its number and the fit's generator: past (N, W, F) and future (H, N, F)."""
+Draw = Callable[[int, torch.Generator], tuple[Tensor, Tensor] | tuple[Tensor, Tensor, Ahead]]
+"""The batch of a step, given its number and the fit's generator: past (N, W, F), future (H, N, F), what is known ahead.
+"""
 
 
 class SeriesSeq2Seq(nn.Module):
     """Past values in, future values out, squared loss.
 
-    A decoder with `previous` reads the value before, and nothing else: in training the truth, its own, or a mix. One
-    without reads which step it is. The value before the first step is the last one observed, or zero ("GO").
+    A decoder with `previous` reads the value before: in training the truth, its own, or a mix. One
+    without reads which step it is; either reads covariates beside. The value before the first step is the last one
+    observed, or zero ("GO").
     """
 
     steps_HE: Tensor
 
     def __init__(
-        self, spec: Seq2SeqSpec, *, horizon: int, values: int = 1, first: Literal["last", "zero"] = "last"
+        self,
+        spec: Seq2SeqSpec,
+        *,
+        horizon: int,
+        values: int = 1,
+        first: Literal["last", "zero"] = "last",
+        covariates: CovariateSizes = NO_COVARIATES,
     ) -> None:
         super().__init__()
         if spec.head.kind != "point" or spec.head.loss != "mse":
@@ -47,33 +56,53 @@ class SeriesSeq2Seq(nn.Module):
         self.encoder = make_encoder(spec.encoder, values)
         self.decoder = make_decoder(spec.decoder, spec.encoder.cell, inputs, spec.encoder.hidden)
         self.output = nn.Linear(self.decoder.width, values)
+        self.ahead = StepCovariates(covariates) if covariates.ahead or covariates.categories else None
+        if covariates.past:
+            widen(self.encoder, values, covariates.past)
+        if self.ahead is not None:
+            widen(self.decoder, inputs, self.ahead.width)
 
-    def loss(self, past_NWF: Tensor, future_HNF: Tensor, feeding: Feeding) -> Tensor:
+    def loss(self, past_NWF: Tensor, future_HNF: Tensor, feeding: Feeding, ahead: Ahead | None = None) -> Tensor:
         """Squared error, averaged over sequences and values and summed over the steps, as the literature prints it."""
-        return (self.decode(past_NWF, future_HNF, feeding) - future_HNF).square().mean(dim=(1, 2)).sum()
+        return (self.decode(past_NWF, future_HNF, feeding, ahead) - future_HNF).square().mean(dim=(1, 2)).sum()
 
-    def forward(self, past_NWF: Tensor) -> Tensor:
+    def forward(self, past_NWF: Tensor, ahead: Ahead | None = None) -> Tensor:
         """The forecast (H, N, F), free-running: each step reads the output of the step before."""
-        return self.decode(past_NWF)
+        return self.decode(past_NWF, ahead=ahead)
 
-    def decode(self, past_NWF: Tensor, truth_HNF: Tensor | None = None, feeding: Feeding | None = None) -> Tensor:
-        """Values (H, N, F): fed the truth in one call, nothing at all, or its own and the truth step by step."""
-        memory = self.encoder(past_NWF)
-        start_NF = past_NWF[:, -1] if self.first == "last" else torch.zeros_like(past_NWF[:, -1])
+    def decode(
+        self,
+        past_NWF: Tensor,
+        truth_HNF: Tensor | None = None,
+        feeding: Feeding | None = None,
+        ahead: Ahead | None = None,
+    ) -> Tensor:
+        """Values (H, N, F): fed the truth in one call, nothing at all, or its own and the truth step by step.
+
+        Past covariates stand after the values of a step in `past_NWF`.
+        """
+        memory: Memory = self.encoder(past_NWF)
+        if self.ahead is not None:
+            assert ahead is not None, "this network reads covariates of the steps ahead"
+            memory = memory._replace(ahead_BHE=self.ahead(ahead))
+        last_NF = past_NWF[:, -1, : self.output.out_features]
+        start_NF = last_NF if self.first == "last" else torch.zeros_like(last_NF)
         if not self.spec.decoder.previous:
-            clock_H1E = self.steps_HE[:, None].to(past_NWF.dtype)
-            return torch.as_tensor(self.output(self.decoder.run(clock_H1E, memory).hidden_HNK))
-        if truth_HNF is not None and feeding is not None and feeding.share >= 1:
-            before_HNF = torch.cat([start_NF[None], truth_HNF[:-1]])
-            return torch.as_tensor(self.output(self.decoder.run(before_HNF, memory).hidden_HNK))
-        return self.unroll(memory, start_NF, truth_HNF, feeding)
+            known_HNE = self.steps_HE[:, None].to(past_NWF.dtype)
+        elif truth_HNF is not None and feeding is not None and feeding.share >= 1:
+            known_HNE = torch.cat([start_NF[None], truth_HNF[:-1]])
+        else:
+            return self.unroll(memory, start_NF, truth_HNF, feeding)
+        decoded = self.decoder.run(beside(known_HNE, memory.ahead_BHE), memory)
+        return torch.as_tensor(self.output(decoded.hidden_HNK))
 
     def unroll(self, memory: Memory, start_NF: Tensor, truth_HNF: Tensor | None, feeding: Feeding | None) -> Tensor:
         """Step by step; each sequence has a coin of its own that says whether it reads the truth."""
         assert not isinstance(self.decoder, MlpDecoder)
         state, previous_NF, values = self.decoder.start(memory), start_NF, []
         for h in range(len(self.steps_HE)):
-            hidden_NK, _, state = self.decoder.step(previous_NF, state)
+            x_NE = previous_NF if memory.ahead_BHE is None else torch.cat([previous_NF, memory.ahead_BHE[:, h]], dim=1)
+            hidden_NK, _, state = self.decoder.step(x_NE, state)
             previous_NF = self.output(hidden_NK)
             values.append(previous_NF)
             if truth_HNF is not None and feeding is not None:
@@ -93,8 +122,8 @@ def fit_series(
     trainer = Trainer(net, net.spec.training, steps=steps, lr=lr, seed=seed, undecayed=undecayed)
 
     def loss(step: int, generator: torch.Generator) -> Tensor:
-        past_NWF, future_HNF = draw(step, generator)
-        return net.loss(past_NWF, future_HNF, Feeding(truth_share(net.spec.training, step, steps), generator))
+        past_NWF, future_HNF, *ahead = draw(step, generator)
+        return net.loss(past_NWF, future_HNF, Feeding(truth_share(net.spec.training, step, steps), generator), *ahead)
 
     trainer.run(descent(loss))
     return trainer.finish()

@@ -1,6 +1,7 @@
 """The training loop, written once: optimiser, rate, clipping, weight average, and where a fit can go on from.
 
-Shape legend: R bars, F inputs, H steps, B chunks, L bars of a chunk, P positions, N = B P origins.
+Shape legend: R bars, F inputs, H steps, B chunks, L bars of a chunk, P positions, N = B P origins,
+E numbers of a step, C categorical covariates.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 
 from s2squant.config.training import TrainingSpec
 from s2squant.nets.adam import Adam
+from s2squant.nets.covariates import Ahead
 from s2squant.nets.heads import PointHead, QuantileHead
 from s2squant.nets.path_heads import CategoricalHead, step_deviation
 from s2squant.nets.seq2seq import Feeding, Seq2Seq
@@ -120,6 +122,18 @@ class Resident(NamedTuple):
     """Log price in scaled units, float64."""
     chunk_ends: Tensor
     """Rows at which a chunk may end: its first bar and its last label are of the same ticker and known."""
+    ahead_RE: Tensor | None = None
+    """Covariates that are known ahead, of each row; an origin reads those of the rows after it."""
+    codes_RC: Tensor | None = None
+    """Codes of the categorical covariates of each row's ticker."""
+
+    def ahead_of(self, rows_N: Tensor) -> Ahead | None:
+        """What is known at some rows of the steps after them; None without covariates."""
+        if self.ahead_RE is None or self.codes_RC is None:
+            return None
+        return Ahead(
+            self.ahead_RE[rows_N[:, None] + torch.arange(1, self.deviation_RH.shape[1] + 1)], self.codes_RC[rows_N]
+        )
 
 
 def train(
@@ -162,15 +176,23 @@ def _step(net: Seq2Seq, data: Resident, spec: TrainingSpec, batch: int, share: f
     back_L = torch.arange(1 - spec.chunk, 1)
     rows_N = (ends_B[:, None] + back_L[positions_P]).flatten()
     past_BLF = data.inputs_RF[ends_B[:, None] + back_L]
-    return backward(net, past_BLF, positions_P, _truth(net, data, rows_N), Feeding(share, draw), bf16=spec.bf16)
+    truth_HN, ahead = _truth(net, data, rows_N), data.ahead_of(rows_N)
+    return backward(net, past_BLF, positions_P, truth_HN, Feeding(share, draw), ahead, bf16=spec.bf16)
 
 
 def backward(
-    net: Seq2Seq, past_BLF: Tensor, positions_P: Tensor, truth_HN: Tensor, feeding: Feeding, *, bf16: bool = False
+    net: Seq2Seq,
+    past_BLF: Tensor,
+    positions_P: Tensor,
+    truth_HN: Tensor,
+    feeding: Feeding,
+    ahead: Ahead | None = None,
+    *,
+    bf16: bool = False,
 ) -> float:
     """Leave the gradients of the mean loss in the net and return the loss: one encoding, decoded block by block."""
     with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-        memory = net.encode(past_BLF, positions_P)
+        memory = net.encode(past_BLF, positions_P, ahead)
     origins, total = len(memory.summary_BK), 0.0
     leaf = memory.detached()
     for rows in torch.split(torch.arange(origins), net.decoder.block or origins):

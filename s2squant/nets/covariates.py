@@ -1,0 +1,91 @@
+"""Covariates of a network: numbers beside the inputs of its encoder, numbers and embedded categories at every step.
+
+Shape legend: N origins, H steps, E numbers of a step, C categorical covariates, G units of an embedding.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from s2squant.nets.decoders import Decoder, MlpDecoder, RecurrentDecoder, TransformerDecoder
+from s2squant.nets.encoders import RecurrentEncoder, TransformerEncoder
+
+LARGEST_EMBEDDING = 8
+
+
+class CovariateSizes(NamedTuple):
+    """How many covariates a network reads."""
+
+    past: int = 0
+    """Numbers beside the inputs of each bar, masks included; they come after them."""
+    ahead: int = 0
+    """Numbers of each step ahead, masks included."""
+    categories: tuple[int, ...] = ()
+    """Codes of each categorical covariate, the one of an unknown value included."""
+
+
+NO_COVARIATES = CovariateSizes()
+
+
+class Ahead(NamedTuple):
+    """What is known at each origin of the steps after it."""
+
+    values_NHE: Tensor
+    codes_NC: Tensor
+
+    def pick(self, rows: slice | Tensor) -> Ahead:
+        """The same for some origins."""
+        return Ahead(self.values_NHE[rows], self.codes_NC[rows])
+
+
+class StepCovariates(nn.Module):
+    """Inputs of every step (N, H, E + G): the numbers, and each category's embedding, the same at every step."""
+
+    def __init__(self, sizes: CovariateSizes) -> None:
+        super().__init__()
+        self.tables = nn.ModuleList(nn.Embedding(codes, embedding_units(codes)) for codes in sizes.categories)
+        self.width = sizes.ahead + sum(embedding_units(codes) for codes in sizes.categories)
+
+    def forward(self, ahead: Ahead) -> Tensor:
+        embedded = [table(codes_N) for table, codes_N in zip(self.tables, ahead.codes_NC.T, strict=True)]
+        steps = ahead.values_NHE.shape[1]
+        return torch.cat([ahead.values_NHE, *(x_NG[:, None].expand(-1, steps, -1) for x_NG in embedded)], dim=2)
+
+
+def embedding_units(codes: int) -> int:
+    """Units of an embedding: half as many as it has codes, 8 at most."""
+    return min(LARGEST_EMBEDDING, (codes + 1) // 2)
+
+
+def beside(inputs_HNE: Tensor, ahead_NHE: Tensor | None) -> Tensor:
+    """Inputs of the steps (H, N, E), shared by the origins or not, and the covariates after them."""
+    if ahead_NHE is None:
+        return inputs_HNE
+    ahead_HNE = ahead_NHE.transpose(0, 1).to(inputs_HNE.dtype)
+    return torch.cat([inputs_HNE.expand(-1, ahead_HNE.shape[1], -1), ahead_HNE], dim=2)
+
+
+def widen(part: RecurrentEncoder | TransformerEncoder | Decoder, place: int, extra: int) -> None:
+    """Let an encoder or decoder read `extra` more inputs, from column `place` on, with weights that begin at zero.
+
+    So a network with covariates begins as the same network without them.
+    """
+    layer: nn.Linear | nn.RNNBase
+    match part:
+        case RecurrentEncoder() | RecurrentDecoder():
+            layer = part.rnn
+            layer.input_size += extra
+            names = [name for name, _ in layer.named_parameters() if name.startswith("weight_ih_l0")]
+        case TransformerEncoder() | TransformerDecoder():
+            layer, names = part.enter, ["weight"]
+            layer.in_features += extra
+        case MlpDecoder():
+            layer, names = part.from_step, ["weight"]
+            layer.in_features += extra
+    for name in names:
+        weight = layer.get_parameter(name).detach()
+        zeros = weight.new_zeros(len(weight), extra)
+        setattr(layer, name, nn.Parameter(torch.cat([weight[:, :place], zeros, weight[:, place:]], dim=1)))
