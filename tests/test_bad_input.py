@@ -168,7 +168,7 @@ def test_a_source_that_is_not_there(source, says, here, capfd):
         ("<b>", "has no ticker '<b>'"),
         ("AAPL.csv", "did you mean AAPL?"),
         ("%s%n{0}", "has no ticker"),
-        ("A\nB", "has no ticker"),
+        ("A\nB", "cannot be printed"),
         (".", "has no ticker '.'"),
     ],
 )

@@ -62,9 +62,15 @@ def _front(
 
 def config(experiment: options.ExperimentFile = None, settings: options.Settings = None) -> None:
     """Print the whole experiment as JSON, checked; itself an input to backtest."""
+    from s2squant.config.experiment import Universe
     from s2squant.config.files import build_experiment
 
-    print(build_experiment(experiment, settings or ()).to_json(), end="")
+    checked = build_experiment(experiment, settings or ())
+    if checked.universe != Universe():  # its names too, which takes pandas: whatever is printed here, backtest takes
+        from s2squant.prices.universe import open_universe
+
+        open_universe(checked.universe)
+    print(checked.to_json(), end="")
 
 
 COMMANDS = (backtest, config, report, reproduce, audit, fetch, forecast, replay, tune, up, status, maintain)

@@ -42,7 +42,9 @@ class CovariateSpec(Part):
         description="sessions until a past one was known; None: 1 for a file without `known`, else 0",
     )
     known: str = Field("", description="of `file`: the column with the moment of publication")
-    carry: int = Field(5, ge=0, description="sessions for which a past value is carried on; then it is missing")
+    carry: int = Field(
+        5, ge=0, le=10_000, description="sessions for which a past value is carried on; then it is missing"
+    )
     markets: tuple[str, ...] = Field((), description="calendars it is for, such as XNYS; empty: all")
     tickers: tuple[str, ...] = Field((), description="tickers it is for; empty: all")
 

@@ -18,29 +18,36 @@ from s2squant.config.models import (
     Forecasters,
     ModelName,
 )
-from s2squant.config.part import Part, listed, whole_tickers, written_out
+from s2squant.config.part import Part, Ticker, dated, listed, whole_tickers, written_out
 
 
 class Universe(Part):
     """Which series, from where."""
 
     source: str = Field("sample", description="sample | yfinance | store:DIR | csv:DIR or FILE | parquet:DIR or FILE")
-    tickers: tuple[str, ...] = Field((), description="empty: the source's default universe")
-    start: date | None = Field(None, description="first date used")
-    end: date | None = Field(None, description="last date used, inclusive")
-    calendars: dict[str, str] = Field({}, description="ticker -> calendar (XNYS, 24/7, ...) where the guess is wrong")
-    asset_classes: dict[str, AssetClass] = Field(
+    tickers: tuple[Ticker, ...] = Field((), description="empty: the source's default universe")
+    start: date | None = Field(None, strict=False, description="first date used")
+    end: date | None = Field(None, strict=False, description="last date used, inclusive")
+    calendars: dict[Ticker, str] = Field(
+        {}, description="ticker -> calendar (XNYS, 24/7, ...) where the guess is wrong"
+    )
+    asset_classes: dict[Ticker, AssetClass] = Field(
         {}, description="ticker -> stocks, currencies, crypto, commodities or rates, where the guess is wrong"
     )
     accept: tuple[str, ...] = Field((), description="findings to be taken as they are, not quarantined; or 'all'")
     store: str = Field(STORE, description="folder of the price store that yfinance is read through")
     as_of: datetime | None = Field(
-        None, description="yfinance and store:DIR: the bars as stored then, nothing fetched; without a zone UTC"
+        None,
+        strict=False,
+        description="yfinance and store:DIR: the bars as stored then, nothing fetched; without a zone UTC",
     )
-    pinned: datetime | None = Field(None, description="written by a run: the as_of that it noted, which nobody chose")
+    pinned: datetime | None = Field(
+        None, strict=False, description="written by a run: the as_of that it noted, which nobody chose"
+    )
 
     _texts = field_validator("tickers", "accept", mode="before")(listed)
     _dates = field_validator("start", "end", "as_of", mode="before")(written_out)
+    _known_days = field_validator("start", "end", "as_of", "pinned")(dated)
     _whole = field_validator("calendars", "asset_classes", mode="before")(whole_tickers)
 
     @field_validator("as_of", "pinned")
@@ -62,12 +69,12 @@ class Walk(Part):
     """The walk-forward plan, in bars of each market's calendar. The purge equals the horizon."""
 
     horizon: int = Field(20, ge=1, le=250, description="steps ahead, H")
-    cutoffs: int = Field(100, ge=2, description="scored cutoffs per market")
-    every: int = Field(10, ge=1, description="bars between cutoffs")
-    refit_every: int = Field(350, ge=1, description="bars after which models are fitted again")
+    cutoffs: int = Field(100, ge=2, le=100_000, description="scored cutoffs per market")
+    every: int = Field(10, ge=1, le=10_000, description="bars between cutoffs")
+    refit_every: int = Field(350, ge=1, le=1_000_000_000, description="bars after which models are fitted again")
     window: Literal["expanding", "sliding"] = "expanding"
-    train_bars: int = Field(2500, ge=100, description="training bars of a sliding window")
-    min_train: int = Field(750, ge=300, description="bars a ticker needs before its first cutoff")
+    train_bars: int = Field(2500, ge=100, le=1_000_000, description="training bars of a sliding window")
+    min_train: int = Field(750, ge=300, le=1_000_000, description="bars a ticker needs before its first cutoff")
 
 
 class VerdictSpec(Part):
@@ -89,17 +96,21 @@ class RecalibrationSpec(Part):
     """Recalibration of the recommended model, a second row beside it; the raw one again while it does not pay."""
 
     enabled: bool = True
-    evidence: float = Field(1.05, ge=1, description="e-value of its gain above which it is in force (20: a 5 % test)")
+    evidence: float = Field(
+        1.05, ge=1, le=1e9, description="e-value of its gain above which it is in force (20: a 5 % test)"
+    )
 
 
 class StrategySpec(Part):
     """One pre-declared trading rule, executed on the bar after the cutoff."""
 
     rule: Literal["sign", "median_over_width", "volatility_target"] = "sign"
-    cost_bp: float = Field(5.0, ge=0, description="commission and half the spread, basis points per unit of turnover")
-    borrow_bp: float = Field(50.0, ge=0, description="basis points a year on what is sold short")
-    target_volatility: float = Field(0.10, gt=0, description="volatility a year that volatility_target aims at")
-    drift_bars: int = Field(500, ge=20, description="bars whose mean return random_walk_sign follows")
+    cost_bp: float = Field(
+        5.0, ge=0, le=10_000, description="commission and half the spread, basis points per unit of turnover"
+    )
+    borrow_bp: float = Field(50.0, ge=0, le=100_000, description="basis points a year on what is sold short")
+    target_volatility: float = Field(0.10, gt=0, le=10, description="volatility a year that volatility_target aims at")
+    drift_bars: int = Field(500, ge=20, le=100_000, description="bars whose mean return random_walk_sign follows")
 
 
 class Experiment(Part):

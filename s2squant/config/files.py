@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -183,17 +184,26 @@ def _first_mistake(error: ValidationError, kind: type[BaseModel]) -> str:
             kind = (field and _table(field)) or kind
         return _unknown(kind, path)
     message = first["msg"].removeprefix("Value error, ")
-    given = "" if isinstance(first["input"], (dict, BaseModel)) else f" (given {first['input']!r})"
+    given = "" if isinstance(first["input"], (dict, BaseModel)) else f" (given {repr(first['input'])[:80]})"
+    known = re.findall(r"'([^']*)'", first["ctx"]["expected"]) if first["type"] == "literal_error" else []
+    near = _near(str(first["input"]), known)
     more = error.error_count() - 1
-    return f"{path + ': ' if path else ''}{message}{given}" + (f"; and {more} more" if more else "")
+    hints = (f"; {near}" if near else "") + (f"; and {more} more" if more else "")
+    return f"{path + ': ' if path else ''}{message}{given}{hints}"
 
 
 def _unknown(kind: type[BaseModel], path: str) -> str:
     known = list(kind.model_fields)
     name = path.rpartition(".")[2]
-    near = [RENAMED[name]] if RENAMED.get(name) in known else difflib.get_close_matches(name, known, n=1, cutoff=0.4)
-    hint = f"did you mean '{near[0]}'?" if near else f"known keys here: {', '.join(known)}"
-    return f"unknown key '{path}'; {hint}"
+    renamed = RENAMED.get(name)
+    hint = f"did you mean '{renamed}'?" if renamed in known else _near(name, known)
+    return f"unknown key '{path}'; {hint or 'known keys here: ' + ', '.join(known)}"
+
+
+def _near(name: str, known: Sequence[str]) -> str:
+    """The nearest of the known names as a question; empty where none is near."""
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+    return f"did you mean '{near[0]}'?" if near else ""
 
 
 def _table(field: FieldInfo) -> type[BaseModel] | None:

@@ -148,8 +148,10 @@ class BlendSpec(Part):
     members: Models = Field(
         (), description="beside the anchor; empty: those of seq2seq_per_ticker, seq2seq_pooled and gjr_shrunk that run"
     )
-    rate: float = Field(10.0, ge=0, description="how fast weights follow the evidence; 0: they stay as they begin")
-    patience: int = Field(5, ge=0, description="horizons that have to mature before a network has a weight")
+    rate: float = Field(
+        10.0, ge=0, le=1e6, description="how fast weights follow the evidence; 0: they stay as they begin"
+    )
+    patience: int = Field(5, ge=0, le=10_000, description="horizons that have to mature before a network has a weight")
 
     def prior(self, member: str) -> float:
         """Weight that a member begins with, before all are made to sum to one."""

@@ -19,14 +19,17 @@ class AnchorSpec(Part):
     scope: Literal["pooled", "per_ticker"] = "pooled"
     market: bool = Field(True, description="use filters of the market's common variance")
     ranges: bool = Field(False, description="use filters of range volatility too, where the market has ranges")
-    steps: int = Field(300, ge=1)
-    lr: float = Field(0.03, gt=0)
-    dates: int = Field(64, ge=1, description="random dates in a step, all tickers each")
-    stride: int = Field(5, ge=1, description="training origins are every stride-th bar")
-    penalty: float = Field(1e-4, ge=0, description="L2 on the mixture weights")
-    warmup: int = Field(250, ge=60, description="bars before the first training origin")
+    steps: int = Field(300, ge=1, le=1_000_000)
+    lr: float = Field(0.03, gt=0, le=10)
+    dates: int = Field(64, ge=1, le=10_000, description="random dates in a step, all tickers each")
+    stride: int = Field(5, ge=1, le=10_000, description="training origins are every stride-th bar")
+    penalty: float = Field(1e-4, ge=0, le=1e6, description="L2 on the mixture weights")
+    warmup: int = Field(250, ge=60, le=100_000, description="bars before the first training origin")
     bound: float | None = Field(
-        5.0, gt=0, description="filters read no return beyond so many of the deviations before it; None: as they are"
+        5.0,
+        gt=0,
+        le=1e6,
+        description="filters read no return beyond so many of the deviations before it; None: as they are",
     )
 
 
@@ -44,7 +47,7 @@ class EncoderSpec(Part):
 
     kind: Literal["recurrent", "transformer"] = "recurrent"
     cell: Cell = "lstm"
-    hidden: int = Field(32, ge=1, description="units of a state")
+    hidden: int = Field(32, ge=1, le=4_096, description="units of a state")
     layers: int = Field(1, ge=1, le=8)
     directions: Literal["forward", "both"] = "forward"
     summary: Literal["last", "transform_last", "transform_all"] = Field(
@@ -53,8 +56,10 @@ class EncoderSpec(Part):
     reads: Literal["chunk", "window"] = Field(
         "chunk", description="chunk: encoded once, read at many positions; window: each origin's window by itself"
     )
-    window: int = Field(40, ge=2, description="states an origin's memory holds; bars read when reads = 'window'")
-    heads: int = Field(4, ge=1, description="attention heads of a transformer")
+    window: int = Field(
+        40, ge=2, le=100_000, description="states an origin's memory holds; bars read when reads = 'window'"
+    )
+    heads: int = Field(4, ge=1, le=64, description="attention heads of a transformer")
     positions: Literal["sinusoidal", "learned"] = Field("sinusoidal", description="of a transformer")
 
     @model_validator(mode="after")
@@ -81,7 +86,7 @@ class AttentionSpec(Part):
 
     kind: AttentionKind = "none"
     score: Score = Field("general", description="of Luong's attention; Bahdanau's is additive")
-    radius: int = Field(5, ge=1, description="D: states on each side of a local window's centre")
+    radius: int = Field(5, ge=1, le=250, description="D: states on each side of a local window's centre")
     input_feeding: bool = Field(False, description="the attentional state is read at the next step (Luong)")
 
     @model_validator(mode="after")
@@ -106,9 +111,9 @@ class DecoderSpec(Part):
         "summary", description="the first state: the summary, or the encoder's last states layer by layer"
     )
     attention: AttentionSpec = AttentionSpec()
-    width: int = Field(32, ge=0, description="units of the head's hidden layer; 0: it has none")
+    width: int = Field(32, ge=0, le=4_096, description="units of the head's hidden layer; 0: it has none")
     dropout: float = Field(0.1, ge=0, lt=1)
-    heads: int = Field(4, ge=1, description="attention heads of a transformer")
+    heads: int = Field(4, ge=1, le=64, description="attention heads of a transformer")
 
     @model_validator(mode="after")
     def _possible(self) -> DecoderSpec:
@@ -138,14 +143,16 @@ class HeadSpec(Part):
     """
 
     kind: HeadKind = "quantile"
-    log_scale_bound: float = Field(0.5, gt=0, description="largest change of log scale")
-    location_bound: float = Field(0.3, ge=0, description="largest location shift in anchor scales, divided by h")
-    shape_bound: float = Field(0.1, ge=0, description="largest weight of the tail and skew terms")
-    spread_bound: float = Field(0.3, ge=0, description="largest weight of the centre-to-tail term")
+    log_scale_bound: float = Field(0.5, gt=0, le=10, description="largest change of log scale")
+    location_bound: float = Field(
+        0.3, ge=0, le=100, description="largest location shift in anchor scales, divided by h"
+    )
+    shape_bound: float = Field(0.1, ge=0, le=10, description="largest weight of the tail and skew terms")
+    spread_bound: float = Field(0.3, ge=0, le=10, description="largest weight of the centre-to-tail term")
     loss: Literal["mse", "mae", "huber"] = Field("mse", description="of a point head")
     components: int = Field(3, ge=2, le=20, description="Gaussians of a mixture")
     bins: int = Field(32, ge=4, le=500, description="return bins of a categorical head, equally likely in training")
-    paths: int = Field(512, ge=64, description="sample paths of a forecast, where the head has them")
+    paths: int = Field(512, ge=64, le=20_000, description="sample paths of a forecast, where the head has them")
 
 
 class Seq2SeqSpec(Part):

@@ -22,25 +22,27 @@ NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 class Retraining(Part):
     """When models are fitted anew; between fits their weights stay as they are."""
 
-    every: int = Field(20, ge=1, description="sessions after which everything is fitted anew")
+    every: int = Field(20, ge=1, le=10_000, description="sessions after which everything is fitted anew")
     on_drift: bool = Field(True, description="fit anew when the monitor alarms")
 
 
 class Monitoring(Part):
     """The track record's window, and when the monitor alarms."""
 
-    window: int = Field(60, ge=10, description="sessions of rolling coverage and of the PIT shown")
+    window: int = Field(60, ge=10, le=100_000, description="sessions of rolling coverage and of the PIT shown")
     alpha: float = Field(0.01, gt=0, lt=0.5, description="chance that a calibrated model ever alarms (Ville)")
 
 
 class Retention(Part):
     """What `maintain` keeps, in days; ledger rows are never removed."""
 
-    runs: int = Field(RUN_DAYS, ge=1, description="folders of nightly runs and backtests")
-    models: int = Field(MODEL_DAYS, ge=1, description="weights: a forecast older than this cannot be replayed")
-    prices: int = Field(PRICE_DAYS, ge=1, description="versions of stored prices that no longer stand")
+    runs: int = Field(RUN_DAYS, ge=1, le=100_000, description="folders of nightly runs and backtests")
+    models: int = Field(
+        MODEL_DAYS, ge=1, le=100_000, description="weights: a forecast older than this cannot be replayed"
+    )
+    prices: int = Field(PRICE_DAYS, ge=1, le=100_000, description="versions of stored prices that no longer stand")
     dead_after: float = Field(
-        DEAD_AFTER, gt=0, description="hours after which a run that still counts as running is dead"
+        DEAD_AFTER, gt=0, le=10_000, description="hours after which a run that still counts as running is dead"
     )
 
 

@@ -19,11 +19,13 @@ class TokenSpec(Part):
     reads whole sequences, of at most `encoder.window` tokens if it is a transformer.
     """
 
-    size: int = Field(ge=3, description="tokens of the vocabulary, the marks below among them")
-    pad: int = Field(0, ge=0, description="fills a batch's shorter sequences; never read, never emitted")
-    bos: int = Field(1, ge=0, description="what a decoder reads first; never emitted unless it is eos too")
-    eos: int = Field(2, ge=0, description="ends a sequence")
-    embedding: int = Field(32, ge=1, description="numbers that stand for a token")
+    size: int = Field(ge=3, le=1_000_000, description="tokens of the vocabulary, the marks below among them")
+    pad: int = Field(0, ge=0, le=1_000_000, description="fills a batch's shorter sequences; never read, never emitted")
+    bos: int = Field(
+        1, ge=0, le=1_000_000, description="what a decoder reads first; never emitted unless it is eos too"
+    )
+    eos: int = Field(2, ge=0, le=1_000_000, description="ends a sequence")
+    embedding: int = Field(32, ge=1, le=4_096, description="numbers that stand for a token")
     encoder: EncoderSpec
     decoder: DecoderSpec
 
@@ -57,11 +59,11 @@ class LatentSpec(Part):
 
     encoder: EncoderSpec = EncoderSpec(reads="window")
     decoder: DecoderSpec = DecoderSpec(dropout=0.0)
-    code: int = Field(6, ge=1, description="numbers that a sequence is pressed into")
+    code: int = Field(6, ge=1, le=4_096, description="numbers that a sequence is pressed into")
     training: TrainingSpec = TrainingSpec()
-    steps: int = Field(800, ge=1)
-    batch: int = Field(64, ge=1)
-    lr: float = Field(5e-3, gt=0)
+    steps: int = Field(800, ge=1, le=1_000_000)
+    batch: int = Field(64, ge=1, le=10_000)
+    lr: float = Field(5e-3, gt=0, le=10)
 
     @model_validator(mode="after")
     def _pressed(self) -> LatentSpec:
@@ -103,8 +105,10 @@ class VariationalSpec(LatentSpec):
     """An autoencoder whose code is drawn, and can be drawn without a sequence: a generator."""
 
     decoder: DecoderSpec = DecoderSpec(dropout=0.0, previous=True)
-    code: int = Field(4, ge=1, description="numbers that a sequence is pressed into")
-    free_nats: float = Field(0.12, ge=0, description="KL of each number that costs nothing (Kingma et al. 2016)")
+    code: int = Field(4, ge=1, le=4_096, description="numbers that a sequence is pressed into")
+    free_nats: float = Field(
+        0.12, ge=0, le=1_000, description="KL of each number that costs nothing (Kingma et al. 2016)"
+    )
     warm: float = Field(0.3, ge=0, le=1, description="share of the fit over which the KL's weight rises to one")
 
     @model_validator(mode="after")

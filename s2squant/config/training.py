@@ -14,9 +14,9 @@ Optimiser = Literal["adamw", "adam"]
 class TrainingSpec(Part):
     """The one training loop: AdamW or Adam, one cycle, weight EMA, many positions decoded from each chunk."""
 
-    chunk: int = Field(200, ge=20, description="bars encoded in one pass")
-    warm: int = Field(50, ge=0, description="first bars of a chunk, never decoded from")
-    positions: int = Field(12, ge=1, description="positions decoded from in each chunk")
+    chunk: int = Field(200, ge=20, le=10_000, description="bars encoded in one pass")
+    warm: int = Field(50, ge=0, le=10_000, description="first bars of a chunk, never decoded from")
+    positions: int = Field(12, ge=1, le=10_000, description="positions decoded from in each chunk")
     regime: Literal["free", "teacher", "scheduled"] = Field(
         "free",
         description="what a decoder that reads its previous output is fed in training: its own, the truth, a mix",
@@ -26,9 +26,9 @@ class TrainingSpec(Part):
     )
     optimiser: Optimiser = Field("adamw", description="adam: L2 in the gradient; adamw: decoupled")
     rate: Literal["one_cycle", "constant"] = Field("one_cycle", description="the learning rate over the steps")
-    weight_decay: float = Field(1e-2, ge=0, description="on matrices only")
+    weight_decay: float = Field(1e-2, ge=0, le=10, description="on matrices only")
     ema: float = Field(0.98, ge=0, lt=1)
-    clip: float = Field(1.0, gt=0, description="gradient norm")
+    clip: float = Field(1.0, gt=0, le=1e6, description="gradient norm")
     bf16: bool = Field(False, description="bfloat16 autocast of the forward pass")
 
     @model_validator(mode="after")
@@ -44,28 +44,28 @@ class TrainingSpec(Part):
 class PerTickerSpec(Part):
     """Own weights for each ticker, trained from scratch: short and slow, or it learns the past by heart."""
 
-    steps: int = Field(100, ge=1)
-    batch: int = Field(8, ge=1, description="chunks in a step")
-    lr: float = Field(1e-3, gt=0)
-    seeds: int = Field(1, ge=1, description="nets averaged")
+    steps: int = Field(100, ge=1, le=1_000_000)
+    batch: int = Field(8, ge=1, le=10_000, description="chunks in a step")
+    lr: float = Field(1e-3, gt=0, le=10)
+    seeds: int = Field(1, ge=1, le=100, description="nets averaged")
     free_table: bool = Field(False, description="let the head's table leave the anchor's")
 
 
 class PooledSpec(Part):
     """One net for all tickers of a market."""
 
-    steps: int = Field(300, ge=1)
-    batch: int = Field(32, ge=1)
-    lr: float = Field(2e-3, gt=0)
-    seeds: int = Field(2, ge=1)
+    steps: int = Field(300, ge=1, le=1_000_000)
+    batch: int = Field(32, ge=1, le=10_000)
+    lr: float = Field(2e-3, gt=0, le=10)
+    seeds: int = Field(2, ge=1, le=100)
     free_table: bool = True
 
 
 class AdaptedSpec(Part):
     """The pooled net, then tuned on one ticker."""
 
-    steps: int = Field(60, ge=1)
-    batch: int = Field(8, ge=1)
-    lr: float = Field(5e-4, gt=0)
-    seeds: int = Field(1, ge=1)
+    steps: int = Field(60, ge=1, le=1_000_000)
+    batch: int = Field(8, ge=1, le=10_000)
+    lr: float = Field(5e-4, gt=0, le=10)
+    seeds: int = Field(1, ge=1, le=100)
     free_table: bool = False

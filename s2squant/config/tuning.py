@@ -60,11 +60,15 @@ Range = Span | Choice
 class Tuning(Part):
     """A search by TPE over walk-forward folds; the last cutoffs are held out and scored once, at the end."""
 
-    trials: int = Field(TRIALS, ge=1, description="configurations tried, the experiment as it is among them")
-    timeout: float | None = Field(None, gt=0, description="seconds after which no further trial starts")
+    trials: int = Field(
+        TRIALS, ge=1, le=100_000, description="configurations tried, the experiment as it is among them"
+    )
+    timeout: float | None = Field(None, gt=0, le=1e8, description="seconds after which no further trial starts")
     holdout: float = Field(1 / 3, gt=0.05, lt=0.9, description="share of the cutoffs, the last ones, held out")
     prune: bool = Field(True, description="end a trial that is worse than the median of those before it at that fold")
-    startup: int = Field(8, ge=1, description="trials drawn at random before the search learns; four of them unpruned")
+    startup: int = Field(
+        8, ge=1, le=10_000, description="trials drawn at random before the search learns; four of them unpruned"
+    )
     space: dict[str, str] = Field({}, description=f"dotted key -> {FORMS}; empty: a default for the model tuned")
     study: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$")] | None = Field(
         None, description="name under which the search is kept and goes on; left out: made of what decides it"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any
@@ -11,7 +10,6 @@ import numpy as np
 
 from s2squant.errors import ConfigError
 from s2squant.estimator.wide_table import band_columns
-from s2squant.prices.checks.every import NAMES
 
 
 def plain(value: Any) -> Any:
@@ -62,16 +60,6 @@ def levels_of(level: object) -> Sequence[float]:
     levels = [float(one) if isinstance(one, Real) else _no_level(one) for one in several]
     band_columns(levels)
     return levels
-
-
-def check_accepted(names: Sequence[Any]) -> None:
-    """Raise ConfigError for the first name that no finding of the price checks has."""
-    known = (*NAMES, "all")
-    for name in names:
-        if name not in known:
-            near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.4)
-            hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
-            raise ConfigError(f"PriceForecaster: no finding is called {_shown(name)}; {hint}")
 
 
 def _no_level(value: object) -> float:

@@ -16,7 +16,7 @@ from sklearn.exceptions import NotFittedError
 from s2squant.config.experiment import Experiment
 from s2squant.config.files import make_experiment
 from s2squant.errors import ConfigError
-from s2squant.estimator.arguments import check_accepted, count_of, levels_of, names_of, plain, table_of
+from s2squant.estimator.arguments import count_of, levels_of, names_of, plain, table_of
 from s2squant.estimator.caller_keys import Keys
 from s2squant.estimator.cross_validation import cross_validate
 from s2squant.estimator.files import read_fitted, write_fitted
@@ -24,6 +24,7 @@ from s2squant.estimator.fits import Fits, fit_market, newest, newest_table
 from s2squant.estimator.frames import load_frame, newer_panels, warn_left_out
 from s2squant.estimator.wide_table import paths_to_wide, to_wide
 from s2squant.prices.calendars.exchanges import next_sessions
+from s2squant.prices.checks.every import check_accepted
 from s2squant.runs.engines.worker import one_at_a_time
 from s2squant.runs.folder import RunFolder
 from s2squant.runs.plan import by_market
@@ -368,7 +369,7 @@ class PriceForecaster(BaseEstimator):  # type: ignore[misc]
         settings, calendars = table_of("settings", self.settings), table_of("calendars", self.calendars)
         if not models or "models" in settings:
             raise ConfigError("PriceForecaster: name the models in `models`, at least one, and not in `settings`")
-        check_accepted(accept)
+        check_accepted(accept, where="PriceForecaster")
         data = {
             "seed": self.random_state,
             "universe": {"calendars": {str(ticker): code for ticker, code in calendars.items()}, "accept": accept},

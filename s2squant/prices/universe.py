@@ -12,7 +12,7 @@ from types import MappingProxyType
 from s2squant.config.experiment import Universe
 from s2squant.errors import Finding, PriceError, SourceError, TemporaryPriceError, first_of
 from s2squant.prices.calendars.exchanges import check_calendar
-from s2squant.prices.checks.every import check, quarantine
+from s2squant.prices.checks.every import check, check_accepted, quarantine
 from s2squant.prices.checks.filler import without_filler
 from s2squant.prices.checks.market import across
 from s2squant.prices.checks.spacing import on_periods
@@ -104,12 +104,25 @@ def inspect_ticker(source: Source, ticker: str, universe: Universe, now: datetim
     return replace(history, findings=(*history.findings, *check(history, now)))
 
 
+def open_universe(universe: Universe) -> Source:
+    """The universe's source, all its names checked: source, tickers, calendars, findings.
+
+    Raises CallerError for the first that nobody knows, naming the nearest. No price is read, nothing is fetched.
+    """
+    check_accepted(universe.accept, where="universe.accept")
+    for code in universe.calendars.values():
+        check_calendar(code)
+    source = open_source(universe.source, universe)
+    source.check(universe.tickers or source.default_universe())
+    return source
+
+
 def load_universe(universe: Universe, progress: Progress | None = None) -> Loaded:
     """Load every ticker of the universe, or the source's default where none is named.
 
     Raises SourceError for an unknown source, for a ticker the source cannot know, and when no ticker is usable.
     """
-    return load_from(open_source(universe.source, universe), universe, progress)
+    return load_from(open_universe(universe), universe, progress)
 
 
 def load_from(source: Source, universe: Universe, progress: Progress | None = None) -> Loaded:

@@ -172,7 +172,7 @@ def _check_ends(key: str, values: Range, field: FieldInfo) -> None:
     fits = TypeAdapter(annotation)
     for value in values.ends:
         try:
-            fits.validate_python(value, strict=isinstance(value, bool) or None)
+            fits.validate_python(value, strict=True)
         except ValidationError as error:
             reason = error.errors()[0]["msg"].removeprefix("Value error, ")
             raise ConfigError(f"--space {key}: {json.dumps(value)} is not possible: {reason}") from None

@@ -80,3 +80,20 @@ def test_a_settings_file_is_read_alike_by_every_command(command: str, capsys: py
         assert said == "", file
         assert error.startswith(f"error: {complaint}"), file
         assert error.count("\n") == 1, file
+
+
+@pytest.mark.parametrize(
+    ("setting", "says"),
+    [
+        ("universe.source=bogus", "unknown source 'bogus'"),
+        ("universe.source=csv:nowhere", "nowhere"),
+        ("universe.tickers=AAPLL", "did you mean AAPL"),
+        ("universe.accept=stale runs", "did you mean 'stale run'?"),
+        ('universe.calendars={AAPL = "XNYZ"}', "no calendar is called"),
+    ],
+)
+def test_config_refuses_the_names_that_a_backtest_would(setting, says, capsys):
+    assert main(["config", "--set", setting]) == 2
+    told = capsys.readouterr()
+    assert says in told.err
+    assert told.out == ""

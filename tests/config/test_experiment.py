@@ -1,15 +1,24 @@
+import importlib
+import pkgutil
+import random
 import subprocess
 import sys
 from datetime import date
+from typing import Literal, get_args, get_origin
 
 import pytest
+from annotated_types import Ge, Gt, Le, Lt
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
+from s2squant import config
 from s2squant.config.experiment import Experiment
 from s2squant.config.files import make_experiment, override, parse_settings
 from s2squant.config.models import BASELINES
+from s2squant.config.part import Part
 from s2squant.errors import ConfigError
+from tests.worlds.settings import of_part
 
 
 def refused(data: dict) -> str:
@@ -156,3 +165,65 @@ def test_the_packages_face_is_read_when_it_is_asked_for():
         "from s2squant.config import Experiment, make_experiment; assert make_experiment({}, where='x') == Experiment()"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def kinds() -> list[type[Part]]:
+    """Every class of settings there is."""
+    for module in pkgutil.iter_modules(config.__path__):
+        importlib.import_module(f"s2squant.config.{module.name}")
+    found, open_ = [], [Part]
+    while open_:
+        known = open_.pop().__subclasses__()
+        found += known
+        open_ += known
+    return found
+
+
+@pytest.mark.parametrize("kind", kinds(), ids=lambda kind: kind.__name__)
+def test_every_number_has_two_ends_and_takes_neither_infinity_nor_a_truth_value(kind: type[Part]) -> None:
+    for name, field in kind.model_fields.items():
+        numbers = {int, float} & {field.annotation, *get_args(field.annotation)}
+        if not numbers or get_origin(field.annotation) in (tuple, dict, Literal):
+            continue
+        ends = {type(mark) for mark in field.metadata}
+        assert ends & {Ge, Gt}, f"{kind.__name__}.{name} has no lower end"
+        assert ends & {Le, Lt}, f"{kind.__name__}.{name} has no upper end"
+        for nonsense in (float("inf"), float("nan"), True, "3", [3], 10**30):
+            with pytest.raises(ValidationError) as caught:
+                kind.model_validate({name: nonsense})
+            assert any(error["loc"][:1] == (name,) for error in caught.value.errors()), (name, nonsense)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_every_experiment_that_is_accepted_is_read_back_from_its_json(seed: int) -> None:
+    rng, accepted, refusals = random.Random(seed), 0, []
+    for _ in range(150):
+        try:
+            experiment = make_experiment(of_part(Experiment, rng, odd=0.02, share=0.05))
+        except ConfigError as error:
+            refusals.append(str(error))
+            continue
+        accepted += 1
+        again = make_experiment(parse_settings(experiment.to_json(), form="json", where="experiment.json"))
+        assert again == experiment
+        assert again.to_json() == experiment.to_json()
+    assert accepted > 10
+    assert all(text.isprintable() and len(text) < 1_000 for text in refusals)
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        ({"walk": {"horizon": True}}, "walk.horizon: Input should be a valid integer (given True)"),
+        ({"walk": {"cutoffs": 99999999999999999999}}, "walk.cutoffs"),
+        ({"strategy": {"cost_bp": float("inf")}}, "finite"),
+        ({"forecasters": {"garch_t": {"paths": 100_000_000_000}}}, "paths"),
+        ({"universe": {"tickers": [""]}}, "a ticker has a name"),
+        ({"universe": {"tickers": ["A\0B"]}}, "cannot be printed"),
+        ({"universe": {"tickers": ["A" * 200]}}, "at most 80"),
+        ({"universe": {"start": "1600-01-01"}}, "dates are from"),
+        ({"forecasters": {"models": ["seq2seq_pooledd"]}}, "did you mean 'seq2seq_pooled'?"),
+    ],
+)
+def test_nonsense_is_refused_by_name(data: dict, says: str) -> None:
+    assert says in refused(data)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
 import numpy as np
 
-from s2squant.errors import Finding, PriceError
+from s2squant.errors import ConfigError, Finding, PriceError
 from s2squant.prices.checks.bars import inconsistent, magnitudes, no_volume, non_positive
 from s2squant.prices.checks.factors import bad_factors
 from s2squant.prices.checks.flats import flats
@@ -83,6 +84,19 @@ def quarantine(history: PriceHistory, accept: Sequence[str] = ()) -> PriceHistor
     if any(f.severity == "error" for f in findings):
         raise PriceError(history.ticker, reason_of(findings), findings)
     return replace(history, findings=findings) if findings != history.findings else history
+
+
+def check_accepted(names: Sequence[object], *, where: str) -> None:
+    """Raise ConfigError for the first name that no finding has, with the nearest; `where` is what an error begins with.
+
+    "all" is every finding that can be accepted.
+    """
+    known = (*NAMES, "all")
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.4)
+            hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
+            raise ConfigError(f"{where}: no finding is called {ascii(name)[:60]}; {hint}")
 
 
 def reason_of(findings: Sequence[Finding]) -> str:
