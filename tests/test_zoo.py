@@ -12,7 +12,7 @@ from s2squant.config.files import make_experiment
 from s2squant.config.networks import AttentionSpec, DecoderSpec, EncoderSpec, HeadSpec, Seq2SeqSpec
 from s2squant.config.training import TrainingSpec
 from s2squant.errors import ConfigError
-from s2squant.nets.covariates import NO_COVARIATES, CovariateSizes
+from s2squant.nets.covariates import NO_COVARIATES, CovariateSizes, KnownAhead
 from s2squant.nets.seq2seq import Outlook, Seq2Seq
 from s2squant.nets.training import Resident, train
 from s2squant.series.forecast import LEVELS
@@ -156,12 +156,17 @@ def beside(data: Resident, sizes: CovariateSizes) -> Resident:
     """The same with covariates of these sizes."""
     if sizes == NO_COVARIATES:
         return data
-    draw, rows = torch.Generator().manual_seed(1), len(data.inputs_RF)
-    return data._replace(
-        inputs_RF=torch.cat([data.inputs_RF, torch.randn(rows, sizes.past, generator=draw)], dim=1),
-        ahead_RE=torch.randn(rows, sizes.ahead, generator=draw),
-        codes_RC=torch.stack([torch.randint(codes, (rows,), generator=draw) for codes in sizes.categories], dim=1),
+    draw = torch.Generator().manual_seed(1)
+    rows = len(data.inputs_RF)
+    known = KnownAhead(
+        torch.randn(rows + 1, 1, generator=draw),
+        torch.arange(rows),
+        torch.full((rows,), rows),
+        torch.randn(rows, sizes.ahead - 1, generator=draw),
+        torch.stack([torch.randint(codes, (rows,), generator=draw) for codes in sizes.categories], dim=1),
     )
+    more = torch.randn(rows, sizes.past, generator=draw)
+    return data._replace(inputs_RF=torch.cat([data.inputs_RF, more], dim=1), ahead=known)
 
 
 def untouched(spec: Seq2SeqSpec, past: torch.Tensor, deviation: torch.Tensor, with_covariates: Outlook) -> None:

@@ -50,6 +50,8 @@ ModelName = Literal[
 Models = Annotated[tuple[ModelName, ...], BeforeValidator(listed)]
 Kind = Literal["reference", "baseline", "anchor", "network", "blend", "recalibrated"]
 """What a model is in the leaderboard; the reference is the baseline that the verdict names."""
+Reads = Literal["past", "future", "static", "variance"]
+"""A kind of covariates; variance: past ones that are one."""
 Dash = Literal["solid", "dot", "dash", "longdash", "dashdot", "longdashdot"]
 
 
@@ -67,7 +69,12 @@ class Model:
     """Whether the noun has one: the blend, but HAR."""
     scope: Scope | None = None
     """Whose weights a network has; its settings are those of seq2seq, and of this scope in them."""
+    reads: tuple[Reads, ...] = ()
+    """Covariates that it reads, where an experiment has any."""
 
+
+KNOWN: tuple[Reads, ...] = ("past", "future")
+ALL: tuple[Reads, ...] = ("past", "future", "static")
 
 MODELS: dict[ModelName, Model] = {
     "historical_simulation": Model("historical simulation", "baseline", "m-grey", "solid"),
@@ -84,17 +91,23 @@ MODELS: dict[ModelName, Model] = {
     "ets": Model("ETS", "baseline", "m-yellow", "dot"),
     "arima": Model("ARIMA", "baseline", "m-yellow", "longdash"),
     "theta": Model("Theta", "baseline", "m-yellow", "solid"),
-    "ridge": Model("ridge regression", "baseline", "m-purple", "dot"),
-    "gbm": Model("boosted quantiles", "baseline", "m-orange", "dot"),
+    "ridge": Model("ridge regression", "baseline", "m-purple", "dot", reads=KNOWN),
+    "gbm": Model("boosted quantiles", "baseline", "m-orange", "dot", reads=KNOWN),
     "field": Model("baseline average", "baseline", "m-black", "longdash", article=True),
-    "anchor": Model("anchor", "anchor", "m-vermillion", "longdash", article=True),
-    "seq2seq_per_ticker": Model("per-ticker network", "network", "m-green", "solid", article=True, scope="per_ticker"),
-    "seq2seq_pooled": Model("pooled network", "network", "m-sky", "longdashdot", article=True, scope="pooled"),
-    "seq2seq_adapted": Model("adapted network", "network", "m-green", "dot", article=True, scope="adapted"),
+    "anchor": Model("anchor", "anchor", "m-vermillion", "longdash", article=True, reads=("variance",)),
+    "seq2seq_per_ticker": Model(
+        "per-ticker network", "network", "m-green", "solid", article=True, scope="per_ticker", reads=ALL
+    ),
+    "seq2seq_pooled": Model(
+        "pooled network", "network", "m-sky", "longdashdot", article=True, scope="pooled", reads=ALL
+    ),
+    "seq2seq_adapted": Model("adapted network", "network", "m-green", "dot", article=True, scope="adapted", reads=ALL),
     "blend": Model("blend", "blend", "m-blue", "solid", article=True),
 }
 """In the order in which they run and are listed: the field averages baselines before it."""
 
+READERS: tuple[ModelName, ...] = tuple(name for name, model in MODELS.items() if "past" in model.reads)
+"""The models that read covariates of any kind."""
 BASELINES: tuple[ModelName, ...] = tuple(name for name, model in MODELS.items() if model.kind == "baseline")
 RECALIBRATED = "+aci"
 """Ends the name of a model's second row, recalibrated; ledgers hold it since it was adaptive conformal inference."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from s2squant.config.networks import PATH_HEADS, Seq2SeqSpec
 from s2squant.errors import CheckpointError
 from s2squant.forecasters.anchor import POOLED, FittedAnchor, restore_anchor, stable_seed
 from s2squant.forecasters.baselines.sampling import PATHS_KEPT
+from s2squant.forecasters.covariate_reader import CovariateReader, restore_reader, sizes_of
 from s2squant.forecasters.features import network_inputs
 from s2squant.series.arrays import Floats, Ints
 from s2squant.series.forecast import LEVELS, Forecast, State
@@ -23,6 +24,7 @@ from s2squant.series.panel import Panel
 if TYPE_CHECKING:  # torch takes a second that who has no network need not wait for
     from torch import Tensor
 
+    from s2squant.nets.covariates import KnownAhead
     from s2squant.nets.seq2seq import Outlook, Seq2Seq
 
 
@@ -41,10 +43,12 @@ class Prepared:
     deviation_NH: Floats
     """For the rows asked for only."""
     unit_R: Floats
+    sd_R: Floats
+    """The anchor's standard deviation of the next log return."""
 
     def of_rows(self, rows: Ints) -> Prepared:
         """The same for fewer rows, where it was prepared for all."""
-        return Prepared(self.inputs_RF, self.deviation_NH[rows], self.unit_R)
+        return Prepared(self.inputs_RF, self.deviation_NH[rows], self.unit_R, self.sd_R)
 
 
 def prepare(anchor: FittedAnchor, spec: Seq2SeqSpec, panel: Panel, rows: Ints, *, ranges: bool) -> Prepared:
@@ -62,7 +66,15 @@ def prepare(anchor: FittedAnchor, spec: Seq2SeqSpec, panel: Panel, rows: Ints, *
         market=spec.market,
         ranges=ranges,
     )
-    return Prepared(inputs, anchor.sd(panel, view, rows), view.returns.unit_M[panel.ticker_of])
+    unit_R = view.returns.unit_M[panel.ticker_of]
+    return Prepared(inputs, anchor.sd(panel, view, rows), unit_R, ends_R2[:, 0] * unit_R)
+
+
+class Seen(NamedTuple):
+    """A panel as a network reads it, with its covariates."""
+
+    inputs_RF: Floats
+    known: KnownAhead | None
 
 
 @dataclass(frozen=True)
@@ -75,6 +87,7 @@ class FittedSeq2Seq:
     ranges: bool
     nets: Mapping[str, Sequence[Seq2Seq]]
     losses: Mapping[str, Sequence[Sequence[float]]] = field(default_factory=dict)
+    covariates: CovariateReader | None = None
 
     def predict(self, panel: Panel, rows: Ints, prepared: Prepared | None = None) -> Forecast:
         """Forecast ticker by ticker, so that no row's result depends on another ticker's rows.
@@ -82,12 +95,13 @@ class FittedSeq2Seq:
         `prepared` is the panel as `prepare` sees it from all its rows, where the caller has it at hand.
         """
         data = prepared.of_rows(rows) if prepared else prepare(self.anchor, self.spec, panel, rows, ranges=self.ranges)
+        seen = self._seen(panel, data)
         quantiles, drift = np.empty((len(rows), self.anchor.horizon, len(LEVELS))), self.anchor.drift(panel, rows)
         attention: list[tuple[Ints, Floats]] = []
         paths: list[tuple[Ints, Floats]] = []
         for m in np.unique(panel.ticker_of[rows]):
             mine = np.flatnonzero(panel.ticker_of[rows] == m)
-            outlooks = self._outlooks(panel, data, rows, mine)
+            outlooks = self._outlooks(panel, data, seen, rows, mine)
             units = sum(np.asarray(outlook.quantiles_NHQ) for outlook in outlooks) / len(outlooks)
             quantiles[mine] = units * data.unit_R[rows[mine]][:, None, None] + drift[mine][:, :, None]
             weights = [np.asarray(outlook.weights_NHW) for outlook in outlooks if outlook.weights_NHW is not None]
@@ -111,15 +125,22 @@ class FittedSeq2Seq:
                 f"a {self.spec.head.kind} head has no paths; set forecasters.seq2seq.head.kind: {', '.join(PATH_HEADS)}"
             )
         data = prepare(self.anchor, self.spec, panel, rows, ranges=self.ranges)
+        seen = self._seen(panel, data)
         parts, drift = [], self.anchor.drift(panel, rows)
         for m in np.unique(panel.ticker_of[rows]):
             mine = np.flatnonzero(panel.ticker_of[rows] == m)
-            paths = [np.asarray(o.paths_NSH, np.float64) for o in self._outlooks(panel, data, rows, mine)]
+            paths = [np.asarray(o.paths_NSH, np.float64) for o in self._outlooks(panel, data, seen, rows, mine)]
             scaled = np.concatenate(paths, axis=1)
             parts.append((mine, scaled * data.unit_R[rows[mine]][:, None, None] + drift[mine][:, None]))
         return np.asarray(_gathered(parts))
 
-    def _outlooks(self, panel: Panel, data: Prepared, rows: Ints, mine: Ints) -> list[Outlook]:
+    def _seen(self, panel: Panel, data: Prepared) -> Seen:
+        if self.covariates is None:
+            return Seen(data.inputs_RF, None)
+        more_RK = self.covariates.beside(panel, data.sd_R)
+        return Seen(np.concatenate([data.inputs_RF, more_RK], axis=1), self.covariates.known(panel))
+
+    def _outlooks(self, panel: Panel, data: Prepared, seen: Seen, rows: Ints, mine: Ints) -> list[Outlook]:
         """One outlook a net for the rows of one ticker, in scaled units."""
         import torch
 
@@ -130,10 +151,11 @@ class FittedSeq2Seq:
             raise ValueError(f"{self.name} was not fitted for {ticker}; fitted: {', '.join(self.nets)}")
         back = torch.arange(1 - self.spec.training.chunk, 1)
         window = torch.clamp(torch.from_numpy(rows[mine])[:, None] + back, min=first)
-        past_NLF = torch.from_numpy(data.inputs_RF[window.numpy()].astype(np.float32))
+        past_NLF = torch.from_numpy(seen.inputs_RF[window.numpy()].astype(np.float32))
         deviation_NH = torch.from_numpy(data.deviation_NH[mine])
         seeds = [stable_seed(0, "paths", ticker, str(s)) for s in range(len(nets))]
-        return [net.forecast(past_NLF, deviation_NH, seed=s) for net, s in zip(nets, seeds, strict=True)]
+        ahead = None if seen.known is None else seen.known.of(torch.from_numpy(rows[mine]), self.anchor.horizon)
+        return [net.forecast(past_NLF, deviation_NH, ahead, seed=s) for net, s in zip(nets, seeds, strict=True)]
 
     def state(self) -> State:
         anchor = self.anchor.state()
@@ -143,7 +165,7 @@ class FittedSeq2Seq:
             for s, net in enumerate(self.nets[key]):
                 arrays |= {f"net/{k}/{s}/{name}": value.numpy() for name, value in net.state_dict().items()}
         first = next(iter(self.nets.values()))
-        meta = {
+        meta: dict[str, Any] = {
             "kind": "seq2seq",
             "name": self.name,
             "spec": self.spec.model_dump(mode="json"),
@@ -153,6 +175,9 @@ class FittedSeq2Seq:
             "tickers": keys,
             "seeds": [len(self.nets[key]) for key in keys],
         }
+        if self.covariates is not None:
+            arrays |= {f"covariates/{key}": value for key, value in self.covariates.arrays().items()}
+            meta["covariates"] = self.covariates.meta()
         return State(arrays, meta)
 
 
@@ -168,19 +193,23 @@ def restore_seq2seq(state: State) -> FittedSeq2Seq:
     spec = Seq2SeqSpec.model_validate(meta["spec"])
     parts = {k.removeprefix("anchor/"): v for k, v in state.arrays.items() if k.startswith("anchor/")}
     anchor = restore_anchor(State(parts, meta["anchor"]))
+    scales = {k.removeprefix("covariates/"): v for k, v in state.arrays.items() if k.startswith("covariates/")}
+    reader = restore_reader(scales, meta["covariates"]) if scales else None
     nets: dict[str, list[Seq2Seq]] = {}
     for k, (key, count) in enumerate(zip(meta["tickers"], meta["seeds"], strict=True)):
         for s in range(count):
             prefix = f"net/{k}/{s}/"
             weights = {n.removeprefix(prefix): torch.tensor(v) for n, v in state.arrays.items() if n.startswith(prefix)}
             with torch.random.fork_rng(devices=[]):  # what it is drawn with first is of no account
-                net = Seq2Seq(spec, meta["inputs"], torch.zeros(anchor.horizon, len(LEVELS)), levels_Q())
+                net = Seq2Seq(
+                    spec, meta["inputs"], torch.zeros(anchor.horizon, len(LEVELS)), levels_Q(), sizes_of(reader)
+                )
             try:
                 net.load_state_dict(weights)
             except RuntimeError as error:
                 raise CheckpointError(f"stored weights do not fit their specification: {error}") from None
             nets.setdefault(key, []).append(net.eval())
-    return FittedSeq2Seq(meta["name"], spec, anchor, meta["ranges"], nets)
+    return FittedSeq2Seq(meta["name"], spec, anchor, meta["ranges"], nets, covariates=reader)
 
 
 def _gathered(parts: Sequence[tuple[Ints, Floats]]) -> Floats | None:

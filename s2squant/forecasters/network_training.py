@@ -15,12 +15,14 @@ from torch import Tensor
 from s2squant.config.networks import AnchorSpec, Scope, Seq2SeqSpec
 from s2squant.config.training import AdaptedSpec, PerTickerSpec, PooledSpec, TrainingSpec
 from s2squant.forecasters.anchor import POOLED, Anchor, FittedAnchor, stable_seed
+from s2squant.forecasters.covariate_reader import CovariateReader, fit_reader, sizes_of
 from s2squant.forecasters.expected_return import training_drifts
 from s2squant.forecasters.features import has_ranges
 from s2squant.forecasters.network import FittedSeq2Seq, levels_Q, prepare, restore_seq2seq
+from s2squant.nets.covariates import CovariateSizes
 from s2squant.nets.seq2seq import Seq2Seq
 from s2squant.nets.training import Resident, train
-from s2squant.series.arrays import Ints
+from s2squant.series.arrays import Floats, Ints
 from s2squant.series.forecast import State
 from s2squant.series.panel import Panel
 
@@ -46,14 +48,19 @@ class Seq2SeqForecaster:
         ranges = self.spec.ranges and has_ranges(panel)
         data = prepare(anchor, self.spec, panel, rows, ranges=ranges)
         name = f"seq2seq_{self.scope}"
+        reader = self._reader(panel, rows, data.sd_R)
+        inputs_RF = data.inputs_RF
+        if reader is not None:
+            inputs_RF = np.concatenate([inputs_RF, reader.beside(panel, data.sd_R)], axis=1)
         deviation_RH = np.ones((len(panel.log_price), anchor.horizon), np.float32)
         deviation_RH[rows] = data.deviation_NH
         mean_M, every = training_drifts(panel, rows), np.arange(len(panel.log_price))
         resident = Resident(
-            torch.from_numpy(data.inputs_RF.astype(np.float32)),
+            torch.from_numpy(inputs_RF.astype(np.float32)),
             torch.from_numpy(deviation_RH),
             torch.from_numpy((panel.log_price - mean_M[panel.ticker_of] * panel.bar_number(every)) / data.unit_R),
             torch.empty(0, dtype=torch.int64),
+            None if reader is None else reader.known(panel),
         )
         nets: dict[str, list[Seq2Seq]] = {}
         losses: dict[str, list[list[float]]] = {}
@@ -66,11 +73,11 @@ class Seq2SeqForecaster:
                 )
             table = torch.from_numpy(anchor.table_GHQ[anchor.group_of(panel, part[:1])[0]])
             fits = [
-                self._train(key, s, resident._replace(chunk_ends=torch.from_numpy(ends)), table, seed)
+                self._train(key, s, resident._replace(chunk_ends=torch.from_numpy(ends)), table, sizes_of(reader), seed)
                 for s in range(self._settings().seeds)
             ]
             nets[key], losses[key] = [net for net, _ in fits], [loss for _, loss in fits]
-        return FittedSeq2Seq(name, self.spec, anchor, ranges, nets, losses)
+        return FittedSeq2Seq(name, self.spec, anchor, ranges, nets, losses, reader)
 
     def restore(self, state: State) -> FittedSeq2Seq:
         """The fitted network that wrote `state`."""
@@ -99,12 +106,18 @@ class Seq2SeqForecaster:
         owner = panel.ticker_of[rows]
         return [(panel.tickers[m], rows[owner == m]) for m in np.unique(owner)]
 
-    def _train(self, key: str, s: int, data: Resident, table_HQ: Tensor, seed: int) -> tuple[Seq2Seq, list[float]]:
+    def _reader(self, panel: Panel, rows: Ints, sd_R: Floats) -> CovariateReader | None:
+        """How covariates are read: as the nets learnt to whose weights a fit starts from, else by `rows`."""
+        return self.pooled.covariates if self.pooled is not None else fit_reader(panel, rows, sd_R)
+
+    def _train(
+        self, key: str, s: int, data: Resident, table_HQ: Tensor, sizes: CovariateSizes, seed: int
+    ) -> tuple[Seq2Seq, list[float]]:
         settings, starts = self._settings(), self._starts()
         own = stable_seed(seed, self.scope, key, str(s))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(own)
-            net = Seq2Seq(self.spec, data.inputs_RF.shape[1], table_HQ, levels_Q())
+            net = Seq2Seq(self.spec, data.inputs_RF.shape[1] - sizes.past, table_HQ, levels_Q(), sizes)
         if starts:
             net.load_state_dict(starts[s % len(starts)].state_dict())
         for table in net.undecayed():

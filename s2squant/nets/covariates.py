@@ -1,6 +1,7 @@
 """Covariates of a network: numbers beside the inputs of its encoder, numbers and embedded categories at every step.
 
-Shape legend: N origins, H steps, E numbers of a step, C categorical covariates, G units of an embedding.
+Shape legend: R rows, V sessions, N origins, H steps, E numbers of a step, C categorical covariates, G units of an
+embedding.
 """
 
 from __future__ import annotations
@@ -36,9 +37,26 @@ class Ahead(NamedTuple):
     values_NHE: Tensor
     codes_NC: Tensor
 
-    def pick(self, rows: slice | Tensor) -> Ahead:
-        """The same for some origins."""
-        return Ahead(self.values_NHE[rows], self.codes_NC[rows])
+
+class KnownAhead(NamedTuple):
+    """Resident once: what every row will know of the steps after it. Steps are sessions, laid end to end."""
+
+    sessions_VE: Tensor
+    """Numbers of each session; the last row, of no session, stands for those beyond a series' end."""
+    place_R: Tensor
+    """The session of each row."""
+    end_R: Tensor
+    """Where the sessions of its series end."""
+    same_RE: Tensor
+    """Numbers that are the same at every step."""
+    codes_RC: Tensor
+
+    def of(self, rows_N: Tensor, horizon: int) -> Ahead:
+        """What some rows know of their next steps."""
+        index_NH = self.place_R[rows_N][:, None] + torch.arange(1, horizon + 1)
+        index_NH = torch.where(index_NH < self.end_R[rows_N][:, None], index_NH, len(self.sessions_VE) - 1)
+        same_NHE = self.same_RE[rows_N][:, None].expand(-1, horizon, -1)
+        return Ahead(torch.cat([self.sessions_VE[index_NH], same_NHE], dim=2), self.codes_RC[rows_N])
 
 
 class StepCovariates(nn.Module):

@@ -1,7 +1,6 @@
 """The training loop, written once: optimiser, rate, clipping, weight average, and where a fit can go on from.
 
-Shape legend: R bars, F inputs, H steps, B chunks, L bars of a chunk, P positions, N = B P origins,
-E numbers of a step, C categorical covariates.
+Shape legend: R bars, F inputs, H steps, B chunks, L bars of a chunk, P positions, N = B P origins.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from torch import Tensor, nn
 
 from s2squant.config.training import TrainingSpec
 from s2squant.nets.adam import Adam
-from s2squant.nets.covariates import Ahead
+from s2squant.nets.covariates import Ahead, KnownAhead
 from s2squant.nets.heads import PointHead, QuantileHead
 from s2squant.nets.path_heads import CategoricalHead, step_deviation
 from s2squant.nets.seq2seq import Feeding, Seq2Seq
@@ -122,18 +121,12 @@ class Resident(NamedTuple):
     """Log price in scaled units, float64."""
     chunk_ends: Tensor
     """Rows at which a chunk may end: its first bar and its last label are of the same ticker and known."""
-    ahead_RE: Tensor | None = None
-    """Covariates that are known ahead, of each row; an origin reads those of the rows after it."""
-    codes_RC: Tensor | None = None
-    """Codes of the categorical covariates of each row's ticker."""
+    ahead: KnownAhead | None = None
+    """Covariates of the steps after each row."""
 
     def ahead_of(self, rows_N: Tensor) -> Ahead | None:
         """What is known at some rows of the steps after them; None without covariates."""
-        if self.ahead_RE is None or self.codes_RC is None:
-            return None
-        return Ahead(
-            self.ahead_RE[rows_N[:, None] + torch.arange(1, self.deviation_RH.shape[1] + 1)], self.codes_RC[rows_N]
-        )
+        return None if self.ahead is None else self.ahead.of(rows_N, self.deviation_RH.shape[1])
 
 
 def train(

@@ -5,7 +5,7 @@ import torch
 
 from s2squant.config.networks import AttentionSpec, DecoderSpec, EncoderSpec, HeadSpec, Seq2SeqSpec
 from s2squant.config.training import TrainingSpec
-from s2squant.nets.covariates import Ahead, CovariateSizes, widen
+from s2squant.nets.covariates import Ahead, CovariateSizes, KnownAhead, widen
 from s2squant.nets.decoders import make_decoder
 from s2squant.nets.encoders import make_encoder
 from s2squant.nets.seq2seq import Feeding, Seq2Seq
@@ -30,8 +30,10 @@ def announced_moves(rows: int, *, past: int = 0) -> Resident:
     price = (size * torch.randn(rows, generator=draw)).double().cumsum(0)
     steps = torch.arange(1, H + 1).sqrt().expand(rows, H).contiguous()
     inputs = torch.randn(rows, INPUTS + past, generator=draw)
-    codes = torch.zeros(rows, 0, dtype=torch.int64)
-    return Resident(inputs, steps, price, torch.arange(20, rows - H), size[:, None] - 0.9, codes)
+    none = torch.zeros(rows, 0)
+    sessions = torch.cat([size - 0.9, torch.zeros(1)])[:, None]
+    known = KnownAhead(sessions, torch.arange(rows), torch.full((rows,), rows), none, none.long())
+    return Resident(inputs, steps, price, torch.arange(20, rows - H), known)
 
 
 @pytest.mark.parametrize("name", ["mlp", "lstm", pytest.param("transformer", marks=pytest.mark.slow)])
@@ -109,3 +111,17 @@ def test_covariates_stand_between_what_a_step_reads_and_its_context():
     widen(decoder, 2, 3)
     assert decoder.rnn.weight_ih_l0.shape == (12, 2 + 3 + 4)
     assert torch.equal(decoder.rnn.weight_ih_l0[:, 5:], context)
+
+
+def test_a_row_knows_the_sessions_after_it_and_nothing_beyond_its_series():
+    sessions = torch.tensor([[1.0], [2.0], [3.0], [9.0], [0.0]])  # three of one series, one of another, none
+    known = KnownAhead(
+        sessions,
+        torch.tensor([0, 1, 3]),
+        torch.tensor([3, 3, 4]),
+        torch.tensor([[7.0], [7.0], [8.0]]),
+        torch.ones(3, 1),
+    )
+    ahead = known.of(torch.tensor([0, 1, 2]), 2)
+    assert ahead.values_NHE[:, :, 0].tolist() == [[2.0, 3.0], [3.0, 0.0], [0.0, 0.0]]
+    assert ahead.values_NHE[:, :, 1].tolist() == [[7.0, 7.0], [7.0, 7.0], [8.0, 8.0]]

@@ -30,6 +30,8 @@ class FittedBaseline(Generic[Spec]):
     """Learnt arrays by name, tickers along the first axis."""
     fallback: tuple[str, ...] | None = None
     """Tickers whose likelihood could not be maximised; None for a model without one."""
+    covariates: tuple[str, ...] = ()
+    """Names of the covariates that it was fitted with."""
 
     def __post_init__(self) -> None:
         frozen = {name: frozen_array(values, np.float64) for name, values in self.arrays.items()}
@@ -51,6 +53,8 @@ class FittedBaseline(Generic[Spec]):
             meta["seed"] = self.seed
         if self.fallback is not None:
             meta["fallback"] = list(self.fallback)
+        if self.covariates:
+            meta["covariates"] = list(self.covariates)
         return State(self.arrays, meta)
 
     @classmethod
@@ -59,7 +63,10 @@ class FittedBaseline(Generic[Spec]):
         check_state(state, name)
         meta = state.meta
         fallback = tuple(meta["fallback"]) if "fallback" in meta else None
-        return cls(spec, name, tuple(meta["tickers"]), meta["horizon"], meta.get("seed"), state.arrays, fallback)
+        covariates = tuple(meta.get("covariates", ()))
+        return cls(
+            spec, name, tuple(meta["tickers"]), meta["horizon"], meta.get("seed"), state.arrays, fallback, covariates
+        )
 
 
 def check_state(state: State, name: str) -> None:

@@ -13,15 +13,19 @@ import numpy as np
 from scipy.special import ndtri
 
 from s2squant.config.baselines import GbmSpec
+from s2squant.forecasters.baselines.exogenous import covariates_of, exogenous, names_read, scaled_inputs
 from s2squant.forecasters.baselines.fitted import FittedBaseline
-from s2squant.forecasters.baselines.predictors import NAMES, causal_scale, labelled, predictors
+from s2squant.forecasters.baselines.predictors import causal_scale, labelled, predictors
 from s2squant.forecasters.baselines.returns import by_ticker, log_returns, tickers_of
 from s2squant.forecasters.baselines.variance import scale_of
+from s2squant.forecasters.covariate_scale import Scale
 from s2squant.series.arrays import Floats, Ints
 from s2squant.series.forecast import LEVELS, Forecast, State
 from s2squant.series.panel import Panel
 
 NAME = "gbm"
+SCALES = ("centre", "scale")
+"""Arrays of the covariates' scale, a row a ticker."""
 FEWEST_BARS = 250
 """Below so many training bars nothing is boosted: the shape is Gaussian."""
 
@@ -43,23 +47,28 @@ class Gbm:
 
     def fit(self, panel: Panel, rows: Ints, *, horizon: int, seed: int) -> FittedGbm:
         """Models on the last `spec.window` bars of every ticker with a training row."""
-        tickers = tickers_of(panel, rows)
-        lessons = []
+        tickers, names = tickers_of(panel, rows), names_read(panel)
+        covariates = covariates_of(panel, names, NAME)
+        lessons, scales = [], []
         for ticker in tickers:
             returns_T = log_returns(panel, ticker)
             unit = scale_of(returns_T[-self.spec.window :])
             scaled_T = returns_T / unit
-            bars, labels_BH = labelled(scaled_T, causal_scale(scaled_T, self.spec.decay), horizon, self.spec.window)
+            scale_T = causal_scale(scaled_T, self.spec.decay)
+            bars, labels_BH = labelled(scaled_T, scale_T, horizon, self.spec.window)
+            more_TK = exogenous(panel, ticker, covariates, unit * scale_T, horizon)
+            scales.append(Scale.of(more_TK[bars]))
+            inputs_TF = np.concatenate([predictors(scaled_T), scaled_inputs(more_TK, *scales[-1])], axis=1)
             few = len(labels_BH) < FEWEST_BARS or scaled_T.std() == 0
             lessons.append(
-                Lesson(unit, np.empty((0, len(NAMES))), np.empty((0, horizon)))
-                if few
-                else Lesson(unit, predictors(scaled_T)[bars], labels_BH)
+                Lesson(unit, inputs_TF[:0], np.empty((0, horizon))) if few else Lesson(unit, inputs_TF[bars], labels_BH)
             )
         arrays = {"unit": np.array([lesson.unit for lesson in lessons])}
+        if covariates is not None:
+            arrays |= {name: np.array(values) for name, values in zip(SCALES, zip(*scales, strict=True), strict=True)}
         for m, lesson in enumerate(lessons):
             arrays |= {f"inputs.{m}": lesson.inputs_BF, f"labels.{m}": lesson.labels_BH}
-        return FittedGbm(self.spec, NAME, tickers, horizon, seed, arrays)
+        return FittedGbm(self.spec, NAME, tickers, horizon, seed, arrays, covariates=names)
 
     def restore(self, state: State) -> FittedGbm:
         """The fitted forecaster that wrote `state`, its trees grown again."""
@@ -108,13 +117,19 @@ class FittedGbm(FittedBaseline[GbmSpec]):
         """Quantiles: scale x sqrt(h) x the interpolated standardised quantile; the mean is that of the quantiles."""
         quantiles_NHQ = np.empty((len(rows), self.horizon, len(LEVELS)))
         root_H = np.sqrt(np.arange(1, self.horizon + 1))
+        covariates = covariates_of(panel, self.covariates, NAME)
         for origins in by_ticker(panel, rows, self.tickers, NAME):
             lesson, models = self._lesson(origins.number), self.models[origins.number]
             scaled_T = origins.returns / lesson.unit
-            scale_NH = lesson.unit * causal_scale(scaled_T, self.spec.decay)[origins.bars][:, None] * root_H
+            sd_T = lesson.unit * causal_scale(scaled_T, self.spec.decay)
+            scale_NH = sd_T[origins.bars][:, None] * root_H
             shape_HQ = base_shape(lesson.labels_BH)
             if models:
                 inputs_NF = predictors(scaled_T)[origins.bars]
+                if covariates is not None:
+                    more_TK = exogenous(panel, origins.ticker, covariates, sd_T, self.horizon)
+                    own = (self.arrays[name][origins.number] for name in SCALES)
+                    inputs_NF = np.concatenate([inputs_NF, scaled_inputs(more_TK[origins.bars], *own)], axis=1)
                 steps = node_steps(self.horizon, self.spec.nodes)
                 nodes_NDG = np.array(
                     [[models[step, level].predict(inputs_NF) for level in self.spec.levels] for step in steps]

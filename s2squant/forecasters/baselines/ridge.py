@@ -1,22 +1,27 @@
 """Ridge, direct: one linear regression a step for the location, its residuals' quantiles scaled by a causal volatility.
 
-Shape legend: M tickers, T returns, N origins, B training bars, F predictors, H steps ahead, Q quantile levels.
+Shape legend: M tickers, T returns, N origins, B training bars, F predictors, K of them covariates,
+H steps ahead, Q quantile levels.
 Source: Hoerl and Kennard, Technometrics 12 (1970); direct multi-step as in Marcellino, Stock and Watson (2006).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from scipy.special import ndtri
 
 from s2squant.config.baselines import RidgeSpec
+from s2squant.forecasters.baselines.exogenous import covariates_of, exogenous, names_read, scaled_inputs
 from s2squant.forecasters.baselines.fitted import FittedBaseline
 from s2squant.forecasters.baselines.predictors import NAMES, causal_scale, labelled, predictors
 from s2squant.forecasters.baselines.returns import by_ticker, log_returns, tickers_of
 from s2squant.forecasters.baselines.variance import scale_of
+from s2squant.forecasters.covariate_scale import Scale
 from s2squant.series.arrays import Floats, Ints
+from s2squant.series.covariates import PanelCovariates
 from s2squant.series.forecast import LEVELS, Forecast, State
 from s2squant.series.panel import Panel
 
@@ -26,6 +31,25 @@ FEWEST_BARS = 250
 HELD_OUT = 0.25
 """Last share of the training bars that chooses the penalty."""
 BLOCKS = 5
+LEAST_SIZE = 0.05
+"""Smallest residual whose size is told apart, in standard deviations."""
+WIDEST = 3.0
+"""Largest factor by which covariates widen or narrow a forecast."""
+
+
+class Parts(NamedTuple):
+    """What one ticker's fit learns; empty where it reads no covariates."""
+
+    unit: Floats
+    weights: Floats
+    """(H, 1 + F), the constant first."""
+    shape: Floats
+    """(H, Q) quantiles of the residuals, each over its spread."""
+    centre: Floats
+    scale: Floats
+    """(K,) of the covariates."""
+    spread: Floats
+    """(H, 1 + K) weights of the log size of the residuals."""
 
 
 @dataclass(frozen=True)
@@ -33,33 +57,45 @@ class Ridge:
     """Location by ridge on past returns and volatilities, every step by itself; the penalty chosen on held-out bars.
 
     Labels overlap, so a cross-validation that mixes bars would choose too small a penalty: the last quarter is held
-    out, a horizon apart. The largest penalty of the list forecasts next to nothing but the mean.
+    out, a horizon apart. The largest penalty of the list forecasts next to nothing but the mean. Covariates are
+    predictors too, and a second ridge has the size of the residuals depend on them.
     """
 
     spec: RidgeSpec
 
     def fit(self, panel: Panel, rows: Ints, *, horizon: int, seed: int) -> FittedRidge:  # noqa: ARG002
         """Coefficients and residual quantiles on the last `spec.window` bars; nothing is drawn, `seed` is not used."""
-        tickers = tickers_of(panel, rows)
-        unit_M = np.empty(len(tickers))
-        weights_MHF = np.zeros((len(tickers), horizon, len(NAMES) + 1))
-        shape_MHQ = np.broadcast_to(ndtri(LEVELS), (len(tickers), horizon, len(LEVELS))).copy()
-        for m, ticker in enumerate(tickers):
-            returns_T = log_returns(panel, ticker)
-            unit_M[m] = scale_of(returns_T[-self.spec.window :])
-            scaled_T = returns_T / unit_M[m]
-            scale_T = causal_scale(scaled_T, self.spec.decay)
-            bars, labels_BH = labelled(scaled_T, scale_T, horizon, self.spec.window)
-            if len(labels_BH) >= FEWEST_BARS and scaled_T.std() > 0:
-                inputs_BF = predictors(scaled_T)[bars]
-                clipped_BH = np.clip(labels_BH, -self.spec.clip, self.spec.clip)
-                penalty_H = chosen_penalty(inputs_BF, clipped_BH, self.spec.penalties)
-                weights_MHF[m] = solved(inputs_BF, clipped_BH, penalty_H)
-                residual_BH = labels_BH - out_of_block(inputs_BF, clipped_BH, penalty_H)
-                shape_MHQ[m] = np.quantile(residual_BH, LEVELS, axis=0, method="hazen").T
-        return FittedRidge(
-            self.spec, NAME, tickers, horizon, arrays={"unit": unit_M, "weights": weights_MHF, "shape": shape_MHQ}
-        )
+        tickers, names = tickers_of(panel, rows), names_read(panel)
+        parts = [self._fit(panel, ticker, covariates_of(panel, names, NAME), horizon) for ticker in tickers]
+        kept = {k: v for k, v in zip(Parts._fields, map(np.array, zip(*parts, strict=True)), strict=True) if v.size}
+        return FittedRidge(self.spec, NAME, tickers, horizon, arrays=kept, covariates=names)
+
+    def _fit(self, panel: Panel, ticker: str, covariates: PanelCovariates | None, horizon: int) -> Parts:
+        returns_T = log_returns(panel, ticker)
+        unit = scale_of(returns_T[-self.spec.window :])
+        scaled_T = returns_T / unit
+        scale_T = causal_scale(scaled_T, self.spec.decay)
+        bars, labels_BH = labelled(scaled_T, scale_T, horizon, self.spec.window)
+        more_TK = exogenous(panel, ticker, covariates, unit * scale_T, horizon)
+        own = Scale.of(more_TK[bars])
+        columns = more_TK.shape[1]
+        weights_HF = np.zeros((horizon, 1 + len(NAMES) + columns))
+        shape_HQ: Floats = np.broadcast_to(ndtri(LEVELS), (horizon, len(LEVELS)))
+        spread_HK: Floats = np.zeros((horizon, 1 + columns) if columns else 0)
+        if len(labels_BH) >= FEWEST_BARS and scaled_T.std() > 0:
+            more_BK = scaled_inputs(more_TK[bars], *own)
+            inputs_BF = np.concatenate([predictors(scaled_T)[bars], more_BK], axis=1)
+            clipped_BH = np.clip(labels_BH, -self.spec.clip, self.spec.clip)
+            penalty_H = chosen_penalty(inputs_BF, clipped_BH, self.spec.penalties)
+            weights_HF = solved(inputs_BF, clipped_BH, penalty_H)
+            residual_BH = labels_BH - out_of_block(inputs_BF, clipped_BH, penalty_H)
+            if columns:
+                sizes_BH = np.log(np.maximum(np.abs(residual_BH), LEAST_SIZE))
+                penalty_H = chosen_penalty(more_BK, sizes_BH, self.spec.penalties)
+                spread_HK = solved(more_BK, sizes_BH, penalty_H)
+                residual_BH /= spread(out_of_block(more_BK, sizes_BH, penalty_H), spread_HK)
+            shape_HQ = np.quantile(residual_BH, LEVELS, axis=0, method="hazen").T
+        return Parts(np.array(unit), weights_HF, shape_HQ, own.centre_K, own.scale_K, spread_HK)
 
     def restore(self, state: State) -> FittedRidge:
         """The fitted forecaster that wrote `state`."""
@@ -68,21 +104,34 @@ class Ridge:
 
 @dataclass(frozen=True)
 class FittedRidge(FittedBaseline[RidgeSpec]):
-    """Ridge for named tickers: unit (M,), weights (M, H, 1 + F) with the constant first, shape (M, H, Q)."""
+    """Ridge for named tickers: the arrays of `Parts`, a row a ticker."""
 
     def predict(self, panel: Panel, rows: Ints) -> Forecast:
         """Quantiles: scale x sqrt(h) x (location + residual quantile)."""
         quantiles_NHQ = np.empty((len(rows), self.horizon, len(LEVELS)))
         mean_NH = np.empty((len(rows), self.horizon))
         root_H = np.sqrt(np.arange(1, self.horizon + 1))
+        covariates = covariates_of(panel, self.covariates, NAME)
         for origins in by_ticker(panel, rows, self.tickers, NAME):
-            unit, weights_HF, shape_HQ = (self.arrays[name][origins.number] for name in ("unit", "weights", "shape"))
-            scaled_T = origins.returns / unit
-            scale_NH = unit * causal_scale(scaled_T, self.spec.decay)[origins.bars][:, None] * root_H
-            location_NH = linear(predictors(scaled_T)[origins.bars], weights_HF)
-            quantiles_NHQ[origins.where] = scale_NH[:, :, None] * (location_NH[:, :, None] + shape_HQ)
-            mean_NH[origins.where] = scale_NH * (location_NH + shape_HQ.mean(axis=1))
+            learnt = {name: values[origins.number] for name, values in self.arrays.items()}
+            scaled_T = origins.returns / learnt["unit"]
+            sd_T = learnt["unit"] * causal_scale(scaled_T, self.spec.decay)
+            scale_NH = sd_T[origins.bars][:, None] * root_H
+            inputs_NF, shape_NHQ = predictors(scaled_T)[origins.bars], learnt["shape"][None]
+            if covariates is not None:
+                more_TK = exogenous(panel, origins.ticker, covariates, sd_T, self.horizon)
+                more_NK = scaled_inputs(more_TK[origins.bars], learnt["centre"], learnt["scale"])
+                inputs_NF = np.concatenate([inputs_NF, more_NK], axis=1)
+                shape_NHQ = shape_NHQ * spread(linear(more_NK, learnt["spread"]), learnt["spread"])[:, :, None]
+            location_NH = linear(inputs_NF, learnt["weights"])
+            quantiles_NHQ[origins.where] = scale_NH[:, :, None] * (location_NH[:, :, None] + shape_NHQ)
+            mean_NH[origins.where] = scale_NH * (location_NH + shape_NHQ.mean(axis=2))
         return Forecast(NAME, rows, quantiles_NHQ, mean_NH)
+
+
+def spread(log_size_NH: Floats, weights_HK: Floats) -> Floats:
+    """Size of the residuals relative to the mean, within WIDEST times of it either way."""
+    return np.exp(np.clip(log_size_NH - weights_HK[:, 0], -np.log(WIDEST), np.log(WIDEST)))
 
 
 def linear(inputs_BF: Floats, weights_HF: Floats) -> Floats:
