@@ -18,8 +18,8 @@ from s2squant.config.files import make_experiment
 from s2squant.config.models import ModelName
 from s2squant.forecasters.catalog import make, restore
 from s2squant.prices.universe import load_universe
-from s2squant.runs.states import load_state, save_state
 from s2squant.series.panel import Panel
+from s2squant.series.states import load_state, save_state
 
 
 def main() -> None:

@@ -10,6 +10,8 @@ import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from importlib.resources import files
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +76,13 @@ def json_values(value: Any) -> Any:
         case list() | tuple():
             return [json_values(inner) for inner in value]
     raise TypeError(f"JSON has no value for a {type(value).__name__}: {value!r}")
+
+
+def embedded(name: str) -> Traversable:
+    """A folder that ships with the package: in an installed wheel, or below data/ of a checkout."""
+    package = files("s2squant")
+    installed, checkout = package / name, Path(str(package)).parent / "data" / name
+    return installed if installed.is_dir() or not checkout.is_dir() else checkout
 
 
 def _to_disk(path: Path) -> None:

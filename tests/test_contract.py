@@ -28,7 +28,7 @@ TINY = {
     },
 }
 NAMES = [name for name in MODELS if name != "blend"]  # which averages others' forecasts and fits nothing
-ABOUT_OTHERS = ("seq2seq_pooled", "seq2seq_adapted", "garch_shrunk", "gjr_shrunk")
+ABOUT_OTHERS = ("seq2seq_pooled", "seq2seq_adapted", "garch_shrunk", "gjr_shrunk", "pretrained")
 """Pooled nets, and models whose drift is shrunk towards the others'."""
 H, SEED = 7, 3
 
@@ -104,7 +104,15 @@ def test_a_repeat_is_bit_identical_and_another_seed_is_not(name, fitted, panel, 
     past = panel.until(panel.histories[0].dates[600])
     expected = fitted.predict(panel, rows).quantiles_NHQ
     assert (fit(name, past).predict(panel, rows).quantiles_NHQ == expected).all()
-    if name not in ("random_walk", "drift", "ets", "arima", "theta", "ridge"):  # closed form: nothing is drawn
+    if name not in (
+        "random_walk",
+        "drift",
+        "ets",
+        "arima",
+        "theta",
+        "ridge",
+        "pretrained",
+    ):  # closed form: nothing is drawn
         assert (fit(name, past, seed=SEED + 1).predict(panel, rows).quantiles_NHQ != expected).any()
 
 
@@ -157,7 +165,7 @@ def test_a_ticker_cut_out_of_its_market_is_seen_among_the_others(name, panel):
 
 
 def test_an_unknown_ticker_is_refused_by_name(name, panel):
-    if name in ("anchor", "seq2seq_pooled"):
+    if name in ("anchor", "pretrained", "seq2seq_pooled"):
         pytest.skip("pooled parameters serve any ticker")
     some = fit(name, panel, of_tickers(panel, training_rows(panel), ["A"]))
     with pytest.raises(ValueError, match="B"):

@@ -1,4 +1,4 @@
-"""The wheel holds the packages whole: modules, pages' templates and assets, the sample prices, the mark of types."""
+"""The wheel holds the packages whole: modules, pages' templates, sample prices, weights, the mark of types."""
 
 import subprocess
 import sys
@@ -20,8 +20,13 @@ def test_a_wheel_holds_every_file_of_the_packages_and_the_sample(tmp_path: Path)
         (entry_points,) = [archive.read(name) for name in archive.namelist() if name.endswith("entry_points.txt")]
     files = [path for folder in ("s2squant", "flows") for path in (ROOT / folder).rglob("*") if path.is_file()]
     sources = {str(path.relative_to(ROOT)) for path in files if "__pycache__" not in path.parts}
-    sample = {f"s2squant/sample/{path.name}" for path in (ROOT / "data" / "sample").iterdir()}
-    assert names == sources | sample
+    data = {
+        f"s2squant/{folder}/{path.name}"
+        for folder in ("sample", "weights")
+        for path in (ROOT / "data" / folder).iterdir()
+    }
+    assert names == sources | data
     assert {"s2squant/py.typed", "s2squant/report/assets/report.js", "s2squant/sample/AAPL.parquet"} <= names
+    assert {f"s2squant/weights/{c}{j}.safetensors" for c in ("stocks", "currencies") for j in ("", "-judged")} <= names
     assert "s2squant/nightly/ledger/migrations/__init__.py" in names
     assert b"s2squant = s2squant.cli:main" in entry_points

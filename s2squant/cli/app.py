@@ -21,6 +21,7 @@ from s2squant.cli.commands.fetch import fetch
 from s2squant.cli.commands.forecast import NightRunner, forecast
 from s2squant.cli.commands.ledger import app as ledger
 from s2squant.cli.commands.maintain import maintain
+from s2squant.cli.commands.pretrain import pretrain
 from s2squant.cli.commands.prices import app as prices
 from s2squant.cli.commands.replay import replay
 from s2squant.cli.commands.report import report
@@ -73,7 +74,7 @@ def config(experiment: options.ExperimentFile = None, settings: options.Settings
     print(checked.to_json(), end="")
 
 
-COMMANDS = (backtest, config, report, reproduce, audit, fetch, forecast, replay, tune, up, status, maintain)
+COMMANDS = (backtest, config, report, reproduce, audit, fetch, forecast, replay, tune, up, status, maintain, pretrain)
 for _command in COMMANDS:
     app.command()(_command)
 app.add_typer(prices, name="prices")

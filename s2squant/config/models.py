@@ -21,6 +21,7 @@ from s2squant.config.baselines import (
 )
 from s2squant.config.networks import AnchorSpec, Scope, Seq2SeqSpec
 from s2squant.config.part import Part, listed
+from s2squant.config.pretrained import PretrainedSpec
 
 ModelName = Literal[
     "historical_simulation",
@@ -41,6 +42,7 @@ ModelName = Literal[
     "gbm",
     "field",
     "anchor",
+    "pretrained",
     "seq2seq_per_ticker",
     "seq2seq_pooled",
     "seq2seq_adapted",
@@ -48,7 +50,7 @@ ModelName = Literal[
 ]
 
 Models = Annotated[tuple[ModelName, ...], BeforeValidator(listed)]
-Kind = Literal["reference", "baseline", "anchor", "network", "blend", "recalibrated"]
+Kind = Literal["reference", "baseline", "anchor", "pretrained", "network", "blend", "recalibrated"]
 """What a model is in the leaderboard; the reference is the baseline that the verdict names."""
 Reads = Literal["past", "future", "static", "variance"]
 """A kind of covariates; variance: past ones that are one."""
@@ -95,6 +97,7 @@ MODELS: dict[ModelName, Model] = {
     "gbm": Model("boosted quantiles", "baseline", "m-orange", "dot", reads=KNOWN),
     "field": Model("baseline average", "baseline", "m-black", "longdash", article=True),
     "anchor": Model("anchor", "anchor", "m-vermillion", "longdash", article=True, reads=("variance",)),
+    "pretrained": Model("pretrained anchor", "pretrained", "m-vermillion", "dot", article=True),
     "seq2seq_per_ticker": Model(
         "per-ticker network", "network", "m-green", "solid", article=True, scope="per_ticker", reads=ALL
     ),
@@ -226,6 +229,7 @@ class Forecasters(Part):
     gbm: GbmSpec = GbmSpec()
     field: FieldSpec = FieldSpec()
     anchor: AnchorSpec = AnchorSpec()
+    pretrained: PretrainedSpec = PretrainedSpec()
     seq2seq: Seq2SeqSpec = Seq2SeqSpec()
     blend: BlendSpec = BlendSpec()
 

@@ -23,9 +23,9 @@ from s2squant.estimator.caller_keys import Keys
 from s2squant.estimator.fits import Fits
 from s2squant.forecasters.catalog import restore
 from s2squant.runs.folder import RunFolder
-from s2squant.runs.states import load_state, save_state
 from s2squant.runs.study_files import about_history, bars_table, histories_of
 from s2squant.series.panel import Panel
+from s2squant.series.states import load_state, save_state
 
 FORMAT = 2
 LAST, PRICES, KEYS = "forecaster.json", "prices.parquet", "keys.parquet"

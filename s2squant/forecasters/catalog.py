@@ -22,6 +22,7 @@ from s2squant.forecasters.baselines import (
     smoothing,
 )
 from s2squant.forecasters.network import FittedSeq2Seq
+from s2squant.forecasters.pretrained import Pretrained
 from s2squant.series.forecast import Fitted, State, Storable
 
 
@@ -67,6 +68,8 @@ def make(
             return field.Field({m: make(m, settings) for m in BASELINES if m in settings.field_members})
         case "anchor":
             return Anchor(settings.anchor)
+        case "pretrained":
+            return Pretrained(settings.pretrained)
         case "seq2seq_per_ticker":
             return _network(settings, "per_ticker", base)
         case "seq2seq_pooled":

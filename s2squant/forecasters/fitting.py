@@ -16,7 +16,7 @@ from s2squant.series.arrays import Ints
 from s2squant.series.forecast import Fitted, Forecast
 from s2squant.series.panel import Panel
 
-MARKET_MODELS: tuple[ModelName, ...] = ("anchor", "seq2seq_pooled")
+MARKET_MODELS: tuple[ModelName, ...] = ("anchor", "pretrained", "seq2seq_pooled")
 """Fitted once for all tickers of a market, in this order."""
 
 TRAINING_COLUMNS = ["model", "unique_id", "market", "fold", "seed", "step", "loss"]
@@ -54,7 +54,7 @@ def fit_models(
         if name == "field":
             fitted[name] = FittedField(tuple(fitted[member] for member in forecasters.field_members))
         else:
-            anchor, pooled = (fitted.get(shared) for shared in MARKET_MODELS)
+            anchor, pooled = fitted.get("anchor"), fitted.get("seq2seq_pooled")
             assert anchor is None or isinstance(anchor, FittedAnchor)
             assert pooled is None or isinstance(pooled, FittedSeq2Seq)
             maker = make(name, forecasters, anchor=anchor, pooled=pooled)

@@ -15,8 +15,8 @@ from typing import Any
 from numpy.typing import NDArray
 
 from s2squant.errors import CheckpointError
-from s2squant.runs.states import fingerprint, load_state, save_state
 from s2squant.series.forecast import State
+from s2squant.series.states import fingerprint, load_state, save_state
 
 SEPARATOR = "|"
 """Stands between a member's name and the names of its arrays."""

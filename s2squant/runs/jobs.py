@@ -18,14 +18,21 @@ from s2squant.config.experiment import Experiment
 from s2squant.config.models import BASELINES, Forecasters, ModelName
 from s2squant.evaluation.energy import path_scores
 from s2squant.forecasters.catalog import restore
-from s2squant.forecasters.fitting import TRAINING_COLUMNS, curves, fit_models, predict_models, ticker_models
+from s2squant.forecasters.fitting import (
+    TRAINING_COLUMNS,
+    curves,
+    fit_models,
+    market_models,
+    predict_models,
+    ticker_models,
+)
 from s2squant.forecasters.network import FittedSeq2Seq
 from s2squant.runs.folder import RunFolder
-from s2squant.runs.states import load_state, save_state
 from s2squant.series.arrays import Dates, Ints
 from s2squant.series.forecast import Fitted, Forecast
 from s2squant.series.long_table import to_frame
 from s2squant.series.panel import Fold, Panel
+from s2squant.series.states import load_state, save_state
 from s2squant.series.windows import last_rows, test_rows, train_rows
 
 
@@ -98,7 +105,7 @@ def stages_of(inputs: Inputs) -> tuple[tuple[Job, ...], ...]:
     )
     tickers = [Job("ticker", m, ticker=t) for m in markets for t in inputs.panels[m].tickers]
     stages = [
-        tuple(Job("anchor", m) for m in markets) if "anchor" in models else (),
+        tuple(Job("anchor", m) for m in markets) if {"anchor", "pretrained"} & set(models) else (),
         (*pooled, *tickers),
         tuple(Job("adapted", j.market, ticker=j.ticker) for j in tickers) if "seq2seq_adapted" in models else (),
     ]
@@ -157,7 +164,7 @@ def models_of(job: Job, forecasters: Forecasters) -> tuple[ModelName, ...]:
     """The models that a job fits, in their order."""
     match job.kind:
         case "anchor":
-            return ("anchor",)
+            return tuple(m for m in market_models(forecasters) if m != "seq2seq_pooled")
         case "pooled":
             return ("seq2seq_pooled",)
         case "adapted":

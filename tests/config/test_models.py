@@ -57,6 +57,7 @@ def test_a_model_has_one_name(model: str, in_a_table: str, within: str, first: s
         ("historical_simulation", "reference"),
         ("field", "baseline"),
         ("anchor", "anchor"),
+        ("pretrained", "pretrained"),
         ("seq2seq_pooled", "network"),
         ("blend", "blend"),
         ("blend+aci", "recalibrated"),

@@ -12,8 +12,8 @@ from s2squant.errors import CheckpointError
 from s2squant.nets.path_heads import CategoricalHead, MixtureHead, StudentHead, step_deviation
 from s2squant.nets.seq2seq import Feeding, Seq2Seq
 from s2squant.nets.training import Resident, Trainer, backward, train, truth_share
-from s2squant.runs.states import load_state, save_state
 from s2squant.series.forecast import State
+from s2squant.series.states import load_state, save_state
 from tests.worlds.processes import in_another_process
 
 H, INPUTS = 5, 3

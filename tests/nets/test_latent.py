@@ -21,9 +21,9 @@ from s2squant.forecasters.scenarios import (
     return_windows,
 )
 from s2squant.nets.latent import Code, SequenceAutoencoder, Steps, VariationalAutoencoder, fit_latent, kl_weight
-from s2squant.runs.states import load_state, save_state
 from s2squant.series.forecast import State
 from s2squant.series.panel import Panel
+from s2squant.series.states import load_state, save_state
 from tests.worlds.processes import in_another_process
 from tests.worlds.synthetic import garch_returns, history
 

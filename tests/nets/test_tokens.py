@@ -18,8 +18,8 @@ from s2squant.nets.seq2seq import Feeding
 from s2squant.nets.token_batches import Batch, by_length, make_batch, padded_share
 from s2squant.nets.tokens import TokenSeq2Seq, token_steps, train_tokens
 from s2squant.nets.training import Trainer
-from s2squant.runs.states import load_state, save_state
 from s2squant.series.forecast import State
+from s2squant.series.states import load_state, save_state
 from tests.worlds.processes import in_another_process
 
 FORCED = Feeding(1.0, torch.Generator())

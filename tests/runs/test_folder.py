@@ -17,8 +17,8 @@ from safetensors.numpy import save_file
 from s2squant.errors import CheckpointError, RunError
 from s2squant.files import safe_name, write_atomic
 from s2squant.runs.folder import RunFolder
-from s2squant.runs.states import load_state, save_state
 from s2squant.series.forecast import State
+from s2squant.series.states import load_state, save_state
 
 HOSTILE = [
     "../../x",

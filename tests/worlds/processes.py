@@ -19,7 +19,7 @@ HEAVY = (
     "tests.worlds.ledgers",
     "s2squant.nets.search",
     "s2squant.forecasters.scenarios",
-    "s2squant.runs.states",
+    "s2squant.series.states",
 )
 """One list for all: a process has one such server, which imports what it was first told to and no more."""
 
