@@ -26,6 +26,7 @@ from s2squant.evaluation.strategy.trade import Traded, trade
 from s2squant.evaluation.strategy.trial_ledger import ledger_path
 from s2squant.evaluation.wording import after_audit, after_shuffling
 from s2squant.prices.sources.from_store import pinned
+from s2squant.report.runs_page import runs_page
 from s2squant.report.study_pages import render
 from s2squant.runs.audit import audit
 from s2squant.runs.collect import Collected, collect, combine, reports_after
@@ -34,6 +35,7 @@ from s2squant.runs.identity import as_begun, beside_previous, claimed_folder
 from s2squant.runs.jobs import Inputs, Job, stages_of
 from s2squant.runs.manifest import manifest, provenance
 from s2squant.runs.plan import make_plan
+from s2squant.runs.run_list import write_list
 from s2squant.runs.runner import JobResult, JobRunner
 from s2squant.runs.shuffled import shuffled_headline
 from s2squant.runs.study_files import write_study
@@ -210,8 +212,9 @@ class Run(JobRunner[Job]):
     def _write(self, study: Study) -> None:
         folder = self.inputs.folder
         write_study(folder, study)
-        folder.write_pages(render(study))
+        folder.write_pages(render(study, runs=folder.runs_page))
         folder.finish(manifest(study))
+        write_list(folder, runs_page)
 
     @contextmanager
     def _timed(self, step: str) -> Iterator[None]:

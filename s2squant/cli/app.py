@@ -17,6 +17,7 @@ from s2squant import __version__
 from s2squant.cli import options
 from s2squant.cli.commands.audit import audit
 from s2squant.cli.commands.backtest import Runner, backtest
+from s2squant.cli.commands.compare import compare
 from s2squant.cli.commands.fetch import fetch
 from s2squant.cli.commands.forecast import NightRunner, forecast
 from s2squant.cli.commands.ledger import app as ledger
@@ -26,6 +27,7 @@ from s2squant.cli.commands.prices import app as prices
 from s2squant.cli.commands.replay import replay
 from s2squant.cli.commands.report import report
 from s2squant.cli.commands.reproduce import reproduce
+from s2squant.cli.commands.runs import open_page, runs
 from s2squant.cli.commands.status import status
 from s2squant.cli.commands.tune import tune
 from s2squant.cli.commands.up import up
@@ -74,7 +76,24 @@ def config(experiment: options.ExperimentFile = None, settings: options.Settings
     print(checked.to_json(), end="")
 
 
-COMMANDS = (backtest, config, report, reproduce, audit, fetch, forecast, replay, tune, up, status, maintain, pretrain)
+COMMANDS = (
+    backtest,
+    config,
+    report,
+    runs,
+    compare,
+    reproduce,
+    audit,
+    fetch,
+    forecast,
+    replay,
+    tune,
+    up,
+    status,
+    maintain,
+    pretrain,
+)
+app.command("open")(open_page)
 for _command in COMMANDS:
     app.command()(_command)
 app.add_typer(prices, name="prices")

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from datetime import datetime
+from pathlib import Path
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
 
-def plain_console(*, soft_wrap: bool = False) -> Console:
-    """Standard output without colours of numbers, and with tickers like [red] as they are."""
-    return Console(highlight=False, markup=False, soft_wrap=soft_wrap)
+def plain_console(*, soft_wrap: bool = False, least: int = 0) -> Console:
+    """Standard output without colours of numbers, and with tickers like [red] as they are.
+
+    It is at least `least` characters wide: the terminal breaks longer lines.
+    """
+    console = Console(highlight=False, markup=False, soft_wrap=soft_wrap)
+    console.width = max(console.width, least)
+    return console
 
 
 def plain_table(*names: str) -> Table:
@@ -20,6 +26,11 @@ def plain_table(*names: str) -> Table:
     for name in names:
         table.add_column(name.removeprefix(">"), justify="right" if name.startswith(">") else "left", no_wrap=True)
     return table
+
+
+def page_at(page: Path) -> str:
+    """A page's address, which terminals make a link of."""
+    return page.absolute().as_uri()
 
 
 def local_time(moment: datetime | None) -> str:

@@ -40,9 +40,11 @@ from s2squant.nightly.state import PLAN, Clock, NightState
 from s2squant.nightly.summary import age_of, drift, facts_of, last_fit, manifest_of, view
 from s2squant.prices.store.price_store import PriceStore
 from s2squant.prices.store.refresh import Refresher
+from s2squant.report.runs_page import runs_page
 from s2squant.runs.engines.local import local_pool
 from s2squant.runs.folder import RunFolder
 from s2squant.runs.plan import sessions_of
+from s2squant.runs.run_list import write_list
 from s2squant.runs.runner import JobResult, JobRunner
 from s2squant.series.panel import Panel
 
@@ -160,12 +162,13 @@ class NightRun(JobRunner[NightJob]):
         self._seconds["issue"] = round(time.perf_counter() - began, 3)
         night = view(state, status, message, issued, scored=self._scored, workers=self.workers, seconds=self._seconds)
         folder, facts = state.folder, facts_of(state, collected)
-        folder.write_pages(render_night(night))
+        folder.write_pages(render_night(night, runs=folder.runs_page))
         folder.write_table("forecasts.parquet", night.today)
         folder.write_text("experiment.json", state.spec.experiment.to_json())
         folder.write_text("nightly.json", state.spec.model_dump_json(indent=1) + "\n")
         state.ledger.end_run(night.run_id, status, message, at=night.finished_at, facts=json.dumps(facts))
         folder.finish(manifest_of(night, facts))
+        write_list(folder, runs_page)
         return night
 
 

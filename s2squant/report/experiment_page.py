@@ -15,16 +15,19 @@ from s2squant.report.tables import Column, Grid, grid
 from s2squant.report.templating import assets, fill
 
 
-def render_experiment(page: ExperimentPage, *, single_file: bool = False) -> Iterator[tuple[str, bytes]]:
+def render_experiment(
+    page: ExperimentPage, *, single_file: bool = False, runs: str = ""
+) -> Iterator[tuple[str, bytes]]:
     """An experiment's page as (relative path, content): index.html and assets/; equal pages give equal bytes.
 
-    `single_file` puts styles and scripts inside index.html and yields nothing else.
+    `single_file` puts styles and scripts inside index.html and yields nothing else. `runs` leads to the list of all
+    runs, where there is one.
     """
     if not single_file:
         yield from assets()
     shown = [_section(section, place) for place, section in enumerate(page.sections, 1)]
     values = {"page": page, "sections": shown}
-    yield "index.html", fill("experiment.html.j2", values, single_file=single_file)
+    yield "index.html", fill("experiment.html.j2", values, single_file=single_file, runs=runs)
 
 
 def _section(section: Section, place: int) -> dict[str, Any]:

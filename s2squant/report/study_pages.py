@@ -34,10 +34,11 @@ MOST_TESTS = 150
 """Rows of the table of pooled tests; the rest is in verdicts.parquet."""
 
 
-def render(study: Study, *, single_file: bool = False) -> Iterator[tuple[str, bytes]]:
+def render(study: Study, *, single_file: bool = False, runs: str = "") -> Iterator[tuple[str, bytes]]:
     """The report of a study as (relative path, content), ready to be written; the same study gives the same bytes.
 
     `single_file` yields report.html alone: the index, behind it every ticker's page, and all styles and scripts.
+    `runs` is the way from the index to the list of all runs, where there is one.
     """
     contents = arrange(study)
     tickers = ((f"tickers/{contents.slugs[t.ticker]}.html", t, i) for i, t in enumerate(contents.finished))
@@ -48,8 +49,8 @@ def render(study: Study, *, single_file: bool = False) -> Iterator[tuple[str, by
         return
     yield from assets()
     for path, report, place in tickers:
-        yield path, fill("ticker.html.j2", ticker_page(contents, report, place), root="../")
-    yield "index.html", fill("index.html.j2", index_page(contents))
+        yield path, fill("ticker.html.j2", ticker_page(contents, report, place), root="../", runs=runs)
+    yield "index.html", fill("index.html.j2", index_page(contents), runs=runs)
 
 
 def index_page(c: Contents) -> dict[str, Any]:

@@ -27,19 +27,32 @@ def assets() -> Iterator[tuple[str, bytes]]:
     yield "assets/plotly.min.js", _plotly()
 
 
-def fill(template: str, values: Mapping[str, Any], *, root: str = "", single_file: bool = False) -> bytes:
-    """A whole page; `root` is the way back to the folder of index.html. Refuses a name the template was not given."""
+def fill(
+    template: str,
+    values: Mapping[str, Any],
+    *,
+    root: str = "",
+    single_file: bool = False,
+    runs: str = "",
+    drawn: bool = True,
+) -> bytes:
+    """A whole page; refuses a name the template was not given.
+
+    `root` is the way back to the folder of index.html, `runs` from there to the list of all runs. A page without
+    charts is not `drawn`: its single file does without plotly.
+    """
     frame: dict[str, Any] = {
         "version": __version__,
         "frame": "base.html.j2",
         "root": root,
+        "runs": f"{root}{runs}" if runs else "",
         "inside": None,
         "leaves": (),
     }
     frame["link"] = functools.partial(_across, root)
     frame["policy"] = "script-src 'self' file:; style-src 'self' file: 'unsafe-inline'"  # plotly writes its own styles
     if single_file:
-        frame |= _inlined() | {"link": _within}
+        frame |= _inlined(drawn) | {"link": _within}
     return _templates().get_template(template).render(frame | dict(values)).encode()
 
 
@@ -58,10 +71,10 @@ def _within(path: str, fragment: str = "") -> str:
 
 
 @functools.cache
-def _inlined() -> dict[str, Any]:
+def _inlined(drawn: bool) -> dict[str, Any]:
     """Styles and scripts for the inside of a page, allowed by their hashes alone."""
     styles_text = _asset("report.css").decode()
-    scripts = [_asset("report.js").decode(), _plotly().decode()]
+    scripts = [_asset("report.js").decode(), _plotly().decode() if drawn else ""]
     if any("</script" in text.lower() for text in scripts) or "</style" in styles_text.lower():
         raise AssertionError("an asset would end the element it stands in")
     allowed = " ".join(f"'sha256-{_sha256(text)}'" for text in scripts)

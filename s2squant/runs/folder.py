@@ -102,6 +102,15 @@ class RunFolder:
         """The folder's own name."""
         return self.path.name
 
+    @property
+    def runs_page(self) -> str:
+        """The page of all runs as seen from this folder; empty for a run that lies elsewhere than reports/<flow>.
+
+        It is that of the flow, so that the way is the same from reports/latest, which stands for the folder.
+        """
+        path = self.path.resolve()
+        return "../index.html" if path.parent.parent == REPORTS.resolve() and path.parent != path else ""
+
     def is_under_way(self) -> bool:
         """Whether a run was begun here and has not finished."""
         return self._stamp.exists() and not (self.path / "manifest.json").exists()

@@ -12,6 +12,7 @@ from typing import Any
 from s2squant import __version__
 from s2squant.config.experiment import Experiment
 from s2squant.evaluation.results import Study
+from s2squant.files import json_values
 from s2squant.series.history import PriceHistory
 
 PACKAGES = ("torch", "numpy", "pandas", "scipy", "arch", "pyarrow", "safetensors", "plotly", "prefect", "yfinance")
@@ -42,6 +43,18 @@ def provenance(
     }
 
 
+def headline(study: Study) -> dict[str, Any]:
+    """The skill that the verdict is about, with its 95 % interval; empty where it was not scored."""
+    chosen, board = study.experiment.verdict, study.leaderboard
+    mine = board[board["model"] == chosen.recommended]
+    if mine.empty:
+        return {}
+    names = {"skill": "effect", "low": "effect_low", "high": "effect_high"}
+    figures = {name: float(mine[column].iloc[0]) for name, column in names.items()}
+    plain: dict[str, Any] = json_values({"challenger": chosen.recommended, "reference": chosen.reference} | figures)
+    return plain
+
+
 def manifest(study: Study) -> dict[str, Any]:
     """A finished run as plain values: status, verdict, folds, what became of each ticker, provenance."""
     return {
@@ -51,6 +64,7 @@ def manifest(study: Study) -> dict[str, Any]:
         "finished_at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "sentence": study.sentence,
         "word": study.word,
+        "headline": headline(study),
         "folds": [
             {
                 "market": fold.market,

@@ -12,8 +12,10 @@ import pandas as pd
 from s2squant.config.models import label, phrase
 from s2squant.config.tuning import Ending
 from s2squant.report.experiment_page import render_experiment
+from s2squant.report.runs_page import runs_page
 from s2squant.report.sections import ExperimentPage, Lines, Section
 from s2squant.runs.folder import RunFolder
+from s2squant.runs.run_list import write_list
 from s2squant.tuning.results import Tuned, summary, trials_table
 
 LABELS = {
@@ -53,11 +55,12 @@ def write(tuned: Tuned, folder: RunFolder) -> None:
         folder.write_text("best.json", tuned.best.to_json())
         folder.write_text("experiment.json", tuned.experiment.to_json())
         folder.write_text("tuning.json", json.dumps(facts, indent=1) + "\n")
-        folder.write_pages(render_experiment(tuning_page(tuned, trials_table(tuned.trials))))
+        folder.write_pages(render_experiment(tuning_page(tuned, trials_table(tuned.trials)), runs=folder.runs_page))
         finished_at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         head = {"status": "done", "finished_at": finished_at}
         head |= {key: facts[key] for key in ("run_id", "study", "created_at", "word", "sentence")}
         folder.finish(head | dict(tuned.provenance))
+        write_list(folder, runs_page)
     finally:
         folder.release()
 

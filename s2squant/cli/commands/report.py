@@ -23,8 +23,10 @@ def report(
     ] = None,
 ) -> None:
     """Write the report of a finished run again, from its files alone: no prices are fetched, nothing is computed."""
+    from s2squant.report.runs_page import runs_page
     from s2squant.report.study_pages import render
     from s2squant.runs.folder import RunFolder
+    from s2squant.runs.run_list import write_list
     from s2squant.runs.study_files import (
         load_experiment,  # pandas: seconds that --help need not wait for
         load_study,
@@ -36,7 +38,8 @@ def report(
     models = {chosen.reference, chosen.recommended}
     study = load_study(run, models=models, without=("scores",))
     try:
-        target.write_pages(render(study, single_file=single_file))
+        target.write_pages(render(study, single_file=single_file, runs=target.runs_page))
+        write_list(target, runs_page, latest=False)
     except OSError as error:
         raise RunError(f"{target.path}: cannot be written ({error.strerror}); choose another --out") from None
     print(f"report: {target.path / ('report.html' if single_file else 'index.html')}")

@@ -55,7 +55,9 @@ def reproduce(
     """
     from s2squant.experiments.result import experiment_page
     from s2squant.report.experiment_page import render_experiment
+    from s2squant.report.runs_page import runs_page
     from s2squant.runs.folder import REPORTS, RunFolder
+    from s2squant.runs.run_list import write_list
 
     folder = RunFolder(out or REPORTS / "reproduce" / name)
     began = time.perf_counter()
@@ -72,8 +74,9 @@ def reproduce(
     figures = json_values(result.figures)
     page = experiment_page(result, command=ctx.obj.command, facts=facts)
     with _writable(folder.path):
-        folder.write_pages(render_experiment(page))
+        folder.write_pages(render_experiment(page, runs=folder.runs_page))
         folder.write_text(RESULT, _json({**facts, "command": ctx.obj.command, "figures": figures}))
+    write_list(folder, runs_page)
     plain_console().print(_table(figures))
     print(result.conclusion)
     print(f"page: {folder.path / 'index.html'}", flush=True)

@@ -20,14 +20,15 @@ MOST_ROWS = 600
 """Rows of tonight's table; the ledger has the rest."""
 
 
-def render_night(night: Night, *, single_file: bool = False) -> Iterator[tuple[str, bytes]]:
+def render_night(night: Night, *, single_file: bool = False, runs: str = "") -> Iterator[tuple[str, bytes]]:
     """A night's page as (relative path, content): index.html and assets/; equal nights give equal bytes.
 
-    `single_file` puts styles and scripts inside index.html and yields nothing else.
+    `single_file` puts styles and scripts inside index.html and yields nothing else. `runs` leads to the list of all
+    runs, where there is one.
     """
     if not single_file:
         yield from assets()
-    yield "index.html", fill("night.html.j2", night_page(night), single_file=single_file)
+    yield "index.html", fill("night.html.j2", night_page(night), single_file=single_file, runs=runs)
 
 
 def night_page(night: Night) -> dict[str, Any]:
