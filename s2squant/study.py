@@ -66,7 +66,7 @@ def open_run(
     check_engine(engine)
     experiment = as_begun(experiment, out)
     plan = make_plan(experiment)
-    repeatable = pinned(experiment.universe, plan.histories.values())
+    repeatable = pinned(experiment.universe, (*plan.histories.values(), *plan.beside))
     experiment = experiment.model_copy(update={"universe": repeatable})
     folder = claimed_folder(experiment, plan, out, flow)
     inputs = Inputs(experiment, plan.panels, plan.folds, plan.sessions, folder)

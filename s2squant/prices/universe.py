@@ -43,6 +43,10 @@ class Loaded:
     """Ticker -> one line, without the ticker in front."""
     findings: Mapping[str, tuple[Finding, ...]] = field(default_factory=dict)
     """Findings of the refused tickers; those of the usable are in their histories."""
+    source: Source | None = None
+    """Where they came from; it may have more columns."""
+    beside: tuple[PriceHistory, ...] = ()
+    """Tickers that were read as covariates."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "refused", MappingProxyType(dict(self.refused)))
@@ -161,4 +165,4 @@ def load_from(source: Source, universe: Universe, progress: Progress | None = No
     if not histories:
         reasons = [f"{ticker}: {reason}" for ticker, reason in refused.items()]
         raise SourceError(f"no usable prices in {source.name}: {first_of(reasons, 3, between='; ')}")
-    return Loaded(tuple(histories), refused, findings)
+    return Loaded(tuple(histories), refused, findings, source)

@@ -14,6 +14,7 @@ from s2squant.evaluation.results import TickerReport
 from s2squant.forecasters.fitting import origins_needed
 from s2squant.forecasters.pretrained import load
 from s2squant.prices.calendars.exchanges import next_sessions
+from s2squant.prices.covariates.load import with_covariates
 from s2squant.prices.universe import Loaded, load_universe
 from s2squant.series.arrays import Dates
 from s2squant.series.history import PriceHistory
@@ -32,13 +33,15 @@ class Plan:
     histories: Mapping[str, PriceHistory]
     """All that could be read, those too short to take part included."""
     tickers: tuple[TickerReport, ...]
+    beside: tuple[PriceHistory, ...] = ()
+    """Tickers that were read as covariates."""
 
 
 def make_plan(experiment: Experiment, loaded: Loaded | None = None) -> Plan:
     """Make the folds, on prices already `loaded` or read here; raises CallerError when no ticker can be backtested."""
     models, walk = experiment.forecasters, experiment.walk
     check_room(walk, warmup=models.anchor.warmup, origins=origins_needed(models))
-    loaded = loaded or load_universe(experiment.universe)
+    loaded = with_covariates(loaded or load_universe(experiment.universe), experiment)
     findings = loaded.findings
     reports = {t: TickerReport(t, "failed", why, findings=findings.get(t, ())) for t, why in loaded.refused.items()}
     panels: dict[str, Panel] = {}
@@ -61,6 +64,7 @@ def make_plan(experiment: Experiment, loaded: Loaded | None = None) -> Plan:
         sessions=sessions_of(panels, walk),
         histories=histories,
         tickers=tuple(reports[ticker] for ticker in (*histories, *loaded.refused)),
+        beside=loaded.beside,
     )
 
 

@@ -48,6 +48,8 @@ class PriceHistory:
     """Its asset class where the user names it."""
     covariates: TickerCovariates | None = None
     """What else is known of it, or for it."""
+    unread: tuple[str, ...] = ()
+    """Headings of its table that are neither a bar's nor a covariate's."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "dates", frozen_array(self.dates, "datetime64[D]"))

@@ -21,6 +21,7 @@ NAMES = (
     *("100x unit jump", "reverting outlier", "recycled ticker", "unadjusted split", "unexplained jump", "large move"),
     *("missing session", "extra session", "filled day", "shifted dates", "gap"),
     *("date in the future", "short history", "unfinished bar", "unknown calendar", "unknown heading"),
+    *("covariate missing", "covariate carried on"),
     *("time of day", "Sunday bar", "weekly or monthly"),
     *("non-positive price", "implausible price", "impossible value", "OHLC inconsistent"),
     *("zero volume", "move without volume", "constant series", "placeholder before listing"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+import pandas as pd
 
 from s2squant.errors import PriceError
 from s2squant.prices.calendars.exchanges import next_sessions, period_ends
@@ -29,6 +30,14 @@ class ContinuedSource(ListedSource):
     def __init__(self, frames: FrameSource, fitted: Mapping[str, PriceHistory], *, need: int) -> None:
         super().__init__(frames.name, frames.tickers())
         self._frames, self._fitted, self._need = frames, fitted, need
+
+    def headings(self, ticker: str) -> tuple[str, ...]:
+        """The headings of the ticker's frame."""
+        return self._frames.headings(ticker)
+
+    def other(self, ticker: str, heading: str, calendar: str) -> tuple[Dates, pd.Series]:
+        """Dates and cells of one more column of the ticker's frame."""
+        return self._frames.other(ticker, heading, calendar)
 
     def history(self, ticker: str) -> PriceHistory:
         """The bars of the fit before the first of the frame, and those of the frame, in the units of the frame."""

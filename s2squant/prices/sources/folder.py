@@ -14,7 +14,8 @@ from s2squant.errors import PriceError, SourceError
 from s2squant.prices.port import ListedSource
 from s2squant.prices.sources.delimited import EmptyError, TableError, read_delimited
 from s2squant.prices.sources.memory import FrameSource
-from s2squant.prices.sources.table import from_frame, read_parquet, split_tickers
+from s2squant.prices.sources.table import from_frame, headings_of, read_other, read_parquet, split_tickers
+from s2squant.series.arrays import Dates
 from s2squant.series.history import PriceHistory
 
 Form = Literal["csv", "parquet"]
@@ -37,11 +38,25 @@ class FolderSource(ListedSource):
 
     def history(self, ticker: str) -> PriceHistory:
         """The bars in the ticker's file."""
+        frame = self.table(ticker)
+        return from_frame(frame, ticker, source=self.name, fetched_at=_changed(self._files[ticker]))
+
+    def headings(self, ticker: str) -> tuple[str, ...]:
+        """The headings of the ticker's table."""
+        self.check([ticker])
+        return headings_of(self.table(ticker))
+
+    def other(self, ticker: str, heading: str, calendar: str) -> tuple[Dates, pd.Series]:
+        """Dates and cells of one more column of the ticker's file."""
+        return read_other(self.table(ticker), heading, ticker, calendar=calendar)
+
+    def table(self, ticker: str) -> pd.DataFrame:
+        """The table in the ticker's file, as it stands."""
         self.check([ticker])
         path = self._files[ticker]
         if why := _no_file(path):
             raise PriceError(ticker, f"{path.name} {why}")
-        return from_frame(_read(self._form, path, ticker), ticker, source=self.name, fetched_at=_changed(path))
+        return read_file(self._form, path, ticker)
 
 
 def open_file(form: Form, path: Path) -> FrameSource:
@@ -51,7 +66,7 @@ def open_file(form: Form, path: Path) -> FrameSource:
     """
     name = f"{form}:{path}"
     try:
-        frame = _read(form, path, path.stem)
+        frame = read_file(form, path, path.stem)
     except PriceError as error:
         raise SourceError(f"{name}: {error.reason}") from None
     return FrameSource(split_tickers(frame) or {path.stem: frame}, name=name, fetched_at=_changed(path))
@@ -108,7 +123,8 @@ def _listing(name: str, form: Form, folder: Path) -> dict[str, Path]:
     return files
 
 
-def _read(form: Form, path: Path, ticker: str) -> pd.DataFrame:
+def read_file(form: Form, path: Path, ticker: str) -> pd.DataFrame:
+    """The table in one file; raises PriceError, one line, where there is none."""
     try:
         return read_parquet(path.read_bytes()) if form == "parquet" else read_delimited(path.read_bytes())
     except PermissionError as error:

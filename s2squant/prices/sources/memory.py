@@ -8,7 +8,7 @@ import pandas as pd
 
 from s2squant.errors import SourceError
 from s2squant.prices.port import ListedSource
-from s2squant.prices.sources.table import ANY, Named, from_frame, read_columns
+from s2squant.prices.sources.table import ANY, Named, from_frame, headings_of, read_columns, read_other
 from s2squant.series.arrays import Dates, Floats
 from s2squant.series.history import PriceHistory
 
@@ -41,6 +41,16 @@ class FrameSource(ListedSource):
         self.check([ticker])
         frame = self._frames[ticker]
         return from_frame(frame, ticker, source=self.name, named=self._named, fetched_at=self._fetched_at)
+
+    def headings(self, ticker: str) -> tuple[str, ...]:
+        """The headings of the ticker's table."""
+        self.check([ticker])
+        return headings_of(self._frames[ticker])
+
+    def other(self, ticker: str, heading: str, calendar: str) -> tuple[Dates, pd.Series]:
+        """Dates and cells of one more column of the ticker's frame."""
+        self.check([ticker])
+        return read_other(self._frames[ticker], heading, ticker, calendar=calendar, named=self._named)
 
     def columns(self, ticker: str, calendar: str = "") -> tuple[Dates, dict[str, Floats]]:
         """One ticker's dates and columns as they stand, nothing repaired; `calendar` tells what its stamps mean."""

@@ -5,8 +5,9 @@ Which headings are known, and of which exports, stands in `exports`; a caller wh
 
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from io import BytesIO
 
@@ -84,7 +85,7 @@ def from_frame(
         text = f"Close is used, and {read.likely[:40]!r} is not known as the adjusted close; call it Adj Close if it is"
         findings += (Finding("unknown heading", "note", 1, (), "kept", text),)
     notes = ("no adjusted close is given; Close is taken for it",) if read.likely == "" else ()
-    return replace(history, findings=findings, notes=notes)
+    return replace(history, findings=findings, notes=notes, unread=_unread(frame, named))
 
 
 def read_columns(
@@ -95,11 +96,54 @@ def read_columns(
     return read.dates, read.table
 
 
-def _read(frame: pd.DataFrame, ticker: str, named: Named, calendar: str) -> Columns:
+def _unread(frame: pd.DataFrame, named: Named) -> tuple[str, ...]:
+    """The headings of a table that are none of a date, a ticker or a bar's; nothing where they name several tickers."""
+    headings = [str(heading) for heading in _tidy(frame).columns]
+    known = {*named.used, *(TICKERS if named is ANY else ())}
+    if isinstance(frame.columns, pd.MultiIndex) or tickers_of(headings):
+        return ()
+    others = tuple(h for h in headings if (name := plain(h)) and name not in known and not name.startswith("unnamed"))
+    return () if len(others) == len(headings) - 1 and len(headings) == 2 else others  # FRED's one column is the price
+
+
+def read_other(
+    frame: pd.DataFrame, heading: str, ticker: str, *, calendar: str, named: Named = ANY
+) -> tuple[Dates, pd.Series]:
+    """The sessions' dates and the cells of one more column of a ticker's table, nothing repaired.
+
+    Raises PriceError where the table has no such column, or its dates cannot be read.
+    """
+    frame = _tidy(frame)
+    headings = [str(name) for name in frame.columns]
+    if heading not in headings:
+        raise PriceError(ticker, f"no column {heading!r}; {nearest(heading, headings)}")
+    columns = _columns(headings, ticker, named)
+    month_first = named is ANY and export_of(columns).month_first
+    stamps = parse(frame.iloc[:, _date_column(frame, columns, ticker, named)], ticker, month_first=month_first)
+    return sessions_of(stamps, ticker, calendar)[0], frame.iloc[:, headings.index(heading)]
+
+
+def headings_of(frame: pd.DataFrame) -> tuple[str, ...]:
+    """The headings of a table, those of its index and of several rows as they are read."""
+    return tuple(str(name) for name in _tidy(frame).columns)
+
+
+def nearest(heading: str, headings: Sequence[str]) -> str:
+    """The remedy for a heading that a table lacks: the nearest it has, or those it has."""
+    near = difflib.get_close_matches(heading, headings, n=1, cutoff=0.5)
+    return f"did you mean {near[0]!r}?" if near else f"it has {first_of([one_line(h)[:40] for h in headings], 8)}"
+
+
+def _tidy(frame: pd.DataFrame) -> pd.DataFrame:
+    """The table with its index as a column, headings of one row, and no blank rows."""
     frame = frame if isinstance(frame.index, pd.RangeIndex) else frame.reset_index(allow_duplicates=True)
     if isinstance(frame.columns, pd.MultiIndex):  # yfinance's: fields and tickers
         frame = frame.set_axis([" ".join(filter(None, map(str, parts))) for parts in frame.columns], axis="columns")
-    frame = frame.dropna(how="all") if len(frame) and frame.iloc[:, 0].isna().any() else frame
+    return frame.dropna(how="all") if len(frame) and frame.iloc[:, 0].isna().any() else frame
+
+
+def _read(frame: pd.DataFrame, ticker: str, named: Named, calendar: str) -> Columns:
+    frame = _tidy(frame)
     if frame.empty:
         raise PriceError(ticker, "the table holds no rows; give it one row a day")
     columns = _columns([str(heading) for heading in frame.columns], ticker, named)
