@@ -110,6 +110,9 @@ class StrategySpec(Part):
     )
     borrow_bp: float = Field(50.0, ge=0, le=100_000, description="basis points a year on what is sold short")
     target_volatility: float = Field(0.10, gt=0, le=10, description="volatility a year that volatility_target aims at")
+    volatility_bars: int = Field(
+        60, ge=5, le=100_000, description="bars whose volatility equal_volatility, beside the rule, reads"
+    )
     drift_bars: int = Field(500, ge=20, le=100_000, description="bars whose mean return random_walk_sign follows")
 
 

@@ -160,12 +160,17 @@ class Study(Evidence):
       losses of the blend over one horizon), weight (in the blend)
     - `recalibration`: market, cutoff, steps (the band), matured (dates), independent (of them), factor (of the distance
       to the median; 1 for none), gain (mean over matured dates, % of the raw row's CRPS), e_value (of the band), used
-    - `equity`: model, unique_id, date, position, gross, cost, net, equity_net
-    - `performance`: model, unique_id ("all" pooled), cost_bp, declared (whether it is the experiment's cost), bars,
-      years, annual_return, volatility, sharpe, sharpe_low, sharpe_high (a year), psr, dsr (recommended model only),
-      trials, years_needed (of track record, for a PSR of 95 %), max_drawdown (negative), drawdown_bars, turnover (a
-      year), exposure, break_even_bp, final_equity
-    - `equity_by_cost`: model, date, cost_bp, equity_net, of the pool
+    - `equity`: model, unique_id (a ticker, or a pool: "all", or a market where there are several, with its years where
+      they have a hole), date, position, gross, cost, net, equity_net
+    - `performance`: model, unique_id (as in `equity`), cost_bp, declared (whether it is the experiment's cost), first,
+      last (days), bars, years, annual_return, beyond, beyond_low, beyond_high (mean return a year beyond buy-and-hold
+      of the same bars, not compounded), long (share of the time), volatility, sharpe, sharpe_low, sharpe_high (a year),
+      psr, dsr (recommended model only), trials, years_needed (of track record, for a PSR of 95 %), max_drawdown
+      (negative), drawdown_bars, turnover (a year), exposure, break_even_bp (cost at which it makes what holding makes;
+      unknown where it does not beat holding), final_equity
+    - `months`: model, unique_id (a pool), year, month (0: the whole year), net (compounded)
+    - `drawdowns`: model, unique_id (a pool), start, trough, end ("" while it lasts), depth (negative), bars
+    - `rolling_sharpe`: model, unique_id (a pool), date, sharpe (a year, of the last 252 bars)
     - `overfitting`: basis (what was compared), candidates, periods, blocks, splits, pbo, selected, selected_share,
       median_rank (0 worst .. 1 best), reason (why there is no figure)
     - the tables of Evidence
@@ -206,8 +211,10 @@ class Study(Evidence):
     """Against the run `previous` of the same experiment; columns: see previous_run.py."""
     previous: str = ""
     performance: pd.DataFrame = field(default_factory=pd.DataFrame)
-    equity_by_cost: pd.DataFrame = field(default_factory=pd.DataFrame)
     overfitting: pd.DataFrame = field(default_factory=pd.DataFrame)
+    months: pd.DataFrame = field(default_factory=pd.DataFrame)
+    drawdowns: pd.DataFrame = field(default_factory=pd.DataFrame)
+    rolling_sharpe: pd.DataFrame = field(default_factory=pd.DataFrame)
     shuffled: pd.DataFrame = field(default_factory=pd.DataFrame)
     audit: pd.DataFrame = field(default_factory=pd.DataFrame)
     recalibration: pd.DataFrame = field(default_factory=pd.DataFrame)

@@ -36,6 +36,14 @@ def percent(value: Any, digits: int = 2, sign: bool = False) -> str:
     return number(100 * value, digits, sign) + THIN + "%" if known(value) else UNKNOWN
 
 
+def probability(value: Any) -> str:
+    """A probability rounded down to a whole percentage: never 100 %, which no sample shows."""
+    if not known(value):
+        return UNKNOWN
+    whole = min(math.floor(100 * value + 1e-9), 99)
+    return f"{whole}{THIN}%" if whole else f"< 1{THIN}%"
+
+
 def skill(value: Any) -> str:
     """A relative skill with its sign."""
     return percent(value, 2, sign=True)

@@ -113,20 +113,6 @@ def over_time(table: pd.DataFrame, model: str) -> str:
     return f"{text}; it was highest on {day(peak['cutoff'])} at {number(peak['cumulative'], 2, True)}."
 
 
-def equity(c: Contents, table: pd.DataFrame, model: str) -> str:
-    """Final equity of the rule beside buy and hold."""
-    if table.empty:
-        return ""
-    ends = table.sort_values("date").groupby("model", sort=False, observed=True)["equity_net"].last()
-    if model not in ends.index:
-        return ""
-    cost = number(c.study.experiment.strategy.cost_bp, 1)
-    text = f"{subject(model)} ends at {number(ends[model], 3)} after costs of {cost} bp"
-    if "buy_and_hold" in ends.index:
-        text += f"; buy and hold ends at {number(ends['buy_and_hold'], 3)}"
-    return text + "."
-
-
 def coverage(row: Row | None, model: str, nominal: Sequence[str]) -> str:
     """Coverage of the intervals beside their nominal levels."""
     if row is None or not known(row.get("coverage_80")):

@@ -16,6 +16,7 @@ from s2squant.report import (
     calibration_panels,
     fan_charts,
     figures,
+    money_sentences,
     pairwise_panels,
     panels,
     score_panels,
@@ -58,7 +59,7 @@ def index_page(c: Contents) -> dict[str, Any]:
     study = c.study
     board = {str(r["model"]): r for r in rows(study.leaderboard)}
     verdicts = rows(study.by_ticker, {"model": c.recommended})
-    curves, over_time = c.of("equity", POOL), c.of("over_time", POOL)
+    over_time = c.of("over_time", POOL)
     pools = {t.ticker for t in study.tickers}
     tests = [r for r in rows(study.verdicts) if r["pool"] not in pools]
     tests.sort(key=lambda r: str(r["step"]) != "all")
@@ -78,9 +79,7 @@ def index_page(c: Contents) -> dict[str, Any]:
             "over_time": figures.over_time("over-time", over_time, c.featured, c.recommended)
             if len(over_time)
             else absent("over-time", "Error over time", "no pooled scores over time were recorded."),
-            "equity": figures.equity("equity", curves, _traded(c, curves), c.recommended)
-            if len(curves)
-            else absent("equity", "Equity", "no pooled equity was recorded; a ticker's own is on its page."),
+            "equity": strategy_panels.growth(c),
         },
         "say": {
             "run": sentences.run(c),
@@ -88,7 +87,7 @@ def index_page(c: Contents) -> dict[str, Any]:
             "steps": sentences.steps(study.by_step, c.recommended, c.reference),
             "tickers": sentences.tickers(c, verdicts),
             "over_time": sentences.over_time(over_time, c.recommended),
-            "equity": sentences.equity(c, curves, c.recommended),
+            "equity": money_sentences.money(c, POOL),
             "folds": sentences.folds(c),
             "weights": sentences.weights(study.weights),
         },
@@ -152,7 +151,7 @@ def ticker_page(c: Contents, report: TickerReport, place: int) -> dict[str, Any]
             "steps": sentences.steps(steps, c.recommended, c.reference),
             "coverage": sentences.coverage(mine, c.recommended, c.nominal),
             "over_time": sentences.over_time(over_time, c.recommended),
-            "equity": sentences.equity(c, curves, c.recommended),
+            "equity": money_sentences.money(c, ticker),
             "training": sentences.training(own, pooled),
         },
         "slots": {

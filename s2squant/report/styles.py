@@ -59,6 +59,7 @@ def pattern(dash: Dash) -> str:
 
 RULES: dict[str, Style] = {
     "buy_and_hold": Style("Buy and hold", "m-grey", "dash"),
+    "equal_volatility": Style("Equal volatility", "m-grey", "longdash"),
     "random_walk_sign": Style("Random walk, sign", "m-grey", "dot"),
 }
 """What a trading rule is held against, beside the models."""

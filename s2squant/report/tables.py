@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from s2squant.report.formats import MINUS, THIN, UNKNOWN, day, known, number, percent, price, pvalue, skill
+from s2squant.report.formats import MINUS, THIN, UNKNOWN, day, known, number, percent, price, probability, pvalue, skill
 from s2squant.report.styles import WORDS, label
 
 MOST_ROWS = 200
@@ -21,7 +21,8 @@ MOST_ROWS = 200
 class Column:
     """One column: the frame's name for it, its heading, how values are written, and what it means.
 
-    `form` is one of text, wide (a sentence), model, word, outcome, day, flag, skill, percent, p, price, or a Python
+    `form` is one of text, wide (a sentence), model, word, outcome, day, flag, skill, percent, percent1 (one
+    decimal), probability, p, price, or a Python
     format such as ".3f"; "" lets numbers have four significant digits.
     """
 
@@ -145,6 +146,10 @@ def _number(value: float, form: str) -> str:
             return skill(value)
         case "percent":
             return percent(value)
+        case "percent1":
+            return percent(value, 1)
+        case "probability":
+            return probability(value)
         case "p":
             return pvalue(value)
         case "price":

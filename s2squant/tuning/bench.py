@@ -22,8 +22,8 @@ from s2squant.errors import ConfigError, S2squantError, TrialError
 from s2squant.evaluation.comparisons import compare
 from s2squant.evaluation.losses import score
 from s2squant.evaluation.pools import pools
-from s2squant.evaluation.strategy.performance import ratios_of
-from s2squant.evaluation.strategy.positions import POOL, equity, holdings, legs
+from s2squant.evaluation.strategy.performance import ratios_of, sharpe_ratio
+from s2squant.evaluation.strategy.positions import POOL, holdings, legs, pooled_net
 from s2squant.forecasters.blend import blend
 from s2squant.runs.engines.local import local_pool
 from s2squant.runs.engines.worker import Pool
@@ -215,10 +215,10 @@ def earnings(
     The Sharpe ratio of a bar by ticker and for the pool "all", and the pool's net return by date.
     """
     spec = experiment.strategy
-    positions = holdings(legs(forecasts, histories, spec, horizon=experiment.walk.horizon, models=[model]))
-    money = equity(positions, spec.cost_bp)
-    pool = money[(money["model"] == model) & (money["unique_id"] == POOL)]
-    return ratios_of(positions, model, spec.cost_bp), pool.set_index("date")["net"]
+    traded = list(legs(forecasts, histories, spec, horizon=experiment.walk.horizon, models=[model]))
+    whole = pooled_net(traded, spec.cost_bp)[model]
+    alone = ratios_of(holdings(traded), model, spec.cost_bp)
+    return {POOL: sharpe_ratio(whole.to_numpy(float))} | alone, whole
 
 
 def _digest(experiment: Experiment) -> str:

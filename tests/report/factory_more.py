@@ -9,6 +9,7 @@ import pandas as pd
 
 from s2squant.errors import Finding
 from s2squant.evaluation.results import Study
+from s2squant.evaluation.strategy.track_record import track_record
 
 FINDINGS = (
     Finding("gap", "note", 1, ("2021-12-24",), "kept", "a gap of 6 calendar days after 2021-12-24"),
@@ -28,7 +29,7 @@ def filled(study: Study, seed: int = 1) -> Study:
         changes=changes(study, names),
         previous="20231225-060000-77ab",
         performance=performance(rng, ["all", *names]),
-        equity_by_cost=by_cost(study),
+        **record(study),
         overfitting=pd.DataFrame([PBO]),
         audit=pd.DataFrame(AUDIT),
         recalibration=recalibration(study.weights),
@@ -54,7 +55,7 @@ def changes(study: Study, names: list[str]) -> pd.DataFrame:
 def performance(rng: np.random.Generator, names: list[str]) -> pd.DataFrame:
     made = []
     for name in names:
-        for model in ("blend", "random_walk", "buy_and_hold"):
+        for model in ("blend", "random_walk", "buy_and_hold", "equal_volatility", "random_walk_sign"):
             for cost in (0.0, 5.0, 10.0):
                 sharpe = float(rng.normal(0.3, 0.3))
                 made.append(
@@ -63,18 +64,16 @@ def performance(rng: np.random.Generator, names: list[str]) -> pd.DataFrame:
                     | {"sharpe_low": sharpe - 0.9, "sharpe_high": sharpe + 0.9, "psr": 0.7, "trials": 12.0}
                     | {"dsr": 0.2 if model == "blend" else np.nan, "years_needed": 14.2, "max_drawdown": -0.21}
                     | {"drawdown_bars": 120, "turnover": 18.0, "exposure": 0.8, "break_even_bp": 6.1}
-                    | {"final_equity": 1.15}
+                    | {"final_equity": 1.15, "first": "2020-01-02", "last": "2023-08-01", "long": 0.994}
+                    | dict.fromkeys(("beyond", "beyond_low", "beyond_high"), np.nan)
+                    | ({"beyond": 0.01, "beyond_low": -0.02, "beyond_high": 0.04} if model == "blend" else {})
                 )
     return pd.DataFrame(made)
 
 
-def by_cost(study: Study) -> pd.DataFrame:
-    own = study.equity[(study.equity["unique_id"] == "all") & (study.equity["model"] == "blend")]
-    parts = [
-        pd.DataFrame({"model": "blend", "date": own["date"], "cost_bp": bp, "equity_net": own["equity_net"] - bp / 500})
-        for bp in (0.0, 2.0, 5.0, 10.0, 20.0)
-    ]
-    return pd.concat(parts, ignore_index=True)
+def record(study: Study) -> dict[str, pd.DataFrame]:
+    """Months, drawdowns and rolling Sharpe ratios of the pool, by the package itself."""
+    return vars(track_record(study.equity, "blend", {"all"}))
 
 
 PBO = {

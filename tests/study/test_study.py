@@ -13,6 +13,8 @@ from s2squant.config.files import make_experiment
 from s2squant.errors import ConfigError, S2squantError
 from s2squant.evaluation.results import Verdict
 from s2squant.prices.calendars.exchanges import exchange_sessions
+from s2squant.report import formats, money_sentences
+from s2squant.report.study_view import arrange
 from s2squant.runs.engines import local
 from s2squant.study import backtest, open_run
 from tests.worlds.runs import (
@@ -158,6 +160,31 @@ def test_verdicts_and_equity_have_their_columns(run):
     equity = pd.read_parquet(folder / "equity.parquet")
     assert list(equity.columns) == ["model", "unique_id", "date", "position", "gross", "cost", "net", "equity_net"]
     np.testing.assert_allclose(equity["net"], equity["gross"] - equity["cost"], atol=1e-12)
+
+
+def test_the_money_sentences_say_what_equity_parquet_says(run):
+    folder, study = run
+    equity, contents = pd.read_parquet(folder / "equity.parquet"), arrange(study)
+    names = set(equity["unique_id"])
+    assert names == {"AAA", "BBB", "<b>", "BTC-USD", "ETH-USD", "XNYS", "24/7"}, "no pool over two markets"
+    for name in names:
+        own = {str(m): part for m, part in equity[equity["unique_id"] == name].groupby("model", observed=True)}
+        rule, held = own["blend"], own["buy_and_hold"]
+        assert set(own) >= {"equal_volatility", "random_walk_sign"}
+        years = (rule["date"].iloc[-1] - rule["date"].iloc[0]).days / 365.25
+        difference = (rule["net"].to_numpy() - held["net"].to_numpy()).mean() * len(rule) / years
+        said = money_sentences.money(contents, name)
+        if len(rule) < 20:
+            assert said == "", "too few bars to say anything"
+            continue
+        assert f"made {formats.percent(abs(difference), 1)} a year {'more' if difference >= 0 else 'less'} than" in said
+        for model in ("blend", "buy_and_hold", "equal_volatility", "random_walk_sign"):
+            yearly = own[model]["equity_net"].iloc[-1] ** (1 / years) - 1
+            assert formats.percent(yearly, 1, True) in said
+        if name in study.histories:
+            assert f"long {formats.percent((rule['position'].iloc[1:] > 0).mean(), 0)} of the time" in said
+        assert money_sentences.word(contents, name) != "better", "the forecasts have shown no skill"
+        assert said in (folder / "index.html").read_text() or name in study.histories
 
 
 def test_whole_paths_are_scored_and_models_without_any_are_named(run):

@@ -1,7 +1,8 @@
-"""Performance of the holdings: Sharpe ratio with its interval, deflated for trials, drawdown and costs.
+"""Performance of the holdings: return beyond buy-and-hold, Sharpe ratio, deflated for trials, drawdown and costs.
 
-Ratios are over zero, not over a risk-free rate: what is not held earns nothing. The Sharpe ratio is annualised by the
-square root of the bars in a year; that its bars are neither normal nor independent goes into its interval.
+A rule is worth what it makes beyond holding the same tickers over the same bars. Ratios are over zero, not over a
+risk-free rate: what is not held earns nothing. The Sharpe ratio is annualised by the square root of the bars in a
+year; that its bars are neither normal nor independent goes into its interval.
 
 Shape legend: T bars of a series, L levels of cost.
 """
@@ -14,8 +15,9 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtr, ndtri
 
+from s2squant.evaluation.results import Word
 from s2squant.evaluation.statistics.diebold_mariano import ewc, interval_factor
-from s2squant.evaluation.strategy.positions import DAYS, FLOWS, POOL, compound
+from s2squant.evaluation.strategy.positions import BUY_AND_HOLD, DAYS, FLOWS, GAP_DAYS
 from s2squant.series.arrays import Dates, Floats
 
 COST_LEVELS: tuple[float, ...] = (0.0, 2.0, 5.0, 10.0, 20.0)
@@ -24,13 +26,11 @@ MIN_BARS = 20
 """Shorter series get no Sharpe ratio."""
 FLAT = 1e-12
 """A standard deviation of a bar's return below this is no position at all."""
-GAP_DAYS = 30
-"""Between bars further apart nothing was held: markets of a pool may have been tested in different years."""
 CONFIDENCE = 0.95
 COLUMNS: tuple[str, ...] = (
-    "model", "unique_id", "cost_bp", "declared", "bars", "years", "annual_return", "volatility", "sharpe", "sharpe_low",
-    "sharpe_high", "psr", "dsr", "trials", "years_needed", "max_drawdown", "drawdown_bars", "turnover", "exposure",
-    "break_even_bp", "final_equity",
+    "model", "unique_id", "cost_bp", "declared", "first", "last", "bars", "years", "annual_return", "beyond",
+    "beyond_low", "beyond_high", "long", "volatility", "sharpe", "sharpe_low", "sharpe_high", "psr", "dsr", "trials",
+    "years_needed", "max_drawdown", "drawdown_bars", "turnover", "exposure", "break_even_bp", "final_equity",
 )  # fmt: skip
 
 
@@ -126,10 +126,41 @@ def drawdown(net: Floats) -> tuple[float, int]:
     return float((wealth / peak - 1).min()), int(since.max())
 
 
-def break_even_bp(gross: Floats, borrow: Floats, turnover: Floats) -> float:
-    """Cost per unit of turnover, in basis points, at which the mean return is zero; NaN without turnover."""
-    traded = float(turnover.sum())
-    return float((gross - borrow).sum() / traded * 1e4) if traded > 0 else np.nan
+def beyond_holding(net: Floats, held: Floats, year: float) -> tuple[float, float, float]:
+    """Mean return a year (`year` bars) beyond holding, with its 95 % interval; both nets (T,) over the same bars.
+
+    Simple returns, not compounded; the interval is by equal-weighted cosines with Student t.
+    """
+    if len(net) < MIN_BARS:
+        return np.nan, np.nan, np.nan
+    difference = net - held
+    _, se, nu = ewc(difference, 1)
+    mean, reach = float(difference.mean()), float(interval_factor(np.asarray(nu, np.float64)) * se)
+    return mean * year, (mean - reach) * year, (mean + reach) * year
+
+
+def break_even_bp(flows: Mapping[str, Floats], held: Mapping[str, Floats], year: float) -> float:
+    """Cost per unit of turnover, in basis points, at which the rule makes what holding makes.
+
+    NaN where the rule does not beat holding even without costs (the interval of the difference holds zero), or trades
+    no more than holding does.
+    """
+    own, other = flows["gross"] - flows["borrow"], held["gross"] - held["borrow"]
+    traded = float((flows["turnover"] - held["turnover"]).sum())
+    if traded <= 0 or not beyond_holding(own, other, year)[1] > 0:
+        return np.nan
+    return float((own - other).sum() / traded * 1e4)
+
+
+def rule_word(low: float, high: float, skill: str) -> Word:
+    """Verdict on a rule from its interval beyond holding; it is better only where its forecasts are.
+
+    A rule that beats holding without skill in its forecasts (`skill` is the word of their verdict) had luck, or
+    another exposure.
+    """
+    if low > 0 and skill == "better":
+        return "better"
+    return "worse" if high < 0 else "no evidence"
 
 
 def ratios_of(holdings: pd.DataFrame, model: str, cost_bp: float) -> dict[str, float]:
@@ -150,18 +181,23 @@ def performance(
     bar by ticker, at each one's own cost. Only the recommended model was chosen among them: other rows have no `dsr`.
     """
     rows = []
+    flows_of, days_of = {}, {}
+    for key, part in holdings.groupby(["model", "unique_id"], observed=True, sort=False):
+        flows_of[key] = {flow: part[flow].to_numpy(np.float64) for flow in FLOWS}
+        days_of[key] = part["date"].to_numpy().astype("datetime64[D]")
     levels = sorted({*COST_LEVELS, cost_bp})
-    for (model, name), part in holdings.groupby(["model", "unique_id"], observed=True, sort=False):
-        days = part["date"].to_numpy().astype("datetime64[D]")
-        years = years_of(days)
+    for (model, name), flows in flows_of.items():
+        days = days_of[model, name]
+        held = flows_of.get((BUY_AND_HOLD, name)) if model != BUY_AND_HOLD else None
         chosen = str(model) == recommended
-        flows = {flow: part[flow].to_numpy(np.float64) for flow in FLOWS}
+        years = years_of(days)
+        when = {"first": str(days[0]), "last": str(days[-1])}
         for level in levels:
-            net = flows["gross"] - flows["borrow"] - flows["turnover"] * level / 1e4
-            figures = _figures(flows, net, years)
+            net = _after(flows, level)
+            figures = _figures(flows, net, years) | _against(flows, held, level, len(net) / years)
             dsr = deflated_sharpe(net, tried, ratios.get(str(name), ())) if chosen else np.nan
             head = {"model": str(model), "unique_id": str(name), "cost_bp": level, "declared": level == cost_bp}
-            rows.append(head | figures | {"dsr": dsr, "trials": tried})
+            rows.append(head | when | figures | {"dsr": dsr, "trials": tried})
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     return table.astype({"model": "category", "unique_id": "category"})
 
@@ -172,20 +208,24 @@ def years_of(days: Dates) -> float:
     return float(max(apart[apart <= GAP_DAYS].sum(), 1.0) / DAYS)
 
 
-def equity_by_cost(holdings: pd.DataFrame, cost_bp: float) -> pd.DataFrame:
-    """The table `equity_by_cost` of Study: the pool's equity at every level of cost."""
-    pool = holdings[holdings["unique_id"] == POOL]
-    parts = []
-    for level in sorted({*COST_LEVELS, cost_bp}):
-        net = pool["gross"] - pool["borrow"] - pool["turnover"] * level / 1e4
-        wealth = net.groupby(pool["model"], observed=True).transform(compound)
-        parts.append(pool[["model", "date"]].assign(cost_bp=level, equity_net=wealth))
-    return pd.concat(parts, ignore_index=True)
-
-
 def _net(part: pd.DataFrame, cost_bp: float) -> Floats:
-    net = part["gross"] - part["borrow"] - part["turnover"] * cost_bp / 1e4
-    return np.asarray(net, np.float64)
+    return _after({flow: part[flow].to_numpy(np.float64) for flow in FLOWS}, cost_bp)
+
+
+def _after(flows: Mapping[str, Floats], cost_bp: float) -> Floats:
+    """Net simple returns at a cost."""
+    return np.asarray(flows["gross"] - flows["borrow"] - flows["turnover"] * cost_bp / 1e4)
+
+
+def _against(
+    flows: Mapping[str, Floats], held: Mapping[str, Floats] | None, cost_bp: float, year: float
+) -> dict[str, float]:
+    """Figures beside buy-and-hold of the same bars; unknown for holding itself."""
+    names = ("beyond", "beyond_low", "beyond_high")
+    if held is None:
+        return dict.fromkeys((*names, "break_even_bp"), np.nan)
+    figures = beyond_holding(_after(flows, cost_bp), _after(held, cost_bp), year)
+    return dict(zip(names, figures, strict=True)) | {"break_even_bp": break_even_bp(flows, held, year)}
 
 
 def _figures(flows: Mapping[str, Floats], net: Floats, years: float) -> dict[str, float]:
@@ -207,6 +247,6 @@ def _figures(flows: Mapping[str, Floats], net: Floats, years: float) -> dict[str
         "drawdown_bars": longest,
         "turnover": float(flows["turnover"].sum() / years),
         "exposure": float(np.abs(flows["position"]).mean()),
-        "break_even_bp": break_even_bp(flows["gross"], flows["borrow"], flows["turnover"]),
+        "long": float(flows["long"][1:].mean()) if bars > 1 else np.nan,
         "final_equity": wealth,
     }

@@ -16,9 +16,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from s2squant.config.experiment import StrategySpec
 from s2squant.series.arrays import Dates, Floats, Ints
@@ -27,11 +30,16 @@ from s2squant.series.history import PriceHistory
 
 BUY_AND_HOLD = "buy_and_hold"
 RANDOM_WALK_SIGN = "random_walk_sign"
-BESIDE: tuple[str, ...] = (BUY_AND_HOLD, RANDOM_WALK_SIGN)
-"""Traded beside the models: always long, and the sign of a random walk's drift, the mean of the last returns."""
+EQUAL_VOLATILITY = "equal_volatility"
+BESIDE: tuple[str, ...] = (BUY_AND_HOLD, EQUAL_VOLATILITY, RANDOM_WALK_SIGN)
+"""Traded beside the models: always long; long at an equal volatility, the target over that of the last returns; and the
+sign of a random walk's drift, the mean of the last returns."""
 POOL = "all"
+"""The tickers together, where they share a market; the pools of several markets have the markets' names."""
+GAP_DAYS = 30
+"""Between bars further apart nothing was held: a pool's record ends there, and another begins."""
 COLUMNS: tuple[str, ...] = ("model", "unique_id", "date", "position", "gross", "cost", "net", "equity_net")
-FLOWS: tuple[str, ...] = ("position", "gross", "turnover", "borrow")
+FLOWS: tuple[str, ...] = ("position", "gross", "turnover", "borrow", "long")
 
 MEDIAN, LOW, HIGH = (QUANTILE_COLUMNS[k] for k in (19, 3, 35))
 """The median and the ends of the central 80 % band."""
@@ -70,7 +78,7 @@ def legs(
     horizon: int,
     models: Sequence[str],
 ) -> Iterator[Leg]:
-    """Trade `models`, buy-and-hold and the random walk's sign, ticker by ticker.
+    """Trade `models` and BESIDE, ticker by ticker.
 
     `forecasts` has the columns of Study. Holdings overlap when cutoffs are closer than `horizon`; each then takes an
     equal share, 1 / (most holdings ever open at once), which depends on the schedule alone. The share is restored
@@ -94,7 +102,9 @@ def legs(
         share = 1.0 / _held(schedule, np.ones(len(schedule)), horizon, len(history)).max()
         window = slice(first, last + 1)
         drift = share * _held(schedule, _drift_sign(history, schedule, spec), horizon, len(history))
-        positions = {BUY_AND_HOLD: np.r_[0.0, np.ones(last - first)], RANDOM_WALK_SIGN: drift[window]}
+        level = share * _held(schedule, _past_volatility(history, schedule, spec), horizon, len(history))
+        held = np.r_[0.0, np.ones(last - first)]
+        positions = {BUY_AND_HOLD: held, EQUAL_VOLATILITY: level[window], RANDOM_WALK_SIGN: drift[window]}
         names = rows["model"].to_numpy()
         for model in models:
             mine = np.flatnonzero(names == model)
@@ -104,8 +114,12 @@ def legs(
             yield _leg(model, history, window, position, spec)
 
 
-def holdings(traded: Iterable[Leg]) -> pd.DataFrame:
-    """Legs as one table: model, unique_id, date and FLOWS, with the equal-weight average "all" over tickers."""
+def holdings(traded: Iterable[Leg], markets: Mapping[str, str] = MappingProxyType({})) -> pd.DataFrame:
+    """Legs as one table: model, unique_id, date, FLOWS, with the equal-weight average of each pool's tickers.
+
+    `long` is 1 in a bar that was held long, in a pool the share of its tickers. `markets` is by ticker: each market
+    is a pool of its own (POOL where there is one), and a hole in its dates makes two, named with their years.
+    """
     parts = [
         pd.DataFrame(
             {
@@ -116,6 +130,7 @@ def holdings(traded: Iterable[Leg]) -> pd.DataFrame:
                 "gross": leg.gross,
                 "turnover": leg.turnover,
                 "borrow": leg.borrow,
+                "long": (leg.position > 0).astype(float),
             }
         )
         for leg in traded
@@ -124,10 +139,29 @@ def holdings(traded: Iterable[Leg]) -> pd.DataFrame:
         empty = {name: pd.Series(dtype=object) for name in COLUMNS[:2]} | {"date": pd.Series(dtype="datetime64[s]")}
         return pd.DataFrame(empty | {name: pd.Series(dtype=float) for name in FLOWS})
     single = pd.concat(parts, ignore_index=True)
-    means = single.groupby(["model", "date"], sort=True)[list(FLOWS)].mean().reset_index()
-    means.insert(1, "unique_id", POOL)
+    together = single.assign(unique_id=_pools(single, markets))
+    keys = ["model", "unique_id", "date"]
+    means = together.groupby(keys, sort=True)[list(FLOWS)].mean().reset_index()
     table = pd.concat([single, means], ignore_index=True)
     return table.astype({"model": "category", "unique_id": "category"})
+
+
+def _pools(single: pd.DataFrame, markets: Mapping[str, str]) -> NDArray[Any]:
+    """The pool of each row of the tickers' holdings."""
+    market = single["unique_id"].map(lambda ticker: markets.get(ticker, "")).to_numpy()
+    names = np.full(len(single), POOL, dtype=object)
+    several = len(set(market)) > 1
+    for one in dict.fromkeys(market):
+        rows = np.flatnonzero(market == one)
+        days = single["date"].to_numpy()[rows].astype("datetime64[D]")
+        known = np.unique(days)
+        starts = known[np.r_[True, np.diff(known).astype(int) > GAP_DAYS]]
+        stretch = np.searchsorted(starts, days, side="right") - 1
+        for k, start in enumerate(starts):
+            end = known[known < starts[k + 1]][-1] if k + 1 < len(starts) else known[-1]
+            years = f" {str(start)[:4]}-{str(end)[:4]}" if len(starts) > 1 else ""
+            names[rows[stretch == k]] = (str(one) if several else POOL) + years
+    return names
 
 
 def equity(positions: pd.DataFrame, cost_bp: float) -> pd.DataFrame:
@@ -172,9 +206,7 @@ def _wished(rows: pd.DataFrame, history: PriceHistory, cutoff_bars: Ints, spec: 
             ratio = np.divide(median, width / 2, out=np.sign(median), where=width > 0)
             return np.asarray(np.clip(ratio, -1.0, 1.0))
         case "volatility_target":
-            years = (history.dates[cutoff_bars] - history.dates[0]).astype(float) / DAYS
-            bars_a_year = cutoff_bars / np.maximum(years, 1 / DAYS)
-            yearly = _width(rows) / NORMAL_80 * np.sqrt(bars_a_year / horizon)
+            yearly = _width(rows) / NORMAL_80 * np.sqrt(_bars_a_year(history, cutoff_bars) / horizon)
             return np.asarray(np.minimum(1.0, spec.target_volatility / np.maximum(yearly, 1e-12)))
 
 
@@ -187,6 +219,21 @@ def _drift_sign(history: PriceHistory, cutoff_bars: Ints, spec: StrategySpec) ->
     log_price = history.log_price
     change = log_price[cutoff_bars] - log_price[np.maximum(cutoff_bars - spec.drift_bars, 0)]
     return np.asarray(np.sign(change))
+
+
+def _past_volatility(history: PriceHistory, cutoff_bars: Ints, spec: StrategySpec) -> Floats:
+    """The target over the volatility of the last `volatility_bars` returns up to each cutoff, at most 1."""
+    returns = np.diff(history.log_price, prepend=history.log_price[0])
+    sums = np.cumsum(np.square(returns))
+    first = np.maximum(cutoff_bars - spec.volatility_bars, 0)
+    variance = (sums[cutoff_bars] - sums[first]) / np.maximum(cutoff_bars - first, 1)
+    yearly = np.sqrt(variance * _bars_a_year(history, cutoff_bars))
+    return np.asarray(np.minimum(1.0, spec.target_volatility / np.maximum(yearly, 1e-12)))
+
+
+def _bars_a_year(history: PriceHistory, cutoff_bars: Ints) -> Floats:
+    years = (history.dates[cutoff_bars] - history.dates[0]).astype(float) / DAYS
+    return np.asarray(cutoff_bars / np.maximum(years, 1 / DAYS))
 
 
 def _held(cutoff_bars: Ints, wished: Floats, horizon: int, bars: int) -> Floats:

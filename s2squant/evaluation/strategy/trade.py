@@ -13,8 +13,9 @@ from s2squant.config.experiment import Experiment
 from s2squant.evaluation.losses import Losses
 from s2squant.evaluation.statistics.backtest_overfitting import COLUMNS as OVERFITTING_COLUMNS
 from s2squant.evaluation.statistics.backtest_overfitting import overfitting_row
-from s2squant.evaluation.strategy.performance import equity_by_cost, performance, ratios_of
+from s2squant.evaluation.strategy.performance import performance, ratios_of, sharpe_ratio
 from s2squant.evaluation.strategy.positions import BESIDE, POOL, equity, holdings, legs, pooled_net
+from s2squant.evaluation.strategy.track_record import track_record
 from s2squant.evaluation.strategy.trial_ledger import Trial, record
 from s2squant.series.history import PriceHistory
 
@@ -25,8 +26,10 @@ class Traded:
 
     equity: pd.DataFrame
     performance: pd.DataFrame
-    equity_by_cost: pd.DataFrame
     overfitting: pd.DataFrame
+    months: pd.DataFrame
+    drawdowns: pd.DataFrame
+    rolling_sharpe: pd.DataFrame
     note: str
 
 
@@ -36,6 +39,7 @@ def trade(
     experiment: Experiment,
     losses: Losses,
     *,
+    markets: Mapping[str, str],
     tickers: tuple[str, ...],
     run_id: str,
     created_at: str,
@@ -44,37 +48,42 @@ def trade(
 ) -> Traded:
     """Trade the recommended model and the reference by the declared rule, enter the trial, and judge it as one of many.
 
-    `tickers` are all that were asked for, `word` is the verdict's, `ledger` the trial ledger's file (None: none).
+    `markets` is by ticker, `tickers` are all that were asked for, `word` is the verdict's, `ledger` the trial ledger's
+    file (None: none).
     """
     spec, horizon, recommended = experiment.strategy, experiment.walk.horizon, experiment.verdict.recommended
     models = list(dict.fromkeys([recommended, experiment.verdict.reference]))
-    positions = holdings(legs(forecasts, histories, spec, horizon=horizon, models=models))
+    positions = holdings(legs(forecasts, histories, spec, horizon=horizon, models=models), markets)
     money = equity(positions, spec.cost_bp)
-    pool = money[(money["model"] == recommended) & (money["unique_id"] == POOL)]
+    every = [m for m in experiment.forecasters.models if m in set(forecasts["model"].unique())]
+    nets = pooled_net(legs(forecasts, histories, spec, horizon=horizon, models=every), spec.cost_bp)
+    whole = nets.get(recommended, pd.Series(dtype=float))
     trial = Trial(
         experiment=experiment,
         tickers=tickers,
         run_id=run_id,
         created_at=created_at,
         word=word,
-        ratios=ratios_of(positions, recommended, spec.cost_bp),
-        returns=pool.set_index("date")["net"],
+        ratios={POOL: sharpe_ratio(whole.to_numpy(np.float64))} | ratios_of(positions, recommended, spec.cost_bp),
+        returns=whole,
     )
     tried = record(trial, ledger)
-    every = [m for m in experiment.forecasters.models if m in set(forecasts["model"].unique())]
-    nets = pooled_net(legs(forecasts, histories, spec, horizon=horizon, models=every), spec.cost_bp)
     rows = [
         overfitting_row("strategies of this run", nets.drop(columns=list(BESIDE), errors="ignore"), by_ratio=True),
         overfitting_row("forecasts of this run", _merits(losses, experiment.verdict.reference), by_ratio=False),
         overfitting_row("configurations in the ledger", tried.returns, by_ratio=True),
     ]
+    pools = set(positions["unique_id"].unique()) - set(histories)
+    told = track_record(money, recommended, pools)
     return Traded(
         equity=money,
         performance=performance(
             positions, cost_bp=spec.cost_bp, recommended=recommended, tried=tried.count, ratios=tried.ratios
         ),
-        equity_by_cost=equity_by_cost(positions, spec.cost_bp),
         overfitting=pd.DataFrame(rows, columns=list(OVERFITTING_COLUMNS)),
+        months=told.months,
+        drawdowns=told.drawdowns,
+        rolling_sharpe=told.rolling_sharpe,
         note=tried.note,
     )
 

@@ -10,13 +10,14 @@ from s2squant.evaluation.strategy.performance import (
     COST_LEVELS,
     bars_needed,
     best_of,
+    beyond_holding,
     break_even_bp,
     deflated_sharpe,
     drawdown,
-    equity_by_cost,
     performance,
     probabilistic_sharpe,
     ratios_of,
+    rule_word,
     sharpe_interval,
     sharpe_ratio,
     years_of,
@@ -119,21 +120,39 @@ def test_drawdown_by_hand():
 def held(gross, turnover, borrow=0.0, model="blend", ticker="all"):
     days = pd.bdate_range("2020-01-01", periods=len(gross))
     columns = {"position": np.sign(gross), "gross": gross, "turnover": turnover, "borrow": borrow}
+    columns["long"] = (gross > 0).astype(float)
     return pd.DataFrame({"model": model, "unique_id": ticker, "date": days, **columns})
 
 
-def test_break_even_recovers_the_planted_cost():
+def test_break_even_is_the_planted_cost_beyond_holding_and_unknown_where_holding_is_not_beaten():
     rng = np.random.default_rng(0)
-    turnover = rng.exponential(0.2, 1000)
-    noise = rng.normal(0, 0.01, 1000)
-    gross = noise - noise.mean() + turnover * 7.5e-4 + 1e-5
-    assert break_even_bp(gross, np.full(1000, 1e-5), turnover) == pytest.approx(7.5)
-    table = performance(held(gross, turnover, 1e-5), cost_bp=7.5, recommended="blend", tried=1, ratios={})
-    assert table["break_even_bp"].to_numpy() == pytest.approx(7.5)
-    at = table.set_index("cost_bp")["sharpe"]
-    assert at[5.0] > 0 > at[10.0]
-    assert at[7.5] == pytest.approx(0, abs=1e-9)
-    assert np.isnan(break_even_bp(gross, gross, np.zeros(1000)))
+    turnover, market = rng.exponential(0.2, 1000), rng.normal(3e-4, 0.01, 1000)
+    noise = rng.normal(0, 1e-4, 1000)
+    gross = market + noise - noise.mean() + turnover * 7.5e-4 + 1e-5
+    both = pd.concat([held(gross, turnover, 1e-5), held(market, 0 * market, model="buy_and_hold")])
+    table = performance(both, cost_bp=7.5, recommended="blend", tried=1, ratios={})
+    mine = table[table["model"] == "blend"].set_index("cost_bp")
+    assert mine["break_even_bp"].to_numpy() == pytest.approx(7.5)
+    assert mine.loc[5.0, "beyond"] > 0 > mine.loc[10.0, "beyond"]
+    assert mine.loc[7.5, "beyond"] == pytest.approx(0, abs=1e-9)
+    assert table.loc[table["model"] == "buy_and_hold", ["beyond", "break_even_bp"]].isna().all(axis=None)
+    flows = {"gross": market, "borrow": 0 * market, "turnover": turnover}
+    assert np.isnan(break_even_bp(flows, flows | {"turnover": 0 * turnover}, 250))  # long all the time: no better
+    assert np.isnan(break_even_bp(flows | {"gross": gross}, flows, 250))  # better, but nothing to pay for
+
+
+def test_the_interval_beyond_holding_covers_and_its_badge_asks_for_skill():
+    rng, covered = np.random.default_rng(1), 0
+    for _ in range(400):
+        market = rng.normal(4e-4, 0.01, 750)
+        size, low, high = beyond_holding(market * rng.choice([1, -1], 750) + 1e-4, market, 250)
+        assert low < size < high
+        covered += low <= 250 * (1e-4 - 4e-4) <= high
+    assert 0.92 <= covered / 400 <= 0.98
+    assert rule_word(0.01, 0.09, "better") == "better"
+    assert {rule_word(0.01, 0.09, word) for word in ("no evidence", "worse")} == {"no evidence"}
+    assert {rule_word(-0.09, -0.01, word) for word in ("better", "no evidence", "worse")} == {"worse"}
+    assert rule_word(-0.01, 0.01, "better") == "no evidence"
 
 
 def test_the_table():
@@ -163,9 +182,6 @@ def test_the_table():
     assert table.loc[table["model"] != "blend", "dsr"].isna().all()  # only the recommended model was chosen
     assert table.loc[table["model"] == "rw", ["sharpe", "psr"]].isna().all(axis=None)  # no position, no ratio
     assert ratios_of(both, "blend", 5.0) == {"all": pytest.approx(sharpe_ratio(net))}
-    curves = equity_by_cost(both, 5.0)
-    last = curves[curves["model"] == "blend"].groupby("cost_bp")["equity_net"].last()
-    assert last.to_numpy() == pytest.approx(mine["final_equity"].to_numpy())
     assert performance(both.iloc[:0], cost_bp=5.0, recommended="blend", tried=1, ratios={}).empty
 
 

@@ -4,7 +4,15 @@ import pytest
 
 from s2squant.config.experiment import StrategySpec
 from s2squant.evaluation.strategy import positions as strategy
-from s2squant.evaluation.strategy.positions import BUY_AND_HOLD, COLUMNS, RANDOM_WALK_SIGN, holdings, legs, pooled_net
+from s2squant.evaluation.strategy.positions import (
+    BUY_AND_HOLD,
+    COLUMNS,
+    EQUAL_VOLATILITY,
+    RANDOM_WALK_SIGN,
+    holdings,
+    legs,
+    pooled_net,
+)
 from s2squant.series.history import PriceHistory
 
 FREE = StrategySpec(cost_bp=0, borrow_bp=0)
@@ -238,3 +246,36 @@ def test_pooled_net_is_the_net_of_all():
     for model in ("blend", BUY_AND_HOLD, RANDOM_WALK_SIGN):
         pool = of(table, model, "all")["net"]
         np.testing.assert_allclose(nets[model].loc[pool.index], pool, atol=1e-15)
+
+
+def test_equal_volatility_holds_the_target_over_the_volatility_of_the_last_bars():
+    returns = np.r_[0.0, np.tile([0.01, -0.01], 60), np.tile([0.04, -0.04], 20)]
+    past = history(100 * np.exp(np.cumsum(returns)))
+    spec = StrategySpec(cost_bp=0, target_volatility=0.08, volatility_bars=20)
+    frame = medians(past, [100, 145], [1, -1], 5)
+    mine = of(equity(frame, {"A": past}, spec, horizon=5, models=["blend"]), EQUAL_VOLATILITY, "A")["position"]
+    a_year = 365.25 * 5 / 7
+    expected = [0.08 / (size * np.sqrt(a_year)) for size in (0.01, 0.04)]
+    np.testing.assert_allclose([mine.loc[past.dates[102]], mine.loc[past.dates[147]]], expected, rtol=0.01)
+
+
+def test_each_market_is_a_pool_and_a_hole_ends_its_record():
+    early, late, other = (
+        history(np.full(40, 5.0)),
+        history(np.full(40, 7.0), "B", "2012-01-02"),
+        history([9.0] * 40, "C"),
+    )
+    frame = pd.concat([medians(past, [3, 8], [1, 1], 5) for past in (early, late, other)])
+    priced, spec = {"A": early, "B": late, "C": other}, StrategySpec()
+    traded = list(legs(frame, priced, spec, horizon=5, models=["blend"]))
+
+    def pools(markets):
+        return set(holdings(traded, markets)["unique_id"].unique()) - set(priced)
+
+    assert pools({"A": "XNYS", "B": "XNYS", "C": "ECB"}) == {"XNYS 2020-2020", "XNYS 2012-2012", "ECB"}
+    assert pools({"A": "XNYS", "B": "ECB", "C": "XNYS"}) == {"XNYS", "ECB"}
+    assert pools({}) == {"all 2012-2012", "all 2020-2020"}
+    table = holdings(traded, {"A": "XNYS", "B": "ECB", "C": "XNYS"})
+    mine = table[(table["unique_id"] == "XNYS") & (table["model"] == BUY_AND_HOLD)]
+    assert mine["long"].iloc[1:].eq(1).all()
+    assert mine["date"].min() == pd.Timestamp(early.dates[4])

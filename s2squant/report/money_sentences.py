@@ -1,0 +1,130 @@
+"""The sentences about money: what a rule made beyond holding, and whether its forecasts earn it the credit."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from s2squant.config.models import phrase, subject
+from s2squant.evaluation.strategy.performance import rule_word
+from s2squant.evaluation.strategy.positions import BUY_AND_HOLD, EQUAL_VOLATILITY, RANDOM_WALK_SIGN
+from s2squant.report.formats import THIN, count, interval, known, number, percent, probability
+from s2squant.report.study_view import POOL, Contents, Row, rows, where
+
+BESIDE = {
+    BUY_AND_HOLD: "holding",
+    EQUAL_VOLATILITY: "holding at an equal volatility",
+    RANDOM_WALK_SIGN: "a random walk’s sign",
+}
+
+
+def pools(c: Contents) -> list[str]:
+    """Names of the pools whose money is told: all tickers, or each market where there are several."""
+    tickers = {report.ticker for report in c.study.tickers}
+    table = c.study.equity
+    return [str(name) for name in dict.fromkeys(table["unique_id"]) if name not in tickers] if len(table) else []
+
+
+def declared(c: Contents, unique_id: str) -> pd.DataFrame:
+    """Performance at the declared cost of one ticker or pool."""
+    own = c.of("performance", unique_id)
+    return own[own["declared"].astype(bool)] if "declared" in own.columns else own
+
+
+def skill_word(c: Contents, unique_id: str) -> str:
+    """Word of the verdict on the forecasts of a ticker; of a pool the run's, and its market's own where it has one."""
+    if any(report.ticker == unique_id for report in c.study.tickers):
+        asked = {"unique_id": unique_id, "model": c.recommended}
+        return next((str(row["word"]) for row in rows(c.study.by_ticker, asked)), "no evidence")
+    asked = {"step": "all", "benchmark": c.reference, "challenger": c.recommended}
+    of_market = [r for r in rows(c.study.verdicts, asked) if unique_id.split(" ")[0] == str(r["pool"]) != POOL]
+    return next((str(r["word"]) for r in of_market if c.study.word == "better"), str(c.study.word))
+
+
+def word(c: Contents, unique_id: str) -> str:
+    """Badge of the rule on a ticker or pool; empty where it was not compared with holding."""
+    row = _row(declared(c, unique_id), c.recommended)
+    if row is None or not known(row.get("beyond_low")):
+        return ""
+    return rule_word(row["beyond_low"], row["beyond_high"], skill_word(c, unique_id))
+
+
+def money(c: Contents, unique_id: str) -> str:
+    """Return of the rule beyond holding, with its interval and what it was beside; for POOL one sentence a pool."""
+    if unique_id == POOL:
+        return " ".join(filter(None, (_told(c, name) for name in pools(c))))
+    return _told(c, unique_id)
+
+
+def _told(c: Contents, unique_id: str) -> str:
+    table = declared(c, unique_id)
+    row = _row(table, c.recommended)
+    if row is None or not known(row.get("beyond")):
+        return ""
+    spec = c.study.experiment.strategy
+    where_and_when = f"{row['first']} to {row['last']}"
+    if unique_id in pools(c) and unique_id != POOL:
+        where_and_when = f"{unique_id}, {where_and_when}"
+    size, more = row["beyond"], "more" if row["beyond"] >= 0 else "less"
+    cost, rule = f"{number(spec.cost_bp, 1).removesuffix('.0')}{THIN}bp", spec.rule.replace("_", " ")
+    text = (
+        f"{where_and_when}: after {cost} the {rule} "
+        f"rule on {phrase(c.recommended)} made {percent(abs(size), 1)} a year {more} than holding"
+    )
+    if known(row["beyond_low"]):
+        text += f" {interval(row['beyond_low'], row['beyond_high'], 1)}"
+    text += f"; it was long {share(row['long'])} of the time."
+    others = [(name, r) for name in BESIDE if (r := _row(table, name)) is not None]
+    if others:
+        each = [f"{BESIDE[name]} {percent(r['annual_return'], 1, True)}" for name, r in others]
+        text += f" Compounded, the rule made {percent(row['annual_return'], 1, True)} a year, {_listed(each)}."
+    return text + _credit(c, unique_id, row)
+
+
+def _credit(c: Contents, unique_id: str, row: Row) -> str:
+    low, high = row["beyond_low"], row["beyond_high"]
+    if not known(low):
+        return " Too few bars for an interval."
+    if low <= 0 <= high:
+        return " The interval holds zero: the data cannot tell the rule from holding."
+    if low > 0 and word(c, unique_id) != "better":
+        return " Its forecasts show no skill here, so this is luck or another exposure, no evidence for the rule."
+    if low > 0 and known(row.get("break_even_bp")):
+        return f" It makes what holding makes at {number(row['break_even_bp'], 1)}{THIN}bp."
+    return ""
+
+
+def ratios(c: Contents, unique_id: str) -> str:
+    """Sharpe ratio of the rule beside holding's, and its probability after all trials."""
+    table = declared(c, unique_id)
+    row, held = _row(table, c.recommended), _row(table, BUY_AND_HOLD)
+    if row is None or not known(row.get("sharpe")):
+        return ""
+    text = f"{subject(c.recommended)} has a Sharpe ratio of {sharpe(row)}"
+    if held is not None and known(held.get("sharpe")):
+        text += f", holding {sharpe(held)}"
+    if known(row.get("dsr")):
+        text += f"; after {count(int(row['trials']), 'trial')} it is above zero with probability "
+        text += f"{probability(row['dsr'])} (deflated)"
+    return text + "."
+
+
+def sharpe(row: Row) -> str:
+    """Sharpe ratio with its interval."""
+    value, low, high = (row.get(name) for name in ("sharpe", "sharpe_low", "sharpe_high"))
+    if not known(value):
+        return ""
+    ends = f" [{number(low, 2, True)}, {number(high, 2, True)}]" if known(low) and known(high) else ""
+    return number(value, 2, True) + ends
+
+
+def share(value: float) -> str:
+    """A share of the time: 100 % only where it is all of it."""
+    return percent(value, 0) if value in (0, 1) else percent(min(max(value, 0.01), 0.99), 0)
+
+
+def _row(table: pd.DataFrame, model: str) -> Row | None:
+    return next(iter(rows(where(table, {"model": model}))), None) if len(table) else None
+
+
+def _listed(parts: list[str]) -> str:
+    return ", ".join(parts[:-1]) + (" and " if len(parts) > 1 else "") + parts[-1]
