@@ -58,7 +58,7 @@ def browsing() -> Iterator[Browser]:
 
 @contextmanager
 def opened(
-    browser: Browser, path: Path, after: str = "", *, width: int = 1280, height: int = 24_000
+    browser: Browser, path: Path, after: str = "", *, width: int = 1280, height: int = 48_000
 ) -> Iterator[Sight]:
     """The page in this file with `after` (?query#fragment) behind its address, in a window of this many pixels.
 
