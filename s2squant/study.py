@@ -126,6 +126,7 @@ class Run(JobRunner[Job]):
                 markets=self.inputs.markets,
                 histories=self._histories,
                 path_scores=collected.path_scores,
+                importances=collected.importances,
             )
             traded = self._trade(forecasts, evaluation)
         with self._timed("shuffled"):

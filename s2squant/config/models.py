@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Protocol
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -55,6 +56,16 @@ Kind = Literal["reference", "baseline", "anchor", "pretrained", "network", "blen
 Reads = Literal["past", "future", "static", "variance"]
 """A kind of covariates; variance: past ones that are one."""
 Dash = Literal["solid", "dot", "dash", "longdash", "dashdot", "longdashdot"]
+
+
+class Named(Protocol):
+    """What is asked of a covariate here."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def variance(self) -> bool: ...
 
 
 @dataclass(frozen=True)
@@ -156,6 +167,20 @@ def kind_of(model: str, reference: str) -> Kind:
 
 PRIOR_WEIGHT: dict[Kind, float] = {"anchor": 2.0, "baseline": 1.0, "network": 1 / 3}
 """Weights that the blend's members begin with, by kind; chosen on 20 stocks and ten currencies before 2016."""
+
+
+def reads_of(model: str, covariates: Mapping[str, Sequence[Named]]) -> tuple[str, ...]:
+    """Names of the covariates that a fitted model reads, of those given by kind: past, future, static.
+
+    A network stands on the anchor, and so reads all of them.
+    """
+    reads = () if (row := row_of(model)) is None else row.reads
+    return tuple(
+        c.name
+        for kind, columns in covariates.items()
+        for c in columns
+        if kind in reads or (c.variance and kind == "past" and "variance" in reads)
+    )
 
 
 class BlendSpec(Part):

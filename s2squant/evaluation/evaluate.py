@@ -34,8 +34,9 @@ def evaluate(
     markets: Mapping[str, str],
     histories: Mapping[str, PriceHistory],
     path_scores: Sequence[Mapping[str, Any]],
+    importances: Sequence[Mapping[str, Any]] = (),
 ) -> Evaluation:
-    """Score, judge and assess the long table of all models; `markets` by ticker, `path_scores` as jobs record them."""
+    """Score, judge and assess the long table of all models; `markets` by ticker, the last two as jobs record them."""
     losses = score(forecasts)
     walk, spec = experiment.walk, experiment.verdict
     kinds = {m: kind_of(m, spec.reference) for m in losses.models}
@@ -52,5 +53,6 @@ def evaluate(
         markets=present,
         histories=histories,
         energies=energy_scores(path_scores),
+        importances=importances,
     )
     return Evaluation(losses, judgement, evidence)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -14,6 +15,7 @@ from s2squant.evaluation.diagnostics import read
 from s2squant.evaluation.energy import energy_table
 from s2squant.evaluation.exceedances import exceedances
 from s2squant.evaluation.groups import groups
+from s2squant.evaluation.importance import importance_table
 from s2squant.evaluation.largest_misses import misses
 from s2squant.evaluation.losses import Losses
 from s2squant.evaluation.pairwise import pairs_by_step
@@ -36,10 +38,12 @@ def assess(
     markets: Mapping[str, str],
     histories: Mapping[str, PriceHistory],
     energies: pd.DataFrame,
+    importances: Sequence[Mapping[str, Any]] = (),
 ) -> Evidence:
     """The evidence on the units of `losses`, scored from `forecasts`; arguments as `judge` takes them.
 
-    `verdicts` are its rows: the same pairs are tested again. `energies` is the table of energy.energy_scores.
+    `verdicts` are its rows: the same pairs are tested again. `energies` is the table of energy.energy_scores,
+    `importances` are records of importance.importances.
     """
     readings = read(forecasts, losses)
     all_pools = pools(losses, every=every, horizon=horizon, markets=markets)
@@ -61,6 +65,7 @@ def assess(
         shrinkage=shrunken(verdicts, all_pools, spec.reference),
         pairs=pairs_by_step(losses, all_pools, spec),
         energy=energy_table(energies, losses, all_pools[0], spec),
+        importance=importance_table(importances, losses, all_pools[0], spec),
         misses=misses(forecasts, losses, readings, spec.recommended, markets=markets, histories=histories),
         groups=groups(losses, spec, every=every, horizon=horizon, markets=markets, histories=histories),
         cross_section=cross_section(losses, readings, spec, every=every, markets=markets),

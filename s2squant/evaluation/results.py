@@ -88,6 +88,9 @@ class Evidence:
     - `energy`: model, paths (0: quantiles only), energy (score, standard deviations), skill (by date, against the
       reference), low, high, crps_skill (the same of the CRPS, step by step), p, n (cutoffs), n_eff,
       smallest_detectable, reason
+    - `importance`: model, covariate, step ("all" or a number), rise (of the loss when the covariate is that of another
+      time, share of the ticker's mean loss; of the fitted model), low, high, p, p_adjusted (Benjamini-Hochberg over
+      models and covariates), n (cutoffs), n_eff, smallest_detectable, finding, reason; a single step is not tested
     - `misses`: scope ("all" or a ticker), unique_id, cutoff, step, ds, price (at the cutoff), realised, low, high (of
       the 95 % interval, prices), moved (simple return), miss (standard deviations of the forecast), pit, others (mean
       return of the market's other tickers on those days; all are of the recommended model)
@@ -112,6 +115,7 @@ class Evidence:
     shrinkage: pd.DataFrame = field(default_factory=pd.DataFrame)
     pairs: pd.DataFrame = field(default_factory=pd.DataFrame)
     energy: pd.DataFrame = field(default_factory=pd.DataFrame)
+    importance: pd.DataFrame = field(default_factory=pd.DataFrame)
     misses: pd.DataFrame = field(default_factory=pd.DataFrame)
     groups: pd.DataFrame = field(default_factory=pd.DataFrame)
     cross_section: pd.DataFrame = field(default_factory=pd.DataFrame)

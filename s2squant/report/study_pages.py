@@ -14,6 +14,7 @@ from s2squant.evaluation.results import Study, TickerReport
 from s2squant.report import (
     breakdown_panels,
     calibration_panels,
+    covariate_panels,
     fan_charts,
     figures,
     money_sentences,
@@ -67,6 +68,7 @@ def index_page(c: Contents) -> dict[str, Any]:
         "lost": [t for t in study.tickers if t.status != "ok"],
         "board": [board[m] for m in c.models if m in board],
         "best": _best(list(board.values()), c.nominal),
+        "reads": {m: names for m, names in covariate_panels.covariates_read(study).items() if names},
         "split": all("shape" in table.columns for table in (study.leaderboard, study.verdicts)),
         "whisker": _whiskers([(r["effect"], r["effect_low"], r["effect_high"]) for r in board.values()]),
         "head": c.headline,
@@ -98,7 +100,12 @@ def index_page(c: Contents) -> dict[str, Any]:
         "caveats": sentences.caveats(c),
         "slots": {
             "run": present(panels.audit(c), panels.findings(study.tickers)),
-            "leaderboard": present(score_panels.scorecard(c), pairwise_panels.pairs(c), pairwise_panels.paths(c)),
+            "leaderboard": present(
+                covariate_panels.covariates(c),
+                score_panels.scorecard(c),
+                pairwise_panels.pairs(c),
+                pairwise_panels.paths(c),
+            ),
             "steps": present(calibration_panels.calibration(c)),
             "tickers": present(
                 score_panels.shrinkage(c), breakdown_panels.groups(c), breakdown_panels.cross_section(c)

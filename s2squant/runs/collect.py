@@ -31,6 +31,8 @@ class Collected:
     """By ticker, where a network attended in its newest forecast: its own net in place of a pooled one."""
     path_scores: Sequence[Mapping[str, Any]]
     """Scores of whole paths, by model, ticker and fold."""
+    importances: Sequence[Mapping[str, Any]]
+    """Losses with a covariate of another time, by model, ticker, covariate and fold."""
     seconds: Mapping[str, float]
     """By job key."""
 
@@ -41,11 +43,13 @@ def collect(inputs: Inputs, runner: JobRunner[Job]) -> Collected:
     forecasts, training = [], []
     attention: dict[str, Floats] = {}
     path_scores: list[Mapping[str, Any]] = []
+    importances: list[Mapping[str, Any]] = []
     seconds: dict[str, float] = {}
     for job in runner.finished_jobs():
         table, curve, facts = inputs.folder.read_part(job.key)
         attention |= {ticker: np.array(weights) for ticker, weights in facts.get("attention", {}).items()}
         path_scores += [record for record in facts.get("energy", []) if record["unique_id"] not in failed]
+        importances += [record for record in facts.get("importance", []) if record["unique_id"] not in failed]
         forecasts.append(table[~table["unique_id"].isin(failed)] if failed and len(table) else table)
         training.append(curve)
         seconds[job.key] = facts["seconds"]
@@ -58,6 +62,7 @@ def collect(inputs: Inputs, runner: JobRunner[Job]) -> Collected:
         training=pd.concat(curves, ignore_index=True) if curves else training[0],
         attention=attention,
         path_scores=path_scores,
+        importances=importances,
         seconds=seconds,
     )
 

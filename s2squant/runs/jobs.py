@@ -17,6 +17,7 @@ import pandas as pd
 from s2squant.config.experiment import Experiment
 from s2squant.config.models import BASELINES, Forecasters, ModelName
 from s2squant.evaluation.energy import path_scores
+from s2squant.evaluation.importance import importances
 from s2squant.forecasters.catalog import restore
 from s2squant.forecasters.fitting import (
     TRAINING_COLUMNS,
@@ -119,6 +120,7 @@ def perform(inputs: Inputs, job: Job) -> None:
     training: list[pd.DataFrame] = []
     attention: dict[str, list[list[float]]] = {}
     energy: list[dict[str, Any]] = []
+    importance: list[dict[str, Any]] = []
     panel = inputs.panels[job.market]
     if job.ticker:
         panel = panel.only(job.ticker)
@@ -131,6 +133,7 @@ def perform(inputs: Inputs, job: Job) -> None:
             forecasts.append(to_frame(panel, forecast, inputs.sessions))
             attention |= newest_attention(panel, forecast)
             energy += path_scores(panel, fold.fit_date, forecast)
+            importance += importances(fitted, panel, forecast)
             if isinstance(fitted, FittedSeq2Seq):
                 training.append(curves(fitted, job.market, fold.number))
     empty = pd.DataFrame(columns=TRAINING_COLUMNS)
@@ -138,7 +141,12 @@ def perform(inputs: Inputs, job: Job) -> None:
         job.key,
         pd.concat(forecasts, ignore_index=True) if forecasts else pd.DataFrame(),
         pd.concat(training, ignore_index=True) if training else empty,
-        {"seconds": round(time.perf_counter() - started, 3), "attention": attention, "energy": energy},
+        {
+            "seconds": round(time.perf_counter() - started, 3),
+            "attention": attention,
+            "energy": energy,
+            "importance": importance,
+        },
     )
 
 

@@ -240,7 +240,20 @@ def evidence(study: Study, rng: np.random.Generator, names: list[str]) -> dict[s
         for m in models
         for h in (1, 5, 20)
     ]
-    more = {"pairs": against, "energy": drawn, "misses": missed_most, "groups": grouped, "cross_section": ranked}
+    leant = [
+        {"model": m, "covariate": "VIX", "step": h, "rise": 0.01, "low": -0.01, "high": 0.03, "p": 0.2, "n": 24}
+        | {"p_adjusted": 0.6, "n_eff": 12.0, "smallest_detectable": 0.03, "finding": "no evidence", "reason": ""}
+        for m in models
+        for h in ("all", "1", "2")
+    ]
+    more = {
+        "importance": leant,
+        "pairs": against,
+        "energy": drawn,
+        "misses": missed_most,
+        "groups": grouped,
+        "cross_section": ranked,
+    }
     made = more | {
         "scorecard": card,
         "coverage": held,

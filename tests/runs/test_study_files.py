@@ -142,7 +142,7 @@ def test_pages_do_not_go_among_foreign_files(folder, tmp_path, capsys):
 
 def test_a_run_from_before_some_tables_opens_without_them(copied):
     kept = json.loads((copied / "study.json").read_text())
-    for name in ("pairs", "energy", "misses", "groups", "cross_section"):
+    for name in ("importance", "pairs", "energy", "misses", "groups", "cross_section"):
         del kept["tables"][name]
         (copied / "tables" / f"{name}.parquet").unlink()
     (copied / "study.json").write_text(json.dumps(kept))
