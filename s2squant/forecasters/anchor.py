@@ -14,6 +14,7 @@ import numpy as np
 
 from s2squant.config.networks import AnchorSpec
 from s2squant.errors import CheckpointError
+from s2squant.forecasters.covariate_members import CovariateMembers, covariate_members, variance_names
 from s2squant.forecasters.expected_return import Drifts, shrunk_drifts, training_drifts
 from s2squant.forecasters.features import Returns, bank_members, has_ranges, scaled_returns
 from s2squant.series.arrays import Floats, Ints
@@ -35,6 +36,8 @@ class AnchorView:
 
     returns: Returns
     members_RK: Floats
+    covariates: CovariateMembers | None = None
+    """Members of covariates, behind the others."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,8 @@ class FittedAnchor:
     """Of mean zero at every step."""
     drifts: Drifts
     name: str = "anchor"
+    covariates: tuple[str, ...] = ()
+    """Variance covariates that are members, behind the others."""
 
     @property
     def horizon(self) -> int:
@@ -58,7 +63,7 @@ class FittedAnchor:
         """Run the filters over a panel once."""
         returns = scaled_returns(panel, self.spec.warmup, self.spec.bound)
         members = bank_members(panel, returns, market=self.spec.market, ranges=self.spec.ranges)
-        return AnchorView(returns, members)
+        return AnchorView(returns, members, covariate_members(panel, self.covariates, returns.bounded_R))
 
     def group_of(self, panel: Panel, rows: Ints) -> Ints:
         """Group of parameters of each row (N,); raises ValueError for a ticker never fitted."""
@@ -80,9 +85,13 @@ class FittedAnchor:
         step = np.arange(1, self.horizon + 1) if steps is None else np.asarray(steps)
         weights_GHK = self.weights_GHK[:, step - 1]
         weights_NHK = weights_GHK[self.group_of(panel, rows)] if len(self.groups) > 1 else weights_GHK
-        members_NK, variance = view.members_RK[rows], np.zeros((len(rows), len(step)))
+        members_NK = view.members_RK[rows]
+        variance: Floats = np.zeros((len(rows), len(step)))
         for k in range(members_NK.shape[1]):
             variance += members_NK[:, k, None] * weights_NHK[:, :, k]
+        if view.covariates is not None:
+            beside_NHJ = view.covariates.of(rows, int(step.max()))[:, step - 1]
+            variance = with_covariates(variance, weights_NHK, beside_NHJ)
         return np.sqrt(step * variance)
 
     def drift(self, panel: Panel, rows: Ints) -> Floats:
@@ -101,7 +110,13 @@ class FittedAnchor:
         drifts, spec = self.drifts.state(), self.spec.model_dump(mode="json")
         return State(
             arrays={"weights": self.weights_GHK, "table": self.table_GHQ, **drifts.arrays},
-            meta={"kind": "anchor", "groups": list(self.groups), "spec": spec, **drifts.meta},
+            meta={
+                "kind": "anchor",
+                "groups": list(self.groups),
+                "spec": spec,
+                **drifts.meta,
+                **({"covariates": list(self.covariates)} if self.covariates else {}),
+            },
         )
 
 
@@ -115,7 +130,17 @@ def restore_anchor(state: State) -> FittedAnchor:
         weights_GHK=state.arrays["weights"],
         table_GHQ=state.arrays["table"],
         drifts=Drifts.restored(state),
+        covariates=tuple(state.meta.get("covariates", ())),
     )
+
+
+def with_covariates(variance_NH: Floats, weights_NHK: Floats, beside_NHJ: Floats) -> Floats:
+    """Variance with the members of covariates, whose weights are the last J; the others share those of unknown ones."""
+    weights_NHJ, known = weights_NHK[:, :, -beside_NHJ.shape[2] :], np.isfinite(beside_NHJ)
+    total = weights_NHK.sum(axis=2)
+    shared = total / (total - np.where(known, 0.0, weights_NHJ).sum(axis=2))
+    shared_NH: Floats = (variance_NH + (np.where(known, beside_NHJ, 0.0) * weights_NHJ).sum(axis=2)) * shared
+    return shared_NH
 
 
 @dataclass(frozen=True)
@@ -137,6 +162,8 @@ class Anchor:
         spec = self.spec.model_copy(update={"ranges": self.spec.ranges and has_ranges(panel)})
         returns = scaled_returns(panel, spec.warmup, spec.bound)
         members = bank_members(panel, returns, market=spec.market, ranges=spec.ranges)
+        names_J = variance_names(panel)
+        beside = covariate_members(panel, names_J, returns.bounded_R)
         unit = returns.unit_M[panel.ticker_of]
         mean_M, steps = training_drifts(panel, rows), np.arange(1, horizon + 1)
         present = np.unique(panel.ticker_of[rows])
@@ -148,19 +175,25 @@ class Anchor:
             moved = panel.targets(part, horizon) - mean_M[panel.ticker_of[part]][:, None] * steps
             y = moved / unit[part][:, None]
             strided = panel.bar_number(part) % self.spec.stride == 0
+            some_NHJ = None if beside is None else torch.from_numpy(beside.of(part[strided], horizon))
             bank = fit_bank(
                 torch.from_numpy(members[part[strided]]),
                 torch.from_numpy(y[strided]),
                 self.spec,
                 batch=self.spec.dates * (len(present) if pooled else 1),
                 seed=stable_seed(seed, "anchor", name),
+                covariates_NHJ=some_NHJ,
             )
             weights_HK = bank.weights_HK().detach().numpy()
-            sd = np.sqrt(np.arange(1, horizon + 1) * (members[part] @ weights_HK.T))
+            variance_NH = members[part] @ weights_HK[:, : members.shape[1]].T
+            if beside is not None:
+                variance_NH = with_covariates(variance_NH, weights_HK[None], beside.of(part, horizon))
+            sd = np.sqrt(steps * variance_NH)
             weights.append(weights_HK)
             table_HQ = np.quantile(y / sd, LEVELS, axis=0).T
             tables.append(table_HQ - table_HQ.mean(axis=1, keepdims=True))
-        return FittedAnchor(spec, names, np.stack(weights), np.stack(tables), shrunk_drifts(panel))
+        drifts = shrunk_drifts(panel)
+        return FittedAnchor(spec, names, np.stack(weights), np.stack(tables), drifts, covariates=names_J)
 
     def restore(self, state: State) -> FittedAnchor:
         """The fitted anchor that wrote `state`."""

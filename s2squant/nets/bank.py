@@ -2,8 +2,9 @@
 
 v_t(h) = exp(c(h)) sum_k softmax_k(W(h)) B_k(t), with W(h) = P(h) M, c(h) = P(h) c and
 P(h) = [1, log h - 1.5, (log h - 1.5)^2 - 1]; the standard deviation of the h-step return is sqrt(h v_t(h)).
+Members of covariates may differ by step; where one is not known, the others share its weight.
 
-Shape legend: N origins, K members, H steps.
+Shape legend: N origins, K members, J of covariates, H steps.
 """
 
 from __future__ import annotations
@@ -44,10 +45,16 @@ class VarianceBank(nn.Module):
         """Student-t degrees of freedom for each step."""
         return 2.5 + nn.functional.softplus(self.basis_H3 @ self.tail)
 
-    def forward(self, members_NK: Tensor) -> Tensor:
-        """Standard deviation of the cumulative return (N, H)."""
+    def forward(self, members_NK: Tensor, covariates_NHJ: Tensor | None = None) -> Tensor:
+        """Standard deviation of the cumulative return (N, H); the last J members are covariates, NaN if unknown."""
         steps = torch.arange(1, self.basis_H3.shape[0] + 1, dtype=members_NK.dtype)
-        return torch.sqrt(steps * (members_NK @ self.weights_HK().T))
+        if covariates_NHJ is None:
+            return torch.sqrt(steps * (members_NK @ self.weights_HK().T))
+        own = members_NK.shape[1]
+        weights_HK, known = self.weights_HK(), ~torch.isnan(covariates_NHJ)
+        beside_NH = (torch.where(known, covariates_NHJ, 0.0) * weights_HK[:, own:]).sum(2)
+        shared_NH = weights_HK.sum(1) / (weights_HK.sum(1) - (~known * weights_HK[:, own:]).sum(2))
+        return torch.sqrt(steps * (members_NK @ weights_HK[:, :own].T + beside_NH) * shared_NH)
 
 
 def student_nll(y_NH: Tensor, sd_NH: Tensor, degrees_H: Tensor) -> Tensor:
@@ -58,17 +65,27 @@ def student_nll(y_NH: Tensor, sd_NH: Tensor, degrees_H: Tensor) -> Tensor:
     return (torch.log(scale) - constant + body).mean()
 
 
-def fit_bank(members_NK: Tensor, y_NH: Tensor, spec: AnchorSpec, *, batch: int, seed: int) -> VarianceBank:
+def fit_bank(
+    members_NK: Tensor,
+    y_NH: Tensor,
+    spec: AnchorSpec,
+    *,
+    batch: int,
+    seed: int,
+    covariates_NHJ: Tensor | None = None,
+) -> VarianceBank:
     """Fit a bank by maximum likelihood: Adam with a cosine schedule over random origins.
 
-    `members_NK` and `y_NH` (cumulative returns) are float64 in the same scaled units.
+    `members_NK`, `covariates_NHJ` and `y_NH` (cumulative returns) are float64 in the same scaled units.
     """
-    bank = VarianceBank(members_NK.shape[1], y_NH.shape[1])
+    beside = 0 if covariates_NHJ is None else covariates_NHJ.shape[2]
+    bank = VarianceBank(members_NK.shape[1] + beside, y_NH.shape[1])
     draw = torch.Generator().manual_seed(seed)
     optimiser, rate = Adam([(list(bank.parameters()), 0.0)]), spec.lr
     for step in range(spec.steps):
         pick = torch.randint(len(y_NH), (batch,), generator=draw)
-        loss = student_nll(y_NH[pick], bank(members_NK[pick]), bank.degrees_H())
+        picked_NHJ = None if covariates_NHJ is None else covariates_NHJ[pick]
+        loss = student_nll(y_NH[pick], bank(members_NK[pick], picked_NHJ), bank.degrees_H())
         loss = loss + spec.penalty * bank.mixture.square().sum()
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
