@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -108,10 +109,11 @@ def fan_chart(id: str, fan: Fan | None, outline: Fan | None, history: PriceHisto
     traces.append(_median(fan))
     layout = {
         "hovermode": "closest",
+        "shapes": [_cutoff(fan)],
         "xaxis": axis("", kind="date"),
         "yaxis": axis("Adjusted close") | {"separatethousands": True},
     }
-    return Chart(id, title, tuple(traces), layout, height=440)
+    return Chart(id, title, tuple(traces), layout, height=400)
 
 
 def past_chart(id: str, fan: Fan, history: PriceHistory) -> Chart:
@@ -135,6 +137,13 @@ def fan_rows(fan: Fan) -> list[tuple[int, str, list[str]]]:
         (step, str(fan.dates[step]), [price(float(fan.path(column)[step])) for column in columns])
         for step in range(1, len(fan.dates))
     ]
+
+
+def _cutoff(fan: Fan) -> dict[str, Any]:
+    """A dotted line at the cutoff: left of it history, right of it forecast."""
+    day = str(fan.dates[0])
+    place = {"type": "line", "yref": "paper", "y0": 0, "y1": 1, "x0": day, "x1": day}
+    return place | {"line": {"color": "@ink-2", "width": 1, "dash": "dot"}, "layer": "below"}
 
 
 def _bands(fan: Fan, levels: Sequence[str], *, legend: bool) -> list[Trace]:

@@ -9,14 +9,18 @@ import pandas as pd
 
 from s2squant.config.experiment import StrategySpec
 from s2squant.config.models import phrase, subject
+from s2squant.report.fan_cards import Card, trust_words
 from s2squant.report.fan_charts import Fan
 from s2squant.report.formats import THIN, count, day, interval, known, number, percent, price, pvalue, skill
+from s2squant.report.names import join, market_name
 from s2squant.report.study_view import Contents, Row, rows
 
 FEW = 30
 """Effective observations below which an interval is itself uncertain."""
 CARRIED = 0.5
 """Share of the pooled gain's variance above which one ticker carries it."""
+MOST_OF_IT = 0.9
+"""Share of the whole gain that the named years hold."""
 FEWEST_SHARING = 3
 """Of two tickers one always carries half."""
 
@@ -34,6 +38,28 @@ def run(c: Contents) -> str:
     return f"{len(c.finished)} of {count(len(tickers), 'ticker')} finished; {' and '.join(left)}."
 
 
+def cards(c: Contents, shown: Sequence[Card]) -> str:
+    """What the fans show, and whether past bands held, over all tickers."""
+    if not shown:
+        return ""
+    text = f"Newest forecast of {phrase(c.recommended)}: median and 80{THIN}% range."
+    held = [r["coverage_80"] for r in rows(c.study.by_ticker, {"model": c.recommended}) if known(r["coverage_80"])]
+    if not held:
+        return text
+    mean, ends = percent(float(np.mean(held)), 1), f"{number(100 * min(held), 1)} to {percent(max(held), 1)} by ticker"
+    return f"{text} Past 80{THIN}% bands held {mean} of outcomes{f' ({ends})' if len(held) > 1 else ''}."
+
+
+def trust(row: Row | None) -> str:
+    """Whether past 80 % bands of one ticker held, in one sentence."""
+    said = trust_words(row)
+    if row is None or not said:
+        return ""
+    off = 100 * row["coverage_80"] - 80
+    size = "as promised" if abs(off) < 2 else f"so they were {'wide' if off > 0 else 'narrow'}"
+    return f"{said[:1].upper()}{said[1:]}, {size}."
+
+
 def leaderboard(c: Contents) -> str:
     """The highest skill, and that of the recommended model and of the verdict's baseline."""
     board = {str(r["model"]): r for r in rows(c.study.leaderboard) if known(r["skill"])}
@@ -42,34 +68,32 @@ def leaderboard(c: Contents) -> str:
         return "No model was scored."
 
     def scores(model: str) -> str:
-        r = board[model]
-        return f"{skill(r['skill'])} (by date {skill(r['effect'])} {interval(r['effect_low'], r['effect_high'])})"
+        return skill(board[model]["skill"])
 
+    reference = phrase(c.reference)
     if board[ranked[0]]["skill"] <= 0:
-        text = (
-            f"No model is ahead of {phrase(c.reference)}; {phrase(ranked[0])} comes nearest with {scores(ranked[0])}."
-        )
+        text = f"No model forecasts better than {reference}; {phrase(ranked[0])} comes nearest ({scores(ranked[0])})."
     else:
-        text = f"{subject(ranked[0])} has the highest skill against {phrase(c.reference)}, {scores(ranked[0])}."
+        text = f"Against {reference}, {phrase(ranked[0])} scores best ({scores(ranked[0])})."
     if c.recommended in ranked[1:]:
-        text += f" {subject(c.recommended)}, the recommended model, has {scores(c.recommended)}."
+        text += f" {subject(c.recommended)}, which this run recommends, scores {scores(c.recommended)}."
     baseline = c.best_baseline
     if baseline in ranked[1:]:
-        text += f" The best baseline, {phrase(baseline)}, has {scores(baseline)}."
+        text += f" The best baseline, {phrase(baseline)}, scores {scores(baseline)}."
     return " ".join(filter(None, (text, recalibration(c.study.recalibration))))
 
 
 def recalibration(decided: pd.DataFrame) -> str:
-    """Count and dates of the cutoffs at which the recalibrated row was another than the raw one."""
+    """Count and dates of the cutoffs at which recalibration changed the bands."""
     if decided.empty:
         return ""
     force = decided[decided["used"].astype(bool) & (decided["factor"] != 1)]
     if force.empty:
-        return "The recalibration was never in force, as nothing showed that it would pay: its row is the raw one."
+        return "Recalibration never changed the bands: nothing showed that it would help."
     cutoffs, whole = (len(part.drop_duplicates(["market", "cutoff"])) for part in (force, decided))
     first, last = day(force["cutoff"].min()), day(force["cutoff"].max())
     since = f"since {first}" if last == day(decided["cutoff"].max()) else f"from {first} to {last}"
-    return f"The recalibration was in force at {cutoffs:,} of {count(whole, 'cutoff')}, {since}."
+    return f"Recalibration changed the bands at {cutoffs:,} of {count(whole, 'cutoff')}, {since}."
 
 
 def steps(table: pd.DataFrame, model: str, reference: str) -> str:
@@ -79,12 +103,14 @@ def steps(table: pd.DataFrame, model: str, reference: str) -> str:
         return ""
     ahead = [r for r in own if r["skill"] > 0]
     most, least = max(own, key=lambda r: float(r["skill"])), min(own, key=lambda r: float(r["skill"]))
-    text = f"{subject(model)} is ahead of {phrase(reference)} at {len(ahead)} of {count(len(own), 'step')}"
+    text = f"{subject(model)} is better than {phrase(reference)} at {len(ahead)} of {count(len(own), 'step')}"
     clear = [r for r in own if known(r.get("low")) and r["low"] > 0]
     if "low" in own[0]:
-        text += f", with the whole interval above zero at {len(clear)}"
-    ends = [f"{name} at step {r['step']} ({skill(r['skill'])})" for name, r in (("most", most), ("least", least))]
-    return f"{text}: {', '.join(ends)}."
+        text += f", at {len(clear) or 'none'} with the whole interval above zero"
+    ends = (
+        f"most at step {most['step']} ({skill(most['skill'])}), least at step {least['step']} ({skill(least['skill'])})"
+    )
+    return f"{text}; {ends}."
 
 
 def tickers(c: Contents, verdicts: Sequence[Row]) -> str:
@@ -93,34 +119,64 @@ def tickers(c: Contents, verdicts: Sequence[Row]) -> str:
         return ""
     words = [str(r["word"]) for r in verdicts]
     better, worse = words.count("better"), words.count("worse")
-    fdr = percent(c.study.experiment.verdict.fdr, 0)
     rest = len(words) - better - worse
-    return (
-        f"{better} of {count(len(words), 'ticker')} better and {worse} worse after false-discovery control at {fdr}; "
-        f"for the other {rest} the data cannot tell {phrase(c.recommended)} from {phrase(c.reference)}."
-    )
+    text = f"Taken alone, {f'{better} of {len(words)} tickers' if better else f'no ticker of {len(words)}'} "
+    text += "are better" if better > 1 else "is better"
+    text += f", {worse} {'is' if worse == 1 else 'are'} worse" if worse else ""
+    if not rest:
+        return f"{text}."
+    return f"{text}; {'all' if rest == len(words) else f'the other {rest}'} have too little data to tell."
 
 
 def over_time(table: pd.DataFrame, model: str) -> str:
-    """End and peak of the cumulative gain."""
+    """In which years the cumulative gain came, and how much of it in the last third of the cutoffs."""
     own = table[table["model"] == model].sort_values("cutoff") if not table.empty else table
     if own.empty:
         return ""
-    end, peak = own.iloc[-1], own.iloc[int(own["cumulative"].argmax())]
-    text = f"{subject(model)} ends at {number(end['cumulative'], 2, True)} on {day(end['cutoff'])}"
-    if peak["cutoff"] == end["cutoff"]:
-        return f"{text}, its highest point: the gain has kept coming."
-    return f"{text}; it was highest on {day(peak['cutoff'])} at {number(peak['cumulative'], 2, True)}."
+    whole = float(own["cumulative"].iloc[-1])
+    by_year = own.groupby(own["cutoff"].dt.year)["difference"].sum()
+    gains = dict(zip(by_year.index.astype(int).tolist(), by_year.astype(float).tolist(), strict=True))
+    if len(gains) < 2:
+        return f"{subject(model)} {'gained' if whole > 0 else 'lost'} over the whole test, all of it in {min(gains)}."
+    if whole <= 0:
+        best = max(gains, key=gains.__getitem__)
+        return f"Over the whole test {phrase(model)} lost against the reference; its best year was {best}."
+    kept, years = 0.0, list[int]()
+    for year, gain in sorted(gains.items(), key=lambda item: -item[1]):
+        if kept >= MOST_OF_IT * whole:
+            break
+        kept, years = kept + gain, [*years, year]
+    lost = [year for year, gain in gains.items() if gain <= 0]
+    text = f"{_share(kept / whole)} of the gain came in {spans(years)}"
+    if lost:
+        return f"{text}; none in {spans(lost)}."
+    rest = [year for year in gains if year not in years]
+    return f"{text}; a little in {spans(rest)}." if rest else f"The gain came in every year, {spans(years)}."
 
 
-def coverage(row: Row | None, model: str, nominal: Sequence[str]) -> str:
+def spans(years: Sequence[int]) -> str:
+    """Years as people list them: 2009 to 2012 and 2022."""
+    runs: list[list[int]] = []
+    for year in sorted(years):
+        if runs and year == runs[-1][-1] + 1:
+            runs[-1].append(year)
+        else:
+            runs.append([year])
+    return join([str(run[0]) if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs])
+
+
+def _share(share: float) -> str:
+    return "Nearly all" if 0.9 <= share <= 1.1 else "More than all" if share > 1.1 else f"{100 * share:.0f}{THIN}%"
+
+
+def coverage(row: Row | None, nominal: Sequence[str]) -> str:
     """Coverage of the intervals beside their nominal levels."""
     if row is None or not known(row.get("coverage_80")):
         return ""
-    shares = [f"{percent(row[f'coverage_{level}'], 1)} in the {level}{THIN}% interval" for level in nominal]
+    shares = [f"{percent(row[f'coverage_{level}'], 1)} in the {level}{THIN}% band" for level in nominal]
     off = 100 * row["coverage_80"] - 80
     size = f"{number(abs(off), 1)} points too {'wide' if off > 0 else 'narrow'}"
-    return f"{subject(model)} held {', '.join(shares)}: at 80{THIN}% it is {'on target' if abs(off) < 0.05 else size}."
+    return f"Outcomes inside: {join(shares)}. The 80{THIN}% band is {'on target' if abs(off) < 0.05 else size}."
 
 
 def ticker(c: Contents, row: Row | None) -> str:
@@ -131,14 +187,15 @@ def ticker(c: Contents, row: Row | None) -> str:
         return f"{subject(c.recommended)} is the reference: there is nothing to compare it with."
     if not known(row["low"]):
         why = c.untested(str(row["unique_id"])) or "not tested"
-        return f"{subject(c.recommended)} scores {skill(row['skill'])} against {phrase(c.reference)}: {why}."
-    word = {"better": "better than the reference", "worse": "worse than the reference"}.get(str(row["word"]))
-    return (
-        f"{subject(c.recommended)} scores {skill(row['skill'])} {interval(row['low'], row['high'])} against "
-        f"{phrase(c.reference)}: {word or 'no evidence of skill'} (q{THIN}{pvalue(row['q'])}, "
-        f"n{THIN}{number(row['n'], 0)}, effective{THIN}{number(row['n_eff'], 0)}). "
-        f"The smallest skill this test could find is {percent(row['smallest_detectable'])}."
+        return f"Skill against {phrase(c.reference)} {skill(row['skill'])}: {why}."
+    word = {"better": "better", "worse": "worse"}.get(str(row["word"]))
+    text = (
+        f"Skill against {phrase(c.reference)} {skill(row['skill'])} {interval(row['low'], row['high'])}: "
+        f"{f'{word} than it' if word else 'no evidence of skill on this ticker alone'} (q{THIN}{pvalue(row['q'])})."
     )
+    if word is None and known(row["smallest_detectable"]):
+        text += f" Less than {percent(row['smallest_detectable'], 1)} could not have been seen."
+    return text
 
 
 def fan(shown: Fan | None, ticker_name: str) -> str:
@@ -148,16 +205,16 @@ def fan(shown: Fan | None, ticker_name: str) -> str:
     low, mid, high = (float(shown.path(q)[-1]) for q in ("q0.100", "q0.500", "q0.900"))
     start, steps_ahead = float(shown.quantiles_HQ[0, 0]), len(shown.dates) - 1
     return (
-        f"From {price(start)} on {shown.dates[0]}, {ticker_name} is forecast {count(steps_ahead, 'session')} ahead "
-        f"at a median of {price(mid)} ({percent(mid / start - 1, 1, True)}), "
-        f"and between {price(low)} and {price(high)} with probability 80{THIN}%."
+        f"{ticker_name} {price(start)} on {shown.dates[0]} → {price(mid)} by {shown.dates[-1]} "
+        f"({percent(mid / start - 1, 1, True)}, {count(steps_ahead, 'session')} ahead), "
+        f"80{THIN}% range {price(low)} to {price(high)}."
     )
 
 
 def past(fans: Sequence[Fan]) -> str:
     """Count of past fans whose 80 % band covers the path's end."""
     inside = sum(bool(f.path("q0.100")[-1] <= f.realised[-1] <= f.path("q0.900")[-1]) for f in fans)
-    return f"Evenly spaced in time, not chosen by eye; {inside} of {len(fans)} paths ended inside the 80{THIN}% band."
+    return f"Evenly spaced in time: {inside} of {len(fans)} paths ended inside the 80{THIN}% band."
 
 
 def training(own: pd.DataFrame, pooled: pd.DataFrame) -> str:
@@ -173,10 +230,10 @@ def folds(c: Contents) -> str:
     plan, walk = c.study.folds, c.study.experiment.walk
     if not plan:
         return ""
-    cutoffs, markets = sum(len(f.cutoffs) for f in plan), len({f.market for f in plan})
+    cutoffs = sum(len(f.cutoffs) for f in plan)
     return (
-        f"{count(len(plan), 'fit')} serve {count(cutoffs, 'cutoff')} on {count(markets, 'market')}, "
-        f"{walk.window} window, purge {count(walk.horizon, 'bar')}: no label a fit has seen ends after its fit date."
+        f"{count(len(plan), 'fit')}, {count(cutoffs, 'forecast date')}; no training outcome lies after its fit date. "
+        f"Training windows are {walk.window}, with {count(walk.horizon, 'bar')} kept free between training and test."
     )
 
 
@@ -188,7 +245,7 @@ def weights(table: pd.DataFrame) -> str:
     for market, mine in table.groupby("market", sort=True):
         newest = mine[mine["cutoff"] == mine["cutoff"].max()].sort_values("weight", ascending=False, kind="stable")
         named = [f"{phrase(str(m))} {100 * w:.0f} %" for m, w in zip(newest["member"], newest["weight"], strict=True)]
-        parts.append(f"{market}: {', '.join(named)}")
+        parts.append(f"{market_name(str(market))}: {', '.join(named)}")
     return "; ".join(parts) + "."
 
 
@@ -210,8 +267,8 @@ def _carried(verdicts: Sequence[Row]) -> list[str]:
     share = percent(min(most["variance_share"], 1.0), 0)
     return [
         f"{most['unique_id']} alone carries {share} of the variance of the pooled gain over "
-        f"{count(len(scored), 'ticker')}: the pooled interval says how uncertain that ticker’s losses are, and a few "
-        "of its dates may decide the verdict. Read the tickers one by one, or run without it."
+        f"{count(len(scored), 'ticker')}: a few of its dates may decide the verdict. Read the tickers one by one, or "
+        "run without it."
     ]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -15,6 +15,7 @@ from s2squant.report import (
     breakdown_panels,
     calibration_panels,
     covariate_panels,
+    fan_cards,
     fan_charts,
     figures,
     money_sentences,
@@ -25,9 +26,11 @@ from s2squant.report import (
     sparklines,
     strategy_panels,
 )
-from s2squant.report.charts import absent
+from s2squant.report.charts import Chart, absent
 from s2squant.report.formats import known
-from s2squant.report.panels import present
+from s2squant.report.names import universe_line
+from s2squant.report.opening import opening, rule_of_badges
+from s2squant.report.panels import Panel, present
 from s2squant.report.study_view import POOL, Contents, Row, arrange, rows
 from s2squant.report.tables import Grid, grid
 from s2squant.report.templating import assets, fill, leaf
@@ -64,27 +67,59 @@ def index_page(c: Contents) -> dict[str, Any]:
     pools = {t.ticker for t in study.tickers}
     tests = [r for r in rows(study.verdicts) if r["pool"] not in pools]
     tests.sort(key=lambda r: str(r["step"]) != "all")
+    charts = {
+        "steps": figures.skill_by_step("steps", study.by_step, c.models, c.recommended, c.reference),
+        "caterpillar": figures.caterpillar("caterpillar", verdicts),
+        "over_time": figures.over_time("over-time", over_time, c.featured, c.recommended),
+        "equity": strategy_panels.growth(c),
+    }
+    leaders = [board[m] for m in c.models if m in board]
+    small = fan_cards.cards(c)
+    slots = {
+        "leaderboard": present(
+            covariate_panels.covariates(c),
+            score_panels.scorecard(c),
+            pairwise_panels.pairs(c),
+            pairwise_panels.paths(c),
+        ),
+        "steps": present(calibration_panels.calibration(c)),
+        "tickers": present(score_panels.shrinkage(c), breakdown_panels.groups(c), breakdown_panels.cross_section(c)),
+        "time": present(score_panels.fluctuation(c), breakdown_panels.misses(c, POOL)),
+        "tests": present(score_panels.tests(c)),
+        "equity": present(strategy_panels.performance(c, POOL), strategy_panels.overfitting(c)),
+        "run": present(panels.audit(c), panels.findings(study.tickers), panels.changes(c)),
+    }
+    table_rows = _ticker_rows(c, verdicts) if verdicts else []
+    evidence = _places(
+        (("leaderboard", "Leaderboard") if leaders else None, *slots["leaderboard"]),
+        (None if charts["steps"].reason else ("steps", "By step"), *slots["steps"]),
+        (("tickers", "By ticker") if table_rows else None, *slots["tickers"]),
+        (None if charts["over_time"].reason else ("time", "Over time"), *slots["time"], *slots["tests"]),
+    )
+    trading = _places((None if charts["equity"].reason else ("equity", "Equity"), *slots["equity"]))
+    data = _places(
+        slots["run"],
+        (("method", "How it was tested") if study.folds or tests else None, ("provenance", "Provenance")),
+    )
     return _common(c) | {
+        "universe_line": universe_line(c),
+        "opening": opening(c),
+        "rule_of_badges": rule_of_badges(),
+        "cards": small,
         "lost": [t for t in study.tickers if t.status != "ok"],
-        "board": [board[m] for m in c.models if m in board],
+        "board": leaders,
         "best": _best(list(board.values()), c.nominal),
         "reads": {m: names for m, names in covariate_panels.covariates_read(study).items() if names},
         "split": all("shape" in table.columns for table in (study.leaderboard, study.verdicts)),
         "whisker": _whiskers([(r["effect"], r["effect_low"], r["effect_high"]) for r in board.values()]),
         "head": c.headline,
         "recommended_row": board.get(c.recommended),
-        "tickers": _ticker_rows(c, verdicts),
+        "tickers": table_rows,
         "better": sum(r["word"] == "better" for r in verdicts),
-        "charts": {
-            "steps": figures.skill_by_step("steps", study.by_step, c.models, c.recommended, c.reference),
-            "caterpillar": figures.caterpillar("caterpillar", verdicts),
-            "over_time": figures.over_time("over-time", over_time, c.featured, c.recommended)
-            if len(over_time)
-            else absent("over-time", "Error over time", "no pooled scores over time were recorded."),
-            "equity": strategy_panels.growth(c),
-        },
+        "charts": charts,
         "say": {
             "run": sentences.run(c),
+            "cards": sentences.cards(c, small),
             "board": sentences.leaderboard(c),
             "steps": sentences.steps(study.by_step, c.recommended, c.reference),
             "tickers": sentences.tickers(c, verdicts),
@@ -98,25 +133,29 @@ def index_page(c: Contents) -> dict[str, Any]:
         "tests_left": max(len(tests) - MOST_TESTS, 0),
         "weights": rows(study.weights),
         "caveats": sentences.caveats(c),
-        "slots": {
-            "run": present(panels.audit(c), panels.findings(study.tickers)),
-            "leaderboard": present(
-                covariate_panels.covariates(c),
-                score_panels.scorecard(c),
-                pairwise_panels.pairs(c),
-                pairwise_panels.paths(c),
-            ),
-            "steps": present(calibration_panels.calibration(c)),
-            "tickers": present(
-                score_panels.shrinkage(c), breakdown_panels.groups(c), breakdown_panels.cross_section(c)
-            ),
-            "time": present(score_panels.fluctuation(c), breakdown_panels.misses(c, POOL)),
-            "method": present(score_panels.tests(c)),
-            "equity": present(strategy_panels.performance(c, POOL), strategy_panels.overfitting(c), panels.changes(c)),
-        },
+        "slots": slots,
+        "parts": {"evidence": evidence, "trading": trading, "data": data},
+        "trading": bool(trading),
+        "missing": _missing(c, charts, leaders),
         "experiment": study.experiment.to_json(),
         "provenance": _provenance(study),
     }
+
+
+def _places(*groups: Iterable[Panel | tuple[str, str] | None]) -> list[tuple[str, str]]:
+    """Id and name of the sections that are there, for the list at the head of a part."""
+    there = [one for group in groups for one in group if one is not None]
+    return [(one.id, one.name) if isinstance(one, Panel) else one for one in there]
+
+
+def _missing(c: Contents, charts: Mapping[str, Chart], leaders: Sequence[Row]) -> list[tuple[str, str]]:
+    """What a reader may look for and does not find, with the reason."""
+    gone = [(chart.label, chart.reason) for chart in charts.values() if chart.reason]
+    if not leaders:
+        gone.append(("Leaderboard", "no model was scored."))
+    if c.study.weights.empty:
+        gone.append(("Weights of the blend", "no blend was made."))
+    return gone
 
 
 def ticker_page(c: Contents, report: TickerReport, place: int) -> dict[str, Any]:
@@ -132,6 +171,29 @@ def ticker_page(c: Contents, report: TickerReport, place: int) -> dict[str, Any]
     past = fan_charts.past_fans(forecasts, c.recommended, history) if history else []
     pooled = _pooled_training(c, report.market)
     around = [c.finished[i].ticker if 0 <= i < len(c.finished) else None for i in (place - 1, place + 1)]
+    charts = {
+        "fan": fan_charts.fan_chart("fan", newest, outline, history)
+        if history
+        else absent("fan", "Forecast", "the study holds no prices of this ticker."),
+        "steps": figures.skill_by_step("steps", steps, c.models, c.recommended, c.reference),
+        "coverage": figures.coverage("coverage", list(table.values()), c.models, c.nominal),
+        "over_time": figures.over_time("over-time", over_time, c.featured, c.recommended),
+        "equity": figures.equity("equity", curves, _traded(c, curves), c.recommended),
+        "training": figures.training("training", own, pooled),
+    }
+    slots = {
+        "past": present(panels.attention(c, report)),
+        "coverage": present(calibration_panels.of_ticker(c, ticker)),
+        "time": present(breakdown_panels.misses(c, ticker)),
+        "equity": present(strategy_panels.performance(c, ticker)),
+    }
+    evidence = _places(
+        (("models", "Models") if table else None, None if charts["steps"].reason else ("steps", "By step")),
+        (None if charts["coverage"].reason else ("coverage", "Coverage"), *slots["coverage"]),
+        (None if charts["over_time"].reason else ("time", "Over time"), *slots["time"]),
+    )
+    trading = _places((None if charts["equity"].reason else ("equity", "Equity"), *slots["equity"]))
+    data = _places((("data", "Data"), None if charts["training"].reason else ("training", "Training")))
     return _common(c) | {
         "report": report,
         "previous": around[0],
@@ -140,33 +202,23 @@ def ticker_page(c: Contents, report: TickerReport, place: int) -> dict[str, Any]
         "table": [table[m] for m in c.models if m in table],
         "best": _best(list(table.values()), c.nominal),
         "whisker": _whiskers([(r["skill"], r["low"], r["high"]) for r in table.values()]),
-        "charts": {
-            "fan": fan_charts.fan_chart("fan", newest, outline, history)
-            if history
-            else absent("fan", "Forecast", "the study holds no prices of this ticker."),
-            "past": [fan_charts.past_chart(f"past-{i}", fan, history) for i, fan in enumerate(past)] if history else [],
-            "steps": figures.skill_by_step("steps", steps, c.models, c.recommended, c.reference),
-            "coverage": figures.coverage("coverage", list(table.values()), c.models, c.nominal),
-            "over_time": figures.over_time("over-time", over_time, c.featured, c.recommended),
-            "equity": figures.equity("equity", curves, _traded(c, curves), c.recommended),
-            "training": figures.training("training", own, pooled),
-        },
+        "charts": charts
+        | {"past": [fan_charts.past_chart(f"past-{i}", fan, history) for i, fan in enumerate(past)] if history else []},
         "say": {
             "verdict": sentences.ticker(c, mine),
+            "trust": sentences.trust(mine),
             "fan": sentences.fan(newest, ticker),
             "past": sentences.past(past),
             "steps": sentences.steps(steps, c.recommended, c.reference),
-            "coverage": sentences.coverage(mine, c.recommended, c.nominal),
+            "coverage": sentences.coverage(mine, c.nominal),
             "over_time": sentences.over_time(over_time, c.recommended),
             "equity": money_sentences.money(c, ticker),
             "training": sentences.training(own, pooled),
         },
-        "slots": {
-            "past": present(panels.attention(c, report)),
-            "coverage": present(calibration_panels.of_ticker(c, ticker)),
-            "time": present(breakdown_panels.misses(c, ticker)),
-            "equity": present(strategy_panels.performance(c, ticker)),
-        },
+        "slots": slots,
+        "parts": {"evidence": evidence, "trading": trading, "data": data},
+        "trading": bool(trading),
+        "missing": [(chart.label, chart.reason) for chart in charts.values() if chart.reason],
         "findings": _findings(report),
         "past_dates": [str(fan.dates[0]) for fan in past],
         "is_open": newest is not None and newest.is_open,

@@ -103,3 +103,6 @@ WORDS = {
     "worse": ("worse", "Worse than the reference", "▼"),
 }
 """CSS class, badge text and glyph of each verdict word."""
+
+BADGES = WORDS | {"borderline": ("edge", "Borderline", "◆")}
+"""The same, and of a run whose tests do not agree."""

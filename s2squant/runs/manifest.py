@@ -15,7 +15,7 @@ from s2squant.evaluation.results import Study
 from s2squant.files import json_values
 from s2squant.series.history import PriceHistory
 
-PACKAGES = ("torch", "numpy", "pandas", "scipy", "arch", "pyarrow", "safetensors", "plotly", "prefect", "yfinance")
+PACKAGES = ("torch", "numpy", "pandas", "scipy", "arch", "pyarrow", "safetensors", "prefect", "yfinance")
 
 
 def provenance(

@@ -50,6 +50,8 @@ def folder(tmp_path_factory):
 def test_all_charts_are_drawn_without_complaint(browser, folder, page, place, theme):
     with opened(browser, folder / page, f"?theme={theme}{place}") as sight:
         sight.wait_for_charts()
+        sight.unfold("details.part")
+        sight.wait_for_charts()
         assert sight.page.locator(".chart[data-drawn]").count() >= 4
         sight.unfold()
         sight.wait_for_charts()
@@ -61,8 +63,42 @@ def test_all_charts_are_drawn_without_complaint(browser, folder, page, place, th
         assert all(address.startswith(("file:///", "data:", "blob:")) for address in sight.asked)
 
 
+FAN = {"index.html": "svg.fan >> nth=0", "tickers/acme.html": "#chart-fan .main-svg >> nth=0"}
+
+
+@pytest.mark.parametrize(("width", "height"), [(1440, 900), pytest.param(390, 844, marks=SLOW)])
+@pytest.mark.parametrize("page", ["index.html", "tickers/acme.html"])
+def test_the_forecast_is_in_sight_without_scrolling(browser, folder, page, width, height):
+    with opened(browser, folder / page, width=width, height=height) as sight:
+        expect(sight.page.locator(FAN[page])).to_be_visible()
+        box = sight.page.locator(FAN[page]).bounding_box()
+        assert box["height"] > 60
+        assert box["y"] + 0.9 * box["height"] <= height
+        assert sight.page.evaluate("scrollY") == 0
+
+
+def test_fans_are_sorted_and_filtered_and_a_folded_place_opens(browser, folder):
+    with opened(browser, folder / "index.html", height=900) as sight:
+        page = sight.page
+
+        def shown(what: str) -> list[str]:
+            cards = page.locator(".card:not([hidden])")
+            return cards.evaluate_all(f"(all) => all.map((card) => card.dataset.{what})")
+
+        page.select_option("#sort-card", "width")
+        widths = [float(v) for v in shown("width")]
+        assert widths == sorted(widths, reverse=True)
+        page.fill("#find-card", "eurusd")
+        assert shown("name") == ["EURUSD=X"]
+        assert not page.locator("#tickers").is_visible()
+        page.goto((folder / "index.html").as_uri() + "#tickers")
+        expect(page.locator("#tickers")).to_be_in_viewport()
+        assert not sight.said
+
+
 def test_charts_wait_until_they_come_into_view(browser, folder):
     with opened(browser, folder / "index.html", height=700) as sight:
+        sight.unfold("details.part")
         before = sight.undrawn()
         assert len(before) >= 4
         sight.page.locator(f"#{before[-1]}").scroll_into_view_if_needed()
@@ -84,7 +120,7 @@ def test_scripts_from_elsewhere_are_refused(browser, folder, page, tmp_path):
 
 @pytest.mark.parametrize("page", ["index.html", HOSTILE_PAGE, pytest.param("experiment/index.html", marks=SLOW)])
 def test_a_phone_needs_no_sideways_scrolling_and_nothing_is_fetched(browser, folder, page):
-    with opened(browser, folder / page, width=390) as sight:
+    with opened(browser, folder / page, width=390, height=40_000) as sight:
         sight.unfold()
         sight.wait_for_charts()
         sight.page.wait_for_function(
@@ -128,6 +164,7 @@ def test_axe_finds_no_violation(browser, folder, page, theme):
 def test_a_reader_can_sort_filter_choose_lines_change_theme_and_print(browser, folder):
     with opened(browser, folder / "index.html", "?theme=light", width=1100) as sight:
         page = sight.page
+        sight.unfold("details.part")
         sight.wait_for_charts()
 
         def skills() -> list[float]:
@@ -166,8 +203,8 @@ def test_a_reader_can_sort_filter_choose_lines_change_theme_and_print(browser, f
         assert page.pdf().startswith(b"%PDF-")
         shade, number = page.locator("body").get_attribute("data-beforeprint").split()
         assert shade == "light"
-        assert int(number) > 2
-        assert page.locator("body").get_attribute("data-afterprint") == "dark 0"
+        assert int(number) > 5
+        assert page.locator("body").get_attribute("data-afterprint") == "dark 3", "as it was: its three parts"
         assert theme() == dark
         assert not sight.said
 
@@ -175,16 +212,19 @@ def test_a_reader_can_sort_filter_choose_lines_change_theme_and_print(browser, f
 def test_the_pages_of_a_single_file_open(browser, folder):
     with opened(browser, folder / "report.html") as sight:
         page, title = sight.page, sight.page.locator("h1")
-        expect(title).to_have_text("Large caps <b>")
-        page.locator("#ticker-table a").first.click()
+        expect(title).to_contain_text("4 tickers")
+        expect(page.locator(".eyebrow")).to_contain_text("Large caps <b>")
+        page.locator("#cards a").first.click()
         expect(title).to_have_text("ACME")
         expect(page).to_have_title(re.compile("^ACME"))
         expect(page.locator(".crumbs")).to_contain_text("ACME")
         assert page.url.endswith("#/tickers/acme.html")
         sight.wait_for_charts()
+        page.locator('.toc a[href="#part-evidence"]').click()
         page.locator('.toc a[href="#steps"]').click()
         expect(title).to_have_text("ACME")
+        expect(page.locator("#steps")).to_be_in_viewport()
         page.locator(".crumbs a").first.click()
-        expect(title).to_have_text("Large caps <b>")
+        expect(title).to_contain_text("4 tickers")
         sight.wait_for_charts()
         assert not sight.said

@@ -8,6 +8,7 @@ import pytest
 
 from s2squant.report import sentences as takeaways
 from s2squant.report.formats import interval, number, typeset
+from s2squant.report.opening import opening, rule_of_badges
 from s2squant.report.sentences import caveats
 from s2squant.report.slugs import slugs
 from s2squant.report.study_pages import render
@@ -16,9 +17,14 @@ from tests.report.factory import HOSTILE, TICKERS, emptied, make_study, tables
 
 VOID = {"meta", "link", "br", "input", "img", "hr"}
 SECTIONS = {
-    "index": ("run", "leaderboard", "steps", "tickers", "time", "equity", "caveats", "method", "provenance"),
-    "ticker": ("forecast", "past", "models", "steps", "coverage", "time", "equity", "training", "data"),
+    "index": (
+        *("forecast", "run", "verdict", "caveats", "leaderboard", "steps", "tickers", "time", "equity"),
+        *("method", "provenance"),
+    ),
+    "ticker": ("forecast", "past", "models", "steps", "coverage", "time", "equity", "data", "training"),
 }
+ALWAYS = {"index": ("forecast", "verdict", "caveats", "provenance"), "ticker": ("forecast", "data")}
+"""Sections of a study whose tables are all empty."""
 
 
 class Page(HTMLParser):
@@ -105,13 +111,26 @@ def test_ids_are_unique_and_sections_are_there(parsed):
         assert set(SECTIONS["index" if path == "index.html" else "ticker"]) <= set(page.ids)
 
 
-def test_the_verdict_comes_first_and_in_words(pages, study):
-    text, sentence = pages["index.html"], typeset(study.sentence)
-    assert text.index(sentence) < text.index("<h2")
-    assert text.index('class="badge') < text.index(sentence)
+def test_the_verdict_comes_first_and_in_words_then_the_fans_then_the_figures(pages, study):
+    text, said = pages["index.html"], opening(arrange(study))
+    places = [text.index(part) for part in ("<h1", 'class="badge', typeset(said.verdict), 'class="fan"')]
+    places += [text.index(typeset(study.sentence)), text.index('id="part-evidence"')]
+    assert places == sorted(places)
     assert typeset(study.rule) in text
+    assert rule_of_badges() in text
     for lost in study.tickers[-2:]:
         assert lost.reason in text
+
+
+def test_everything_but_the_first_part_is_folded(pages):
+    for path, text in pages.items():
+        folded = re.findall(r'<details class="part" id="part-(\w+)">', text)
+        assert folded == ["evidence", "trading", "data"], path
+        opened = text[: text.index('<details class="part"')]
+        assert 'id="forecast"' in opened
+        assert 'id="leaderboard"' not in opened
+        for name in folded:
+            assert f'href="#part-{name}"' in opened
 
 
 @pytest.mark.parametrize(
@@ -177,8 +196,11 @@ def test_empty_tables_leave_their_reason(study):
     for path, content in render(emptied(study)):
         if path.endswith(".html"):
             page = Page(content.decode())
-            assert set(SECTIONS["index" if path == "index.html" else "ticker"]) <= set(page.ids)
-            assert "Not computed:" in content.decode()
+            kind = "index" if path == "index.html" else "ticker"
+            there = set(SECTIONS[kind]) & set(page.ids) - {"run"}
+            assert there == {*ALWAYS[kind], *({"method"} if kind == "index" else ())}, path
+            assert "Not computed" in content.decode()
+            assert "was scored" in content.decode() or "were recorded" in content.decode()
 
 
 def test_any_one_table_may_be_missing():
@@ -208,7 +230,7 @@ def with_skills(study, skills):
 def test_the_best_baseline_is_the_one_of_the_verdict(study):
     """The baseline of the highest skill; where that is the reference, the one that comes second is none."""
     ahead = with_skills(study, {"blend": 0.09, "ewma_t": 0.06, "gjr_t": 0.05})
-    assert "The best baseline, EWMA-t, has" in takeaways.leaderboard(arrange(ahead))
+    assert "The best baseline, EWMA-t, scores" in takeaways.leaderboard(arrange(ahead))
     behind = with_skills(study, dict.fromkeys(("random_walk", "ewma_t", "garch_t", "gjr_t"), -0.01))
     assert "The best baseline" not in takeaways.leaderboard(arrange(behind))
     assert arrange(behind).first("baseline") is not None
@@ -232,14 +254,17 @@ def test_the_parts_of_a_skill_stand_beside_it_with_their_intervals(study, files)
 
 def test_a_ticker_that_was_not_tested_says_why(study):
     row = next(r for r in study.by_ticker.to_dict("records") if (r["model"], r["unique_id"]) == ("blend", "ACME"))
-    assert "no evidence of skill (q" in takeaways.ticker(arrange(study), row | {"word": "no evidence"})
+    assert "no evidence of skill on this ticker alone (q" in takeaways.ticker(
+        arrange(study), row | {"word": "no evidence"}
+    )
     told = study.verdicts.query("challenger == 'blend' and step == 'all'").assign(
         pool="ACME", test="not tested: 4 cutoffs, at least 8 needed"
     )
     few = arrange(replace(study, verdicts=pd.concat([study.verdicts, told], ignore_index=True)))
     nothing = dict.fromkeys(("low", "high", "smallest_detectable"), float("nan"))
     said = takeaways.ticker(few, row | nothing | {"q": 1.0, "word": "no evidence"})
-    assert said.endswith("against historical simulation: not tested: 4 cutoffs, at least 8 needed.")
+    assert said.startswith("Skill against historical simulation ")
+    assert said.endswith(": not tested: 4 cutoffs, at least 8 needed.")
 
 
 def test_the_reference_is_not_compared_with_itself(study):
@@ -260,12 +285,12 @@ def test_the_leaderboard_says_when_the_recalibration_was_in_force(study):
     def said(decided):
         return takeaways.leaderboard(arrange(replace(study, recalibration=decided)))
 
-    assert "recalibration" not in said(pd.DataFrame())
-    assert said(table).endswith("The recalibration was in force at 6 of 10 cutoffs, since 2020-01-05.")
+    assert "ecalibration" not in said(pd.DataFrame())
+    assert said(table).endswith("Recalibration changed the bands at 6 of 10 cutoffs, since 2020-01-05.")
     ended = table.assign(used=table["cutoff"] < "2020-01-08")
-    assert said(ended).endswith("The recalibration was in force at 3 of 10 cutoffs, from 2020-01-05 to 2020-01-07.")
-    assert "was never in force" in said(table.assign(used=False))
-    assert "was never in force" in said(table.assign(factor=1.0))
+    assert said(ended).endswith("Recalibration changed the bands at 3 of 10 cutoffs, from 2020-01-05 to 2020-01-07.")
+    assert "never changed the bands" in said(table.assign(used=False))
+    assert "never changed the bands" in said(table.assign(factor=1.0))
 
 
 def test_nothing_finished_and_nothing_known(study):

@@ -26,7 +26,7 @@ if TYPE_CHECKING:  # an experiment brings torch, which a help text can do withou
     from s2squant.experiments.result import Progress, Result
 
 Name = Literal["copy", "sine", "waves", "latent", "zoo"]
-PACKAGES = ("torch", "numpy", "pandas", "plotly", "safetensors")
+PACKAGES = ("torch", "numpy", "pandas", "safetensors")
 STAMP, RESULT = "reproduce.json", "result.json"
 """Which experiment a folder is of, written first; its figures, written last."""
 

@@ -233,6 +233,26 @@
     word.addEventListener("change", apply);
     apply();
   }
+  function cardsOf(bar) {
+    var box = document.getElementById(bar.dataset.cards), find = bar.querySelector("input"), order = bar.querySelector("select");
+    var all = Array.prototype.slice.call(box.children), count = bar.querySelector("output");
+    function value(card) { var v = parseFloat(card.dataset[order.value]); return isNaN(v) ? -Infinity : v; }
+    function apply() {
+      var text = find.value.trim().toLowerCase(), shown = 0, sorted = all.slice();
+      if (order.value === "name") sorted.sort(function (a, b) { return a.dataset.name.localeCompare(b.dataset.name, undefined, { numeric: true }); });
+      else if (order.value) sorted.sort(function (a, b) { return value(b) - value(a); });
+      sorted.forEach(function (card) {
+        card.hidden = (card.dataset.name + " " + card.dataset.market).toLowerCase().indexOf(text) < 0;
+        if (!card.hidden) shown += 1;
+        box.appendChild(card);
+      });
+      count.textContent = shown === all.length ? all.length + " tickers" : shown + " of " + all.length;
+    }
+    bar.hidden = false;
+    find.addEventListener("input", apply);
+    order.addEventListener("change", apply);
+    apply();
+  }
   function copyable(box) {
     var button = document.createElement("button");
     button.type = "button";
@@ -255,7 +275,7 @@
   window.addEventListener("beforeprint", function () {
     before = root.dataset.theme || "";
     root.dataset.theme = "light";
-    document.querySelectorAll("details:not([open]):not(.data)").forEach(function (d) { if (!d.querySelector("pre.long")) { d.open = true; d.dataset.shut = ""; } });
+    document.querySelectorAll("details:not([open]):not(.data)").forEach(function (d) { if (!d.querySelector(":scope > .command > pre.long")) { d.open = true; d.dataset.shut = ""; } });
     charts.forEach(function (chart) {
       draw(chart);
       window.Plotly.relayout(chart.node, { autosize: false, width: chart.node.closest(".small-multiples") ? 320 : 660, height: chart.node.clientHeight });
@@ -270,6 +290,7 @@
   function prepare() {
     document.querySelectorAll("table[data-sortable]").forEach(sortable);
     document.querySelectorAll(".filter[data-for]").forEach(filterable);
+    document.querySelectorAll(".filter[data-cards]").forEach(cardsOf);
     document.querySelectorAll(".command").forEach(copyable);
     document.querySelectorAll("details.data").forEach(dataTable);
     findCharts();
@@ -294,12 +315,22 @@
     here = path;
     if (fresh) prepare(); else { charts = next.charts; redraw(); }
   }
+  /* a place inside what is folded: open all around it, then go there */
+  function reveal(place) {
+    if (!place) return;
+    for (var node = place; node; node = node.parentElement) if (node.tagName === "DETAILS") node.open = true;
+    place.scrollIntoView();
+  }
+  document.addEventListener("click", function (event) {
+    var link = event.target.closest && event.target.closest('a[href^="#"]:not([href^="#/"])');
+    if (link) reveal(document.getElementById(decodeURIComponent(link.getAttribute("href").slice(1))));
+  });
   function follow() {
-    if (location.hash.slice(0, 2) !== "#/") return;
+    if (location.hash.slice(0, 2) !== "#/") { reveal(location.hash.length > 1 && document.getElementById(decodeURIComponent(location.hash.slice(1)))); return; }
     var asked = location.hash.slice(2).split("#"), place = null;
     turnTo(decodeURIComponent(asked[0]));
     if (asked[1]) place = document.getElementById(asked[1]);
-    if (place) place.scrollIntoView(); else window.scrollTo(0, 0);
+    if (place) reveal(place); else window.scrollTo(0, 0);
   }
 
   document.addEventListener("DOMContentLoaded", function () {
