@@ -55,7 +55,7 @@ def _events(history: PriceHistory) -> str:
 def _moves(history: PriceHistory) -> str:
     if (history.adj_close <= 0).any():
         return "not computed: a price is not above zero"
-    returns = np.expm1(np.diff(history.log_price))
+    returns = np.expm1(history.log_returns)
     low, high = int(returns.argmin()), int(returns.argmax())
     extremes = f"{returns[low]:+.1%} on {history.dates[low + 1]}, {returns[high]:+.1%} on {history.dates[high + 1]}"
     return f"standard deviation {returns.std():.2%} a bar; extremes {extremes}"

@@ -19,7 +19,7 @@ from s2squant.series.forecast import Fitted, Forecast
 from s2squant.series.history import PriceHistory
 from s2squant.series.long_table import to_frame
 from s2squant.series.panel import Fold, Panel
-from s2squant.series.windows import last_rows, train_rows
+from s2squant.series.windows import last_rows, train_rows, unsettled
 
 Fits = dict[tuple[ModelName, str], Fitted]
 """By model and owner: a market, or one ticker of it."""
@@ -34,6 +34,7 @@ def fit_market(members: tuple[PriceHistory, ...], experiment: Experiment) -> tup
     models, refused, histories = experiment.forecasters, dict[str, str](), members
     need = models.anchor.warmup + experiment.walk.horizon + origins_needed(models)
     failed = {h.ticker: f"too short: {len(h)} bars, {need} are needed" for h in members if len(h) < need}
+    failed |= {h.ticker: why for h in members if (why := unsettled(h))}
     while True:
         refused |= failed
         histories = tuple(h for h in histories if h.ticker not in failed)

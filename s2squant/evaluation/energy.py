@@ -67,9 +67,8 @@ def path_scores(panel: Panel, fit_date: np.datetime64, forecast: Forecast) -> It
     for m in np.unique(owner_N[whole_N]):
         ticker = panel.tickers[m]
         own = np.flatnonzero(whole_N & (owner_N == m))
-        rows = panel.rows_of(ticker)
-        past = panel.log_price[rows[panel.dates[rows] <= fit_date]]
-        bar = np.sqrt(np.square(np.diff(past)).mean())
+        history = panel.histories[m]
+        bar = np.sqrt(np.square(history.log_returns[history.dates[1:] <= fit_date]).mean())
         scores = energy_score(
             forecast.paths_NSH[own].astype(np.float64), y_NH[own], bar * np.sqrt(np.arange(1, horizon + 1))
         )

@@ -113,7 +113,7 @@ def regimes(history: PriceHistory | None, cutoffs: np.ndarray) -> np.ndarray:
     terciles = np.full(len(cutoffs), "", object)
     if history is None or len(history) <= QUARTER + 1:
         return terciles
-    squares = np.concatenate([[0.0], np.cumsum(np.square(np.diff(history.log_price)))])
+    squares = np.concatenate([[0.0], np.cumsum(np.square(history.log_returns))])
     trailing = squares[QUARTER:] - squares[:-QUARTER]  # entry i ends at bar i + QUARTER
     last = np.searchsorted(history.dates, cutoffs.astype("datetime64[D]"), "right") - 1 - QUARTER
     for i, end in enumerate(last):
@@ -132,7 +132,7 @@ def _until(history: PriceHistory | None, cutoff: np.datetime64) -> PriceHistory 
 def _volatility(history: PriceHistory | None) -> float:
     if history is None:
         return float("nan")
-    return float(np.sqrt(np.square(np.diff(history.log_price[-YEAR - 1 :])).mean()))
+    return float(np.sqrt(np.square(history.log_returns[-YEAR:]).mean()))
 
 
 def _dollar_volume(history: PriceHistory | None) -> float:

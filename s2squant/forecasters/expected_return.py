@@ -90,9 +90,10 @@ def _shrunk(panel: Panel) -> Drifts:
 
 def shrunk_to_class(members: Sequence[PriceHistory], prior: DriftPrior) -> tuple[Floats, float]:
     """Drift a bar of each ticker of one class (K,), and the class's."""
-    returns = [np.diff(h.log_price) for h in members]
-    days = np.unique(np.concatenate([h.dates[1:] for h in members]))
-    place = [np.searchsorted(days, h.dates[1:]) for h in members]
+    returns = [h.log_returns[~h.resumed_T[1:]] for h in members]
+    dates = [h.dates[1:][~h.resumed_T[1:]] for h in members]
+    days = np.unique(np.concatenate(dates))
+    place = [np.searchsorted(days, own) for own in dates]
     total, count = np.zeros(len(days)), np.zeros(len(days))
     for r, at in zip(returns, place, strict=True):
         total[at] += r

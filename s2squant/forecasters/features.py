@@ -104,7 +104,7 @@ def scaled_returns(panel: Panel, warmup: int, bound: float | None) -> Returns:
 def _market(panel: Panel, bounded_R: Floats) -> Market:
     days, date_of = np.unique(panel.dates, return_inverse=True)
     has = np.ones(len(bounded_R))
-    has[panel.starts[:-1]] = 0.0
+    has[panel.segments] = 0.0
     count = np.maximum(np.bincount(date_of, has, len(days)), 1.0)
     return Market(
         days_D=days,
@@ -116,8 +116,7 @@ def _market(panel: Panel, bounded_R: Floats) -> Market:
 def _scaled(panel: Panel, warmup: int) -> tuple[Floats, Floats]:
     """Early standard deviations (M,) and returns in units of them (R,)."""
     raw = np.diff(panel.log_price, prepend=panel.log_price[:1])
-    firsts = panel.starts[:-1]
-    raw[firsts] = 0.0
+    raw[panel.segments] = 0.0
     unit = np.empty(len(panel.tickers))
     for m, (a, b) in enumerate(zip(panel.starts[:-1], panel.starts[1:], strict=True)):
         early = raw[a + 1 : min(b, a + warmup)]

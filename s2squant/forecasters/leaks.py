@@ -180,9 +180,10 @@ def _moved(one: Floats, other: Floats) -> Floats:
 
 
 def rows_at(panel: Panel, day: np.datetime64, tickers: Sequence[str]) -> Ints:
-    """The rows of these tickers on this day, in the panel's order; a ticker without a bar has none."""
+    """The rows of these tickers on this day, in the panel's order; none without a bar, nor soon after a hole."""
     wanted = [m for m, ticker in enumerate(panel.tickers) if ticker in set(tickers)]
-    return np.flatnonzero((panel.dates == day) & np.isin(panel.ticker_of, wanted))
+    rows = np.flatnonzero((panel.dates == day) & np.isin(panel.ticker_of, wanted))
+    return rows[panel.settled(rows)]
 
 
 def short_rows(panel: Panel, short: Panel, rows: Ints) -> Ints:
@@ -239,7 +240,7 @@ def _design(features: Features, panel: Panel) -> Floats:
 def label(panel: Panel, horizon: int, *, shift: int = 0) -> Mapping[str, Floats]:
     """The return over the next `horizon` bars as a feature, the leak of leaks; `shift` bars earlier it is honest."""
     rows = np.arange(len(panel.log_price))
-    known = (panel.bar_number(rows) >= shift) & (panel.bars_left(rows) + shift >= horizon)
+    known = (rows - panel.first_of(rows) >= shift) & (panel.bars_left(rows) + shift >= horizon)
     start = np.where(known, rows - shift, 0)
     ahead = panel.log_price[np.minimum(start + horizon, len(rows) - 1)] - panel.log_price[start]
     return {"label": np.where(known, ahead, np.nan)}

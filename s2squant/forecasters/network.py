@@ -145,12 +145,13 @@ class FittedSeq2Seq:
         import torch
 
         m = int(panel.ticker_of[rows[mine[0]]])
-        ticker, first = panel.tickers[m], int(panel.starts[m])
+        ticker = panel.tickers[m]
         nets = self.nets.get(ticker, self.nets.get(POOLED))
         if nets is None:
             raise ValueError(f"{self.name} was not fitted for {ticker}; fitted: {', '.join(self.nets)}")
         back = torch.arange(1 - self.spec.training.chunk, 1)
-        window = torch.clamp(torch.from_numpy(rows[mine])[:, None] + back, min=first)
+        first_N1 = torch.from_numpy(panel.first_of(rows[mine]))[:, None]
+        window = torch.maximum(torch.from_numpy(rows[mine])[:, None] + back, first_N1)
         past_NLF = torch.from_numpy(seen.inputs_RF[window.numpy()].astype(np.float32))
         deviation_NH = torch.from_numpy(data.deviation_NH[mine])
         seeds = [stable_seed(0, "paths", ticker, str(s)) for s in range(len(nets))]

@@ -136,5 +136,5 @@ def chunk_ends(panel: Panel, rows: Ints, spec: TrainingSpec) -> Ints:
     run = np.cumsum(allowed)
     earlier = np.where(rows >= decoded, run[np.maximum(rows - decoded, 0)], 0)
     whole = run[rows] - earlier == decoded
-    ends: Ints = rows[whole & (panel.bar_number(rows) >= spec.chunk - 1)]
+    ends: Ints = rows[whole & (rows - panel.first_of(rows) >= spec.chunk - 1)]
     return ends

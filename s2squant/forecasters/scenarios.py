@@ -44,8 +44,8 @@ class ReturnWindows:
 def known_units(panel: Panel) -> Floats:
     """Each ticker's standard deviation of a daily log return as known at every row (R,); NaN at a ticker's first."""
     unit_R = np.full(len(panel.log_price), np.nan)
-    for a, b in zip(panel.starts[:-1], panel.starts[1:], strict=True):
-        square = np.diff(panel.log_price[a:b]) ** 2
+    for m, (a, b) in enumerate(zip(panel.starts[:-1], panel.starts[1:], strict=True)):
+        square = panel.histories[m].log_returns ** 2
         expanding = np.cumsum(square) / np.arange(1, len(square) + 1)
         unit_R[a + 1 : b] = np.sqrt(np.maximum(ewma(square, SPEED), FLOOR**2 * expanding))
     return unit_R

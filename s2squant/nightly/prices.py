@@ -21,6 +21,7 @@ from s2squant.prices.store.price_store import PriceStore
 from s2squant.prices.store.refresh import Refresher, Update
 from s2squant.prices.universe import load_ticker
 from s2squant.series.history import PriceHistory
+from s2squant.series.windows import unsettled
 
 
 @dataclass(frozen=True)
@@ -122,6 +123,8 @@ def read_prices(spec: Nightly, tickers: Sequence[str], plan: Mapping[str, Any], 
             nights[ticker] = replace(night, status="stale", reason=reason)
         elif len(history) < walk.min_train:
             reason = f"too short: {len(history)} bars, {walk.min_train} are needed"
+            nights[ticker] = replace(night, status="failed", reason=reason)
+        elif reason := unsettled(history):
             nights[ticker] = replace(night, status="failed", reason=reason)
         else:
             nights[ticker] = night

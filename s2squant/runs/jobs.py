@@ -202,4 +202,5 @@ def forecast_rows(panel: Panel, folds: Sequence[Fold], fold: Fold) -> Ints:
     if fold is not folds[-1]:
         return rows
     tomorrow = last_rows(panel)
-    return np.union1d(rows, tomorrow[panel.dates[tomorrow] >= fold.fit_date])
+    traded = (panel.dates[tomorrow] >= fold.fit_date) & panel.settled(tomorrow)
+    return np.union1d(rows, tomorrow[traded])

@@ -44,6 +44,8 @@ class PriceHistory:
     one_price: bool = False
     """Whether the source has one price a day: the raw close, if any, is the adjusted one, now as ever."""
     events: Mapping[str, Floats] = field(default_factory=dict)
+    resumed: tuple[str, ...] = ()
+    """First days (YYYY-MM-DD) after holes: no return and no window reaches across them."""
     declared_class: AssetClass | None = None
     """Its asset class where the user names it."""
     covariates: TickerCovariates | None = None
@@ -88,6 +90,16 @@ class PriceHistory:
             raise self._no_logarithm(self.adj_close <= 0)
         return np.log(self.adj_close)
 
+    @property
+    def resumed_T(self) -> NDArray[np.bool_]:
+        """Mask (T,) of the bars that come first after a hole."""
+        return np.isin(self.dates, np.array(self.resumed, "datetime64[D]"))
+
+    @property
+    def log_returns(self) -> Floats:
+        """Log return of each bar but the first, (T - 1,); zero over a hole, where nobody knows when it came about."""
+        return np.where(self.resumed_T[1:], 0.0, np.diff(self.log_price))
+
     def _no_logarithm(self, bad: NDArray[np.bool_]) -> PriceError:
         day, value = self.dates[bad][0], self.adj_close[bad][0]
         return PriceError(self.ticker, f"price {value} on {day}; log returns need finite prices above zero")
@@ -98,13 +110,14 @@ class PriceHistory:
 
     @property
     def sha256(self) -> str:
-        """Content hash of dates, adjusted close, bars, events and covariates: equal data, equal hash."""
+        """Content hash of dates, adjusted close, bars, events, holes and covariates: equal data, equal hash."""
         digest = hashlib.sha256(self.dates.astype("int64").tobytes())
         digest.update(self.adj_close.tobytes())
         columns = self._columns
         for name in (n for n in (*OHLCV, *EVENTS) if n in columns):
             digest.update(name.encode())
             digest.update(columns[name].tobytes())
+        digest.update("".join(self.resumed).encode())
         if self.covariates is not None:
             digest.update(self.covariates.digest())
         return digest.hexdigest()

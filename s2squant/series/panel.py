@@ -10,10 +10,14 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from s2squant.series.arrays import Dates, Floats, Ints, frozen_array
 from s2squant.series.covariates import PanelCovariates, laid_out
 from s2squant.series.history import PriceHistory
+
+SETTLED = 22
+"""Bars after a hole before a ticker is forecast again, a month: nothing that is fast still reads what came before."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,7 +25,8 @@ class Panel:
     """The histories of one market (tickers that share a calendar), each on its own bars, laid end to end.
 
     A *row* is an index into the R bars: ticker m owns rows `starts[m]` to `starts[m + 1] - 1`, oldest first. So tickers
-    with different listing dates or halted days need no padding, and a window is a range of rows.
+    with different listing dates or halted days need no padding, and a window is a range of rows. A *segment* is
+    the bars of a ticker between two holes (`PriceHistory.resumed`).
     """
 
     histories: tuple[PriceHistory, ...]
@@ -34,6 +39,8 @@ class Panel:
     log_price: Floats = field(init=False)
     ticker_of: Ints = field(init=False)
     """(R,) which ticker a row belongs to."""
+    segments: Ints = field(init=False)
+    """(S,) the rows that begin a segment: a ticker's first bar, and its first after each hole."""
 
     def __post_init__(self) -> None:
         if not self.histories:
@@ -52,6 +59,9 @@ class Panel:
             self, "log_price", frozen_array(np.concatenate([h.log_price for h in self.histories]), np.float64)
         )
         object.__setattr__(self, "ticker_of", frozen_array(np.repeat(np.arange(len(lengths)), lengths), np.intp))
+        first = np.concatenate([h.resumed_T for h in self.histories])
+        first[self.starts[:-1]] = True
+        object.__setattr__(self, "segments", frozen_array(np.flatnonzero(first), np.intp))
 
     @property
     def tickers(self) -> tuple[str, ...]:
@@ -79,12 +89,23 @@ class Panel:
         """How many bars of the same ticker lie before each row."""
         return rows - self.starts[self.ticker_of[rows]]
 
+    def first_of(self, rows: Ints) -> Ints:
+        """The first row of each row's segment: no window of a row begins before it."""
+        return self.segments[np.searchsorted(self.segments, rows, "right") - 1]
+
     def bars_left(self, rows: Ints) -> Ints:
-        """How many bars of the same ticker lie after each row."""
-        return self.starts[self.ticker_of[rows] + 1] - 1 - rows
+        """How many bars of the same segment lie after each row."""
+        ends = np.append(self.segments[1:], len(self.log_price))
+        return ends[np.searchsorted(self.segments, rows, "right") - 1] - 1 - rows
+
+    def settled(self, rows: Ints) -> NDArray[np.bool_]:
+        """Whether a row may be forecast from: in its ticker's first segment, or `SETTLED` bars into a later one."""
+        first = self.first_of(rows)
+        settled: NDArray[np.bool_] = (first == self.starts[self.ticker_of[rows]]) | (rows - first >= SETTLED)
+        return settled
 
     def targets(self, rows: Ints, horizon: int) -> Floats:
-        """Realised cumulative log returns (N, H) after each row; NaN where the ticker's bars end first."""
+        """Realised cumulative log returns (N, H) after each row; NaN where the ticker's bars, or its segment's, end."""
         steps = np.arange(1, horizon + 1)
         index = np.minimum(rows[:, None] + steps, len(self.log_price) - 1)
         known = steps[None, :] <= self.bars_left(rows)[:, None]

@@ -25,11 +25,11 @@ def shuffled(panel: Panel, seed: int) -> Panel:
 
 
 def _shuffled(history: PriceHistory, days: Dates, drawn: Dates, rng: np.random.Generator) -> PriceHistory:
-    own, returns = history.dates[1:], np.diff(history.log_price)
+    own, returns = history.dates[1:], history.log_returns
     wanted = drawn[np.searchsorted(days, own)]
     place = np.minimum(np.searchsorted(own, wanted), len(own) - 1)
     has = own[place] == wanted
     place[~has] = rng.permutation(np.setdiff1d(np.arange(len(own)), place[has]))
     price = np.exp(np.concatenate([[0.0], np.cumsum(returns[place])]))
     adj_close = history.adj_close[0] * price
-    return replace(history, adj_close=adj_close, bars={}, events={}, source="shuffled", covariates=None)
+    return replace(history, adj_close=adj_close, bars={}, events={}, source="shuffled", resumed=(), covariates=None)

@@ -14,7 +14,7 @@ from s2squant.config.experiment import Walk
 from s2squant.errors import ConfigError
 from s2squant.series.arrays import Dates, Ints
 from s2squant.series.history import PriceHistory
-from s2squant.series.panel import Fold, Panel
+from s2squant.series.panel import SETTLED, Fold, Panel
 
 
 def session_dates(panel: Panel) -> Dates:
@@ -95,17 +95,33 @@ def too_short(history: PriceHistory, cutoffs: Dates, walk: Walk) -> str:
     return ""
 
 
+def unsettled(history: PriceHistory) -> str:
+    """Why this ticker cannot be forecast from its last bar after a hole, or an empty text when it can."""
+    after = np.flatnonzero(history.resumed_T)
+    bars = len(history) - 1 - int(after[-1]) if len(after) else SETTLED
+    if bars >= SETTLED:
+        return ""
+    return f"resumed on {history.dates[after[-1]]} after a hole, {bars} bars before its last; {SETTLED} are needed"
+
+
 def train_rows(panel: Panel, fold: Fold, *, warmup: int) -> Ints:
-    """Training origins of a fold, on a panel that ends at its fit date: warm, inside the window, label fully known."""
+    """Training origins of a fold, on a panel that ends at its fit date: warm, inside the window, label fully known.
+
+    None has its label, or its own last month, across a hole.
+    """
     rows = np.arange(len(panel.log_price))
     keep = (panel.bar_number(rows) >= warmup) & (panel.bars_left(rows) >= fold.horizon)
-    keep &= panel.dates >= fold.train_start
+    keep &= (panel.dates >= fold.train_start) & panel.settled(rows)
     return rows[keep]
 
 
 def test_rows(panel: Panel, cutoffs: Dates) -> Ints:
-    """Rows of every ticker at the given cutoffs, ticker by ticker, oldest first; a halted ticker has none."""
-    return np.flatnonzero(np.isin(panel.dates, cutoffs))
+    """Rows of every ticker at the given cutoffs, ticker by ticker, oldest first; a halted ticker has none.
+
+    Nor has one that resumed less than a month before.
+    """
+    rows = np.flatnonzero(np.isin(panel.dates, cutoffs))
+    return rows[panel.settled(rows)]
 
 
 def last_rows(panel: Panel) -> Ints:

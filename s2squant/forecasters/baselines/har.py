@@ -121,7 +121,7 @@ class FittedHar(FittedBaseline[HarSpec]):
 
 def scaled(history: PriceHistory, unit: float, *, ranges: bool) -> tuple[Floats, Floats]:
     """Returns (T,) and volatilities (T,) in units of the ticker's scale."""
-    return np.diff(history.log_price) / unit, volatility(history, ranges=ranges) / unit
+    return history.log_returns / unit, volatility(history, ranges=ranges) / unit
 
 
 def components_of(centred_T: Floats, volatility_T: Floats) -> Floats:

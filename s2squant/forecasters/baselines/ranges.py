@@ -42,7 +42,7 @@ def moves(history: PriceHistory) -> Moves:
     top, bottom = np.maximum(opened, close), np.minimum(opened, close)
     sound = (high > low) & (top <= high + ROUNDING) & (bottom >= low - ROUNDING)
     inside = np.where(sound, close - opened, np.nan)
-    gap = np.diff(history.log_price, prepend=np.nan) - inside
+    gap = np.where(history.resumed_T, np.nan, np.diff(history.log_price, prepend=np.nan)) - inside
     return Moves(np.where(sound, high - low, np.nan), inside, gap)
 
 
@@ -61,7 +61,7 @@ def has_ranges(history: PriceHistory) -> bool:
 
 def volatility(history: PriceHistory, *, ranges: bool) -> Floats:
     """Range volatility (T - 1,), or the scaled absolute return where a bar has no range or `ranges` is false."""
-    absolute: Floats = PER_RETURN * np.abs(np.diff(history.log_price))
+    absolute: Floats = PER_RETURN * np.abs(history.log_returns)
     if not ranges:
         return absolute
     measured = range_volatility(history)

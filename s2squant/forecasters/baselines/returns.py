@@ -30,9 +30,8 @@ class Origins(NamedTuple):
 
 
 def log_returns(panel: Panel, ticker: str) -> Floats:
-    """Log returns (T,) of one ticker; the b-th bar's return stands at b - 1."""
-    m = panel.tickers.index(ticker)
-    return np.diff(panel.log_price[panel.starts[m] : panel.starts[m + 1]])
+    """Log returns (T,) of one ticker, zero over a hole; the b-th bar's return stands at b - 1."""
+    return panel.histories[panel.tickers.index(ticker)].log_returns
 
 
 def tickers_of(panel: Panel, rows: Ints) -> tuple[str, ...]:

@@ -17,6 +17,8 @@ from s2squant.series.history import PriceHistory
 GAP_DAYS = 10
 WEEK = 5
 YEAR_DAYS = 365
+SEGMENT = 15
+"""Sessions without a bar from which on a hole begins a new segment."""
 ENOUGH = 750
 """Bars after a hole with which a ticker can be backtested alone."""
 FEW = 0.01
@@ -61,7 +63,9 @@ def gaps(history: PriceHistory) -> tuple[Finding, ...]:
     days = np.diff(history.dates).astype(int)
     wide = [i for i in np.flatnonzero(days > GAP_DAYS).tolist() if _sessions_inside(history, i) > WEEK]
     each = [f"{history.dates[i]} {days[i]} days" for i in wide]
-    return mark("gap", "warning", history.dates[wide], f"{len(wide)} gap(s) of more than {GAP_DAYS} days", each=each)
+    apart = f" (no return or window is taken across {len(history.resumed)} of them)" if history.resumed else ""
+    text = f"{len(wide)} gap(s) of more than {GAP_DAYS} days{apart}"
+    return mark("gap", "warning", history.dates[wide], text, each=each)
 
 
 def _sessions_inside(history: PriceHistory, bar: int) -> int:
@@ -85,6 +89,13 @@ def last_segment(history: PriceHistory) -> PriceHistory:
     text = f"{last + 1} bar(s) to {history.dates[last]} set aside: {days} days without any follow"
     aside = mark("gap", "warning", history.dates[last : last + 1], text, done="set aside")
     return replace(history.between(history.dates[last + 1], None), findings=(*history.findings, *aside))
+
+
+def in_segments(history: PriceHistory) -> PriceHistory:
+    """The history with the first day after each hole of more than 15 sessions: no return, no window reaches across."""
+    days = np.diff(history.dates).astype(int)
+    wide = [i for i in np.flatnonzero(days > SEGMENT).tolist() if _sessions_inside(history, i) > SEGMENT]
+    return replace(history, resumed=tuple(str(history.dates[i + 1]) for i in wide)) if wide else history
 
 
 def future(history: PriceHistory, now: datetime) -> tuple[Finding, ...]:
