@@ -15,8 +15,9 @@ from s2squant.prices.calendars.exchanges import check_calendar
 from s2squant.prices.checks.every import check, check_accepted, quarantine
 from s2squant.prices.checks.filler import without_filler
 from s2squant.prices.checks.market import across
+from s2squant.prices.checks.segments import in_segments, last_segment, without_halts
 from s2squant.prices.checks.spacing import on_periods
-from s2squant.prices.checks.spans import in_segments, last_segment, without_unfinished
+from s2squant.prices.checks.spans import without_unfinished
 from s2squant.prices.checks.sundays import without_sundays
 from s2squant.prices.port import Source
 from s2squant.prices.sources.folder import FolderSource, open_file
@@ -104,7 +105,7 @@ def inspect_ticker(source: Source, ticker: str, universe: Universe, now: datetim
     whole = on_periods(whole, certain=ticker in universe.calendars)
     history = whole.between(universe.start, universe.end)
     history = without_sundays(without_filler(history, certain=ticker in universe.calendars))
-    history = in_segments(last_segment(without_unfinished(history, now)))
+    history = in_segments(last_segment(without_halts(without_unfinished(history, now))))
     return replace(history, findings=(*history.findings, *check(history, now)))
 
 

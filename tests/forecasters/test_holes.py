@@ -7,7 +7,7 @@ import pytest
 
 from s2squant.series.history import OHLCV
 from s2squant.series.panel import Panel
-from tests.test_contract import H, NAMES, SEED, fit, settings
+from tests.test_contract import NAMES, SEED, H, fit, settings
 from tests.worlds.synthetic import garch_panel
 
 LEFT, RIGHT = 420, 130
@@ -30,7 +30,7 @@ def test_the_move_over_a_hole_changes_no_forecast(name):
     forecasts = []
     for factor in (1.0, 8.0):
         panel = Panel((halted("A", factor), halted("B", factor)))
-        rows = np.flatnonzero((panel.bar_number(np.arange(len(panel.dates))) >= 250))
+        rows = np.flatnonzero(panel.bar_number(np.arange(len(panel.dates))) >= 250)
         rows = rows[panel.settled(rows) & (panel.bars_left(rows) >= H)]
         fitted = fit(name, panel, rows, using=settings(), seed=SEED)
         forecasts.append(fitted.predict(panel, np.array([LEFT + 40, LEFT + RIGHT - 1, 2 * (LEFT + RIGHT) - 1])))

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from s2squant.prices.checks.spans import in_segments
+from s2squant.prices.checks.segments import in_segments, without_halts
 from s2squant.series.history import PriceHistory
 from s2squant.series.panel import SETTLED, Fold, Panel
 from s2squant.series.shuffle import shuffled
@@ -41,7 +41,9 @@ def test_who_resumed_lately_is_told():
     history = halted("A", 1.0)
     assert unsettled(history) == ""
     cut = history.between(None, history.dates[LEFT + 7])
-    assert unsettled(cut) == f"resumed on {history.dates[LEFT]} after a hole, 7 bars before its last; {SETTLED} are needed"
+    assert (
+        unsettled(cut) == f"resumed on {history.dates[LEFT]} after a hole, 7 bars before its last; {SETTLED} are needed"
+    )
     assert unsettled(history.between(None, history.dates[LEFT - 1])) == ""
     assert unsettled(cut.between(history.dates[LEFT - 3], None)) != ""
 
@@ -51,7 +53,9 @@ def test_the_return_over_a_hole_is_none_and_the_hash_knows():
     assert one.log_returns[LEFT - 1] == other.log_returns[LEFT - 1] == 0.0
     assert np.allclose(one.log_returns, other.log_returns, atol=1e-12)
     assert replace(one, resumed=()).sha256 != one.sha256
-    assert np.allclose(np.sort(shuffled(Panel((one,)), 3).histories[0].log_returns), np.sort(one.log_returns), atol=1e-9)
+    assert np.allclose(
+        np.sort(shuffled(Panel((one,)), 3).histories[0].log_returns), np.sort(one.log_returns), atol=1e-9
+    )
 
 
 @pytest.mark.parametrize(("missing", "apart"), [(15, False), (16, True)])
@@ -60,3 +64,30 @@ def test_a_hole_of_more_than_fifteen_sessions_begins_a_segment(missing, apart):
     kept = np.r_[:5, 5 + missing : 200]
     history = in_segments(PriceHistory("A", "24/5", days[kept], np.linspace(10, 20, len(kept))))
     assert history.resumed == ((str(days[5 + missing]),) if apart else ())
+
+
+def test_a_halt_that_was_filled_in_is_a_hole():
+    """Closes repeated without volume are no bars; those of a price that merely stands still are."""
+    days = np.busday_offset("2021-03-01", np.arange(200))
+    close, volume = np.linspace(10, 20, 200), np.full(200, 1e6)
+    close[100:120] = close[100]
+    volume[101:120] = 0
+    history = PriceHistory("A", "24/5", days, close, {"volume": volume})
+    found = in_segments(without_halts(history))
+    assert found.resumed == (str(days[120]),)
+    assert found.dates.tolist() == np.delete(days, slice(101, 120)).tolist()
+    (finding,) = found.findings
+    assert (finding.name, finding.done, finding.rows) == ("filled day", "dropped", (str(days[101]),))
+    volume[110] = 5.0
+    assert in_segments(without_halts(replace(history, bars={"volume": volume}))).resumed == ()
+
+
+def test_a_wild_move_after_a_price_that_stood_still_is_none():
+    """Real: +85.9 % after 111 equal closes. A peg that goes on as calmly as before stays one series."""
+    days = np.busday_offset("2021-03-01", np.arange(300))
+    close = 10 * np.exp(np.cumsum(np.random.default_rng(1).normal(0, 0.01, 300)))
+    close[100:211] = close[100]
+    for factor, resumed in ((1.859, (str(days[211]),)), (1.0, ())):
+        moved = close.copy()
+        moved[211:] *= factor * close[210] / close[211]
+        assert in_segments(PriceHistory("A", "24/5", days, moved)).resumed == resumed

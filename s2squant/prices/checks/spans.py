@@ -16,11 +16,6 @@ from s2squant.series.history import PriceHistory
 
 GAP_DAYS = 10
 WEEK = 5
-YEAR_DAYS = 365
-SEGMENT = 15
-"""Sessions without a bar from which on a hole begins a new segment."""
-ENOUGH = 750
-"""Bars after a hole with which a ticker can be backtested alone."""
 FEW = 0.01
 HOLES = 0.02
 """Share of sessions without a bar from which another calendar is suggested; of bars on closed days it is FEW."""
@@ -61,41 +56,19 @@ def _count(name: str, text: str, days: np.ndarray, total: int, more: str) -> tup
 def gaps(history: PriceHistory) -> tuple[Finding, ...]:
     """Stretches of more than ten days, and of more than a week of sessions, without any bar: holidays are none."""
     days = np.diff(history.dates).astype(int)
-    wide = [i for i in np.flatnonzero(days > GAP_DAYS).tolist() if _sessions_inside(history, i) > WEEK]
+    wide = [i for i in np.flatnonzero(days > GAP_DAYS).tolist() if sessions_inside(history, i) > WEEK]
     each = [f"{history.dates[i]} {days[i]} days" for i in wide]
     apart = f" (no return or window is taken across {len(history.resumed)} of them)" if history.resumed else ""
     text = f"{len(wide)} gap(s) of more than {GAP_DAYS} days{apart}"
     return mark("gap", "warning", history.dates[wide], text, each=each)
 
 
-def _sessions_inside(history: PriceHistory, bar: int) -> int:
+def sessions_inside(history: PriceHistory, bar: int) -> int:
     """Sessions between a bar and the next; weekdays where the calendar does not know."""
     first, last = history.dates[bar] + 1, history.dates[bar + 1] - 1
     known = sessions_between(history.calendar, first, last)
     spanned = len(sessions_between(history.calendar, first - 30, first)) > 0
     return len(known) if spanned else int(np.busday_count(first, last + 1))
-
-
-def last_segment(history: PriceHistory) -> PriceHistory:
-    """The bars after the last hole of more than a year, where they are enough to be used alone; the others set aside.
-
-    So no return and no window reaches across it. Where they are not enough, the history as it is, with its gap.
-    """
-    holes = np.flatnonzero(np.diff(history.dates).astype(int) > YEAR_DAYS)
-    if len(holes) == 0 or len(history) - holes[-1] - 1 < ENOUGH:
-        return history
-    last = int(holes[-1])
-    days = int((history.dates[last + 1] - history.dates[last]).astype(int))
-    text = f"{last + 1} bar(s) to {history.dates[last]} set aside: {days} days without any follow"
-    aside = mark("gap", "warning", history.dates[last : last + 1], text, done="set aside")
-    return replace(history.between(history.dates[last + 1], None), findings=(*history.findings, *aside))
-
-
-def in_segments(history: PriceHistory) -> PriceHistory:
-    """The history with the first day after each hole of more than 15 sessions: no return, no window reaches across."""
-    days = np.diff(history.dates).astype(int)
-    wide = [i for i in np.flatnonzero(days > SEGMENT).tolist() if _sessions_inside(history, i) > SEGMENT]
-    return replace(history, resumed=tuple(str(history.dates[i + 1]) for i in wide)) if wide else history
 
 
 def future(history: PriceHistory, now: datetime) -> tuple[Finding, ...]:

@@ -12,7 +12,8 @@ import pytest
 from s2squant.errors import Finding, PriceError, worst
 from s2squant.prices.calendars.exchanges import next_sessions
 from s2squant.prices.checks.every import NAMES, NOTES_THAT_MATTER, REMEDIES, check, quarantine, reason_of
-from s2squant.prices.checks.spans import last_segment, without_unfinished
+from s2squant.prices.checks.segments import last_segment
+from s2squant.prices.checks.spans import without_unfinished
 from s2squant.prices.universe import open_source
 from s2squant.series.history import PriceHistory
 
