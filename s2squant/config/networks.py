@@ -12,6 +12,8 @@ from pydantic import Field, model_validator
 from s2squant.config.part import Part
 from s2squant.config.training import AdaptedSpec, PerTickerSpec, PooledSpec, TrainingSpec
 
+Prior = Literal["none", "shipped", "judged"]
+
 
 class AnchorSpec(Part):
     """The learned EWMA bank: variance by horizon as a mixture of one-pole filters, and one quantile table."""
@@ -30,6 +32,11 @@ class AnchorSpec(Part):
         gt=0,
         le=1e6,
         description="filters read no return beyond so many of the deviations before it; None: as they are",
+    )
+    prior: Prior = Field(
+        "none",
+        description="shrink towards the pretrained weights of the asset class: the shipped ones, or those that end in "
+        "2015 (judged), for backtests from 2016 on",
     )
 
 

@@ -17,6 +17,7 @@ from s2squant.errors import CheckpointError
 from s2squant.forecasters.covariate_members import CovariateMembers, covariate_members, variance_names
 from s2squant.forecasters.expected_return import Drifts, shrunk_drifts, training_drifts
 from s2squant.forecasters.features import Returns, bank_members, has_ranges, scaled_returns
+from s2squant.forecasters.pretrained import shrunk
 from s2squant.series.arrays import Floats, Ints
 from s2squant.series.forecast import LEVELS, Forecast, State
 from s2squant.series.panel import Panel
@@ -148,7 +149,8 @@ class Anchor:
     """Maximum-likelihood fit of the bank, then the empirical quantiles of the standardised returns.
 
     Each ticker's own mean over its training origins is taken out first, and what mean the quantiles have left: the only
-    location is the drift, by one rule for all models.
+    location is the drift, by one rule for all models. With a prior, both are averaged with the pretrained ones
+    (`s2squant.forecasters.pretrained.shrunk`).
     """
 
     spec: AnchorSpec
@@ -189,9 +191,13 @@ class Anchor:
             if beside is not None:
                 variance_NH = with_covariates(variance_NH, weights_HK[None], beside.of(part, horizon))
             sd = np.sqrt(steps * variance_NH)
-            weights.append(weights_HK)
             table_HQ = np.quantile(y / sd, LEVELS, axis=0).T
-            tables.append(table_HQ - table_HQ.mean(axis=1, keepdims=True))
+            centred_HQ = table_HQ - table_HQ.mean(axis=1, keepdims=True)
+            if spec.prior != "none":
+                judged = spec.prior == "judged"
+                weights_HK, centred_HQ = shrunk(weights_HK, centred_HQ, panel, part, market=spec.market, judged=judged)
+            weights.append(weights_HK)
+            tables.append(centred_HQ)
         drifts = shrunk_drifts(panel)
         return FittedAnchor(spec, names, np.stack(weights), np.stack(tables), drifts, covariates=names_J)
 

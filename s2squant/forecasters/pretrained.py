@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from s2squant.config.asset_classes import DRIFT_PRIORS, AssetClass
+from s2squant.config.models import Forecasters
 from s2squant.config.pretrained import PretrainedSpec
 from s2squant.errors import CheckpointError, ConfigError
 from s2squant.files import embedded
@@ -166,6 +167,16 @@ def no_weights(asset_class: AssetClass) -> str:
     return f"no pretrained weights for {asset_class}, only for {' and '.join(CLASSES)}; fit a model of its own"
 
 
+def pretrained_parts(models: Forecasters) -> dict[str, bool]:
+    """Which pretrained weights the models read: whether judged, by the setting that makes them so."""
+    parts: dict[str, bool] = {}
+    if "pretrained" in models.models:
+        parts["forecasters.pretrained.judged=true"] = models.pretrained.judged
+    if "anchor" in models.models and models.anchor.prior != "none":
+        parts['forecasters.anchor.prior="judged"'] = models.anchor.prior == "judged"
+    return parts
+
+
 def refusal(history: PriceHistory, horizon: int, *, judged: bool = False) -> str:
     """Why this ticker cannot be forecast with the shipped weights, or an empty text when it can."""
     if history.asset_class not in CLASSES:
@@ -247,6 +258,36 @@ class FittedPretrained:
 
 SESSIONS = 252
 """A year's."""
+PRIOR_ORIGINS = 2000
+"""As a prior, the pretrained weights count as much as so many training origins (reports/LOG.md)."""
+
+
+def shrunk(
+    weights_HK: Floats, table_HQ: Floats, panel: Panel, rows: Ints, *, market: bool, judged: bool
+) -> tuple[Floats, Floats]:
+    """Multipliers and quantiles fitted on the origins `rows`, averaged with the pretrained ones of long histories.
+
+    Both are left as they are where a ticker's class has no weights; raises ConfigError for a horizon beyond theirs.
+    """
+    owner, numbers = np.unique(panel.ticker_of[rows], return_counts=True)
+    origins: dict[AssetClass, int] = {}
+    for m, number in zip(owner, numbers, strict=True):
+        name = panel.histories[m].asset_class
+        origins[name] = origins.get(name, 0) + int(number)
+    if not set(origins) <= set(CLASSES):
+        return weights_HK, table_HQ
+    own, horizon = len(rows) / (len(rows) + PRIOR_ORIGINS), len(weights_HK)
+    weights_HK, table_HQ = own * weights_HK, own * table_HQ
+    newest_1 = rows[[np.argmax(panel.dates[rows])]]
+    for name, number in origins.items():
+        weights = load(name, judged=judged)
+        if horizon > weights.horizon:
+            raise ConfigError(f"the prior has {weights.horizon} steps; set walk.horizon to {weights.horizon} or less")
+        among = market and peers(panel, newest_1, name)[0] >= PEERS
+        bank, share = weights.market if among else weights.alone, (1.0 - own) * number / len(rows)
+        weights_HK[:, : bank.weights_AHK.shape[2]] += share * bank.weights_AHK[-1, :horizon]
+        table_HQ += share * bank.table_AHQ[-1, :horizon]
+    return weights_HK, table_HQ
 
 
 def peers(panel: Panel, rows: Ints, asset_class: AssetClass) -> Ints:

@@ -36,7 +36,7 @@ from s2squant.forecasters.leaks import (
     rows_at,
     truncation,
 )
-from s2squant.forecasters.pretrained import FittedPretrained
+from s2squant.forecasters.pretrained import CLASSES, load, pretrained_parts
 from s2squant.runs.jobs import Inputs, load_fitted
 from s2squant.series.arrays import Floats, Ints
 from s2squant.series.forecast import QUANTILE_COLUMNS, Fitted, Forecaster, quantile_crps
@@ -74,34 +74,30 @@ def audit(inputs: Inputs, forecasts: pd.DataFrame, *, cutoffs: int = 2, tickers:
     places = places_of(inputs, forecasts, cutoffs=cutoffs, tickers=tickers)
     models = inputs.experiment.forecasters.models
     checks = [_guarded("truncation", name, partial(_model, inputs, places, forecasts, name)) for name in models]
-    if "pretrained" in models:
-        checks.append(_guarded("training span", "pretrained", partial(training_span, inputs, places)))
+    read = set(pretrained_parts(inputs.experiment.forecasters).values())
+    checks += [_guarded("training span", "", partial(training_span, inputs, places, judged)) for judged in read]
     checks.append(_guarded("planted leak", "probe", partial(planted_leak, inputs, places, forecasts)))
     why = "random-walk prices are for the command `s2squant audit`, which takes minutes"
     checks.append(Check("placebo", "", "not run", np.nan, why))
     return table_of(checks)
 
 
-def training_span(inputs: Inputs, places: Sequence[Place]) -> Check:
-    """Whether the pretrained weights that the run stored end before the first cutoff of every market."""
-    name, days = "training span", []
+def training_span(inputs: Inputs, places: Sequence[Place], judged: bool) -> Check:
+    """Whether the training of the pretrained weights that a run read ends before the first cutoff of every market."""
+    name, least = "training span", np.inf
     for place in places:
-        fold = inputs.folds[place.panel.market][0]
-        fitted = load_fitted(inputs, "pretrained", fold.market, fold)
-        assert isinstance(fitted, FittedPretrained)
-        last = max(np.datetime64(weights.about.last) for weights in fitted.weights.values())
-        days.append(int((fold.cutoffs[0] - last).astype(int)))
-        if days[-1] <= 0:
-            seen = f"The pretrained weights have seen prices to {last}, and {fold.market} is forecast from"
-            return Check(name, "pretrained", "failed", float(-days[-1]), f"{seen} {fold.cutoffs[0]} on")
-    least = min(days, default=0)
-    return Check(
-        name,
-        "pretrained",
-        "passed",
-        0.0,
-        f"The training of the pretrained weights ends {least} days or more before the first cutoff",
-    )
+        first = inputs.folds[place.panel.market][0].cutoffs[0]
+        for asset_class in {h.asset_class for h in inputs.panels[place.panel.market].histories} & set(CLASSES):
+            last = np.datetime64(load(asset_class, judged=judged).about.last)
+            if first <= last:
+                seen = f"The pretrained weights of {asset_class} have seen prices to {last}"
+                days = float((last - first).astype(int))
+                return Check(name, "", "failed", days, f"{seen}, and {place.panel.market} is forecast from {first} on")
+            least = min(least, (first - last).astype(int))
+    if not np.isfinite(least):
+        return Check(name, "", "passed", 0.0, "No ticker was forecast with pretrained weights")
+    sentence = f"The training of the pretrained weights ends {least:.0f} days or more before the first cutoff"
+    return Check(name, "", "passed", 0.0, sentence)
 
 
 def places_of(inputs: Inputs, forecasts: pd.DataFrame, *, cutoffs: int, tickers: int) -> list[Place]:

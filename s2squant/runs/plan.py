@@ -9,10 +9,11 @@ from typing import Literal
 import numpy as np
 
 from s2squant.config.experiment import Experiment, Walk
+from s2squant.config.models import Forecasters
 from s2squant.errors import CallerError, ConfigError
 from s2squant.evaluation.results import TickerReport
 from s2squant.forecasters.fitting import origins_needed
-from s2squant.forecasters.pretrained import load
+from s2squant.forecasters.pretrained import CLASSES, load, pretrained_parts
 from s2squant.prices.calendars.exchanges import next_sessions
 from s2squant.prices.covariates.load import with_covariates
 from s2squant.prices.universe import Loaded, load_universe
@@ -56,8 +57,7 @@ def make_plan(experiment: Experiment, loaded: Loaded | None = None) -> Plan:
         first = next(iter(r for r in reports.values() if r.status != "ok"))
         raise CallerError(f"no ticker can be backtested; {first.ticker}: {first.reason}")
     histories, folds = {h.ticker: h for h in loaded.histories}, folds_of(panels, walk)
-    if "pretrained" in models.models:
-        refuse_seen(panels, folds, judged=models.pretrained.judged)
+    refuse_seen(panels, folds, models)
     return Plan(
         panels=panels,
         folds=folds,
@@ -73,17 +73,19 @@ def folds_of(panels: Mapping[str, Panel], walk: Walk) -> dict[str, tuple[Fold, .
     return {market: make_folds(panel, walk) for market, panel in panels.items()}
 
 
-def refuse_seen(panels: Mapping[str, Panel], folds: Mapping[str, tuple[Fold, ...]], *, judged: bool) -> None:
+def refuse_seen(panels: Mapping[str, Panel], folds: Mapping[str, tuple[Fold, ...]], models: Forecasters) -> None:
     """Raise ConfigError where a cutoff lies within the training span of the pretrained weights that serve it."""
     for market, panel in panels.items():
-        first = folds[market][0].cutoffs[0]
-        for name in sorted({h.asset_class for h in panel.histories}):
-            last = load(name, judged=judged).about.last
-            if first <= np.datetime64(last):
-                remedy = "begin after it, or take pretrained out of forecasters.models"
-                if not judged and first > np.datetime64(load(name, judged=True).about.last):
-                    until = load(name, judged=True).about.last
-                    remedy = f"set forecasters.pretrained.judged=true, whose training ends on {until}"
+        first, classes = folds[market][0].cutoffs[0], {h.asset_class for h in panel.histories}
+        for setting, judged in pretrained_parts(models).items():
+            for name in sorted(classes & set(CLASSES)):
+                last = load(name, judged=judged).about.last
+                if first > np.datetime64(last):
+                    continue
+                until = load(name, judged=True).about.last
+                remedy = "begin after it, or do without them"
+                if not judged and first > np.datetime64(until):
+                    remedy = f"set {setting}, whose training ends on {until}"
                 raise ConfigError(
                     f"the pretrained weights of {name} have seen prices to {last}, and the first cutoff of {market} is "
                     f"{first}; {remedy}"

@@ -6,11 +6,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from s2squant.config.networks import AnchorSpec
 from s2squant.config.pretrained import PretrainedSpec
 from s2squant.errors import CheckpointError, ConfigError
 from s2squant.files import embedded
 from s2squant.forecasters import pretrained
-from s2squant.forecasters.pretrained import CLASSES, Pretrained, Weights, file_name, load, newest, peers, refusal
+from s2squant.forecasters.anchor import Anchor
+from s2squant.forecasters.pretrained import (
+    CLASSES,
+    PRIOR_ORIGINS,
+    Pretrained,
+    Weights,
+    file_name,
+    load,
+    newest,
+    peers,
+    refusal,
+)
 from s2squant.prices.sources.sample import SampleSource
 from s2squant.series.forecast import LEVELS
 from s2squant.series.panel import Panel
@@ -177,3 +189,53 @@ def test_what_is_stored_is_what_is_read():
     for kind in ("alone", "market"):
         for part in ("weights_AHK", "table_AHQ"):
             assert (getattr(getattr(again, kind), part) == getattr(getattr(weights, kind), part)).all()
+
+
+def long_rows(panel):
+    rows = np.arange(len(panel.dates))
+    return rows[(panel.bar_number(rows) >= 250) & (panel.bars_left(rows) >= 5)]
+
+
+def anchors(panel, prior, **settings):
+    rows = long_rows(panel)
+    spec = AnchorSpec(steps=5, prior=prior, **settings)
+    return len(rows), Anchor(spec).fit(panel, rows, horizon=5, seed=0)
+
+
+@pytest.mark.parametrize(("tickers", "bars", "kind"), [("A", 400, "alone"), ("ABCDE", 400, "market")])
+def test_an_anchor_with_a_prior_is_an_average_by_the_number_of_its_origins(tickers, bars, kind):
+    panel = garch_panel(tickers, bars)
+    (count, own), (_, with_prior) = anchors(panel, "none"), anchors(panel, "judged")
+    bank = getattr(load("stocks", judged=True), kind)
+    share = PRIOR_ORIGINS / (count + PRIOR_ORIGINS)
+    prior_HK = np.zeros((5, 24))
+    prior_HK[:, : bank.weights_AHK.shape[2]] = bank.weights_AHK[-1, :5]
+    assert with_prior.weights_GHK[0] == pytest.approx((1 - share) * own.weights_GHK[0] + share * prior_HK)
+    assert with_prior.table_GHQ[0] == pytest.approx((1 - share) * own.table_GHQ[0] + share * bank.table_AHQ[-1, :5])
+    assert with_prior.drifts == own.drifts
+
+
+def test_each_ticker_of_its_own_group_has_the_prior_of_its_class():
+    panel = garch_panel("AB", 400)
+    mixed = Panel((panel.histories[0], replace(panel.histories[1], declared_class="currencies")))
+    settings = {"scope": "per_ticker", "market": False}
+    fits = [anchors(p, prior, **settings)[1].table_GHQ for p in (panel, mixed) for prior in ("none", "judged")]
+    stocks, currencies = (load(name, judged=True).alone.table_AHQ[-1, :5] for name in ("stocks", "currencies"))
+    share = PRIOR_ORIGINS / (145 + PRIOR_ORIGINS)
+    assert fits[1] - fits[0] * (1 - share) == pytest.approx(share * np.stack([stocks, stocks]), rel=1e-9)
+    assert fits[3] - fits[2] * (1 - share) == pytest.approx(share * np.stack([stocks, currencies]), rel=1e-9)
+
+
+def test_a_class_without_weights_has_no_prior():
+    panel = garch_panel("AB", 400)
+    crypto = Panel(tuple(replace(h, declared_class="crypto") for h in panel.histories))
+    one, other = anchors(crypto, "none")[1], anchors(crypto, "shipped")[1]
+    assert (one.weights_GHK == other.weights_GHK).all()
+    assert (one.table_GHQ == other.table_GHQ).all()
+
+
+def test_a_horizon_beyond_the_prior_is_refused():
+    panel = garch_panel("A", 700)
+    rows = np.arange(250, 600)
+    with pytest.raises(ConfigError, match=r"the prior has 60 steps; set walk\.horizon to 60 or less"):
+        Anchor(AnchorSpec(steps=2, prior="shipped")).fit(panel, rows, horizon=61, seed=0)

@@ -31,8 +31,17 @@ def test_years_that_the_weights_have_seen_are_refused_with_the_remedy(prices, tm
     assert not (tmp_path / "run").exists()
 
 
+def test_a_prior_that_has_seen_the_years_is_refused_too(prices):
+    models = {"models": ["historical_simulation", "anchor"], "anchor": {"prior": "shipped", "steps": 2}}
+    asked_for = experiment(prices, forecasters=models, verdict={"recommended": "anchor"})
+    with pytest.raises(
+        ConfigError, match=r'set forecasters\.anchor\.prior="judged", whose training ends on 2015-12-31'
+    ):
+        plan.make_plan(asked_for)
+
+
 def test_no_remedy_is_offered_where_the_judged_weights_have_seen_them_too():
-    with pytest.raises(ConfigError, match="begin after it, or take pretrained out") as caught:
+    with pytest.raises(ConfigError, match="begin after it, or do without them") as caught:
         plan.make_plan(experiment("", base=seen_both()))
     assert "judged=true" not in str(caught.value)
 
@@ -48,15 +57,16 @@ def seen_both():
 def test_the_judged_weights_judge_later_years_and_the_audit_says_so(prices, tmp_path):
     _, study = backtest(asked(prices, judged=True), tmp_path / "run", workers=0)
     row = study.audit.set_index("check").loc["training span"]
-    assert (row["model"], row["outcome"]) == ("pretrained", "passed")
+    assert row["outcome"] == "passed"
+    assert row["sentence"].startswith("The training of the pretrained weights ends ")
     assert set(study.forecasts["model"]) >= {"pretrained"}
 
 
 def test_the_audit_finds_a_run_that_was_not_refused(prices, tmp_path, monkeypatch):
-    monkeypatch.setattr(plan, "refuse_seen", lambda *_given, judged: None)
+    monkeypatch.setattr(plan, "refuse_seen", lambda *_given: None)
     _, study = backtest(asked(prices), tmp_path / "run", workers=0)
     row = study.audit.set_index("check").loc["training span"]
     assert row["outcome"] == "failed"
     assert row["sentence"].startswith(
-        "The pretrained weights have seen prices to 2022-12-28, and XNYS is forecast from"
+        "The pretrained weights of stocks have seen prices to 2022-12-28, and XNYS is forecast from"
     )
