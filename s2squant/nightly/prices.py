@@ -19,7 +19,7 @@ from s2squant.prices.sources.from_store import as_history
 from s2squant.prices.store.bars import day_of
 from s2squant.prices.store.price_store import PriceStore
 from s2squant.prices.store.refresh import Refresher, Update
-from s2squant.prices.universe import load_ticker
+from s2squant.prices.universe import beside_others, load_ticker
 from s2squant.series.history import PriceHistory
 from s2squant.series.windows import unsettled
 
@@ -128,7 +128,10 @@ def read_prices(spec: Nightly, tickers: Sequence[str], plan: Mapping[str, Any], 
             nights[ticker] = replace(night, status="failed", reason=reason)
         else:
             nights[ticker] = night
-    return Prices(histories, nights)
+    kept, out = beside_others(list(histories.values()), spec.experiment.universe.accept)
+    for bad in out:
+        nights[bad.ticker] = replace(nights[bad.ticker], status="failed", reason=bad.reason)
+    return Prices({history.ticker: history for history in kept}, nights)
 
 
 class Pinned:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -130,6 +130,20 @@ def load_universe(universe: Universe, progress: Progress | None = None) -> Loade
     return load_from(open_universe(universe), universe, progress)
 
 
+def beside_others(
+    histories: Sequence[PriceHistory], accept: Sequence[str]
+) -> tuple[list[PriceHistory], list[PriceError]]:
+    """The histories with the findings that only the others of their market show, and why some are kept out."""
+    changed, kept, out = across(histories), list[PriceHistory](), list[PriceError]()
+    for history in histories:
+        try:
+            findings = changed.get(history.ticker, history.findings)
+            kept.append(quarantine(replace(history, findings=findings), accept))
+        except PriceError as error:
+            out.append(error)
+    return kept, out
+
+
 def load_from(source: Source, universe: Universe, progress: Progress | None = None) -> Loaded:
     """As `load_universe`, from a source already open.
 
@@ -156,13 +170,9 @@ def load_from(source: Source, universe: Universe, progress: Progress | None = No
         except PriceError as error:
             refused[ticker], findings[ticker] = error.reason, error.findings
             failures = failures + 1 if isinstance(error, TemporaryPriceError) else 0
-    changed, alone, histories = across(histories), histories, []
-    for history in alone:
-        try:
-            known = changed.get(history.ticker, history.findings)
-            histories.append(quarantine(replace(history, findings=known), universe.accept))
-        except PriceError as error:
-            refused[history.ticker], findings[history.ticker] = error.reason, error.findings
+    histories, out = beside_others(histories, universe.accept)
+    for bad in out:
+        refused[bad.ticker], findings[bad.ticker] = bad.reason, bad.findings
     if not histories:
         reasons = [f"{ticker}: {reason}" for ticker, reason in refused.items()]
         raise SourceError(f"no usable prices in {source.name}: {first_of(reasons, 3, between='; ')}")

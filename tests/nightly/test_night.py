@@ -15,17 +15,20 @@ import pytest
 
 from s2squant.cli.app import main
 from s2squant.config.nightly import Monitoring, Nightly
-from s2squant.errors import CallerError, RunError
+from s2squant.errors import CallerError, Finding, RunError
 from s2squant.nightly.ledger.ledger import Ledger
 from s2squant.nightly.night import forecast, open_night
 from s2squant.nightly.replay import replay
 from s2squant.nightly.results import Monitor
 from s2squant.nightly.track_record.drift import watch
 from s2squant.nightly.weights import ModelStore
+from s2squant.prices import universe
+from s2squant.prices.checks.marks import mark
 from s2squant.prices.sources.from_store import as_history
 from s2squant.prices.store.price_store import PriceStore
 from s2squant.runs.engines.local import InlinePool
 from s2squant.series.forecast import QUANTILE_COLUMNS, quantile_crps
+from s2squant.series.history import PriceHistory
 from tests.worlds.nightly_sim import HASTY, Clock, Desk, at_close, at_yahoo, cheap, tiny
 
 TICKERS = ("AAA", "BBB", "SPLITC")
@@ -134,6 +137,21 @@ def test_a_bad_ticker_is_named_and_the_others_go_on(desk: Desk) -> None:
     desk.spec = cheap(tiny(desk.root, "MISSINGX", "BROKENY", name="worse"))
     nothing = desk.night("2025-11-19")
     assert (nothing.status, nothing.issued) == ("failed", 0)
+
+
+def test_a_ticker_that_only_its_market_convicts_is_not_issued(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shifted file is a leak that no check of one ticker sees: a night compares the tickers of a market, too."""
+    shifted = mark("shifted dates", "error", np.array(["2025-11-19"], "datetime64[D]"), "its dates are a session early")
+
+    def compared(histories: list[PriceHistory]) -> dict[str, tuple[Finding, ...]]:
+        return {h.ticker: (*h.findings, *shifted) for h in histories if h.ticker == "BBB"}
+
+    monkeypatch.setattr(universe, "across", compared)
+    desk.spec = cheap(desk.spec)
+    night = desk.night("2025-11-19")
+    assert {t.ticker: t.status for t in night.tickers} == {"AAA": "ok", "BBB": "failed", "SPLITC": "ok"}
+    assert "its dates are a session early" in night.message
+    assert set(desk.ledger.gaps(desk.spec.name)["ticker"]) == {"BBB"}
 
 
 def test_a_stale_ticker_is_a_gap_until_its_bar_arrives(desk: Desk) -> None:
