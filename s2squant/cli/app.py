@@ -22,6 +22,7 @@ from s2squant.cli.commands.fetch import fetch
 from s2squant.cli.commands.forecast import NightRunner, forecast
 from s2squant.cli.commands.ledger import app as ledger
 from s2squant.cli.commands.maintain import maintain
+from s2squant.cli.commands.predict import predict
 from s2squant.cli.commands.pretrain import pretrain
 from s2squant.cli.commands.prices import app as prices
 from s2squant.cli.commands.replay import replay
@@ -77,6 +78,7 @@ def config(experiment: options.ExperimentFile = None, settings: options.Settings
 
 
 COMMANDS = (
+    predict,
     backtest,
     config,
     report,

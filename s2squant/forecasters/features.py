@@ -151,8 +151,10 @@ def _expanding_mean(values: Floats) -> Floats:
     return np.cumsum(values) / np.arange(1, len(values) + 1)
 
 
-def bank_members(panel: Panel, returns: Returns, *, market: bool, ranges: bool) -> Floats:
+def bank_members(panel: Panel, returns: Returns, *, market: bool, ranges: bool, asked: Ints | None = None) -> Floats:
     """The filter bank (R, K): daily variance estimates in scaled units; K is 16, +8 with the market's, +4 with ranges.
+
+    Of the rows `asked` alone where they are given, increasing; a row's values are the same bits either way.
 
     Source: learned mixtures of exponential filters in the spirit of RiskMetrics (1996) and of HAR (Corsi 2009), with
     leverage (GJR 1993) and absolute-return members, all of bounded returns, and range volatility.
@@ -160,22 +162,27 @@ def bank_members(panel: Panel, returns: Returns, *, market: bool, ranges: bool) 
     slow_market, slow_dispersion, common, dispersed = _market_members(returns)
     columns = []
     for m, (a, b) in enumerate(zip(panel.starts[:-1], panel.starts[1:], strict=True)):
+        at: slice | Ints = slice(None)
+        if asked is not None:
+            at = asked[np.searchsorted(asked, a) : np.searchsorted(asked, b)] - a
+            if not len(at):
+                continue
         r = returns.bounded_R[a:b]
         square, absolute, fall = r**2, np.abs(r), np.where(r < 0, r**2, 0.0)
-        own = [ewma(square, alpha) for alpha in SQUARE]
-        own += [1.7 * ewma(absolute, alpha) ** 2 for alpha in ABSOLUTE]
-        own += [2.0 * ewma(fall, alpha) for alpha in LEVERAGE]
-        own.append(_expanding_mean(square))
+        own = [ewma(square, alpha)[at] for alpha in SQUARE]
+        own += [1.7 * ewma(absolute, alpha)[at] ** 2 for alpha in ABSOLUTE]
+        own += [2.0 * ewma(fall, alpha)[at] for alpha in LEVERAGE]
+        own.append(_expanding_mean(square)[at])
         if market:
-            on = returns.date_of_R[a:b]
-            slow = ewma(square, SLOW)
+            on = returns.date_of_R[a:b][at]
+            slow = ewma(square, SLOW)[at]
             beta = np.clip(slow / np.maximum(slow_market[on], VARIANCE_FLOOR), 0.2, 50.0)
             relative = slow / np.maximum(slow_dispersion[on], VARIANCE_FLOOR)
             own += [beta * series[on] for series in common]
             own += [relative * series[on] for series in dispersed]
         if ranges:
             measured = _measured(panel.histories[m], r, returns.unit_M[m], returns.limit_R[a:b])
-            own += [ewma(measured, alpha) ** 2 for alpha in RANGE]
+            own += [ewma(measured, alpha)[at] ** 2 for alpha in RANGE]
         columns.append(np.stack(own, axis=1))
     members_RK: Floats = np.maximum(np.concatenate(columns), VARIANCE_FLOOR)
     return members_RK

@@ -181,7 +181,7 @@ def refusal(history: PriceHistory, horizon: int, *, judged: bool = False) -> str
     """Why this ticker cannot be forecast with the shipped weights, or an empty text when it can."""
     if history.asset_class not in CLASSES:
         return no_weights(history.asset_class)
-    if ":" in history.calendar:
+    if history.calendar.startswith(("weekly:", "monthly:")):
         return f"pretrained weights are of daily bars, and these are {history.calendar.partition(':')[0]}"
     if len(history) < LEAST_BARS:
         return f"too short: {len(history)} bars, {LEAST_BARS} are needed"
@@ -217,7 +217,9 @@ class FittedPretrained:
         Raises ConfigError for a ticker of a class without weights.
         """
         returns = scaled_returns(panel, LEAST_BARS, BOUND)
-        members_RK = bank_members(panel, returns, market=True, ranges=False)
+        order = np.argsort(rows, kind="stable")
+        members_NK = np.empty((len(rows), MEMBERS["market"]))
+        members_NK[order] = bank_members(panel, returns, market=True, ranges=False, asked=rows[order])
         unit_N, owner_N = returns.unit_M[panel.ticker_of[rows]], panel.ticker_of[rows]
         bars_N = panel.bar_number(rows) + 1
         quantiles = np.empty((len(rows), self.horizon, len(LEVELS)))
@@ -231,8 +233,8 @@ class FittedPretrained:
                 (self.weights[name].market, np.flatnonzero(of_class & among)),
                 (self.weights[name].alone, np.flatnonzero(of_class & ~among)),
             ):
-                members_NK = members_RK[rows[at], : bank.weights_AHK.shape[2]]
-                sd_NH, table_NHQ = bank.sd_and_table(members_NK, bars_N[at], self.horizon)
+                own_NK = members_NK[at, : bank.weights_AHK.shape[2]]
+                sd_NH, table_NHQ = bank.sd_and_table(own_NK, bars_N[at], self.horizon)
                 quantiles[at] = (sd_NH * unit_N[at, None])[:, :, None] * table_NHQ
         drift = self._drift_M(panel)[owner_N][:, None] * np.arange(1, self.horizon + 1)
         return Forecast(self.name, rows, quantiles + drift[:, :, None], drift)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from s2squant.forecasters.catalog import restore
-from s2squant.forecasters.features import has_ranges, network_inputs, scaled_returns
+from s2squant.forecasters.features import bank_members, has_ranges, network_inputs, scaled_returns
+from s2squant.prices.sources.sample import SampleSource
 from s2squant.series.panel import Panel
 from tests.test_contract import fit, settings
 from tests.worlds.synthetic import garch_panel
@@ -43,6 +44,14 @@ def inputs(panel: Panel) -> np.ndarray:
     one = np.ones(len(panel.log_price))
     read = network_inputs(panel, returns, one, one, horizon=20, market=True, ranges=has_ranges(panel))
     return read.reshape(len(panel.tickers), -1, read.shape[1])
+
+
+def test_members_of_some_rows_are_those_of_all():
+    panel = Panel(tuple(SampleSource().history(ticker) for ticker in ("AAPL", "FB", "IBM")))
+    returns = scaled_returns(panel, 60, 5.0)
+    whole = bank_members(panel, returns, market=True, ranges=True)
+    rows = np.r_[panel.rows_of("AAPL")[[70, 3000]], panel.rows_of("IBM")[-3:]]
+    assert np.array_equal(bank_members(panel, returns, market=True, ranges=True, asked=rows), whole[rows])
 
 
 def test_a_ticker_without_volume_leaves_the_others_theirs():

@@ -239,3 +239,9 @@ def test_a_horizon_beyond_the_prior_is_refused():
     rows = np.arange(250, 600)
     with pytest.raises(ConfigError, match=r"the prior has 60 steps; set walk\.horizon to 60 or less"):
         Anchor(AnchorSpec(steps=2, prior="shipped")).fit(panel, rows, horizon=61, seed=0)
+
+
+def test_a_calendar_of_its_own_is_daily_and_weeks_are_not():
+    history = SampleSource().history("AAPL")
+    assert refusal(replace(history, calendar="unknown:AAPL"), 20) == ""
+    assert "these are weekly" in refusal(replace(history, calendar="weekly:XNYS"), 20)

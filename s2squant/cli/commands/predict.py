@@ -1,0 +1,167 @@
+"""s2squant predict: a forecast in prices from pretrained weights, in seconds and without a fit."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, get_args
+
+import typer
+
+from s2squant.cli.options import AsJson, SourceSpec
+from s2squant.cli.tables import page_at, plain_console, plain_table
+from s2squant.errors import ConfigError, SourceError, first_of
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from s2squant.config.asset_classes import AssetClass
+    from s2squant.predict import Prediction
+
+IN_PART = 3
+"""Exit status where some tickers have no forecast."""
+FANS = 3
+"""Tickers whose fan is drawn."""
+ROWS = 10
+"""With more tickers only the last step of each is listed."""
+WIDTH = 116
+STALE = 7
+"""Days after which the last bar is worth a word."""
+HORIZON = 20
+
+
+def predict(
+    tickers: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[TICKERS]...", help="As in AAPL MSFT, or AAPL,MSFT. Left out: the sample's, or all of --source."
+        ),
+    ] = None,
+    source: SourceSpec = None,
+    horizon: Annotated[int, typer.Option(metavar="N", min=1, help="Sessions ahead.")] = HORIZON,
+    classes: Annotated[
+        list[str] | None,
+        typer.Option("--class", metavar="TICKER=CLASS", help="Asset class where the guess is wrong. Repeatable."),
+    ] = None,
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a page that opens with the fan.")] = None,
+    csv: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write every step and quantile in prices; - is standard output.")
+    ] = None,
+    as_json: AsJson = False,
+) -> int:
+    """Forecast prices now, without fitting: pretrained weights, any daily series of 60 bars or more.
+
+    For a first look, or for many tickers in seconds. Nothing is recorded and nothing is judged here: `backtest` says
+    what such a forecast is worth, `forecast` issues one every night and keeps the record.
+
+    Example: s2squant predict AAPL MSFT --horizon 20
+
+    Exit status: 0; 3 some tickers have no forecast (named, with the reason); 2 a mistake in what was asked.
+    """
+    from s2squant.predict import predict as outlook_of
+
+    named = [name for given in tickers or () for part in given.split(",") if (name := part.strip())]
+    made = outlook_of(tuple(dict.fromkeys(named)), source, horizon, _classes(classes))
+    to_stdout = csv is not None and str(csv) == "-"
+    if as_json:
+        from s2squant.cli.prediction_files import as_plain
+
+        print(json.dumps(as_plain(made), indent=1))
+    elif not to_stdout:
+        _show(made)
+    _write(made, html, csv)
+    for ticker, why in made.refused.items():
+        print(f"no forecast of {ticker}: {why}", file=sys.stderr)
+    return IN_PART if made.refused else 0
+
+
+def _classes(given: list[str] | None) -> dict[str, AssetClass]:
+    """Asset classes by ticker; raises ConfigError for what is none."""
+    from s2squant.config.asset_classes import AssetClass
+
+    known: tuple[AssetClass, ...] = get_args(AssetClass)
+    classes: dict[str, AssetClass] = {}
+    for text in given or ():
+        ticker, equals, name = text.rpartition("=")
+        found = [one for one in known if one == name]
+        if not (equals and ticker and found):
+            raise ConfigError(f"--class {text}: write it as TICKER=CLASS; classes are {', '.join(known)}")
+        classes[ticker] = found[0]
+    return classes
+
+
+def _write(made: Prediction, html: Path | None, csv: Path | None) -> None:
+    """Write the files that were asked for."""
+    if csv is not None:
+        from s2squant.cli.prediction_files import as_csv
+
+        text = as_csv(made)
+        if str(csv) == "-":
+            print(text, end="")
+        else:
+            _put(csv, text)
+            print(f"table: {csv.absolute()}", file=sys.stderr)
+    if html is not None:
+        from s2squant.report.prediction_page import prediction_page
+
+        _put(html, prediction_page(made.outlooks, made.source))
+        print(f"page: {page_at(html)}", file=sys.stderr)
+
+
+def _put(path: Path, content: str | bytes) -> None:
+    from s2squant.files import write_atomic
+
+    try:
+        write_atomic(path, content)
+    except OSError as error:
+        raise SourceError(f"{path}: cannot be written ({error.strerror}); choose another place") from None
+
+
+def _show(made: Prediction) -> None:
+    """Fans of the first tickers, the table in prices, and what must be known of it."""
+    from s2squant.cli.fan_plot import days_old, fan_lines, key
+    from s2squant.series.outlook import short_history
+
+    for remark in made.remarks:
+        print(remark, file=sys.stderr)
+    drawn = made.outlooks[:FANS]
+    for o in drawn:
+        history = o.history
+        print(f"{history.ticker}, {len(o.dates_H)} sessions ahead of {history.dates[-1]}")
+        print("\n".join(fan_lines(history.adj_close, history.dates, o.prices_HQ, o.dates_H)), end="\n\n")
+    print(key())
+    plain_console(least=WIDTH).print(_table(made))
+    print("fall: probability of a close below the last one; VaR: loss that is exceeded with a probability of 5 %")
+    classes: dict[str, list[str]] = {}
+    for o in made.outlooks:
+        word = "declared" if o.history.declared_class else "guessed"
+        classes.setdefault(f"{o.history.asset_class} ({word})", []).append(o.history.ticker)
+    for name, members in classes.items():
+        print(f"{name}: {first_of(members, ROWS)}")
+    for o in made.outlooks:
+        if said := short_history(o):
+            print(f"note: {said}")
+    ends: dict[str, list[str]] = {}
+    for o in made.outlooks:
+        if days_old(o.history.dates[-1]) > STALE:
+            ends.setdefault(str(o.history.dates[-1]), []).append(o.history.ticker)
+    for day, members in ends.items():
+        print(f"note: prices of {first_of(members, ROWS)} end on {day}: forecasts are of that day")
+    print("not judged: s2squant backtest says what such forecasts are worth on these prices")
+
+
+def _table(made: Prediction) -> Table:
+    from s2squant.report.formats import price
+    from s2squant.series.outlook import RANGES
+
+    names = ("ticker", ">close", ">step", "date", ">median", *(f">{p} % range" for p in RANGES))
+    table = plain_table(*names, ">fall", ">VaR 95 %")
+    for o in made.outlooks:
+        horizon = len(o.dates_H)
+        for step in sorted({1, horizon}) if len(made.outlooks) <= ROWS else (horizon,):
+            ranges = (" to ".join(map(price, o.range(step, percent))) for percent in RANGES)
+            risk = f"{100 * o.fall(step):.0f} %", f"{100 * o.value_at_risk(step):.1f} %"
+            cells = (o.history.ticker, price(o.close), str(step), str(o.dates_H[step - 1]))
+            table.add_row(*cells, price(o.price(step, 0.5)), *ranges, *risk)
+    return table

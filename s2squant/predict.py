@@ -1,0 +1,91 @@
+"""Forecasts of any tickers by the pretrained weights: prices, checks, forecast; nothing is fitted, nothing is judged.
+
+Shape legend: H steps, Q levels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+from s2squant.config.asset_classes import AssetClass
+from s2squant.config.experiment import Universe
+from s2squant.errors import CallerError, SourceError, first_of
+from s2squant.forecasters.pretrained import load, newest, refusal
+from s2squant.prices.calendars.exchanges import next_sessions
+from s2squant.prices.sources.sample import SampleSource
+from s2squant.prices.store.price_store import PriceStore
+from s2squant.prices.universe import Loaded, load_from, load_universe
+from s2squant.series.outlook import Outlook
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Forecasts in the order asked for, the reason of each refusal, and what must be known of them."""
+
+    outlooks: tuple[Outlook, ...]
+    refused: Mapping[str, str]
+    source: str
+    remarks: tuple[str, ...] = ()
+    """Where the prices are not what was asked for; one line each."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "refused", MappingProxyType(dict(self.refused)))
+
+
+def predict(
+    tickers: Sequence[str], source: str | None, horizon: int, classes: Mapping[str, AssetClass] | None = None
+) -> Prediction:
+    """Forecast each ticker from its last bar, `horizon` sessions ahead.
+
+    Without a `source` prices come from the price store as far as it holds the tickers, else from Yahoo, else from the
+    sample; without tickers all of the source's are meant, or the sample's. `classes` overrides guessed asset classes.
+    Raises SourceError where no ticker can be forecast.
+    """
+    declared = dict(classes or {})
+    loaded, name, remarks = _loaded(tuple(tickers), source, declared)
+    if strange := [
+        ticker for ticker in declared if ticker not in {*loaded.refused, *(h.ticker for h in loaded.histories)}
+    ]:
+        raise SourceError(f"--class names {strange[0]}, which is not among the tickers")
+    refused = dict(loaded.refused)
+    refused |= {h.ticker: why for h in loaded.histories if (why := refusal(h, horizon))}
+    usable = [h for h in loaded.histories if h.ticker not in refused]
+    if not usable:
+        reasons = [f"{ticker}: {why}" for ticker, why in refused.items()]
+        raise SourceError(f"no ticker can be forecast: {first_of(reasons, 3, between='; ')}")
+    found: dict[str, Outlook] = {}
+    for panel, forecast in newest(usable, horizon):
+        last = max(history.dates[-1] for history in panel.histories)
+        common = next_sessions(panel.market, last, horizon)
+        for history, quantiles_HQ in zip(panel.histories, forecast.quantiles_NHQ, strict=True):
+            ends = history.dates[-1]
+            dates_H = common if ends == last else next_sessions(panel.market, ends, horizon)
+            widening = load(history.asset_class).widening(len(history), horizon)
+            found[history.ticker] = Outlook(history, dates_H, quantiles_HQ, widening)
+    return Prediction(tuple(found[h.ticker] for h in usable), refused, name, remarks)
+
+
+def _loaded(
+    tickers: tuple[str, ...], source: str | None, classes: Mapping[str, AssetClass]
+) -> tuple[Loaded, str, tuple[str, ...]]:
+    """Checked prices, the source they came from, and a remark where it is not the one a reader would expect."""
+    universe = Universe(tickers=tickers, asset_classes=dict(classes))
+    if source is not None:
+        return load_universe(universe.model_copy(update={"source": source})), source, ()
+    if not tickers:
+        return load_universe(universe), universe.source, ("no ticker is named: these are the sample's",)
+    store = PriceStore(Path(universe.store))
+    if set(tickers) <= set(store.tickers()):
+        held = f"store:{universe.store}"
+        return load_universe(universe.model_copy(update={"source": held})), held, ()
+    try:
+        return load_universe(universe.model_copy(update={"source": "yfinance"})), "yfinance", ()
+    except CallerError as error:
+        sample = SampleSource()
+        if not set(tickers) <= set(sample.tickers()):
+            raise
+        why = f"Yahoo gave no prices ({str(error).partition('; ')[0]}): these are the sample's"
+        return load_from(sample, universe), sample.name, (why,)

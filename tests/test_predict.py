@@ -1,0 +1,143 @@
+"""A prediction in prices: the same quantiles as the forecaster's, told in every form, and every refusal by name."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from s2squant.cli.app import main
+from s2squant.cli.fan_plot import fan_lines
+from s2squant.cli.prediction_files import as_csv
+from s2squant.errors import SourceError
+from s2squant.forecasters.pretrained import newest
+from s2squant.predict import Prediction, predict
+from s2squant.prices.sources.sample import SampleSource
+from s2squant.report.prediction_page import prediction_page
+from s2squant.series.forecast import LEVELS
+from s2squant.series.outlook import RANGES, Outlook, short_history
+from tests.worlds.runs import stock_days, write_prices
+
+HOSTILE = "=<img src=x onerror=alert(1)>"
+
+
+@pytest.fixture(scope="module")
+def made():
+    return predict(["FB", "AAPL"], "sample", 7)
+
+
+def test_prices_are_those_of_the_forecaster(made):
+    history = SampleSource().history("AAPL")
+    [(_, alone)] = newest([made.outlooks[0].history, made.outlooks[1].history], 7)
+    fb, aapl = made.outlooks
+    assert [o.history.ticker for o in made.outlooks] == ["FB", "AAPL"], "in the order asked for"
+    assert np.array_equal(fb.quantiles_HQ, alone.quantiles_NHQ[0])
+    assert aapl.close == history.adj_close[-1]
+    assert aapl.price(7, 0.1) == pytest.approx(aapl.close * np.exp(aapl.quantiles_HQ[6, 3]))
+    assert aapl.range(7, 80) == (aapl.price(7, 0.1), aapl.price(7, 0.9))
+    assert 1 - np.exp(aapl.quantiles_HQ[6, 1]) == pytest.approx(aapl.value_at_risk(7))
+    with pytest.raises(ValueError, match=r"no quantile of level 0\.33"):
+        aapl.price(1, 0.33)
+
+
+def test_the_probability_of_a_fall_is_read_between_the_levels(made):
+    history, levels = made.outlooks[0].history, LEVELS[None, :]
+    days = made.outlooks[0].dates_H[:1]
+    assert Outlook(history, days, levels - 0.3, 1.0).fall(1) == pytest.approx(0.3)
+    assert Outlook(history, days, levels - 0.31, 1.0).fall(1) == pytest.approx(0.31)
+    assert Outlook(history, days, levels + 1, 1.0).fall(1) == LEVELS[0]
+    assert Outlook(history, days, levels - 2, 1.0).fall(1) == LEVELS[-1]
+
+
+def test_a_short_history_is_told_and_a_long_one_not(made):
+    fb, aapl = made.outlooks
+    assert "196 bars" in short_history(fb)
+    assert short_history(aapl) == ""
+    assert fb.widening > aapl.widening
+
+
+def test_sixty_bars_are_enough_and_fifty_nine_are_refused_by_name(tmp_path):
+    write_prices(tmp_path, "SIXTY", stock_days(60), 1)
+    write_prices(tmp_path, "YOUNG", stock_days(59), 2)
+    made = predict([], f"csv:{tmp_path}", 5)
+    assert [o.history.ticker for o in made.outlooks] == ["SIXTY"]
+    assert made.refused == {"YOUNG": "too short: 59 bars, 60 are needed"}
+    (tmp_path / "SIXTY.csv").unlink()
+    with pytest.raises(SourceError, match="no ticker can be forecast: YOUNG: too short"):
+        predict([], f"csv:{tmp_path}", 5)
+
+
+def test_a_class_is_guessed_or_declared(tmp_path):
+    write_prices(tmp_path, "ABC", stock_days(300), 3)
+    guessed = predict(["ABC"], f"csv:{tmp_path}", 5)
+    declared = predict(["ABC"], f"csv:{tmp_path}", 5, {"ABC": "currencies"})
+    assert [m.outlooks[0].history.asset_class for m in (guessed, declared)] == ["stocks", "currencies"]
+    assert not np.allclose(guessed.outlooks[0].quantiles_HQ, declared.outlooks[0].quantiles_HQ, rtol=1e-3)
+    refused = f"--source=csv:{tmp_path}", "--class=ABC=crypto"
+    assert main(["predict", "ABC", *refused]) == 2
+    assert main(["predict", "ABC", "--source", f"csv:{tmp_path}", "--class", "ABCcrypto"]) == 2
+
+
+def test_the_fan_in_the_terminal_holds_every_band_and_fits(made):
+    aapl = made.outlooks[1]
+    for horizon in (1, 7):
+        lines = fan_lines(
+            aapl.history.adj_close, aapl.history.dates, aapl.prices_HQ[:horizon], aapl.dates_H[:horizon], width=60
+        )
+        assert max(map(len, lines)) <= 60 + 12
+        assert {"░", "▓", "━", "•"} | ({"▒"} if horizon > 1 else set()) <= set("".join(lines))
+        assert str(aapl.dates_H[horizon - 1]) in lines[-1]
+    low, high = aapl.prices_HQ[6, 0], aapl.prices_HQ[6, -1]
+    assert float(lines[0].split()[0]) >= high - 0.01
+    assert float(lines[-2].split()[0]) <= low + 0.01
+
+
+def test_no_name_runs_in_the_page_or_in_a_spreadsheet(made):
+    odd = Outlook(
+        history=made.outlooks[0].history.__class__(
+            HOSTILE, "XNYS", made.outlooks[0].history.dates, made.outlooks[0].history.adj_close
+        ),
+        dates_H=made.outlooks[0].dates_H,
+        quantiles_HQ=made.outlooks[0].quantiles_HQ,
+        widening=1.2,
+    )
+    page = prediction_page([odd], "sample").decode()
+    assert HOSTILE not in page
+    assert page.index('id="chart-fan-0"') < page.index("The forecast as a table")
+    rows = list(csv.DictReader(as_csv(Prediction((odd,), {}, "sample")).splitlines()))
+    assert rows[0]["ticker"] == f"'{HOSTILE}"
+    assert len(rows) == 7
+    assert float(rows[6]["q0.500"]) == pytest.approx(odd.price(7, 0.5), rel=1e-6)
+
+
+def test_the_command_tells_it_in_every_form(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    given = ["predict", "AAPL,FB", "EURUSD", "--source", "sample", "--horizon", "5"]
+    assert main([*given, "--html", "page.html", "--csv", "table.csv"]) == 0
+    said = capsys.readouterr()
+    for word in ("AAPL", "FB has 196 bars", "stocks (guessed): AAPL, FB", "80 % range", "end on 2013-03-01", "━"):
+        assert word in said.out
+    assert said.err.count("page: file://") == 1
+    assert len((tmp_path / "table.csv").read_text().splitlines()) == 1 + 3 * 5
+    assert b"<title>AAPL, FB, EURUSD" in (tmp_path / "page.html").read_bytes()
+    assert main([*given, "--json"]) == 0
+    plain = json.loads(capsys.readouterr().out)
+    step = plain["tickers"]["EURUSD"]["steps"][4]
+    assert list(plain["tickers"]) == ["AAPL", "FB", "EURUSD"]
+    assert set(step["ranges"]) == {str(percent) for percent in RANGES}
+    assert step["ranges"]["95"][0] < step["median"] < step["ranges"]["95"][1]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["page.html", "table.csv"], "nothing else is written"
+
+
+def test_mistakes_are_one_line(capsys):
+    for given, why in (
+        (["NOPE", "--source", "sample"], "no ticker 'NOPE'"),
+        (["AAPL", "--source", "sample", "--horizon", "61"], "at most 60 steps"),
+        (["AAPL", "--source", "sample", "--class", "MSFT=stocks"], "not among the tickers"),
+        (["AAPL", "--source", "sample", "--csv", "/proc/none/x.csv"], "cannot be written"),
+    ):
+        assert main(["predict", *given]) == 2
+        error = capsys.readouterr().err.splitlines()[-1]
+        assert why in error
