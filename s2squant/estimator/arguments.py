@@ -8,8 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from s2squant.config.experiment import Experiment
+from s2squant.config.files import make_experiment
 from s2squant.errors import ConfigError
 from s2squant.estimator.wide_table import band_columns
+from s2squant.prices.checks.every import check_accepted
 
 
 def plain(value: Any) -> Any:
@@ -24,6 +27,32 @@ def plain(value: Any) -> Any:
         case np.generic() | np.ndarray():
             return value.tolist()
     return value
+
+
+def experiment_of(params: Mapping[str, Any], walk: Mapping[str, Any]) -> Experiment:
+    """The experiment that an estimator's parameters ask for; raises ConfigError where one cannot be meant."""
+    models, accept = names_of("models", params["models"]), names_of("accept", params["accept"])
+    settings, calendars = table_of("settings", params["settings"]), table_of("calendars", params["calendars"])
+    if not models or "models" in settings:
+        raise ConfigError("PriceForecaster: name the models in `models`, at least one, and not in `settings`")
+    check_accepted(accept, where="PriceForecaster")
+    data = {
+        "seed": params["random_state"],
+        "universe": {"calendars": {str(ticker): code for ticker, code in calendars.items()}, "accept": accept},
+        "walk": {"horizon": params["horizon"], **walk},
+        "forecasters": settings | {"models": models},
+        "verdict": {"reference": models[0], "recommended": models[0]},
+    }
+    return make_experiment(plain(data), where="PriceForecaster")
+
+
+def steps_of(h: int | None, most: int) -> int:
+    """How many steps to forecast, all of them where `h` is None."""
+    if h is None:
+        return most
+    if count_of("h", h, "predict(df=...)") < 1 or h > most:
+        raise ConfigError(f"h is {h}; this one was fitted for 1 to {most} steps")
+    return int(h)
 
 
 def names_of(parameter: str, value: object) -> tuple[Any, ...]:

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+import numpy as np
 import pandas as pd
 
 from s2squant.config.experiment import Experiment
 from s2squant.config.models import Forecasters, ModelName
-from s2squant.forecasters.blend import with_blend
+from s2squant.forecasters.blend import blend
 from s2squant.forecasters.fitting import MARKET_MODELS, fit_models, market_models, origins_needed, ticker_models
+from s2squant.forecasters.pretrained import LEAST_BARS, FittedPretrained, Pretrained, excluded
+from s2squant.prices.calendars.exchanges import next_sessions
 from s2squant.runs.engines.worker import reason_of
 from s2squant.series.arrays import Dates
 from s2squant.series.forecast import Fitted, Forecast
@@ -32,8 +35,9 @@ def fit_market(members: tuple[PriceHistory, ...], experiment: Experiment) -> tup
     whatever goes wrong with a model that all tickers share.
     """
     models, refused, histories = experiment.forecasters, dict[str, str](), members
-    need = models.anchor.warmup + experiment.walk.horizon + origins_needed(models)
+    need = bars_of_fit(models, experiment.walk.horizon)
     failed = {h.ticker: f"too short: {len(h)} bars, {need} are needed" for h in members if len(h) < need}
+    failed |= {h.ticker: why for h in members if (why := excluded(h, models, experiment.walk.horizon))}
     failed |= {h.ticker: why for h in members if (why := unsettled(h))}
     while True:
         refused |= failed
@@ -44,6 +48,22 @@ def fit_market(members: tuple[PriceHistory, ...], experiment: Experiment) -> tup
         fits, failed = _fit_panel(panel, experiment)
         if not failed:
             return panel, fits, refused
+
+
+def bars_of_fit(models: Forecasters, horizon: int) -> int:
+    """Bars that every model can be fitted on."""
+    return LEAST_BARS if models.models == ("pretrained",) else models.anchor.warmup + horizon + origins_needed(models)
+
+
+def bars_served(name: ModelName, models: Forecasters) -> int:
+    """Bars from which on a market's model forecasts a ticker that it was not fitted on."""
+    return LEAST_BARS if name == "pretrained" else models.anchor.warmup + 1
+
+
+def bars_of_newcomer(models: Forecasters) -> int | None:
+    """The same of any of the models; None where none of them serves such a ticker."""
+    serving = [m for m in market_models(models) if m == "pretrained" or models.anchor.scope == "pooled"]
+    return min((bars_served(m, models) for m in serving), default=None)
 
 
 def bars_looked_at(models: Forecasters) -> int:
@@ -90,22 +110,62 @@ def _fit(
     return fit_models(names, experiment.forecasters, panel, rows, horizon=fold.horizon, seed=seed, market=market)
 
 
-def newest(panel: Panel, fits: Mapping[tuple[ModelName, str], Fitted]) -> Iterator[tuple[Panel, Forecast]]:
-    """Each fitted model's forecast from the last bar of each ticker, beside the panel its rows belong to."""
+def with_pretrained(fits: Fits, panels: Sequence[Panel], experiment: Experiment) -> Fits:
+    """The fits, and the pretrained model of each market that had none, where it is one of the models."""
+    models, horizon, seed = experiment.forecasters, experiment.walk.horizon, experiment.seed
+    if "pretrained" not in models.models:
+        return fits
+    new = {panel.market: panel for panel in panels if ("pretrained", panel.market) not in fits}
+    forecaster, none = Pretrained(models.pretrained), np.arange(0)
+    return fits | {("pretrained", m): forecaster.fit(p, none, horizon=horizon, seed=seed) for m, p in new.items()}
+
+
+def newest(
+    panel: Panel, fits: Mapping[tuple[ModelName, str], Fitted], models: Forecasters
+) -> Iterator[tuple[Panel, Forecast]]:
+    """Each fitted model's forecast from the last bar of each ticker, beside the panel its rows belong to.
+
+    A ticker that was not fitted has those of the market's models that can serve it.
+    """
     for (name, owner), fitted in fits.items():
         if name in MARKET_MODELS and owner == panel.market:
-            yield panel, fitted.predict(panel, last_rows(panel))
+            rows = last_rows(panel)
+            rows = rows[panel.bar_number(rows) + 1 >= bars_served(name, models)]
+            if isinstance(fitted, FittedPretrained):
+                served = np.array([h.asset_class in fitted.weights for h in panel.histories])
+                rows = rows[served[panel.ticker_of[rows]]]
+            if len(rows):
+                yield panel, fitted.predict(panel, rows)
         elif name not in MARKET_MODELS and owner in panel.tickers:
             alone = panel.only(owner)
             yield alone, fitted.predict(alone, last_rows(alone))
 
 
-def newest_table(
-    panel: Panel, fits: Mapping[tuple[ModelName, str], Fitted], experiment: Experiment, sessions: Mapping[str, Dates]
-) -> pd.DataFrame:
+def sessions_ahead(panel: Panel, horizon: int) -> dict[str, Dates]:
+    """Each ticker's sessions after its last bar."""
+    return {h.ticker: next_sessions(h.calendar, h.dates[-1], horizon) for h in panel.histories}
+
+
+def newest_table(panel: Panel, fits: Mapping[tuple[ModelName, str], Fitted], experiment: Experiment) -> pd.DataFrame:
     """The newest forecasts as the long table of files, the blend's among them.
 
     No forecast has matured yet, so the blend has the weights that it begins with, and networks have none in it.
     """
-    table = pd.concat([to_frame(part, forecast, sessions) for part, forecast in newest(panel, fits)], ignore_index=True)
-    return with_blend(table, experiment.forecasters, dict.fromkeys(panel.tickers, panel.market))[0]
+    models, markets = experiment.forecasters, dict.fromkeys(panel.tickers, panel.market)
+    sessions = sessions_ahead(panel, experiment.walk.horizon)
+    parts = [to_frame(part, forecast, sessions) for part, forecast in newest(panel, fits, models)]
+    table = pd.concat(parts, ignore_index=True)
+    if "blend" not in models.models:
+        return table
+    blended = [table]
+    for have, rows in table.groupby(_models_of(table), sort=False):
+        members = tuple(m for m in models.blending.members if m in have)
+        if "anchor" in have:
+            blended.append(blend(rows, models.blending.model_copy(update={"members": members}), markets)[0])
+    return pd.concat(blended, ignore_index=True)
+
+
+def _models_of(table: pd.DataFrame) -> pd.Series:
+    """The models that forecast the ticker of each row."""
+    have = {ticker: frozenset(rows) for ticker, rows in table.groupby("unique_id")["model"]}
+    return table["unique_id"].map(have)

@@ -14,21 +14,17 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 
 from s2squant.config.experiment import Experiment
-from s2squant.config.files import make_experiment
-from s2squant.errors import ConfigError
-from s2squant.estimator.arguments import count_of, levels_of, names_of, plain, table_of
+from s2squant.errors import ConfigError, RunError
+from s2squant.estimator.arguments import count_of, experiment_of, levels_of, plain, steps_of
 from s2squant.estimator.caller_keys import Keys
 from s2squant.estimator.cross_validation import cross_validate
 from s2squant.estimator.files import read_fitted, write_fitted
-from s2squant.estimator.fits import Fits, fit_market, newest, newest_table
+from s2squant.estimator.fits import Fits, fit_market, newest, newest_table, sessions_ahead, with_pretrained
 from s2squant.estimator.frames import load_frame, newer_panels, warn_left_out
 from s2squant.estimator.wide_table import paths_to_wide, to_wide
-from s2squant.prices.calendars.exchanges import next_sessions
-from s2squant.prices.checks.every import check_accepted
 from s2squant.runs.engines.worker import one_at_a_time
 from s2squant.runs.folder import RunFolder
 from s2squant.runs.plan import by_market
-from s2squant.series.arrays import Dates
 from s2squant.series.panel import Panel
 
 DEFAULT = ("gjr_t", "anchor", "seq2seq_per_ticker", "seq2seq_pooled", "blend")
@@ -129,9 +125,34 @@ class PriceForecaster(BaseEstimator):  # type: ignore[misc]
                 panels.append(panel)
                 fits |= market_fits
         warn_left_out(refused, everything=not panels)
-        self.experiment_, self.panels_, self.fits_, self.refused_ = experiment, tuple(panels), fits, refused
-        self.keys_ = keys
-        return self
+        return self._holding(experiment, panels, fits, refused, keys)
+
+    @classmethod
+    def pretrained(cls, *, horizon: int = 20, judged: bool = False, calendars: Mapping[str, str] | None = None) -> Self:
+        """Make an estimator of the shipped weights: `predict(df=...)` forecasts stocks and currencies without a fit.
+
+        Parameters
+        ----------
+        horizon : int
+            Sessions ahead, at most 60.
+        judged : bool
+            Take the weights whose training ends in 2015.
+        calendars : mapping, optional
+            As of the class.
+
+        Returns
+        -------
+        PriceForecaster
+            It has no tickers of its own; each that it is given needs 60 bars.
+
+        Examples
+        --------
+        >>> PriceForecaster.pretrained(horizon=5).predict(df=prices).columns.to_list()
+        ['unique_id', 'ds', 'pretrained']
+        """
+        settings = {"pretrained": {"judged": judged}}
+        estimator = cls("pretrained", horizon=horizon, settings=settings, calendars=calendars)
+        return estimator._holding(estimator._experiment(), (), Fits(), {}, None)
 
     def predict(
         self, h: int | None = None, *, df: pd.DataFrame | None = None, level: float | Sequence[float] = ()
@@ -145,7 +166,9 @@ class PriceForecaster(BaseEstimator):  # type: ignore[misc]
         df : DataFrame, optional
             Newer bars to forecast from, of its tickers alone; nothing is fitted again. They continue the bars of the
             fit, so that one new bar will do. They may overlap them, as the same closes or a common factor times them (a
-            dividend since); after a gap, a ticker needs as many bars as the models look back on.
+            dividend since); after a gap, a ticker needs as many bars as the models look back on. A ticker that was not
+            fitted is forecast by the models that serve any (anchor and pooled net from 251 bars on, pretrained from
+            60), and the blend of those; the others' columns are empty there.
         level : float or sequence of float
             Coverage of the bands in per cent: 5, 10, 15 .. 95.
 
@@ -176,11 +199,12 @@ class PriceForecaster(BaseEstimator):  # type: ignore[misc]
         True
         """
         self._fitted()
-        steps, level = self._steps(h), levels_of(level)
+        steps, level = steps_of(h, self.experiment_.walk.horizon), levels_of(level)
         parts = []
         keys, panels = self._panels(df)
+        fits = with_pretrained(self.fits_, panels, self.experiment_)
         for panel in panels:
-            table = newest_table(panel, self.fits_, self.experiment_, self._sessions(panel))
+            table = newest_table(panel, fits, self.experiment_)
             table = table[table["step"] <= steps]
             parts.append(to_wide(table, [panel], self.experiment_.forecasters.models, level))
         return keys.back(pd.concat(parts, ignore_index=True).drop(columns=["cutoff", "y"]))
@@ -219,9 +243,9 @@ class PriceForecaster(BaseEstimator):  # type: ignore[misc]
         parts = []
         keys, panels = self._panels(df)
         for panel in panels:
-            sessions = self._sessions(panel)
+            sessions = sessions_ahead(panel, self.experiment_.walk.horizon)
             for ticker in panel.tickers:
-                forecasts = [f for _, f in newest(panel.only(ticker), self.fits_)]
+                forecasts = [f for _, f in newest(panel.only(ticker), self.fits_, self.experiment_.forecasters)]
                 parts.append(paths_to_wide(ticker, panel, forecasts, sessions[ticker], n_paths))
         return keys.back(pd.concat(parts, ignore_index=True))
 
@@ -308,15 +332,12 @@ class PriceForecaster(BaseEstimator):  # type: ignore[misc]
         True
         """
         self._fitted()
-        write_fitted(
-            RunFolder(Path(path)),
-            plain(self.get_params(deep=False)),
-            self.experiment_,
-            self.panels_,
-            self.fits_,
-            self.refused_,
-            self.keys_,
-        )
+        if self.keys_ is None:
+            raise RunError(
+                "PriceForecaster.pretrained holds nothing of its own to save; make it again where it is used"
+            )
+        folder, params = RunFolder(Path(path)), plain(self.get_params(deep=False))
+        write_fitted(folder, params, self.experiment_, self.panels_, self.fits_, self.refused_, self.keys_)
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -348,14 +369,14 @@ class PriceForecaster(BaseEstimator):  # type: ignore[misc]
         with one_at_a_time:
             params, experiment, panels, fits, refused, keys = read_fitted(RunFolder(Path(path)))
         estimator = cls(**params)
-        estimator.experiment_, estimator.panels_, estimator.fits_, estimator.refused_ = (
-            experiment,
-            panels,
-            fits,
-            refused,
-        )
-        estimator.keys_ = keys
-        return estimator
+        return estimator._holding(experiment, panels, fits, refused, keys)
+
+    def _holding(
+        self, experiment: Experiment, panels: Sequence[Panel], fits: Fits, refused: dict[str, str], keys: Keys | None
+    ) -> Self:
+        self.experiment_, self.panels_, self.fits_, self.refused_ = experiment, tuple(panels), fits, refused
+        self.keys_ = keys
+        return self
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "fits_")
@@ -365,32 +386,12 @@ class PriceForecaster(BaseEstimator):  # type: ignore[misc]
             raise NotFittedError("this PriceForecaster is not fitted yet; call fit, or load one")
 
     def _experiment(self, walk: Mapping[str, Any] | None = None) -> Experiment:
-        models, accept = names_of("models", self.models), names_of("accept", self.accept)
-        settings, calendars = table_of("settings", self.settings), table_of("calendars", self.calendars)
-        if not models or "models" in settings:
-            raise ConfigError("PriceForecaster: name the models in `models`, at least one, and not in `settings`")
-        check_accepted(accept, where="PriceForecaster")
-        data = {
-            "seed": self.random_state,
-            "universe": {"calendars": {str(ticker): code for ticker, code in calendars.items()}, "accept": accept},
-            "walk": {"horizon": self.horizon, **(walk or {})},
-            "forecasters": settings | {"models": models},
-            "verdict": {"reference": models[0], "recommended": models[0]},
-        }
-        return make_experiment(plain(data), where="PriceForecaster")
-
-    def _steps(self, h: int | None) -> int:
-        most = self.experiment_.walk.horizon
-        if h is None:
-            return most
-        if count_of("h", h, "predict(df=...)") < 1 or h > most:
-            raise ConfigError(f"h is {h}; this one was fitted for 1 to {most} steps")
-        return int(h)
+        return experiment_of(self.get_params(deep=False), walk or {})
 
     def _panels(self, df: pd.DataFrame | None) -> tuple[Keys, Sequence[Panel]]:
         """The panels to forecast from, of the fit or of newer bars, and the caller's keys of their tickers."""
-        return (self.keys_, self.panels_) if df is None else newer_panels(df, self.panels_, self.experiment_)
-
-    def _sessions(self, panel: Panel) -> dict[str, Dates]:
-        horizon = self.experiment_.walk.horizon
-        return {h.ticker: next_sessions(h.calendar, h.dates[-1], horizon) for h in panel.histories}
+        if df is not None:
+            return newer_panels(df, self.panels_, self.experiment_)
+        if self.keys_ is None:
+            raise ConfigError("PriceForecaster.pretrained holds no prices; give some as df=...")
+        return self.keys_, self.panels_

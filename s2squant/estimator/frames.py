@@ -10,11 +10,14 @@ import pandas as pd
 from s2squant.config.experiment import Experiment
 from s2squant.errors import SourceError, first_of
 from s2squant.estimator.caller_keys import Keys
-from s2squant.estimator.fits import bars_looked_at, reads_market
+from s2squant.estimator.fits import bars_looked_at, bars_of_newcomer, bars_served, reads_market
+from s2squant.forecasters.fitting import market_models
+from s2squant.forecasters.pretrained import excluded
 from s2squant.prices.sources.continued import ContinuedSource
 from s2squant.prices.sources.memory import FrameSource
 from s2squant.prices.sources.table import Named
 from s2squant.prices.universe import Loaded, load_from
+from s2squant.runs.plan import by_market
 from s2squant.series.history import PriceHistory
 from s2squant.series.panel import Panel
 
@@ -45,8 +48,8 @@ def load_frame(
         loaded = load_from(frames, experiment.universe)
         _warn_dated(loaded)
         return keys, loaded
-    need = bars_looked_at(experiment.forecasters)
-    return keys, load_from(ContinuedSource(frames, fitted, need=need), experiment.universe)
+    need, new = bars_looked_at(experiment.forecasters), bars_of_newcomer(experiment.forecasters)
+    return keys, load_from(ContinuedSource(frames, fitted, need=need, new=new), experiment.universe)
 
 
 def _warn_dated(loaded: Loaded) -> None:
@@ -57,10 +60,17 @@ def _warn_dated(loaded: Loaded) -> None:
 
 
 def newer_panels(df: pd.DataFrame, fitted: Sequence[Panel], experiment: Experiment) -> tuple[Keys, list[Panel]]:
-    """The markets of a fit with the newer bars of a frame, only its tickers, and how the frame names them."""
-    keys, loaded = load_frame(df, experiment, {h.ticker: h for panel in fitted for h in panel.histories})
-    warn_left_out(loaded.refused, above=3)  # predict's or simulate's caller
-    newer = {h.ticker: h for h in loaded.histories}
+    """The markets of a fit with the newer bars of a frame, only its tickers, and how the frame names them.
+
+    Each newcomer stands beside the tickers of its market's fit, those of a market without a fit beside each other.
+    """
+    known = {h.ticker: h for panel in fitted for h in panel.histories}
+    keys, loaded = load_frame(df, experiment, known)
+    new, refused = [h for h in loaded.histories if h.ticker not in known], dict(loaded.refused)
+    refused |= {h.ticker: why for h in new if (why := _unserved(h, fitted, experiment))}
+    new = [h for h in new if h.ticker not in refused]
+    newer = {h.ticker: h for h in loaded.histories if h.ticker in known}
+    warn_left_out(refused, everything=not (new or newer), above=3)  # predict's or simulate's caller
     panels: list[Panel] = []
     stale: list[str] = []
     for panel in fitted:
@@ -75,7 +85,29 @@ def newer_panels(df: pd.DataFrame, fitted: Sequence[Panel], experiment: Experime
             f"df has no newer bars of {first_of(stale, 3)}: what their market did since is read from the others alone"
         )
         warnings.warn(text, UserWarning, stacklevel=4)
-    return keys, panels
+    return keys, panels + _new_panels(new, fitted, newer)
+
+
+def _unserved(history: PriceHistory, fitted: Sequence[Panel], experiment: Experiment) -> str:
+    """Why no model forecasts a ticker that was not fitted, or an empty text."""
+    models = experiment.forecasters
+    why = excluded(history, models, experiment.walk.horizon)
+    if history.calendar not in {panel.market for panel in fitted}:
+        if "pretrained" not in models.models:
+            return f"no model was fitted on its market, {history.calendar}"
+        return excluded(history, models, experiment.walk.horizon)
+    serving = [
+        m for m in market_models(models) if m != "pretrained" or not excluded(history, models, experiment.walk.horizon)
+    ]
+    enough = any(len(history) >= bars_served(m, models) for m in serving)
+    return "" if enough else why or "the models were not fitted on it"
+
+
+def _new_panels(new: Sequence[PriceHistory], fitted: Sequence[Panel], newer: Mapping[str, PriceHistory]) -> list[Panel]:
+    markets = {panel.market: tuple(newer.get(h.ticker, h) for h in panel.histories) for panel in fitted}
+    panels = [Panel((*markets[h.calendar], h)).only(h.ticker) for h in new if h.calendar in markets]
+    others = by_market(tuple(h for h in new if h.calendar not in markets))
+    return panels + [Panel(members) for members in others.values()]
 
 
 def warn_left_out(refused: Mapping[str, str], *, everything: bool = False, above: int = 1) -> None:

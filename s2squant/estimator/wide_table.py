@@ -42,14 +42,16 @@ def to_wide(
     """
     bands = band_columns(level)
     parts = {model: rows.set_index(KEYS) for model, rows in forecasts.groupby("model", observed=True, sort=False)}
-    base = parts[models[0]]
+    base = parts.get(models[0], forecasts.iloc[:0].set_index(KEYS))
+    some = forecasts.drop_duplicates(KEYS).set_index(KEYS)  # a model need not have forecast every ticker
+    base = pd.concat([base, some[~some.index.isin(base.index)]]) if len(some) > len(base) else base
     head = base.reset_index()[["unique_id", "ds", "cutoff"]].astype(
         {"unique_id": str, "ds": "datetime64[s]", "cutoff": "datetime64[s]"}
     )
     price = _prices_at(head, panels)
     columns: dict[str, Floats] = {"y": price * np.exp(base["y"].to_numpy(np.float64))}
     for model in models:
-        rows = parts[model].reindex(base.index)
+        rows = parts.get(model, base.iloc[:0]).reindex(base.index)
         names = {model: MEDIAN} | {f"{model}-{edge}": column for edge, column in bands.items()}
         columns |= {name: price * np.exp(rows[column].to_numpy(np.float64)) for name, column in names.items()}
     return pd.concat([head, pd.DataFrame(columns)], axis=1)

@@ -189,6 +189,11 @@ def refusal(history: PriceHistory, horizon: int, *, judged: bool = False) -> str
     return f"pretrained weights forecast at most {most} steps, not {horizon}" if horizon > most else ""
 
 
+def excluded(history: PriceHistory, models: Forecasters, horizon: int) -> str:
+    """Why the pretrained model, where it is one of the models, cannot forecast a ticker; an empty text if it can."""
+    return refusal(history, horizon, judged=models.pretrained.judged) if "pretrained" in models.models else ""
+
+
 def newest(histories: Sequence[PriceHistory], horizon: int, *, judged: bool = False) -> list[tuple[Panel, Forecast]]:
     """The forecast of each ticker from its last bar, market by market; each must be one that `refusal` lets pass."""
     markets: dict[str, list[PriceHistory]] = {}

@@ -13,7 +13,7 @@ from s2squant.config.models import Forecasters
 from s2squant.errors import CallerError, ConfigError
 from s2squant.evaluation.results import TickerReport
 from s2squant.forecasters.fitting import origins_needed
-from s2squant.forecasters.pretrained import CLASSES, load, pretrained_parts
+from s2squant.forecasters.pretrained import CLASSES, excluded, load, pretrained_parts
 from s2squant.prices.calendars.exchanges import next_sessions
 from s2squant.prices.covariates.load import with_covariates
 from s2squant.prices.universe import Loaded, load_universe
@@ -118,6 +118,7 @@ def plan_market(
             )
             return (), refused | {h.ticker: reason for h in long_enough}
         new = {h.ticker: why for h in long_enough if (why := too_short(h, cutoffs, walk))}
+        new |= {h.ticker: why for h in long_enough if (why := excluded(h, experiment.forecasters, walk.horizon))}
         if not new:
             return long_enough, refused
         refused |= new

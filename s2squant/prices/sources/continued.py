@@ -24,12 +24,15 @@ class ContinuedSource(ListedSource):
 
     A ticker that reaches back to the first bar of its fit stands for itself, as does one of at least `need` bars that
     begins after a gap. Bars that overlap replace those of the fit, which move by the common factor of the closes (a
-    dividend or a split since). A ticker without a fit, one too short, and one whose closes are others is refused.
+    dividend or a split since). A ticker without a fit is refused, or needs `new` bars where that is given; one too
+    short, and one whose closes are others is refused.
     """
 
-    def __init__(self, frames: FrameSource, fitted: Mapping[str, PriceHistory], *, need: int) -> None:
+    def __init__(
+        self, frames: FrameSource, fitted: Mapping[str, PriceHistory], *, need: int, new: int | None = None
+    ) -> None:
         super().__init__(frames.name, frames.tickers())
-        self._frames, self._fitted, self._need = frames, fitted, need
+        self._frames, self._fitted, self._need, self._new = frames, fitted, need, new
 
     def headings(self, ticker: str) -> tuple[str, ...]:
         """The headings of the ticker's frame."""
@@ -42,7 +45,7 @@ class ContinuedSource(ListedSource):
     def history(self, ticker: str) -> PriceHistory:
         """The bars of the fit before the first of the frame, and those of the frame, in the units of the frame."""
         if ticker not in self._fitted:
-            raise PriceError(ticker, "the models were not fitted on it")
+            return self._newcomer(ticker)
         fit_bars = self._fitted[ticker]
         dates, table = self._frames.columns(ticker, fit_bars.calendar)
         for name in (n for n in OHLCV if n in fit_bars.bars and n not in table):
@@ -51,6 +54,17 @@ class ContinuedSource(ListedSource):
         dates = period_ends(fit_bars.calendar, dates)
         dates, table = _joined(fit_bars, dates, table, self._need)
         return history_from_columns(dates, table, ticker, source=self.name, calendar=fit_bars.calendar)
+
+    def _newcomer(self, ticker: str) -> PriceHistory:
+        if self._new is None:
+            raise PriceError(ticker, "the models were not fitted on it")
+        history = self._frames.history(ticker)
+        if len(history) < self._new:
+            text = (
+                f"too short: {len(history)} bars, {self._new} are needed of a ticker that the models were not fitted on"
+            )
+            raise PriceError(ticker, text)
+        return history
 
 
 def _joined(
