@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import pandas as pd
+
 from s2squant.config.models import phrase, subject
 from s2squant.report.formats import count, day, interval, known, number, percent, skill
+from s2squant.report.names import market_name
 from s2squant.report.panels import Panel
 from s2squant.report.study_view import POOL, Contents, Row, rows, significant, tested
 from s2squant.report.styles import label
@@ -25,7 +28,7 @@ GROUPS = (
 )
 RANKS = (
     MODEL,
-    Column("market", "Market", "text"),
+    Column("market", "Market", "market"),
     Column("step", "Step", "d"),
     Column("tickers", "Tickers", ",d", "On a date, median"),
     Column("ic", "Rank IC", ".4f", "Mean over dates of the rank correlation of median and outcome"),
@@ -64,12 +67,20 @@ def groups(c: Contents) -> Panel | None:
     table = c.study.groups
     if table.empty:
         return None
-    grouped, clear = table[table["group"].astype(str) != ""], significant(table)
-    say = f"{len(clear)} of {count(len(tested(grouped)), 'group')} stand out after allowing for all of them"
+    table = table.assign(
+        group=[
+            market_name(str(g)) if b == "market" else str(g)
+            for b, g in zip(table["basis"], table["group"], strict=True)
+        ]
+    )
+    grouped = merged(table[table["group"].astype(str) != ""])
+    clear = significant(grouped)
+    verb = "stands" if len(clear) < 2 else "stand"
+    say = f"{len(clear) or 'None'} of {count(len(tested(grouped)), 'group')} {verb} out once all are allowed for"
     scored = [r for r in rows(tested(grouped)) if known(r["skill"])]
     if len(clear):
         named = [_named(r) for r in rows(clear)[:4]]
-        say += f": {', '.join(named)}{' and others' if len(clear) > 4 else ''}"
+        say += f": {'; '.join(named)}{'; and others' if len(clear) > 4 else ''}"
     elif scored:
         scored.sort(key=lambda r: float(r["skill"]))
         say += f"; most skill in {_named(scored[-1])}, least in {_named(scored[0])}"
@@ -81,7 +92,23 @@ def groups(c: Contents) -> Panel | None:
     )
     title = f"{label(c.recommended)} against {phrase(c.reference)}, by group"
     shown = grid("group-table", title, without_blanks(grouped), GROUPS)
-    return Panel("groups", "Groups", "Where does it work", f"{say}.", grids=(shown,), notes=tuple(notes))
+    return Panel("groups", "Groups", "Where does it work?", f"{say}.", grids=(shown,), notes=tuple(notes))
+
+
+def merged(table: pd.DataFrame) -> pd.DataFrame:
+    """Groups that hold the same tickers, seen by equal figures, as one row: `market, asset class`, `US, stocks`."""
+    figures = [name for name in ("tickers", "skill", "low", "high", "n") if name in table.columns]
+    if table.empty:
+        return table
+    kept: dict[tuple[object, ...], Row] = {}
+    for place, row in enumerate(rows(table)):
+        key = tuple(row[name] for name in figures)
+        key = key if known(row.get("skill")) else (place,)
+        if (first := kept.get(key)) is None:
+            kept[key] = dict(row)
+        elif first["basis"] != row["basis"]:
+            first |= {"basis": f"{first['basis']}, {row['basis']}", "group": f"{first['group']}, {row['group']}"}
+    return pd.DataFrame(list(kept.values()), columns=table.columns)
 
 
 def _named(row: Row) -> str:
@@ -89,17 +116,13 @@ def _named(row: Row) -> str:
 
 
 def cross_section(c: Contents) -> Panel | None:
-    """Rank correlations across tickers, or why there are none."""
+    """Rank correlations across tickers; None where no market has tickers enough on one date."""
     table = c.study.cross_section
     if table.empty:
         return None
     ranked = table[table["model"].astype(str) != ""]
     if ranked.empty:
-        say = (
-            "Not computed: ranking tickers needs 20 or more of a market on one date, and the largest market here has "
-            f"{int(table['tickers'].max())}."
-        )
-        return Panel("cross-section", "Ranks", "Does it rank tickers", say)
+        return None
     many = count(len(tested(ranked)), "rank correlation")
     say = f"{len(significant(ranked))} of {many} stand out after allowing for all of them."
     own = (r for r in rows(ranked, {"model": c.recommended}) if known(r["ic"]))
@@ -110,7 +133,7 @@ def cross_section(c: Contents) -> Panel | None:
         )
     caption = "Rank correlation by date of median and outcome, mean over dates"
     shown = grid("rank-table", caption, without_blanks(ranked), RANKS)
-    return Panel("cross-section", "Ranks", "Does it rank tickers", say, grids=(shown,))
+    return Panel("cross-section", "Ranks", "Does it rank tickers?", say, grids=(shown,))
 
 
 def misses(c: Contents, ticker: str) -> Panel | None:

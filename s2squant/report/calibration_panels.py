@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 
-from s2squant.config.models import subject
+from s2squant.config.models import phrase
 from s2squant.report.charts import Chart, Trace, axis, band, days, drawn, line, numbers, thin
 from s2squant.report.formats import THIN, count, percent, typeset
+from s2squant.report.names import join
 from s2squant.report.panels import Panel
 from s2squant.report.study_view import POOL, Contents, by, rows, significant, tested, where
 from s2squant.report.styles import Style, label, nth
@@ -64,7 +66,7 @@ def calibration(c: Contents) -> Panel | None:
     return Panel(
         "calibration",
         "Calibration",
-        "Do the bands hold what they promise",
+        "Do the bands hold what they promise?",
         " ".join(filter(None, (_say(c, parts[0], own), _say_missed(missed)))),
         charts=tuple(pair for pair in charts if not pair[0].reason),
         small=small,
@@ -88,15 +90,15 @@ def of_ticker(c: Contents, ticker: str) -> Panel | None:
     width = sharpness_chart(c, c.of("sharpness", ticker))
     if tests.empty and missed.empty and width.reason:
         return None
-    findings = dict.fromkeys(str(r["finding"]) for r in rows(tests))
-    say = f"{subject(c.recommended)} on this ticker: {'; '.join(findings)}." if findings else ""
+    faults = [(str(r["group"]), str(r["finding"])) for r in rows(tests)]
+    say = shape_words([f for f in faults if not f[1].startswith("no evidence")]) if faults else ""
     caption = (
         "Width of the 80 % band, mean over steps, and the volatility that followed. Bands that ignore risk stay flat."
     )
     return Panel(
         "calibration",
         "Calibration",
-        "Does the width follow the risk",
+        "Does the width follow the risk?",
         say,
         charts=() if width.reason else ((width, caption),),
         grids=(
@@ -133,14 +135,30 @@ def _say(c: Contents, steps: pd.DataFrame, tests: pd.DataFrame) -> str:
         inside = int(band_80["coverage"].between(band_80["band_low"], band_80["band_high"]).sum())
         mean = percent(band_80["coverage"].mean(), 1)
         text.append(
-            f"{subject(c.recommended)} held {mean} in its 80{THIN}% band, within what chance allows at {inside} of "
-            f"{count(len(band_80), 'step')}."
+            f"The 80{THIN}% bands of {phrase(c.recommended)} held {mean} of outcomes (mean over steps), within what "
+            f"chance allows at {inside} of {count(len(band_80), 'step')}."
         )
     if not tests.empty:
         faults = tests[~tests["finding"].astype(str).str.startswith("no evidence")]
-        named = ", ".join(f"{row['finding']} at steps {row['group']}" for row in rows(faults))
-        text.append(f"PIT: {named}." if named else "The PIT gives no evidence against calibration.")
+        text.append(shape_words([(str(r["group"]), str(r["finding"])) for r in rows(faults)]))
     return " ".join(text)
+
+
+def shape_words(faults: Sequence[tuple[str, str]]) -> str:
+    """Findings of the PIT by group of steps as sentences: `Bands are too wide overall and at steps 6 to 20.`"""
+    if not faults:
+        return "No test finds fault with the calibration."
+    places: dict[str, list[str]] = {}
+    for group, finding in faults:
+        first, _, last = group.partition("-")
+        where = "overall" if group == "all" else f"at steps {first} to {last}" if last else f"at step {first}"
+        places.setdefault(finding, []).append(where)
+    said = [
+        f"the shape of the bands is off {join(where)}" if finding == "shape" else f"bands are {finding} {join(where)}"
+        for finding, where in places.items()
+    ]
+    text = "; ".join(said)
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def _surest(table: pd.DataFrame) -> pd.DataFrame:
@@ -160,11 +178,12 @@ def _say_missed(table: pd.DataFrame) -> str:
         return f"Misses one step ahead were not tested: {table['reason'].iloc[0]}."
     wrong = faults["unique_id"].nunique()
     say = (
-        f"One step ahead {wrong} of {count(many, 'ticker')} left the bands too often, too seldom or not at random, "
-        "after allowing for all of them"
+        f"One-day misses are too many, too few or clustered on {wrong} of {count(many, 'ticker')}"
+        if wrong
+        else "No ticker's one-day misses are too many, too few, or clustered"
     )
     named = [f"{r['unique_id']} ({r['kind']}: {r['finding']})" for r in rows(faults.head(MOST_NAMED))]
-    say += f": {', '.join(named)}{' and others' if len(faults) > MOST_NAMED else ''}" if named else ""
+    say += f": {'; '.join(named)}{' and others' if len(faults) > MOST_NAMED else ''}" if named else ""
     return typeset(f"{say}.")
 
 

@@ -15,8 +15,19 @@ from s2squant.report.study_view import Contents, Row, rows
 from s2squant.series.arrays import Floats
 from s2squant.series.history import PriceHistory
 
-WIDTH, HEIGHT, RIGHT, TOP, FOOT = 300, 112, 52, 8, 16
-"""Pixels of a fan; those kept free at the right for its end labels, above it, and for the dates beneath."""
+
+@dataclass(frozen=True)
+class Size:
+    """Pixels of a fan; those kept free at the right for its end labels, above it, and for the dates beneath."""
+
+    width: int
+    height: int
+    right: int
+    top: int
+    foot: int
+
+
+CARD, IN_ROW = Size(300, 112, 52, 8, 16), Size(132, 38, 2, 3, 3)
 BEFORE = 60
 """Bars of history before the forecast."""
 APART = 11
@@ -98,24 +109,24 @@ def trust_words(row: Row | None) -> str:
     return f"the 80{THIN}% bands held {held} of {many}"
 
 
-def small_fan(ticker: str, fan: Fan, history: PriceHistory) -> Markup:
-    """History, a line at the cutoff, the 80 % band, the median and the prices at its end, 300 x 112 pixels."""
+def small_fan(ticker: str, fan: Fan, history: PriceHistory, size: Size = CARD) -> Markup:
+    """History, a line at the cutoff, the 80 % band and the median; of a card also dates and the prices at its end."""
     end = int(np.searchsorted(history.dates, fan.dates[0]))
     past = np.asarray(history.adj_close[max(end - BEFORE, 0) : end + 1], dtype=float)
     low, mid, high = (np.asarray(fan.path(q), dtype=float) for q in ("q0.100", "q0.500", "q0.900"))
     everything = np.concatenate([past, low, high])
     least, most = float(everything.min()), float(everything.max())
-    steps, inner = len(mid) - 1, WIDTH - RIGHT
+    steps, inner = len(mid) - 1, size.width - size.right
     cut = inner * 0.62
     x_past = np.linspace(cut * (1 - (len(past) - 1) / BEFORE), cut, len(past)) if len(past) > 1 else np.array([cut])
     x_ahead = cut + (inner - cut) * np.arange(steps + 1) / max(steps, 1)
 
     def y(values: Floats) -> Floats:
         share = (values - least) / (most - least) if most > least else np.full(len(values), 0.5)
-        return TOP + (1 - share) * (HEIGHT - TOP - FOOT)
+        return size.top + (1 - share) * (size.height - size.top - size.foot)
 
     shape = _points(np.concatenate([x_ahead, x_ahead[::-1]]), np.concatenate([y(high), y(low)[::-1]]))
-    tags = _apart([float(y(values)[-1]) for values in (high, mid, low)])
+    tags = _apart([float(y(values)[-1]) for values in (high, mid, low)], size.height - size.foot)
     labels = Markup("").join(
         Markup('<text class="{}" x="{:g}" y="{:g}">{}</text>').format(css, inner + 4, place + 3.5, price(float(v[-1])))
         for css, place, v in zip(("edge", "mid", "edge"), tags, (high, mid, low), strict=True)
@@ -123,31 +134,28 @@ def small_fan(ticker: str, fan: Fan, history: PriceHistory) -> Markup:
     ended = Markup("")
     if known(float(fan.realised[-1])):
         ended = Markup('<circle class="came" cx="{:g}" cy="{:g}" r="3"/>').format(
-            round(inner), round(float(y(np.array([fan.realised[-1]]))[0].clip(0, HEIGHT)), 1)
+            round(inner), round(float(y(np.array([fan.realised[-1]]))[0].clip(0, size.height)), 1)
         )
     today = "today" if fan.is_open else str(fan.dates[0])
+    place = Markup('<text class="when" x="{:g}" y="{}" text-anchor="middle">{}</text>')
+    base = size.height - 3
+    written = place.format(round(cut, 1), base, today) + place.format(inner, base, str(fan.dates[-1])[5:]) + labels
     return Markup(
         '<svg class="fan" viewBox="0 0 {w} {h}" width="{w}" height="{h}" role="img" aria-label="{label}">'
         '<line class="today" x1="{x:g}" x2="{x:g}" y1="2" y2="{foot}"/>'
         '<polygon class="band" points="{shape}"/><polyline class="past" points="{past}"/>'
-        '<polyline class="ahead" points="{ahead}"/>{ended}{labels}'
-        '<text class="when" x="{x:g}" y="{base}" text-anchor="middle">{today}</text>'
-        '<text class="when" x="{last:g}" y="{base}" text-anchor="middle">{until}</text></svg>'
+        '<polyline class="ahead" points="{ahead}"/>{ended}{written}</svg>'
     ).format(
-        w=WIDTH,
-        h=HEIGHT,
+        w=size.width,
+        h=size.height,
         label=f"{ticker}: {range_words(fan)}",
         x=round(cut, 1),
-        foot=HEIGHT - FOOT,
-        base=HEIGHT - 3,
+        foot=size.height - size.foot,
         shape=shape,
         past=_points(x_past, y(past)),
         ahead=_points(x_ahead, y(mid)),
         ended=ended,
-        labels=labels,
-        today=today,
-        last=inner,
-        until=str(fan.dates[-1])[5:],
+        written=written if size.foot > 10 else "",
     )
 
 
@@ -155,12 +163,12 @@ def _points(x: Floats, y: Floats) -> str:
     return " ".join(f"{a:.0f},{b:.1f}" for a, b in zip(x, y, strict=True))
 
 
-def _apart(places: Sequence[float]) -> list[float]:
+def _apart(places: Sequence[float], lowest: int) -> list[float]:
     """Heights of labels, from the top down, moved apart so that none covers another."""
     moved: list[float] = []
     for place in places:
         moved.append(max(place, moved[-1] + APART) if moved else place)
-    over = moved[-1] - (HEIGHT - FOOT)
+    over = moved[-1] - lowest
     return [place - max(over, 0.0) for place in moved]
 
 

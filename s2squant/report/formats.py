@@ -100,7 +100,8 @@ def duration(seconds: Any) -> str:
 
 
 def typeset(text: str) -> str:
-    """Text from elsewhere with a true minus before numbers and no line break before a percent sign."""
+    """Text from elsewhere: a true minus before numbers, no line break before a percent sign, no Markdown backticks."""
+    text = re.sub(r"`([^`]*)`", r"\1", text)
     return re.sub(r"(?<=\d) %", THIN + "%", re.sub(r"(?<![\w.-])-(?=\d)", MINUS, text))
 
 

@@ -54,20 +54,21 @@ def pairs(c: Contents) -> Panel | None:
         say = f"No pair could be tested: {table['reason'].iloc[0]}."
     else:
         alone = int((compared["p"] < c.study.experiment.verdict.alpha).sum())
+        verb = "differs" if len(differ) < 2 else "differ"
         say = (
-            f"{len(differ)} of {count(len(compared), 'pair')} of models differ after allowing for all of them; "
-            f"{alone} would, each looked at alone."
+            f"{len(differ) or 'None'} of {count(len(compared), 'pair')} of models {verb} once all are allowed for; "
+            f"{alone} would, looked at alone."
         )
     caption = (
-        "How much less the row lost than the column, as a share of the reference's CRPS. A star: the two differ at "
-        "the level of the verdict after adjustment for all pairs."
+        "Blue: row model more accurate than column model, as a share of the reference's CRPS. A star: the difference "
+        "stands once all pairs are allowed for."
     )
     ordered = table.sort_values(["p_adjusted", "p", "effect"], ascending=[True, True, False], kind="stable")
     shown = grid("pair-table", "Every pair once, surest difference first", without_blanks(ordered), PAIRS, most=300)
     return Panel(
         "pairs",
         "Pairs",
-        "Is the lead over each model real",
+        "Is the lead over each model real?",
         say,
         charts=((_matrix(c, table, "pairs", ""), caption),),
         folded_charts=tuple(_step_chart(c, step, part, caption) for step, part in by_step.items()),
@@ -167,4 +168,4 @@ def paths(c: Contents) -> Panel | None:
     )
     title = "Whole paths, on cutoffs that all models with paths share"
     shown = grid("path-table", title, without_blanks(table), PATHS)
-    return Panel("paths", "Paths", "Are whole paths drawn well", say, grids=(shown,), notes=(note,))
+    return Panel("paths", "Paths", "Are whole paths drawn well?", say, grids=(shown,), notes=(note,))

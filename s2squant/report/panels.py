@@ -97,8 +97,8 @@ def attention(c: Contents, report: TickerReport) -> Panel | None:
     if bars > 20 and known(recent):
         say += f"; the last 20 of {bars} bars carry {100 * recent:.0f}\N{NARROW NO-BREAK SPACE}% of it"
     chart = attention_heatmap(weights_HW, newest=report.last)
-    caption = "Weights of the newest forecast, a row a step ahead. Even rows mean that the network averages its window."
-    return Panel("attention", "Attention", "Where the network looks", f"{say}.", charts=((chart, caption),))
+    caption = "Weights of the newest forecast, a row a step ahead. A row of one shade: the network averages its window."
+    return Panel("attention", "Attention", "Where does the network look?", f"{say}.", charts=((chart, caption),))
 
 
 def findings(reports: Iterable[TickerReport]) -> Panel | None:
@@ -108,10 +108,10 @@ def findings(reports: Iterable[TickerReport]) -> Panel | None:
         return None
     grave = int((table["severity"] != "note").sum())
     say = f"{count(len(table), 'finding')} on {count(table['unique_id'].nunique(), 'ticker')}; "
-    say += f"{grave} of them doubtful enough to look at." if grave else "none of them doubtful."
+    say += f"{grave} of them worth a look." if grave else "none of them doubtful."
     columns = [TICKER, *FINDINGS]
-    every = grid("finding-table", "What the checks of the prices found and did, gravest first", table, columns)
-    title = "Can the prices be trusted"
+    every = grid("finding-table", "What the checks of the prices found and did, most serious first", table, columns)
+    title = "Can the prices be trusted?"
     if grave:
         return Panel("data-quality", "Data quality", title, say, grids=(every,))
     return Panel("data-quality", "Data quality", title, say, folded=(("Every finding", every),))
@@ -150,8 +150,9 @@ def audit(c: Contents) -> Panel | None:
     failed, idle = (int((table["outcome"] == word).sum()) for word in ("failed", "not run"))
     ran = len(table) - idle
     say = f"{failed} of {count(ran, 'check')} failed: do not act on this report." if failed else ""
-    say = say or (f"{ran} of {count(ran, 'check')} passed." if ran else "No check was run.")
-    say += f" {count(idle, 'check')} did not run." if idle and ran else ""
+    say = say or (f"{ran} of {count(len(table), 'check')} for look-ahead passed" if ran else "No check was run.")
+    if ran and not failed:
+        say += f"; {idle} did not run." if idle else "."
     columns = [
         Column("check", "Check", "text"),
         MODEL,
@@ -159,8 +160,6 @@ def audit(c: Contents) -> Panel | None:
         Column("figure", "Figure", ".4g"),
         Column("sentence", "What it says", "wide"),
     ]
-    shown = grid(
-        "audit-table", "The leak audit: a harness that sees no leak proves nothing unless it can", table, columns
-    )
+    shown = grid("audit-table", "The leak audit; a planted leak shows that it would see one", table, columns)
     place = {"grids": (shown,)} if failed else {"folded": (("Every check", shown),)}
-    return replace(Panel("audit", "Audit", "May the verdict be believed", say), **place)
+    return replace(Panel("audit", "Audit", "May the verdict be believed?", say), **place)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from s2squant.config.models import phrase, subject
-from s2squant.report.charts import Chart, Trace, absent, axis, band, days, line, numbers, plain
+from s2squant.config.models import phrase
+from s2squant.report.charts import Chart, Trace, absent, axis, band, broken, days, line, numbers, plain
 from s2squant.report.figures import MOST_NAMES, reach, skill_by_ticker
 from s2squant.report.formats import count, interval, known, number, percent, skill
+from s2squant.report.names import join
 from s2squant.report.panels import Panel
 from s2squant.report.study_view import Contents, rows, significant, tested, where
 from s2squant.report.styles import style
@@ -47,7 +48,7 @@ def scorecard(c: Contents) -> Panel | None:
     tested = chosen["reason"].astype(str) == "" if not chosen.empty else pd.Series(dtype=bool)
     inside = grid(
         "confidence-set",
-        "Model confidence set: models that the data cannot tell from the best, by step",
+        "Model confidence set: models that may be the best, by step",
         without_blanks(chosen.assign(inside=chosen["inside"].where(tested, None))) if not chosen.empty else chosen,
         [
             Column("step", "Step", "text"),
@@ -66,7 +67,7 @@ def scorecard(c: Contents) -> Panel | None:
     by_group = grid("scorecard-steps", "The same by steps ahead", rest, GROUPED, chosen=marked)
     folded = (("The same by steps ahead", by_group), ("Which models cannot be told from the best", inside))
     say = _set_line(chosen) + _direction(every, c.recommended)
-    return Panel("scorecard", "Scores", "Every score", say.strip(), grids=(scores,), folded=folded)
+    return Panel("scorecard", "Scores", "Every score of every model", say.strip(), grids=(scores,), folded=folded)
 
 
 def _set_line(chosen: pd.DataFrame) -> str:
@@ -75,8 +76,8 @@ def _set_line(chosen: pd.DataFrame) -> str:
         return ""
     if reason := str(pooled["reason"].iloc[0]):
         return f"Which models may be the best was not tested: {reason}. "
-    named = ", ".join(phrase(str(m)) for m in pooled.loc[pooled["inside"].astype(bool), "model"])
-    return f"The data cannot tell these from the best: {named}. "
+    named = join([phrase(str(m)) for m in pooled.loc[pooled["inside"].astype(bool), "model"]])
+    return f"Any of these may be the best: {named}. "
 
 
 def _direction(every: pd.DataFrame, model: str) -> str:
@@ -84,8 +85,7 @@ def _direction(every: pd.DataFrame, model: str) -> str:
     if not known(row.get("direction")):
         return ""
     return (
-        f"{subject(model)} calls the sign right {percent(row['direction'], 1)} of the time; the same calls would by "
-        f"luck {percent(row['direction_expected'], 1)}."
+        f"Direction right: {percent(row['direction'], 1)}; expected by chance {percent(row['direction_expected'], 1)}."
     )
 
 
@@ -95,11 +95,13 @@ def tests(c: Contents) -> Panel | None:
     if table.empty:
         return None
     clear = significant(table)
-    named = ", ".join(dict.fromkeys(str(t) for t in clear["test"]))
-    say = f"{count(len(clear), 'test')} of {len(tested(table))} found something{f': {named}' if named else ''}."
+    named = join(list(dict.fromkeys(str(t) for t in clear["test"])))
+    say = f"{len(clear)} of {count(len(tested(table)), 'test')} found a difference{f': {named}' if named else ''}."
+    blank = table["finding"].astype(str) == "not tested"
+    table = table.assign(**{name: table[name].mask(blank) for name in ("p", "effect") if name in table.columns})
     columns = [
         Column("test", "Test", "text"),
-        Column("pool", "Pool", "text"),
+        Column("pool", "Pool", "market"),
         Column("challenger", "Challenger", "model"),
         Column("benchmark", "Benchmark", "model"),
         Column("finding", "Finding", "text"),
@@ -111,7 +113,7 @@ def tests(c: Contents) -> Panel | None:
         REASON,
     ]
     shown = grid("other-tests", "All further tests of the run", table, columns)
-    return Panel("tests", "Other tests", "What other tests say", say, grids=(shown,))
+    return Panel("tests", "Other tests", "What do other tests say?", say, grids=(shown,))
 
 
 def fluctuation(c: Contents) -> Panel | None:
@@ -121,19 +123,31 @@ def fluctuation(c: Contents) -> Panel | None:
         return None
     against = where(own, {"benchmark": c.reference})
     own = own if against.empty else against
-    own = own.sort_values("cutoff")
+    own, across = _within_stretches(own.sort_values("cutoff"))
+    if own.empty:
+        return None
     x, limit = days(own["cutoff"]), own["band"].to_numpy(dtype=float)
     reach = band(x, numbers(-limit, 3), numbers(limit, 3), "@m-grey/0.2", "chance")
-    gain = line(c.recommended, x, numbers(own["effect"], 3), strong=True) | {"hovertemplate": "%{y:+.2%}"}
+    gain = line(c.recommended, *broken(x, numbers(own["effect"], 3)), strong=True) | {"hovertemplate": "%{y:+.2%}"}
     layout = {"xaxis": axis("End of the window", kind="date"), "yaxis": axis("Mean gain", ".1%") | {"zeroline": True}}
     chart = Chart("fluctuation", "Gain over the reference in a moving window", (reach, gain), layout)
     beyond = int((np.abs(own["effect"].to_numpy(dtype=float)) > limit).sum())
-    say = f"In windows of {count(int(own['window'].iloc[0]), 'cutoff')} the gain left the band of chance "
-    say += f"{count(beyond, 'time')}." if beyond else "at no time."
+    say = f"Over {count(int(own['window'].iloc[0]), 'cutoff')} at a time, the gain left the band of chance in "
+    say += f"{beyond:,} of {count(len(own), 'window')}." if beyond else f"none of {count(len(own), 'window')}."
+    say += f" {across:,} windows that span years without forecasts are left out." if across else ""
     caption = (
         "Shaded: the largest gain or loss that chance allows at 5 % anywhere on the line (Giacomini and Rossi 2010)."
     )
-    return Panel("fluctuation", "Stability", "Was the skill there all along", say, charts=((chart, caption),))
+    return Panel("fluctuation", "Stability", "Was the skill there all along?", say, charts=((chart, caption),))
+
+
+def _within_stretches(own: pd.DataFrame) -> tuple[pd.DataFrame, int]:
+    """Windows without those that span a hole between two periods or markets, and the number of those."""
+    if "first" not in own.columns:
+        return own, 0
+    spans = (own["cutoff"] - own["first"]).dt.days
+    inside = spans <= 1.5 * float(spans.quantile(0.25))
+    return own[inside], int((~inside).sum())
 
 
 def shrinkage(c: Contents) -> Panel | None:
@@ -144,8 +158,9 @@ def shrinkage(c: Contents) -> Panel | None:
     spread = float(own["prior_spread"].iloc[0])
     clear = int((own["low"] > 0).sum())
     say = (
-        f"Shrunken towards their common mean, {clear} of {count(len(own), 'ticker')} keep an interval above zero; "
-        f"skill truly differs between tickers by about {number(100 * spread, 2)} points."
+        f"Once luck is allowed for, {clear or 'none'} of {count(len(own), 'ticker')} "
+        f"{'keeps' if clear == 1 else 'keep'} an interval above zero; true skill differs between tickers by about "
+        f"{number(100 * spread, 2)} points."
     )
     columns = [
         Column("unique_id", "Ticker", "text"),
@@ -163,9 +178,15 @@ def shrinkage(c: Contents) -> Panel | None:
     ordered = own.sort_values("shrunken", ascending=False)
     shown = grid("shrunken-table", "Empirical Bayes over tickers", ordered, columns, most=400)
     folded = (("Raw and shrunken skill, p and q by ticker", shown),)
-    caption = "Filled: shrunken skill with its 95 % interval; hollow: raw. The farther apart, the more was noise."
-    charts = ((_caterpillar(c, ordered), caption), (_p_values(own), "Flat is what no skill anywhere looks like."))
-    return Panel("shrinkage", "Luck", "Are the winners real", say, charts=charts, folded=folded)
+    caption = (
+        "Filled: skill after allowing for luck, with its 95 % interval; hollow: as measured. The farther apart, the "
+        "more of it was luck."
+    )
+    charts = (
+        (_caterpillar(c, ordered), caption),
+        (_p_values(own), "Without skill on any ticker all bars would be about equally high."),
+    )
+    return Panel("shrinkage", "Luck", "Are the winners real?", say, charts=charts, folded=folded)
 
 
 def _caterpillar(c: Contents, ordered: pd.DataFrame) -> Chart:

@@ -165,4 +165,4 @@ def overfitting(c: Contents) -> Panel | None:
         Column("reason", "Why there is no figure", "wide"),
     ]
     shown = grid("overfitting-table", "Combinatorially symmetric cross-validation", table, columns)
-    return Panel("overfitting", "Overfitting", "Was the best one picked by luck", say, grids=(shown,))
+    return Panel("overfitting", "Overfitting", "Was the best one picked by luck?", say, grids=(shown,))

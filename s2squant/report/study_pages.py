@@ -153,6 +153,10 @@ def _missing(c: Contents, charts: Mapping[str, Chart], leaders: Sequence[Row]) -
     gone = [(chart.label, chart.reason) for chart in charts.values() if chart.reason]
     if not leaders:
         gone.append(("Leaderboard", "no model was scored."))
+    ranks = c.study.cross_section
+    if len(ranks) and (ranks["model"].astype(str) == "").all():
+        most = int(ranks["tickers"].max())
+        gone.append(("Ranks", f"a market needs 20 or more tickers on one date; the largest here has {most}."))
     if c.study.weights.empty:
         gone.append(("Weights of the blend", "no blend was made."))
     return gone
@@ -243,7 +247,9 @@ def _provenance(study: Study) -> dict[str, dict[str, Any]]:
     """Provenance in named groups; single facts share one. The command and the data hashes have places of their own."""
     facts = {k: v for k, v in study.provenance.items() if k not in ("command", "prices")}
     groups = {name.replace("_", " ").capitalize(): dict(v) for name, v in facts.items() if isinstance(v, Mapping)}
-    single = {name.replace("_", " "): v for name, v in facts.items() if not isinstance(v, Mapping)}
+    single = {
+        name.replace("_", " "): v for name, v in facts.items() if not isinstance(v, Mapping) and v not in ("", None)
+    }
     return groups | ({"This run": single} if single else {})
 
 

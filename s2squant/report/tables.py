@@ -10,7 +10,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from s2squant.report.formats import MINUS, THIN, UNKNOWN, day, known, number, percent, price, probability, pvalue, skill
+from s2squant.report.formats import (
+    MINUS,
+    THIN,
+    UNKNOWN,
+    day,
+    known,
+    number,
+    percent,
+    price,
+    probability,
+    pvalue,
+    skill,
+    typeset,
+)
+from s2squant.report.names import market_name
 from s2squant.report.styles import WORDS, label
 
 MOST_ROWS = 200
@@ -21,7 +35,7 @@ MOST_ROWS = 200
 class Column:
     """One column: the frame's name for it, its heading, how values are written, and what it means.
 
-    `form` is one of text, wide (a sentence), model, word, outcome, day, flag, skill, percent, percent1 (one
+    `form` is one of text, wide (a sentence), market, model, word, outcome, day, flag, skill, percent, percent1 (one
     decimal), probability, p, price, or a Python
     format such as ".3f"; "" lets numbers have four significant digits.
     """
@@ -132,7 +146,9 @@ def cell(value: Any, form: str = "", *, best: bool = False) -> Cell:
     if form == "day" or isinstance(value, pd.Timestamp):
         return Cell(day(value))
     if form == "wide":
-        return Cell(str(value), look="wide")
+        return Cell(typeset(str(value)), look="wide")
+    if form == "market":
+        return Cell(market_name(str(value)))
     if form == "text" or isinstance(value, str | bool):
         return Cell(UNKNOWN if value == "" else str(value))
     if not known(value):
@@ -163,7 +179,7 @@ def _number(value: float, form: str) -> str:
 
 
 def _is_numeric(column: Column, values: pd.Series[Any]) -> bool:
-    if column.form in ("text", "wide", "model", "word", "outcome", "day", "flag"):
+    if column.form in ("text", "wide", "market", "model", "word", "outcome", "day", "flag"):
         return False
     return bool(pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values))
 

@@ -308,7 +308,7 @@ def test_the_command_names_a_bad_ticker_and_says_so_by_its_exit_status(
     assert status == 1
     assert "0 of 2 tickers forecast" in said
     page = (desk.root / said.rsplit("report: ", 1)[1].strip()).read_text()
-    assert "FRESH" not in page
+    assert "On time" not in page
     assert main(["forecast", "five.json", "--at", when]) == 3, "MISSINGX is asked for again until the deadline"
     assert main(["forecast", "five.json", "--at", "2025-11-19T17:30"]) == 2
     assert "no time zone" in capsys.readouterr().err

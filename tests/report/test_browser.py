@@ -131,6 +131,10 @@ def test_a_phone_needs_no_sideways_scrolling_and_nothing_is_fetched(browser, fol
             "[document.documentElement.clientWidth, document.documentElement.scrollWidth]"
         )
         assert needed == width
+        cut = 'Array.from(document.querySelectorAll(".scroll")).filter((s) => s.scrollWidth > s.clientWidth + 1)'
+        sign = "getComputedStyle(s, '::before').content"
+        assert sight.page.evaluate(f"{cut}.length") > 0
+        assert sight.page.evaluate(f"{cut}.filter((s) => !{sign}.includes('scroll sideways')).length") == 0
         assert all(address.startswith(("file:///", "data:", "blob:")) for address in sight.asked)
         assert not sight.said
 

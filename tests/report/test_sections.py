@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from s2squant.report import breakdown_panels as place_panels
-from s2squant.report import calibration_panels
+from s2squant.report import calibration_panels, panels
 from s2squant.report import pairwise_panels as model_panels
 from s2squant.report import score_panels as evidence_panels
 from s2squant.report.study_pages import render
@@ -90,7 +90,7 @@ def test_models_without_paths_are_named_not_dropped(whole):
 def test_a_refused_confidence_set_is_no_finding(whole):
     """Nothing is called equal to the best, and no model inside, where the set was not tested."""
     told = evidence_panels.scorecard(arrange(whole))
-    assert told.say.startswith("The data cannot tell these from the best: ")
+    assert told.say.startswith("Any of these may be the best: ")
     shown = {row[1].text: row[2].text for row in told.folded[1][1].rows}
     assert shown["Random walk"] == "no"
     assert set(shown.values()) == {"yes", "no"}
@@ -109,8 +109,11 @@ def test_the_run_page_counts_the_tickers_whose_misses_are_wrong(whole):
     panel = calibration_panels.calibration(arrange(whole))
     own = whole.exceedances[whole.exceedances["model"] == "blend"]
     names = list(dict.fromkeys(own["unique_id"]))
-    many = f"of {len(names)} tickers left the bands too often, too seldom or not at random, after allowing for all"
-    assert f"One step ahead 1 {many} of them: {names[1]} (below 5\u202f%: too many)." in panel.say
+    many = f"One-day misses are too many, too few or clustered on 1 of {len(names)} tickers"
+    assert f"{many}: {names[1]} (below 5\u202f%: too many)." in panel.say
+    none = whole.exceedances.assign(finding="no evidence")
+    said = calibration_panels.calibration(arrange(replace(whole, exceedances=none))).say
+    assert said.endswith("No ticker's one-day misses are too many, too few, or clustered.")
     summary, table = panel.folded[1]
     assert summary == "Outcomes outside the bands at step 1"
     assert len(table.rows) == len(own)
@@ -120,27 +123,26 @@ def test_the_run_page_counts_the_tickers_whose_misses_are_wrong(whole):
     assert told.endswith("Misses one step ahead were not tested: 30 cutoffs, at least 50 needed.")
     older = whole.exceedances.drop(columns=["finding", "p_adjusted"])
     panel = calibration_panels.calibration(arrange(replace(whole, exceedances=older)))
-    assert "One step ahead" not in panel.say
+    assert "misses" not in panel.say
     assert len(panel.folded[1][1].rows) == len(own)
 
 
 def test_ranks_say_why_they_are_not_there(whole):
     few = whole.cross_section.iloc[:1].assign(model="", tickers=4, reason="4 tickers on a date; 20 are needed")
-    panel = place_panels.cross_section(arrange(replace(whole, cross_section=few)))
-    assert panel.say == (
-        "Not computed: ranking tickers needs 20 or more of a market on one date, and the largest market here has 4."
-    )
-    assert not panel.grids
+    fewer = replace(whole, cross_section=few)
+    assert place_panels.cross_section(arrange(fewer)) is None
+    page = dict(render(fewer))["index.html"].decode()
+    assert "Ranks: a market needs 20 or more tickers on one date; the largest here has 4." in page
     assert len(cells(place_panels.cross_section(arrange(whole)))) == len(whole.cross_section)
 
 
 def test_groups_that_are_not_there_are_told(whole):
     panel = place_panels.groups(arrange(whole))
-    assert panel.say.startswith("0 of 3 groups stand out after allowing for all of them; most skill in market: XNYS")
+    assert panel.say.startswith("None of 3 groups stands out once all are allowed for; most skill in market: US")
     assert panel.notes[0] == "Not grouped by dollar volume: no market has 6 tickers with a known volume."
     one = whole.groups.assign(finding=["better", "no evidence", "no evidence", "not tested"])
     panel = place_panels.groups(arrange(replace(whole, groups=one)))
-    assert panel.say.startswith("1 of 3 groups stand out after allowing for all of them: market: XNYS (+1.00")
+    assert panel.say.startswith("1 of 3 groups stands out once all are allowed for: market: US (+1.00")
 
 
 def test_a_miss_reads_as_a_sentence_and_a_ticker_lists_its_own(whole):
@@ -161,3 +163,52 @@ def test_a_study_of_an_older_version_has_no_such_sections(whole):
     assert place_panels.groups(older) is None
     assert place_panels.cross_section(older) is None
     assert place_panels.misses(older, "all") is None
+
+
+def test_the_shape_of_bands_is_told_in_sentences():
+    say = calibration_panels.shape_words
+    assert say([]) == "No test finds fault with the calibration."
+    faults = [("all", "too wide"), ("2-5", "shape"), ("6-20", "too wide")]
+    assert (
+        say(faults) == "Bands are too wide overall and at steps 6 to 20; the shape of the bands is off at steps 2 to 5."
+    )
+
+
+def test_groups_of_the_same_tickers_are_one_row():
+    base = {"tickers": 4, "low": 0.0, "high": 0.1, "n": 100}
+    table = pd.DataFrame(
+        [
+            base | {"basis": "market", "group": "US", "skill": 0.05},
+            base | {"basis": "market", "group": "Euro rates", "skill": 0.01},
+            base | {"basis": "asset class", "group": "stocks", "skill": 0.05},
+        ]
+    )
+    together = place_panels.merged(table)
+    assert together["basis"].tolist() == ["market, asset class", "market"]
+    assert together["group"].tolist() == ["US, stocks", "Euro rates"]
+
+
+def test_the_line_of_stability_is_broken_where_nothing_was_forecast(whole):
+    days = pd.to_datetime(
+        [*pd.date_range("2010-01-01", periods=6, freq="30D"), *pd.date_range("2022-01-01", periods=6, freq="30D")]
+    )
+    table = pd.DataFrame({"challenger": "blend", "benchmark": "historical_simulation", "cutoff": days, "window": 3})
+    table = table.assign(first=table["cutoff"].shift(2), effect=0.01, band=0.005).iloc[2:]
+    panel = evidence_panels.fluctuation(arrange(replace(whole, fluctuation=table)))
+    _, gain = panel.charts[0][0].traces
+    assert gain["y"].count(None) == 1
+    assert len([v for v in gain["y"] if v is not None]) == 8
+    assert panel.say.endswith("in 8 of 8 windows. 2 windows that span years without forecasts are left out.")
+
+
+def test_a_test_that_could_not_be_made_has_no_p(whole):
+    row = {"test": "Clark-West", "pool": "all", "challenger": "blend", "benchmark": "gjr_t", "effect": 0.0, "p": 1.0}
+    row |= {"statistic": np.nan, "finding": "not tested", "reason": "the two means are the same", "n": 9, "n_eff": 3.0}
+    tested = row | {"finding": "no evidence", "p": 0.4, "statistic": 0.8, "reason": ""}
+    panel = evidence_panels.tests(arrange(replace(whole, tests=pd.DataFrame([row, tested]))))
+    columns = [column.name for column in panel.grids[0].columns]
+    assert [line[columns.index("p")] for line in cells(panel)] == ["–", "0.400"]
+
+
+def test_the_audit_counts_every_check(whole):
+    assert panels.audit(arrange(whole)).say == "2 of 3 checks for look-ahead passed; 1 did not run."

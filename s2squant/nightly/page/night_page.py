@@ -13,6 +13,7 @@ from s2squant.nightly.page.rows import Tonight, tonight
 from s2squant.nightly.page.track_panels import against_panel, monitor_panel, track_panel
 from s2squant.nightly.results import Night
 from s2squant.report.formats import THIN, count, known, number, percent
+from s2squant.report.names import market_name
 from s2squant.report.styles import label
 from s2squant.report.templating import assets, fill
 
@@ -56,6 +57,7 @@ def night_page(night: Night) -> dict[str, Any]:
         "reached": [(a.step, a.day) for a in shown.rows[0].ahead] if shown.rows else [],
         "say": {"today": _today(night, shown), "fans": _fans(shown, len(flagged))},
         "alerts": alerts(night, shown),
+        "charted": {chart.label: chart.id for chart, _ in (*flagged, *others) if not chart.reason},
         "flagged": flagged,
         "others": others,
         "panels": panels,
@@ -76,22 +78,22 @@ def _state(night: Night) -> tuple[list[tuple[str, str, str]], str]:
     stale = [t for t in night.lost if t.status == "stale"]
     match night.status:
         case "failed":
-            badges = [("worse", "■", "FAILED: nothing issued")]
+            badges = [("worse", "■", "Failed: nothing issued")]
         case "late":
-            badges = [("worse", "■", "LATE: nothing issued")]
+            badges = [("worse", "■", "Too late: nothing issued")]
         case "skipped":
-            badges = [("none", "●", "SKIPPED: no new session")]
+            badges = [("none", "●", "Skipped: no new session")]
         case _ if night.today.empty:
-            badges = [("worse", "■", "NOTHING ISSUED")]
+            badges = [("worse", "■", "Nothing issued")]
         case _ if 2 * len(stale) >= max(len(night.tickers), 1):
-            badges = [("worse", "▼", "STALE")]
+            badges = [("worse", "▼", "Old prices")]
         case _:
-            badges = [("better", "▲", "FRESH")]
+            badges = [("better", "▲", "On time")]
     issued = len(night.tickers) - len(night.lost)
     if not night.today.empty and night.lost and issued:
         badges.append(("none", "●", f"{len(night.lost)} of {len(night.tickers)} missing"))
     if night.monitor.alarmed:
-        badges.append(("worse", "▼", "DRIFT"))
+        badges.append(("worse", "▼", "Drift"))
     classes = [css for css, _, _ in badges]
     return badges, "worse" if "worse" in classes else "better" if classes == ["better"] else "none"
 
@@ -103,7 +105,7 @@ def _sentence(night: Night) -> str:
         recent = min(track.window, track.sessions)
         text += (
             f". Last {count(recent, 'session')}: the 80{THIN}% intervals held {percent(track.coverage_now, 0)}"
-            f"{', DRIFT' if night.monitor.alarmed else ''}"
+            f"{', drift' if night.monitor.alarmed else ''}"
         )
     elif not track.issued:
         text += ". The record is still empty"
@@ -144,7 +146,7 @@ def _facts(night: Night) -> list[tuple[str, str, str]]:
 
 
 def _markets(night: Night) -> str:
-    return first_of([m.market for m in night.markets], 3)
+    return first_of([market_name(m.market) for m in night.markets], 3)
 
 
 def _evidence(value: float) -> str:
@@ -176,7 +178,7 @@ def _fans(shown: Tonight, drawn: int) -> str:
         return ""
     if not drawn:
         return "No ticker is flagged tonight; the fans of all open below."
-    return f"{count(drawn, 'flagged ticker')}, gravest first; dotted: last night's 80{THIN}% band and median."
+    return f"{count(drawn, 'flagged ticker')}, most serious first; dotted: last night's 80{THIN}% band and median."
 
 
 def _provenance(night: Night) -> dict[str, dict[str, Any]]:

@@ -51,7 +51,7 @@ GAPS = (
 
 
 def alerts(night: Night, shown: Tonight) -> Panel:
-    """What a person should look at, and nothing else."""
+    """What needs attention, most serious first."""
     rows = [("drift", "all", typeset(night.monitor.sentence))] * night.monitor.alarmed
     rows += [(t.status, t.ticker, t.reason) for t in night.lost]
     for market in night.markets:
@@ -63,10 +63,10 @@ def alerts(night: Night, shown: Tonight) -> Panel:
         rows += of_kind[:MOST_ALERTS]
         left += max(len(of_kind) - MOST_ALERTS, 0)
     table = pd.DataFrame(rows, columns=["what", "unique_id", "text"])
-    say = f"{count(len(rows) + left, 'thing')} to look at." if rows else "Nothing asks for a person tonight."
+    say = f"{count(len(rows) + left, 'thing')} to look at." if rows else "Nothing needs attention tonight."
     notes = (f"{count(left, 'milder alert')} are flagged in the table above.",) if left else ()
-    shown_grid = grid("alert-table", "Gravest first; flags are explained in the table above", table, ALERTS)
-    return Panel("alerts", "Alerts", "What needs a human", say, grids=(shown_grid,), notes=notes)
+    shown_grid = grid("alert-table", "Most serious first; flags are explained in the table above", table, ALERTS)
+    return Panel("alerts", "Alerts", "Needs attention", say, grids=(shown_grid,), notes=notes)
 
 
 def revisions_panel(night: Night) -> Panel:
@@ -106,6 +106,8 @@ def runs_panel(night: Night) -> Panel:
     """What ran, what did not, and the gaps that left."""
     track, runs = night.track, night.runs
     missing = track.due - track.issued
+    if len(runs):  # its page is written before the run's end is entered
+        runs = runs.assign(status=runs["status"].mask(runs["run_id"] == night.run_id, night.status))
     words = [f"{many} {word}" for word, many in runs["status"].value_counts().items()] if len(runs) else []
     say = f"The last {count(len(runs), 'run')}: {', '.join(words)}." if words else "This is the first run."
     say += f" {count(missing, 'forecast')} of {track.due:,} due are missing." if track.due else ""

@@ -7,8 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from markupsafe import Markup
 
 from s2squant.nightly.results import Night
+from s2squant.report.fan_cards import IN_ROW, small_fan
+from s2squant.report.fan_charts import fan_at
 from s2squant.report.formats import THIN, known, number, percent
 from s2squant.report.study_view import by, rows
 from s2squant.series.arrays import Floats
@@ -37,7 +40,7 @@ class Ahead:
     high: float
     raw_low: float
     raw_high: float
-    """The 5 to 95 % range before recalibration; NaN where that changes nothing at any step."""
+    """The 80 % range before recalibration; NaN where that changes nothing at any step."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,8 @@ class TonightRow:
     change: float
     """Of the median for the furthest date that last night's forecast shares, a fraction."""
     skill: float
+    picture: Markup
+    """Its fan, small."""
     flags: tuple[tuple[str, str], ...]
     """What asks for a look, gravest first: (word, why)."""
     weight: float
@@ -162,12 +167,20 @@ def _row(
         width=width,
         change=change,
         skill=skill,
+        picture=_picture(ticker, part, history),
         flags=tuple(_flags(width, change, moved, pit)),
         weight=weight,
     )
 
 
-_ENDS = ["q0.050", "q0.950"]
+def _picture(ticker: str, part: pd.DataFrame, history: PriceHistory | None) -> Markup:
+    """The small fan of a row; nothing without prices that hold the cutoff."""
+    table = part.reset_index()
+    fan = fan_at(table, str(table["model"].iloc[0]), table["cutoff"].max(), history) if history is not None else None
+    return small_fan(ticker, fan, history, IN_ROW) if fan is not None and history is not None else Markup("")
+
+
+_ENDS = ["q0.100", "q0.900"]
 _COLUMNS = ["model", "unique_id", "cutoff", "ds", "step", "close", "y", "pit", *QUANTILE_COLUMNS]
 
 

@@ -169,7 +169,7 @@ def _mark(name: str, value: float, symbol: str, colour: str) -> Trace:
 def monitor_panel(night: Night) -> Panel:
     """Is it drifting: the evidence, session by session."""
     monitor, table = night.monitor, night.monitor.by_session
-    say, title = typeset(monitor.sentence), "Is it drifting"
+    say, title = typeset(monitor.sentence), "Is it drifting?"
     if table.empty:
         return Panel("drift", "Drift", title, say)
     x = list(days(table["session"]))

@@ -46,6 +46,7 @@
     };
   }
   function layout(spec) {
+    var narrow = window.innerWidth < 700 && spec.data[0] && spec.data[0].type === "heatmap";
     return dressed(merged({
       autosize: true, showlegend: false, hovermode: "x unified", paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
       dragmode: window.matchMedia("(pointer: fine)").matches ? "zoom" : false,
@@ -53,11 +54,12 @@
       font: { family: getComputedStyle(document.body).fontFamily, size: 12.5, color: "@ink" },
       hoverlabel: { bgcolor: "@paper", bordercolor: "@rule", font: { color: "@ink", size: 12 }, namelength: 40 },
       xaxis: axis(), yaxis: axis()
-    }, JSON.parse(JSON.stringify(spec.layout))), "");
+    }, merged(JSON.parse(JSON.stringify(spec.layout)), narrow ? { xaxis: { tickangle: -90, tickfont: { size: 10 } }, yaxis: { tickfont: { size: 10 }, title: { text: "" } } } : {})), "");
   }
   function draw(chart) {
     var data = dressed(chart.spec.data, "").map(function (trace) {
       if (chart.hidden[trace.legendgroup]) trace.visible = false;
+      if (trace.type === "heatmap" && trace.texttemplate && window.innerWidth < 700) delete trace.texttemplate;
       return trace;
     });
     if (!chart.drawn) { chart.node.textContent = ""; chart.drawn = true; chart.node.dataset.drawn = ""; legend(chart); }
@@ -188,6 +190,13 @@
     system.addEventListener("change", function () { name(); redraw(); });
   }
 
+  /* a table that is wider than its place says so */
+  function widths() {
+    document.querySelectorAll(".scroll, .toc ul, .cards").forEach(function (box) { box.classList.toggle("cut", box.scrollWidth > box.clientWidth + 1); });
+  }
+  window.addEventListener("resize", widths);
+  document.addEventListener("toggle", widths, true);
+
   /* tables */
   function cell(row, column) {
     var node = row.cells[column], value = node.dataset.v;
@@ -294,6 +303,7 @@
     document.querySelectorAll(".command").forEach(copyable);
     document.querySelectorAll("details.data").forEach(dataTable);
     findCharts();
+    widths();
   }
 
   /* a single file holds its further pages as templates: #/tickers/aapl.html opens one, #/index.html#tickers a place */

@@ -73,13 +73,31 @@ def test_the_banner_says_whether_to_use_tonights_numbers(page, calm):
         "21:35 UTC",
         "9 sessions",
         "5 of 6",
-        "FRESH",
-        "DRIFT",
+        "On time",
+        "Drift",
         "1 of 6 missing",
         "alarm at 100",
     ):
         assert text in banner, text
-    assert "DRIFT" not in visible(index(calm))
+    assert "alarm at 100" in visible(index(calm))
+    assert "▼ Drift" not in visible(index(calm))
+
+
+def test_every_row_has_a_small_fan_and_leads_to_its_large_one(night, page):
+    rows = re.findall(r"<tr>\s*<th scope=\"row\">(.*?)</tr>", page[page.index('id="ticker-table"') :], re.DOTALL)
+    shown = [row for row in rows if 'class="fan"' in row]
+    assert len(shown) == len(tonight(night).rows)
+    for row in shown:
+        (place,) = re.findall(r'href="#(chart-[\w-]+)"', row)
+        assert f'id="{place}"' in page
+
+
+def test_the_night_itself_is_not_counted_as_running(night):
+    own = {**night.runs.iloc[0].to_dict(), "run_id": night.run_id, "status": "running"}
+    said = visible(index(replace(night, runs=pd.concat([pd.DataFrame([own]), night.runs], ignore_index=True))))
+    line = re.search(r"The last \d+ runs?: [^.]+\.", said).group(0)
+    assert "running" not in line
+    assert night.status in line
 
 
 def test_stale_tickers_make_the_page_stale(calm):
@@ -87,17 +105,17 @@ def test_stale_tickers_make_the_page_stale(calm):
     tickers += calm.tickers[4:]
     kept = calm.today[calm.today["unique_id"].isin([t.ticker for t in tickers if t.status == "ok"])]
     said = visible(index(replace(calm, tickers=tickers, today=kept)))
-    assert "STALE" in said
-    assert "FRESH" not in said
+    assert "Old prices" in said
+    assert "On time" not in said
     assert said.count("no bar of 2026-11-19") >= 4
 
 
 @pytest.mark.parametrize(
     ("status", "message", "badge"),
     [
-        ("skipped", "XNYS is closed on 2026-11-26", "SKIPPED"),
-        ("late", "started 09:42, after the next open", "LATE"),
-        ("failed", "no ticker could be read", "FAILED"),
+        ("skipped", "XNYS is closed on 2026-11-26", "Skipped"),
+        ("late", "started 09:42, after the next open", "Too late"),
+        ("failed", "no ticker could be read", "Failed"),
     ],
 )
 def test_a_night_without_a_forecast_has_a_page_with_its_track_record(night, status, message, badge):
@@ -107,7 +125,7 @@ def test_a_night_without_a_forecast_has_a_page_with_its_track_record(night, stat
     text = index(idle)
     said = visible(text)
     assert badge in said
-    assert "FRESH" not in said
+    assert "On time" not in said
     assert message in said
     assert "0 of 6" in said
     assert "figure-rolling" in text
@@ -162,8 +180,8 @@ def test_the_recalibrated_row_is_shown_with_the_raw_beside_it(night, page):
     ahead = row.ahead[0]
     assert [a.step for a in row.ahead] == [1, 5, 6]
     assert ahead.median == pytest.approx(row.close * 2.718281828459045 ** float(first["q0.500"]))
-    assert ahead.low == pytest.approx(row.close * 2.718281828459045 ** float(first["q0.050"]))
-    assert ahead.raw_high == pytest.approx(row.close * 2.718281828459045 ** float(raw["q0.950"]))
+    assert ahead.low == pytest.approx(row.close * 2.718281828459045 ** float(first["q0.100"]))
+    assert ahead.raw_high == pytest.approx(row.close * 2.718281828459045 ** float(raw["q0.900"]))
     only = replace(
         night,
         track=replace(night.track, model="blend"),
@@ -276,4 +294,4 @@ def test_the_page_draws_and_fits_a_phone(night, tmp_path, width, theme):
 
 def test_the_made_up_idle_nights_render():
     said = visible(index(idle_night()))
-    assert "SKIPPED" in said
+    assert "Skipped" in said
