@@ -21,7 +21,7 @@ import torch
 from benchmarks.coverage_gate import coverage_gate
 from s2squant.config.experiment import Experiment
 from s2squant.config.files import make_experiment
-from s2squant.config.models import BASELINES, ModelName
+from s2squant.config.models import BASELINES, OurName
 from s2squant.evaluation.losses import score
 from s2squant.evaluation.verdict import judge
 from s2squant.forecasters.baselines.field import average
@@ -35,7 +35,7 @@ from s2squant.series.windows import of_tickers, test_rows, train_rows
 def main() -> None:
     """Fit, forecast, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("models", nargs="*", choices=[*get_args(ModelName), []], help="left out: all baselines")
+    parser.add_argument("models", nargs="*", choices=[*get_args(OurName), []], help="left out: all baselines")
     parser.add_argument("--tickers", default="", help="left out: all of the sample")
     parser.add_argument("--gate", action="store_true")
     options = parser.parse_args()

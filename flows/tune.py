@@ -27,6 +27,7 @@ from prefect.states import Completed, Failed
 from flows.runners import silence_prefect
 from s2squant.cli.commands.tune import build_tuning, opening_line, trial_line
 from s2squant.cli.exits import complain
+from s2squant.cli.options import look_in
 from s2squant.config.experiment import Experiment
 from s2squant.config.files import build_experiment
 from s2squant.config.tuning import Tuning
@@ -95,6 +96,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         given = {} if options.trials is None else {"trials": options.trials}
         search = build_tuning(options.tuning, options.space, given)
+        look_in(options.experiment)
         experiment = build_experiment(options.experiment, options.set)
         state: State[Any] = tune(experiment, search, workers=options.workers, return_state=True)
         state.result()

@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -19,7 +20,8 @@ from typing import Any
 import pandas as pd
 
 from s2squant.config.defaults import Engine
-from s2squant.config.experiment import Experiment
+from s2squant.config.experiment import Experiment, VerdictSpec
+from s2squant.errors import CallerError
 from s2squant.evaluation.evaluate import Evaluation, evaluate
 from s2squant.evaluation.results import Study, TickerReport
 from s2squant.evaluation.strategy.trade import Traded, trade
@@ -29,7 +31,7 @@ from s2squant.prices.sources.from_store import pinned
 from s2squant.report.runs_page import runs_page
 from s2squant.report.study_pages import render
 from s2squant.runs.audit import audit
-from s2squant.runs.collect import Collected, collect, combine, reports_after
+from s2squant.runs.collect import Collected, collect, combine, reports_after, without_models
 from s2squant.runs.engines.choose import check_engine, make_pool
 from s2squant.runs.identity import as_begun, beside_previous, claimed_folder
 from s2squant.runs.jobs import Inputs, Job, stages_of
@@ -119,10 +121,12 @@ class Run(JobRunner[Job]):
         with self._timed("judge"):
             collected = collect(self.inputs, self)
             self._seconds |= collected.seconds
-            forecasts, weights, recalibration = combine(collected.forecasts, self.experiment, self.inputs.markets)
+            _refuse_needed(self.experiment.verdict, collected.failed_models)
+            running = without_models(self.experiment, collected.failed_models)
+            forecasts, weights, recalibration = combine(collected.forecasts, running, self.inputs.markets)
             evaluation = evaluate(
                 forecasts,
-                self.experiment,
+                running,
                 markets=self.inputs.markets,
                 histories=self._histories,
                 path_scores=collected.path_scores,
@@ -131,9 +135,10 @@ class Run(JobRunner[Job]):
             traded = self._trade(forecasts, evaluation)
         with self._timed("shuffled"):
             kept = self._ledger.parent / "shuffled" if self._ledger is not None else None
-            nothing = shuffled_headline(self.inputs, evaluation.losses.tickers, kept)
+            inputs = replace(self.inputs, experiment=running)
+            nothing = shuffled_headline(inputs, evaluation.losses.tickers, kept)
         with self._timed("audit"):
-            audited = audit(self.inputs, forecasts)
+            audited = audit(inputs, forecasts)
         study = self._study(collected, forecasts, (weights, recalibration), evaluation, traded, nothing, audited)
         study = beside_previous(study, self.inputs.folder)
         self._write(study)
@@ -172,7 +177,7 @@ class Run(JobRunner[Job]):
             experiment=self.experiment,
             run_id=self.folder.name,
             created_at=self._created_at,
-            status="done" if all(report.status == "ok" for report in tickers) else "partial",
+            status="partial" if collected.failed_models or any(r.status != "ok" for r in tickers) else "done",
             sentence=sentence,
             word=word,
             rule=judgement.rule,
@@ -199,6 +204,7 @@ class Run(JobRunner[Job]):
             rolling_sharpe=traded.rolling_sharpe,
             shuffled=nothing,
             audit=audited,
+            failed_models=collected.failed_models,
             attention={t: weights for t, weights in collected.attention.items() if t in present},
             **vars(evaluation.evidence),
         )
@@ -225,6 +231,13 @@ class Run(JobRunner[Job]):
         started = time.perf_counter()
         yield
         self._seconds[step] = round(time.perf_counter() - started, 3)
+
+
+def _refuse_needed(spec: VerdictSpec, failed: Mapping[str, str]) -> None:
+    """Raise CallerError where the verdict would be about an own model that failed."""
+    for role, model in (("reference", spec.reference), ("recommended", spec.recommended)):
+        if model in failed:
+            raise CallerError(f"{model}, which is verdict.{role}, failed on {failed[model]}")
 
 
 def backtest(

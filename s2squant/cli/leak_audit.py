@@ -12,7 +12,9 @@ import pandas as pd
 
 from s2squant.config.experiment import Experiment, Universe
 from s2squant.evaluation.results import Study
+from s2squant.forecasters.conformance import conformance
 from s2squant.forecasters.leaks import Check, Features, Outcome
+from s2squant.forecasters.own_model import OwnModel
 from s2squant.forecasters.plugins import Factory
 from s2squant.runs.audit import Place, audit, features_truncation, forecaster_truncation, places_of
 from s2squant.runs.jobs import Inputs
@@ -80,10 +82,16 @@ def carry_out(experiment: Experiment, out: Path, workers: int | None) -> tuple[R
 def _of_own_code(
     inputs: Inputs, places: Sequence[Place], forecasters: Mapping[str, Factory], features: Mapping[str, Features]
 ) -> Iterator[Check]:
-    """Truncation of a user's forecasters, fitted as ours are, and features; whatever they raise fails the check."""
+    """The contract and truncation of a user's forecasters, fitted as ours are, and truncation of features.
+
+    Whatever they raise fails the check.
+    """
+    experiment = inputs.experiment
     for name, factory in forecasters.items():
         try:
-            yield forecaster_truncation(inputs, places, name, factory())
+            model = OwnModel(name, factory())
+            yield from conformance(model, horizon=experiment.walk.horizon, seed=experiment.seed)
+            yield forecaster_truncation(inputs, places, name, model)
         except Exception as error:
             yield _raised("truncation", name, error)
     for name, function in features.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -70,8 +71,15 @@ def experiment_of(
     """The experiment that a command asks for: its file, under the options that name a setting, under `--set`."""
     from s2squant.config.files import build_experiment
 
+    look_in(file)
     named = as_settings(source=source, tickers=tickers, start=start, end=end, seed=seed)
     return build_experiment(file, [*named, *(settings or ())])
+
+
+def look_in(file: Path | None) -> None:
+    """Let own models and features be imported from the folder in which a file of settings lies."""
+    if file is not None and (folder := str(file.absolute().parent)) not in sys.path:
+        sys.path.append(folder)
 
 
 def as_settings(

@@ -58,6 +58,8 @@ class Screen(JobProgress):
             for report in study.tickers:
                 if report.status != "ok":
                     print(f"{report.status} {report.ticker}: {report.reason}")
+            for name, reason in study.failed_models.items():
+                print(f"failed {name}: {reason}")
         print(study.sentence)
         print(f"report: {folder / 'index.html'}", flush=True)
 
@@ -104,6 +106,7 @@ def summary(folder: Path, study: Study) -> dict[str, Any]:
         "folder": str(folder),
         "report": str(folder / "index.html"),
         "tickers": {"ok": sum(t.status == "ok" for t in study.tickers), **dropped(study)},
+        "failed_models": dict(study.failed_models),
         "leaderboard": json.loads(study.leaderboard.to_json(orient="records")),
     }
 
@@ -117,5 +120,5 @@ def dropped(study: Study) -> Mapping[str, dict[str, str]]:
 
 
 def exit_status(study: Study) -> int:
-    """0 where every ticker has a result, 3 where some have none."""
+    """0 where every ticker and model has a result, 3 where some have none."""
     return 0 if study.status == "done" else 3

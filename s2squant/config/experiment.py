@@ -17,6 +17,7 @@ from s2squant.config.defaults import STORE
 from s2squant.config.models import (
     Forecasters,
     ModelName,
+    ModelOrNone,
 )
 from s2squant.config.part import Part, Ticker, dated, listed, whole_tickers, written_out
 
@@ -82,7 +83,7 @@ class VerdictSpec(Part):
 
     reference: ModelName = "historical_simulation"
     recommended: ModelName = "blend"
-    rival: ModelName | Literal[""] = Field(
+    rival: ModelOrNone = Field(
         "gjr_shrunk", description="baseline that has to be beaten too, where it runs, named before the run; empty: none"
     )
     shuffled: bool = Field(True, description="say what recommended and rival would have shown on shuffled returns")

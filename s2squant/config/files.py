@@ -34,6 +34,8 @@ def read_nightly(path: Path | None, settings: Sequence[str] = ()) -> Nightly:
     return validated(Nightly, override(read_settings(path), settings), where=str(path or "nightly"))
 
 
+QUOTED = r"""(?:[^"']|"[^"]*"|'[^']*')*"""
+"""Text whose quotes are closed."""
 RETIRED = ("steps", "lr", "recent")
 """Keys of `retraining` that nightlies had when they adapted their weights between fits."""
 RENAMED = {"conformal": "recalibration"}
@@ -138,10 +140,11 @@ def override(data: Mapping[str, Any], settings: Sequence[str]) -> dict[str, Any]
     """Apply `dotted.key=value` settings to a dictionary; values are TOML, bare words are text."""
     result: dict[str, Any] = json.loads(json.dumps(dict(data), default=str))
     for setting in settings:
-        key, separator, value = setting.partition("=")
-        if not separator or not all(part.strip() for part in key.split(".")):
+        written, separator, value = setting.partition("=")
+        key = _parts(written)
+        if not separator or not all(key):
             raise ConfigError(f"--set {setting}: write it as dotted.key=value, for example walk.horizon=10")
-        *parents, last = (part.strip() for part in key.split("."))
+        *parents, last = key
         table = result
         for parent in parents:
             table = table.setdefault(parent, {})
@@ -152,6 +155,11 @@ def override(data: Mapping[str, Any], settings: Sequence[str]) -> dict[str, Any]
         except tomllib.TOMLDecodeError:
             table[last] = value.strip()
     return result
+
+
+def _parts(key: str) -> list[str]:
+    """The parts of a dotted key; one with dots of its own is quoted: forecasters.own."package.module:make".window."""
+    return [part.strip().strip("\"'") for part in re.split(rf"\.(?={QUOTED}$)", key)]
 
 
 def field_of(kind: type[BaseModel], key: str) -> FieldInfo:

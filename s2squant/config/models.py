@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, Literal, Protocol, get_args
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, model_validator
 
 from s2squant.config.baselines import (
     BlockBootstrapSpec,
@@ -21,10 +21,11 @@ from s2squant.config.baselines import (
     RidgeSpec,
 )
 from s2squant.config.networks import AnchorSpec, Scope, Seq2SeqSpec
+from s2squant.config.own import FEATURES, FORECASTERS, checked_name
 from s2squant.config.part import Part, listed
 from s2squant.config.pretrained import PretrainedSpec
 
-ModelName = Literal[
+OurName = Literal[
     "historical_simulation",
     "random_walk",
     "ewma_t",
@@ -50,9 +51,26 @@ ModelName = Literal[
     "blend",
 ]
 
+
+def _model_name(name: str) -> str:
+    return checked_name(name, "model", FORECASTERS, get_args(OurName))
+
+
+def _model_or_baselines(name: str) -> str:
+    return name if name == "baselines" else _model_name(name)
+
+
+def _feature_name(name: str) -> str:
+    return checked_name(name, "feature", FEATURES, ())
+
+
+ModelName = Annotated[str, AfterValidator(_model_name)]
+"""One of ours, or a user's own: `package.module:function` or an installed entry point."""
+ModelOrNone = Annotated[str, AfterValidator(lambda name: name and _model_name(name))]
 Models = Annotated[tuple[ModelName, ...], BeforeValidator(listed)]
-Kind = Literal["reference", "baseline", "anchor", "pretrained", "network", "blend", "recalibrated"]
-"""What a model is in the leaderboard; the reference is the baseline that the verdict names."""
+FeatureName = Annotated[str, AfterValidator(_feature_name)]
+Kind = Literal["reference", "baseline", "anchor", "pretrained", "network", "blend", "own", "recalibrated"]
+"""What a model is in the leaderboard; the reference is the model that the verdict names."""
 Reads = Literal["past", "future", "static", "variance"]
 """A kind of covariates; variance: past ones that are one."""
 Dash = Literal["solid", "dot", "dash", "longdash", "dashdot", "longdashdot"]
@@ -89,7 +107,7 @@ class Model:
 KNOWN: tuple[Reads, ...] = ("past", "future")
 ALL: tuple[Reads, ...] = ("past", "future", "static")
 
-MODELS: dict[ModelName, Model] = {
+MODELS: dict[str, Model] = {
     "historical_simulation": Model("historical simulation", "baseline", "m-grey", "solid"),
     "random_walk": Model("random walk", "baseline", "m-grey", "dot", article=True),
     "ewma_t": Model("EWMA-t", "baseline", "m-yellow", "dash"),
@@ -123,6 +141,8 @@ MODELS: dict[ModelName, Model] = {
 READERS: tuple[ModelName, ...] = tuple(name for name, model in MODELS.items() if "past" in model.reads)
 """The models that read covariates of any kind."""
 BASELINES: tuple[ModelName, ...] = tuple(name for name, model in MODELS.items() if model.kind == "baseline")
+LONGEST_LABEL = 21
+"""Letters of a name in the leaderboard, whose other columns need 59 of a terminal's 80."""
 RECALIBRATED = "+aci"
 """Ends the name of a model's second row, recalibrated; ledgers hold it since it was adaptive conformal inference."""
 
@@ -133,11 +153,25 @@ def row_of(model: str) -> Model | None:
     return next((row for name, row in MODELS.items() if name == wanted), None)
 
 
+def is_own(model: str) -> bool:
+    """Whether a model that runs is the user's own."""
+    return model not in MODELS
+
+
+def is_refitted(model: str) -> bool:
+    """Whether a model is fitted again where it is needed, not stored by a backtest: baselines, and the user's own."""
+    return model in BASELINES or is_own(model)
+
+
 def label(model: str) -> str:
-    """What a model is called in tables and legends: Blend, GJR-t; others by their name."""
+    """What a model is called in tables and legends: Blend, GJR-t; others by their name, without its packages."""
     row = row_of(model)
-    name = model if row is None else _noun(model, row)
-    return name if row is None else name[:1].upper() + name[1:]
+    if row is None:
+        path, colon, function = model.partition(":")
+        short = path.rpartition(".")[2] + colon + function if colon else model
+        return short if len(short) <= LONGEST_LABEL else short[: LONGEST_LABEL - 1] + "…"
+    name = _noun(model, row)
+    return name[:1].upper() + name[1:]
 
 
 def phrase(model: str) -> str:
@@ -159,13 +193,14 @@ def _noun(model: str, row: Model) -> str:
 def kind_of(model: str, reference: str) -> Kind:
     """What a model is in the leaderboard of a run with this reference."""
     row = row_of(model)
-    assert row is not None, f"{model} is in no run of this package"
     if model.endswith(RECALIBRATED):
         return "recalibrated"
-    return "reference" if model == reference else row.kind
+    if model == reference:
+        return "reference"
+    return "own" if row is None else row.kind
 
 
-PRIOR_WEIGHT: dict[Kind, float] = {"anchor": 2.0, "baseline": 1.0, "network": 1 / 3}
+PRIOR_WEIGHT: dict[Kind, float] = {"anchor": 2.0, "baseline": 1.0, "network": 1 / 3, "own": 1 / 3}
 """Weights that the blend's members begin with, by kind; chosen on 20 stocks and ten currencies before 2016."""
 
 
@@ -192,17 +227,17 @@ class BlendSpec(Part):
     rate: float = Field(
         10.0, ge=0, le=1e6, description="how fast weights follow the evidence; 0: they stay as they begin"
     )
-    patience: int = Field(5, ge=0, le=10_000, description="horizons that have to mature before a network has a weight")
+    patience: int = Field(
+        5, ge=0, le=10_000, description="horizons that have to mature before a network or an own model has a weight"
+    )
 
     def prior(self, member: str) -> float:
         """Weight that a member begins with, before all are made to sum to one."""
-        row = row_of(member)
-        return PRIOR_WEIGHT.get(row.kind, 1.0) if row else 1.0
+        return PRIOR_WEIGHT.get(kind_of(member, ""), 1.0)
 
     def waits(self, member: str) -> bool:
-        """Whether a member has to wait until it may have a weight: a network."""
-        row = row_of(member)
-        return row is not None and row.kind == "network"
+        """Whether a member has to wait until it may have a weight: a network, or a model of the user's own."""
+        return kind_of(member, "") in ("network", "own")
 
 
 class FieldSpec(Part):
@@ -233,8 +268,14 @@ class Forecasters(Part):
         "seq2seq_pooled",
         "blend",
     )
-    extra: Annotated[tuple[ModelName | Literal["baselines"], ...], BeforeValidator(listed)] = Field(
-        (), description="models to run beside `models`, into which they are taken up; 'baselines' is all of those"
+    extra: Annotated[tuple[Annotated[str, AfterValidator(_model_or_baselines)], ...], BeforeValidator(listed)] = Field(
+        (), description="models to run beside `models`, which takes them up; 'baselines' is all of those"
+    )
+    features: Annotated[tuple[FeatureName, ...], BeforeValidator(listed)] = Field(
+        (), description="features of your own, package.module:function, which ridge, gbm and the networks read too"
+    )
+    own: dict[str, dict[str, JsonValue]] = Field(
+        {}, description="by the name of an own model or feature, its settings: what its function is called with"
     )
     historical_simulation: HistoricalSpec = HistoricalSpec()
     random_walk: RandomWalkSpec = RandomWalkSpec()
@@ -261,7 +302,19 @@ class Forecasters(Part):
     @property
     def networks(self) -> tuple[ModelName, ...]:
         """The networks that run."""
-        return tuple(m for m in self.models if MODELS[m].kind == "network")
+        return tuple(m for m in self.models if m in MODELS and MODELS[m].kind == "network")
+
+    @property
+    def own_models(self) -> tuple[ModelName, ...]:
+        """The user's own models that run."""
+        return tuple(m for m in self.models if is_own(m))
+
+    def without(self, models: Container[str]) -> Forecasters:
+        """The same without some models and their settings; they are no members of the blend either."""
+        left = tuple(m for m in self.models if m not in models)
+        blend = self.blend.model_copy(update={"members": tuple(m for m in self.blending.members if m not in models)})
+        own = {name: table for name, table in self.own.items() if name not in models}
+        return self.model_copy(update={"models": left, "blend": blend, "own": own})
 
     @property
     def field_members(self) -> tuple[ModelName, ...]:
@@ -302,9 +355,20 @@ class Forecasters(Part):
         return self
 
     @model_validator(mode="after")
+    def _own_settings(self) -> Forecasters:
+        for name in self.own:
+            if name in self.models and name in MODELS:
+                raise ValueError(f"own: {name} is a model of this package; its settings are forecasters.{name}")
+            if name not in (*self.models, *self.features):
+                raise ValueError(f"own: {name} does not run; add it to forecasters.models or forecasters.features")
+        return self
+
+    @model_validator(mode="after")
     def _complete(self) -> Forecasters:
         if len(set(self.models)) < len(self.models):
             raise ValueError("a model is named twice")
+        if len(set(self.features)) < len(self.features):
+            raise ValueError("a feature is named twice")
         needs_anchor = [m for m in self.models if m in self.networks or m == "blend"]
         if needs_anchor and "anchor" not in self.models:
             raise ValueError(f"{needs_anchor[0]} starts from the anchor; add 'anchor' to forecasters.models")

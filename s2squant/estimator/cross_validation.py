@@ -35,13 +35,16 @@ def cross_validate(df: pd.DataFrame, experiment: Experiment, level: Sequence[flo
         with JobRunner(inputs.folder, stages_of(inputs), workers, start_pool) as runner:
             for _ in runner.execute_stages():
                 pass
-            forecasts = collect(inputs, runner).forecasts
+            collected = collect(inputs, runner)
             reports = reports_after(plan.tickers, runner)
-    warn_left_out({report.ticker: report.reason for report in reports if report.status != "ok"}, above=2)
+    failed, forecasts = collected.failed_models, collected.forecasts
+    settings = experiment.forecasters.without(failed)
+    left_out = {report.ticker: report.reason for report in reports if report.status != "ok"}
+    warn_left_out(left_out | dict(failed), above=2, everything=not settings.models)
     calendar = inputs.markets
-    forecasts, _ = with_blend(forecasts, experiment.forecasters, calendar)
+    forecasts, _ = with_blend(forecasts, settings, calendar)
     asked = {market: {day for fold in folds for day in fold.cutoffs} for market, folds in plan.folds.items()}
     days = forecasts["cutoff"].to_numpy().astype("datetime64[D]")
     is_asked = [day in asked[calendar[t]] for t, day in zip(forecasts["unique_id"], days, strict=True)]
     scored = forecasts[np.array(is_asked) & forecasts["y"].notna().to_numpy()]
-    return keys.back(to_wide(scored, plan.panels.values(), experiment.forecasters.models, level))
+    return keys.back(to_wide(scored, plan.panels.values(), settings.models, level))

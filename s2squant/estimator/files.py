@@ -22,6 +22,8 @@ from s2squant.errors import PriceError, RunError
 from s2squant.estimator.caller_keys import Keys
 from s2squant.estimator.fits import Fits
 from s2squant.forecasters.catalog import restore
+from s2squant.forecasters.own_features import with_features, without_features
+from s2squant.forecasters.own_model import FittedOwn, check_storable
 from s2squant.runs.folder import RunFolder
 from s2squant.runs.study_files import about_history, bars_table, histories_of
 from s2squant.series.panel import Panel
@@ -43,7 +45,10 @@ def write_fitted(
     """Write everything into the folder; raises RunError when something else is there, or it cannot be written."""
     if folder.path.exists() and (not folder.path.is_dir() or any(folder.path.iterdir())):
         raise RunError(f"{folder.path}: something is there already; choose a new folder")
-    histories = {h.ticker: h for panel in panels for h in panel.histories}
+    for name in {name for (name, _), fitted in fits.items() if isinstance(fitted, FittedOwn)}:
+        check_storable(name, experiment.forecasters.own.get(name, {}))
+    plain = (without_features(h, experiment.forecasters) for panel in panels for h in panel.histories)
+    histories = {h.ticker: h for h in plain}
     content = {
         "format": FORMAT,
         "version": __version__,
@@ -87,7 +92,7 @@ def read_fitted(
         histories = histories_of(folder.read_table(PRICES), content["histories"])
         if {ticker: history.sha256 for ticker, history in histories.items()} != content["sha256"]:
             raise ValueError("its prices were changed")
-        panels = tuple(Panel(tuple(histories[ticker] for ticker in tickers)) for tickers in content["markets"])
+        bare = [Panel(tuple(histories[ticker] for ticker in tickers)) for tickers in content["markets"]]
         keys = TypeAdapter(list[tuple[ModelName, str]]).validate_python(content["fits"])
         params, refused = dict(content["params"]), dict(content["refused"])
         named = Keys.from_table(folder.read_table(KEYS))
@@ -95,5 +100,6 @@ def read_fitted(
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:160]
         raise RunError(f"{folder.path}: damaged ({reason}); fit it again") from None
     settings = experiment.forecasters
+    panels = tuple(with_features(panel, settings) for panel in bare)
     fits = {(name, owner): restore(name, settings, load_state(folder.model(name, owner))) for name, owner in keys}
     return params, experiment, panels, fits, refused, named

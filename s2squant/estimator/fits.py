@@ -5,18 +5,36 @@ What the jobs of a backtest do fold by fold, for a caller who holds the models h
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
 
 from s2squant.config.experiment import Experiment
-from s2squant.config.models import Forecasters, ModelName
+from s2squant.config.models import Forecasters, ModelName, is_own
+from s2squant.errors import ConfigError
 from s2squant.forecasters.blend import blend
-from s2squant.forecasters.fitting import MARKET_MODELS, fit_models, market_models, origins_needed, ticker_models
+from s2squant.forecasters.fitting import (
+    MARKET_MODELS,
+    Failing,
+    fit_models,
+    market_models,
+    note_failure,
+    origins_needed,
+    raise_it,
+    ticker_models,
+)
+from s2squant.forecasters.own_check import check_own
+from s2squant.forecasters.own_features import with_features
+from s2squant.forecasters.own_model import FittedOwn
 from s2squant.forecasters.pretrained import LEAST_BARS, FittedPretrained, Pretrained, excluded
 from s2squant.prices.calendars.exchanges import next_sessions
-from s2squant.runs.engines.worker import reason_of
+from s2squant.prices.universe import Loaded
+from s2squant.runs.engines.worker import one_at_a_time, reason_of
+from s2squant.runs.plan import by_market
 from s2squant.series.arrays import Dates
 from s2squant.series.forecast import Fitted, Forecast
 from s2squant.series.history import PriceHistory
@@ -28,12 +46,44 @@ Fits = dict[tuple[ModelName, str], Fitted]
 """By model and owner: a market, or one ticker of it."""
 
 
-def fit_market(members: tuple[PriceHistory, ...], experiment: Experiment) -> tuple[Panel | None, Fits, dict[str, str]]:
-    """Fit every model on all bars of a market; the panel, its fits, and why other tickers are not among them.
+@dataclass(frozen=True)
+class MarketFit:
+    """The fits of a market."""
+
+    panel: Panel | None
+    """None where no ticker could be used."""
+    fits: Fits
+    refused: Mapping[str, str]
+    """Why other tickers are not among them."""
+    failed_models: Mapping[str, str]
+    """Models of the user's own that failed on a ticker, and the first reason."""
+
+
+def fit_markets(loaded: Loaded, experiment: Experiment) -> tuple[list[Panel], Fits, dict[str, str], Experiment]:
+    """Fit every model on every market: panels, fits, what was left out and why, and the experiment without that.
+
+    Left out are tickers, and models of the user's own that failed. Raises as `fit_market` does.
+    """
+    panels: list[Panel] = []
+    fits, refused, failed = Fits(), dict(loaded.refused), dict[str, str]()
+    for members in by_market(loaded.histories).values():
+        with one_at_a_time:  # torch's global generator, which fits seed and put back, is one for the process
+            market = fit_market(members, experiment)
+        refused |= market.refused
+        failed |= market.failed_models
+        panels += [market.panel] if market.panel is not None else []
+        fits |= market.fits
+    fits, experiment = without_failed(fits, experiment, failed) if failed else (fits, experiment)
+    return panels, fits, refused | failed, experiment
+
+
+def fit_market(members: tuple[PriceHistory, ...], experiment: Experiment) -> MarketFit:
+    """Fit every model on all bars of a market.
 
     A ticker that is too short, or on which a model fails, takes no part: the others are fitted without it. Raises
-    whatever goes wrong with a model that all tickers share.
+    whatever goes wrong with a model that all tickers share, ConfigError for own code that cannot be used at all.
     """
+    check_own(experiment.forecasters)
     models, refused, histories = experiment.forecasters, dict[str, str](), members
     need = bars_of_fit(models, experiment.walk.horizon)
     failed = {h.ticker: f"too short: {len(h)} bars, {need} are needed" for h in members if len(h) < need}
@@ -43,11 +93,22 @@ def fit_market(members: tuple[PriceHistory, ...], experiment: Experiment) -> tup
         refused |= failed
         histories = tuple(h for h in histories if h.ticker not in failed)
         if not histories:
-            return None, Fits(), refused
-        panel = Panel(histories)
-        fits, failed = _fit_panel(panel, experiment)
+            return MarketFit(None, Fits(), refused, {})
+        panel, broken = with_features(Panel(histories), models), dict[str, str]()
+        fits, failed = _fit_panel(panel, experiment, broken)
         if not failed:
-            return panel, fits, refused
+            return MarketFit(panel, fits, refused, broken)
+
+
+def without_failed(fits: Fits, experiment: Experiment, failed: Mapping[str, str]) -> tuple[Fits, Experiment]:
+    """The fits and the experiment without own models that failed; raises ConfigError where no model is left."""
+    settings = experiment.forecasters.without(failed)
+    if not settings.models:
+        name, why = next(iter(failed.items()))
+        raise ConfigError(f"{name} failed on {why}; there is no other model")
+    verdict = {"reference": settings.models[0], "recommended": settings.models[0]}
+    update = {"forecasters": settings, "verdict": experiment.verdict.model_copy(update=verdict)}
+    return {key: fit for key, fit in fits.items() if key[0] not in failed}, experiment.model_copy(update=update)
 
 
 def bars_of_fit(models: Forecasters, horizon: int) -> int:
@@ -86,13 +147,14 @@ def reads_market(models: Forecasters) -> bool:
     return networks or ("anchor" in models.models and models.anchor.market)
 
 
-def _fit_panel(panel: Panel, experiment: Experiment) -> tuple[Fits, dict[str, str]]:
+def _fit_panel(panel: Panel, experiment: Experiment, broken: dict[str, str]) -> tuple[Fits, dict[str, str]]:
     settings, failed = experiment.forecasters, dict[str, str]()
-    market = dict(_fit(market_models(settings), panel, experiment, {}))
+    market = dict(_fit(market_models(settings), panel, experiment, {}, raise_it))
     fits: Fits = {(name, panel.market): fitted for name, fitted in market.items()}
     for ticker in panel.tickers:
         try:
-            own = _fit(ticker_models(settings), panel.only(ticker), experiment, market)
+            failing = partial(note_failure, broken, ticker)
+            own = _fit(ticker_models(settings), panel.only(ticker), experiment, market, failing)
             fits |= {(name, ticker): fitted for name, fitted in own}
         except Exception as error:  # one ticker's trouble is told by name, and the others go on
             failed[ticker] = reason_of(error)
@@ -100,14 +162,19 @@ def _fit_panel(panel: Panel, experiment: Experiment) -> tuple[Fits, dict[str, st
 
 
 def _fit(
-    names: Sequence[ModelName], panel: Panel, experiment: Experiment, market: Mapping[ModelName, Fitted]
+    names: Sequence[ModelName],
+    panel: Panel,
+    experiment: Experiment,
+    market: Mapping[ModelName, Fitted],
+    failing: Failing,
 ) -> Iterator[tuple[ModelName, Fitted]]:
     """Fit on every origin of the panel whose labels are known."""
     days = panel.calendar_dates()
     fold = Fold(panel.market, 0, days[0], days[-1], days[-1:], experiment.walk.horizon)
     rows = train_rows(panel, fold, warmup=experiment.forecasters.anchor.warmup)
-    seed = experiment.seed
-    return fit_models(names, experiment.forecasters, panel, rows, horizon=fold.horizon, seed=seed, market=market)
+    settings, seed = experiment.forecasters, experiment.seed
+    horizon = fold.horizon
+    return fit_models(names, settings, panel, rows, horizon=horizon, seed=seed, market=market, failing=failing)
 
 
 def with_pretrained(fits: Fits, panels: Sequence[Panel], experiment: Experiment) -> Fits:
@@ -121,11 +188,12 @@ def with_pretrained(fits: Fits, panels: Sequence[Panel], experiment: Experiment)
 
 
 def newest(
-    panel: Panel, fits: Mapping[tuple[ModelName, str], Fitted], models: Forecasters
+    panel: Panel, fits: Mapping[tuple[ModelName, str], Fitted], models: Forecasters, failed: dict[str, str]
 ) -> Iterator[tuple[Panel, Forecast]]:
     """Each fitted model's forecast from the last bar of each ticker, beside the panel its rows belong to.
 
-    A ticker that was not fitted has those of the market's models that can serve it.
+    A ticker that was not fitted has those of the market's models that can serve it. A model of the user's own that
+    fails is entered into `failed`.
     """
     for (name, owner), fitted in fits.items():
         if name in MARKET_MODELS and owner == panel.market:
@@ -138,7 +206,12 @@ def newest(
                 yield panel, fitted.predict(panel, rows)
         elif name not in MARKET_MODELS and owner in panel.tickers:
             alone = panel.only(owner)
-            yield alone, fitted.predict(alone, last_rows(alone))
+            try:
+                yield alone, fitted.predict(alone, last_rows(alone))
+            except Exception as error:  # whatever a user's code raises
+                if not isinstance(fitted, FittedOwn):
+                    raise
+                note_failure(failed, owner, name, error)
 
 
 def sessions_ahead(panel: Panel, horizon: int) -> dict[str, Dates]:
@@ -147,14 +220,19 @@ def sessions_ahead(panel: Panel, horizon: int) -> dict[str, Dates]:
 
 
 def newest_table(panel: Panel, fits: Mapping[tuple[ModelName, str], Fitted], experiment: Experiment) -> pd.DataFrame:
-    """The newest forecasts as the long table of files, the blend's among them.
+    """The newest forecasts as the long table of files, the blend's among them; own models that fail are warned of.
 
     No forecast has matured yet, so the blend has the weights that it begins with, and networks have none in it.
     """
     models, markets = experiment.forecasters, dict.fromkeys(panel.tickers, panel.market)
     sessions = sessions_ahead(panel, experiment.walk.horizon)
-    parts = [to_frame(part, forecast, sessions) for part, forecast in newest(panel, fits, models)]
+    failed: dict[str, str] = {}
+    parts = [to_frame(part, forecast, sessions) for part, forecast in newest(panel, fits, models, failed)]
+    if failed:
+        warnings.warn("left out: " + "; ".join(f"{name}: {why}" for name, why in failed.items()), stacklevel=3)
+        models = without_failed({}, experiment, failed)[1].forecasters
     table = pd.concat(parts, ignore_index=True)
+    table = table[~table["model"].isin(failed)] if failed else table
     if "blend" not in models.models:
         return table
     blended = [table]
@@ -169,3 +247,9 @@ def _models_of(table: pd.DataFrame) -> pd.Series:
     """The models that forecast the ticker of each row."""
     have = {ticker: frozenset(rows) for ticker, rows in table.groupby("unique_id")["model"]}
     return table["unique_id"].map(have)
+
+
+def told(models: Forecasters, table: pd.DataFrame) -> list[ModelName]:
+    """The models that have columns: all but a user's own that failed."""
+    present = set(table["model"])
+    return [m for m in models.models if m in present or not is_own(m)]

@@ -19,12 +19,19 @@ from s2squant.estimator.arguments import count_of, experiment_of, levels_of, pla
 from s2squant.estimator.caller_keys import Keys
 from s2squant.estimator.cross_validation import cross_validate
 from s2squant.estimator.files import read_fitted, write_fitted
-from s2squant.estimator.fits import Fits, fit_market, newest, newest_table, sessions_ahead, with_pretrained
+from s2squant.estimator.fits import (
+    Fits,
+    fit_markets,
+    newest,
+    newest_table,
+    sessions_ahead,
+    told,
+    with_pretrained,
+)
 from s2squant.estimator.frames import load_frame, newer_panels, warn_left_out
 from s2squant.estimator.wide_table import paths_to_wide, to_wide
 from s2squant.runs.engines.worker import one_at_a_time
 from s2squant.runs.folder import RunFolder
-from s2squant.runs.plan import by_market
 from s2squant.series.panel import Panel
 
 DEFAULT = ("gjr_t", "anchor", "seq2seq_per_ticker", "seq2seq_pooled", "blend")
@@ -41,7 +48,7 @@ class PriceForecaster(BaseEstimator):  # type: ignore[misc]
     Parameters
     ----------
     models : str or sequence of str
-        The models, by the names that `forecasters.models` of an experiment takes.
+        The models, by the names that `forecasters.models` of an experiment takes: ours, or package.module:function.
     horizon : int
         Sessions ahead that are forecast.
     settings : mapping, optional
@@ -56,7 +63,7 @@ class PriceForecaster(BaseEstimator):  # type: ignore[misc]
     Attributes
     ----------
     refused_ : dict
-        The tickers that were left out by `fit`, and why.
+        The tickers, and models of the caller's own, that were left out by `fit`, and why.
 
     Examples
     --------
@@ -115,15 +122,7 @@ class PriceForecaster(BaseEstimator):  # type: ignore[misc]
         """
         experiment = self._experiment()
         keys, loaded = load_frame(df, experiment)
-        panels: list[Panel] = []
-        fits, refused = Fits(), dict(loaded.refused)
-        for members in by_market(loaded.histories).values():
-            with one_at_a_time:  # torch's global generator, which fits seed and put back, is one for the process
-                panel, market_fits, left_out = fit_market(members, experiment)
-            refused |= left_out
-            if panel is not None:
-                panels.append(panel)
-                fits |= market_fits
+        panels, fits, refused, experiment = fit_markets(loaded, experiment)
         warn_left_out(refused, everything=not panels)
         return self._holding(experiment, panels, fits, refused, keys)
 
@@ -206,7 +205,7 @@ class PriceForecaster(BaseEstimator):  # type: ignore[misc]
         for panel in panels:
             table = newest_table(panel, fits, self.experiment_)
             table = table[table["step"] <= steps]
-            parts.append(to_wide(table, [panel], self.experiment_.forecasters.models, level))
+            parts.append(to_wide(table, [panel], told(self.experiment_.forecasters, table), level))
         return keys.back(pd.concat(parts, ignore_index=True).drop(columns=["cutoff", "y"]))
 
     def simulate(self, n_paths: int = 100, *, df: pd.DataFrame | None = None) -> pd.DataFrame:
@@ -245,7 +244,7 @@ class PriceForecaster(BaseEstimator):  # type: ignore[misc]
         for panel in panels:
             sessions = sessions_ahead(panel, self.experiment_.walk.horizon)
             for ticker in panel.tickers:
-                forecasts = [f for _, f in newest(panel.only(ticker), self.fits_, self.experiment_.forecasters)]
+                forecasts = [f for _, f in newest(panel.only(ticker), self.fits_, self.experiment_.forecasters, {})]
                 parts.append(paths_to_wide(ticker, panel, forecasts, sessions[ticker], n_paths))
         return keys.back(pd.concat(parts, ignore_index=True))
 

@@ -8,10 +8,12 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from s2squant.config.experiment import Experiment
+from s2squant.config.models import Forecasters
 from s2squant.errors import SourceError, first_of
 from s2squant.estimator.caller_keys import Keys
 from s2squant.estimator.fits import bars_looked_at, bars_of_newcomer, bars_served, reads_market
 from s2squant.forecasters.fitting import market_models
+from s2squant.forecasters.own_features import with_features
 from s2squant.forecasters.pretrained import excluded
 from s2squant.prices.sources.continued import ContinuedSource
 from s2squant.prices.sources.memory import FrameSource
@@ -79,13 +81,14 @@ def newer_panels(df: pd.DataFrame, fitted: Sequence[Panel], experiment: Experime
             continue
         last = max(newer[ticker].dates[-1] for ticker in asked)
         stale += [h.ticker for h in panel.histories if h.ticker not in newer and h.dates[-1] < last]
-        panels.append(Panel(tuple(newer.get(h.ticker, h) for h in panel.histories)).only(*asked))
+        now = Panel(tuple(newer.get(h.ticker, h) for h in panel.histories))
+        panels.append(with_features(now, experiment.forecasters).only(*asked))
     if stale and reads_market(experiment.forecasters):
         text = (
             f"df has no newer bars of {first_of(stale, 3)}: what their market did since is read from the others alone"
         )
         warnings.warn(text, UserWarning, stacklevel=4)
-    return keys, panels + _new_panels(new, fitted, newer)
+    return keys, panels + _new_panels(new, fitted, newer, experiment.forecasters)
 
 
 def _unserved(history: PriceHistory, fitted: Sequence[Panel], experiment: Experiment) -> str:
@@ -103,11 +106,15 @@ def _unserved(history: PriceHistory, fitted: Sequence[Panel], experiment: Experi
     return "" if enough else why or "the models were not fitted on it"
 
 
-def _new_panels(new: Sequence[PriceHistory], fitted: Sequence[Panel], newer: Mapping[str, PriceHistory]) -> list[Panel]:
+def _new_panels(
+    new: Sequence[PriceHistory], fitted: Sequence[Panel], newer: Mapping[str, PriceHistory], models: Forecasters
+) -> list[Panel]:
     markets = {panel.market: tuple(newer.get(h.ticker, h) for h in panel.histories) for panel in fitted}
-    panels = [Panel((*markets[h.calendar], h)).only(h.ticker) for h in new if h.calendar in markets]
+    panels = [
+        with_features(Panel((*markets[h.calendar], h)), models).only(h.ticker) for h in new if h.calendar in markets
+    ]
     others = by_market(tuple(h for h in new if h.calendar not in markets))
-    return panels + [Panel(members) for members in others.values()]
+    return panels + [with_features(Panel(members), models) for members in others.values()]
 
 
 def warn_left_out(refused: Mapping[str, str], *, everything: bool = False, above: int = 1) -> None:

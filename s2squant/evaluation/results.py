@@ -148,10 +148,10 @@ class Study(Evidence):
     - `forecasts`: model, unique_id, cutoff, ds, step, y, mean, q0.025 .. q0.975
     - `scores`: model, unique_id, cutoff, step, metric, value
     - `verdicts`: the fields of Verdict
-    - `leaderboard`: model, kind (reference|baseline|anchor|pretrained|network|blend|recalibrated), crps (% log return),
-      skill (against the reference, mean over tickers), effect, effect_low, effect_high (the same averaged over dates,
-      as tested), location, location_low, location_high, shape, shape_low, shape_high (its parts, as in Verdict), won
-      (share of tickers), coverage_50, coverage_80, coverage_95, dm_t, dm_p, n, n_eff
+    - `leaderboard`: model, kind (reference|baseline|anchor|pretrained|network|blend|own|recalibrated), crps (% log
+      return), skill (against the reference, mean over tickers), effect, effect_low, effect_high (the same averaged over
+      dates, as tested), location, location_low, location_high, shape, shape_low, shape_high (its parts, as in Verdict),
+      won (share of tickers), coverage_50, coverage_80, coverage_95, dm_t, dm_p, n, n_eff
     - `by_step`: model, step, crps, skill, low, high, coverage_50, coverage_80, coverage_95
     - `by_ticker`: model, unique_id, crps, skill, low, high, p, q (BH), n, n_eff, smallest_detectable, word,
       coverage_50, coverage_80, coverage_95 (skill against the reference), variance_share (of the variance over dates
@@ -222,3 +222,5 @@ class Study(Evidence):
     shuffled: pd.DataFrame = field(default_factory=pd.DataFrame)
     audit: pd.DataFrame = field(default_factory=pd.DataFrame)
     recalibration: pd.DataFrame = field(default_factory=pd.DataFrame)
+    failed_models: Mapping[str, str] = field(default_factory=dict)
+    """Own models that failed on a ticker and are left out of everything, and the first reason."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from s2squant.config.models import BASELINES, Forecasters, ModelName
+from typing import cast
+
+from s2squant.config.models import BASELINES, Forecasters, ModelName, OurName, is_own
 from s2squant.config.networks import AnchorSpec, Scope
 from s2squant.errors import ConfigError
 from s2squant.forecasters.anchor import Anchor, FittedAnchor
@@ -22,6 +24,7 @@ from s2squant.forecasters.baselines import (
     smoothing,
 )
 from s2squant.forecasters.network import FittedSeq2Seq
+from s2squant.forecasters.own_model import own_model
 from s2squant.forecasters.pretrained import Pretrained
 from s2squant.series.forecast import Fitted, State, Storable
 
@@ -30,7 +33,14 @@ def make(
     name: ModelName, settings: Forecasters, *, anchor: FittedAnchor | None = None, pooled: FittedSeq2Seq | None = None
 ) -> Storable:
     """The unfitted forecaster of this name; networks take a fitted `anchor`, or fit the configured one themselves."""
-    base = anchor or settings.anchor
+    if is_own(name):
+        return own_model(name, settings.own.get(name, {}))
+    return _ours(cast(OurName, name), settings, anchor or settings.anchor, pooled)
+
+
+def _ours(
+    name: OurName, settings: Forecasters, base: AnchorSpec | FittedAnchor, pooled: FittedSeq2Seq | None
+) -> Storable:
     match name:
         case "historical_simulation":
             return historical.HistoricalSimulation(settings.historical_simulation)

@@ -52,12 +52,15 @@ def compose(
 
 def _blended(now: pd.DataFrame, past: pd.DataFrame, experiment: Experiment, markets: Mapping[str, str]) -> pd.DataFrame:
     """The blend's rows of tonight; its weights read the units that every member has forecast."""
-    names = ["anchor", *experiment.forecasters.blending.members]
+    told = now.groupby("model")["unique_id"].nunique()
+    spec = experiment.forecasters.blending
+    whole = tuple(m for m in spec.members if told.get(m, 0) == told.max())  # an own model that failed is out tonight
+    names = ["anchor", *whole]
     both = pd.concat([past, now], ignore_index=True)
     both = both[both["model"].isin(names)]
     complete = both.groupby(KEYS)["model"].transform("size") == len(names)
     both = both[complete].reset_index(drop=True)
-    rows, _ = blend(both, experiment.forecasters.blending, markets)
+    rows, _ = blend(both, spec.model_copy(update={"members": whole}), markets)
     return _of_tonight(rows.assign(crps=np.nan), now)[COLUMNS]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
 
@@ -32,6 +32,8 @@ class CollectedNight:
     """By job key: version, anchor_version, how, trained, parent, session, order, seconds."""
     failed: Mapping[str, str]
     """By ticker."""
+    failed_models: Mapping[str, str]
+    """Own models that failed on a ticker, and the first reason."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class IssuedNight:
     tickers: tuple[TickerNight, ...]
     issued: int
     reissued: int
+    failed_models: Mapping[str, str] = field(default_factory=dict)
 
 
 def collect(state: NightState, runner: JobRunner[NightJob]) -> CollectedNight:
@@ -54,10 +57,13 @@ def collect(state: NightState, runner: JobRunner[NightJob]) -> CollectedNight:
             table, _, facts[job.key] = state.folder.read_part(job.key)
             parts.append(table)
     if not parts:
-        return CollectedNight(pd.DataFrame(), facts, failed)
+        return CollectedNight(pd.DataFrame(), facts, failed, {})
     table = pd.concat(parts, ignore_index=True)
     done = [f"ticker:{ticker}" in facts for ticker in table["unique_id"]]
-    return CollectedNight(table[np.array(done, bool)].reset_index(drop=True), facts, failed)
+    broken: dict[str, str] = {}
+    for one in facts.values():
+        broken = one.get("failed", {}) | broken
+    return CollectedNight(table[np.array(done, bool)].reset_index(drop=True), facts, failed, broken)
 
 
 def issue(state: NightState, collected: CollectedNight) -> IssuedNight:
@@ -84,7 +90,7 @@ def issue(state: NightState, collected: CollectedNight) -> IssuedNight:
             kind: GapKind = night.status if night.status in ("stale", "late") else "failed"
             state.miss(Missing(ticker, night.market, state.due(night.market), kind, night.reason))
         nights[ticker] = night
-    return IssuedNight(tuple(nights.values()), issued, reissued)
+    return IssuedNight(tuple(nights.values()), issued, reissued, collected.failed_models)
 
 
 def _checked(
@@ -149,7 +155,9 @@ def note_events(state: NightState) -> None:
             state.event(state.due(night.market), "stale", night.reason, ticker)
 
 
-def verdict(tickers: Sequence[TickerNight], asked: Sequence[str]) -> tuple[NightStatus, str]:
+def verdict(
+    tickers: Sequence[TickerNight], asked: Sequence[str], failed_models: Mapping[str, str]
+) -> tuple[NightStatus, str]:
     """How a night ended, in a word and a line; tickers not `asked` for had their forecasts from an earlier run."""
     due = [night for night in tickers if night.ticker in asked]
     good = [night for night in due if night.status == "ok"]
@@ -159,8 +167,9 @@ def verdict(tickers: Sequence[TickerNight], asked: Sequence[str]) -> tuple[Night
     before = sum(night.status == "ok" and night.ticker not in asked for night in tickers)
     stand = f"; {before} {'stands' if before == 1 else 'stand'} from an earlier run" if before else ""
     message = f"{len(good)} of {len(due)} tickers forecast{stand}" + (f"; {named}{more}" if lost else "")
+    message += "".join(f"; {name} failed on {why}" for name, why in failed_models.items())
     if not lost:
-        return "done", message
+        return ("partial" if failed_models else "done"), message
     if good or len(due) < len(tickers):
         return "partial", message
     return ("late" if all(night.status == "late" for night in lost) else "failed"), message

@@ -9,20 +9,29 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
-from s2squant.config.models import BASELINES, Forecasters, ModelName
+from s2squant.config.models import Forecasters, ModelName, is_own, is_refitted
 from s2squant.config.nightly import Nightly
 from s2squant.errors import CheckpointError
 from s2squant.forecasters.anchor import FittedAnchor
 from s2squant.forecasters.catalog import restore
 from s2squant.forecasters.features import has_ranges
-from s2squant.forecasters.fitting import fit_models, market_models, predict_models
+from s2squant.forecasters.fitting import (
+    Failing,
+    fit_models,
+    market_models,
+    note_failure,
+    predict_models,
+    raise_it,
+)
 from s2squant.forecasters.network import FittedSeq2Seq, Prepared, prepare
+from s2squant.forecasters.plugins import code_of
 from s2squant.nightly.weights import ModelStore, bundle, settings_hash, unbundle
 from s2squant.runs.folder import RunFolder
 from s2squant.series.arrays import Dates, Ints
@@ -103,14 +112,18 @@ def night_stages(spec: Nightly, todo: Mapping[str, tuple[str, ...]]) -> tuple[tu
 
 def perform(inputs: NightInputs, job: NightJob) -> None:
     """Carry out a job and keep its part; raises whatever went wrong."""
-    started = time.perf_counter()
-    fitted, facts = _market(inputs, job) if job.kind == "market" else _ticker(inputs, job)
+    started, failed = time.perf_counter(), dict[str, str]()
+    failing = partial(note_failure, failed, job.label)
+    fitted, facts = _market(inputs, job) if job.kind == "market" else _ticker(inputs, job, failing)
     panel = inputs.panels[job.market]
     rows = last_rows(panel)
     if job.ticker:
         rows = of_tickers(panel, rows, [job.ticker])
-    forecasts = forecast(inputs, job.market, fitted, rows, facts["anchor_version"])
-    version = _store(inputs).put(bundle({name: _state(model) for name, model in fitted.items()}, _weights_facts(facts)))
+    forecasts = forecast(inputs, job.market, fitted, rows, facts["anchor_version"], failing)
+    states = _states({name: model for name, model in fitted.items() if name not in failed}, failing)
+    forecasts = [one for one in forecasts if one.forecaster in states]
+    facts |= {"order": list(states), "failed": failed}
+    version = _store(inputs).put(bundle(states, _weights_facts(facts)))
     table = pd.concat([to_frame(panel, one, inputs.sessions) for one in forecasts], ignore_index=True)
     seconds = round(time.perf_counter() - started, 3)
     inputs.folder.save_part(
@@ -119,14 +132,19 @@ def perform(inputs: NightInputs, job: NightJob) -> None:
 
 
 def forecast(
-    inputs: NightInputs, market: str, fitted: Mapping[str, Fitted], rows: Ints, anchor_version: str
+    inputs: NightInputs,
+    market: str,
+    fitted: Mapping[str, Fitted],
+    rows: Ints,
+    anchor_version: str,
+    failing: Failing = raise_it,
 ) -> list[Forecast]:
     """What fitted models say from `rows` of a market's panel; networks share one view of it."""
 
     def prepared(model: FittedSeq2Seq) -> Prepared:
         return _prepared.of(inputs, market, model.anchor, anchor_version, ranges=model.ranges)
 
-    return [one for _, one in predict_models(fitted.values(), inputs.panels[market], rows, prepared)]
+    return [one for _, one in predict_models(fitted.values(), inputs.panels[market], rows, prepared, failing)]
 
 
 def restored(state: State, settings: Forecasters) -> tuple[dict[str, Fitted], dict[str, Any]]:
@@ -156,11 +174,11 @@ def _market(inputs: NightInputs, job: NightJob) -> tuple[dict[str, Fitted], dict
     return fitted, _completed(inputs, job, facts, fitted)
 
 
-def _ticker(inputs: NightInputs, job: NightJob) -> tuple[dict[str, Fitted], dict[str, Any]]:
-    """A ticker's baselines, fitted each night, and its own net: last night's, or fitted anew with its market."""
+def _ticker(inputs: NightInputs, job: NightJob, failing: Failing) -> tuple[dict[str, Fitted], dict[str, Any]]:
+    """A ticker's baselines and own models, fitted each night, and its net: last night's, or anew with its market."""
     market, settings = job.market, inputs.spec.experiment.forecasters
     rows = of_tickers(inputs.panels[market], _training_rows(inputs, market), [job.ticker])
-    fitted = _fit(inputs, market, [m for m in settings.models if m in BASELINES], rows, {})
+    fitted = _fit(inputs, market, [m for m in settings.models if is_refitted(m)], rows, {}, failing)
     market_facts = _market_facts(inputs, market) if "anchor" in settings.models else {}
     trained = str(market_facts.get("trained", inputs.due[market]))
     facts = {"how": "trained", "trained": trained, "why": "", "anchor_version": market_facts.get("anchor_version", "")}
@@ -177,12 +195,18 @@ def _ticker(inputs: NightInputs, job: NightJob) -> tuple[dict[str, Fitted], dict
 
 
 def _fit(
-    inputs: NightInputs, market: str, names: Sequence[ModelName], rows: Ints, on: Mapping[ModelName, Fitted]
+    inputs: NightInputs,
+    market: str,
+    names: Sequence[ModelName],
+    rows: Ints,
+    on: Mapping[ModelName, Fitted],
+    failing: Failing = raise_it,
 ) -> dict[str, Fitted]:
     """Fit these models on training origins of a market's panel, networks `on` models that are fitted already."""
     experiment, panel = inputs.spec.experiment, inputs.panels[market]
     horizon, seed = experiment.walk.horizon, experiment.seed
-    return dict(fit_models(names, experiment.forecasters, panel, rows, horizon=horizon, seed=seed, market=on))
+    settings = experiment.forecasters
+    return dict(fit_models(names, settings, panel, rows, horizon=horizon, seed=seed, market=on, failing=failing))
 
 
 def _last(inputs: NightInputs, job: NightJob) -> tuple[dict[str, Fitted], dict[str, Any], str]:
@@ -230,8 +254,10 @@ def _settings(inputs: NightInputs, market: str) -> str:
     """What weights depend on beside the prices."""
     experiment = inputs.spec.experiment
     ranges = has_ranges(inputs.panels[market])
-    chosen = experiment.forecasters.model_dump(mode="json", exclude={"blend"})
-    return settings_hash({"forecasters": chosen, "walk": experiment.walk.model_dump(mode="json"), "ranges": ranges})
+    own = code_of(experiment.forecasters.own_models, experiment.forecasters.features)
+    chosen = experiment.forecasters.model_dump(mode="json", exclude={"blend"} | (set() if own else {"features", "own"}))
+    facts = {"forecasters": chosen, "walk": experiment.walk.model_dump(mode="json"), "ranges": ranges}
+    return settings_hash(facts | ({"own": own} if own else {}))
 
 
 def _market_facts(inputs: NightInputs, market: str) -> dict[str, Any]:
@@ -248,8 +274,17 @@ def _training_rows(inputs: NightInputs, market: str) -> Ints:
     return train_rows(panel, fold, warmup=inputs.spec.experiment.forecasters.anchor.warmup)
 
 
-def _state(model: Fitted) -> State:
-    return model.state()
+def _states(fitted: Mapping[str, Fitted], failing: Failing) -> dict[str, State]:
+    """The states of fitted models; an own one that gives none is handed to `failing`."""
+    states: dict[str, State] = {}
+    for name, model in fitted.items():
+        try:
+            states[name] = model.state()
+        except Exception as error:  # whatever a user's code raises
+            if not is_own(name):
+                raise
+            failing(name, error)
+    return states
 
 
 def _store(inputs: NightInputs) -> ModelStore:

@@ -26,6 +26,8 @@ from s2squant import __version__
 from s2squant.config.fetching import Fetching
 from s2squant.config.nightly import Nightly
 from s2squant.errors import CallerError
+from s2squant.forecasters.own_check import check_own
+from s2squant.forecasters.own_features import with_features
 from s2squant.nightly.agenda import Agenda, agenda
 from s2squant.nightly.corrections import REACH, rescore
 from s2squant.nightly.issue import IssuedNight, collect, issue, note_events, verdict
@@ -80,6 +82,7 @@ def open_night(
             f"the scheduled time {scheduled.astimezone(UTC):%Y-%m-%d %H:%M} UTC lies ahead, "
             f"it is {started.astimezone(UTC):%Y-%m-%d %H:%M} UTC; a night is about a time that has come"
         )
+    check_own(spec.experiment.forecasters, stored=True)
     refresher, tickers = open_prices(spec, fetching or Fetching(), clock)
     ledger = Ledger()
     acquaint(refresher, tickers)
@@ -111,7 +114,7 @@ def open_night(
         if works:
             plan = folder.read_work(PLAN) or ingest(refresher, tickers, now=started) | {"open": list(todo.open_tickers)}
             prices = read_prices(spec, tickers, plan, todo)
-            panels = _panels(prices, todo, plan, clock)
+            panels = _panels(spec, prices, todo, plan, clock)
             scored = _score(ledger, spec, entry, prices, todo, refresher, clock)
         state = NightState(spec, entry, ledger, folder, clock, command, todo, prices, plan, panels)
         if works and "parents" not in plan:
@@ -157,7 +160,7 @@ class NightRun(JobRunner[NightJob]):
         collected = collect(state, self)
         issued = issue(state, collected)
         note_events(state)
-        status, message = verdict(issued.tickers, state.plan["open"])
+        status, message = verdict(issued.tickers, state.plan["open"], issued.failed_models)
         self._seconds |= {key: job_facts["seconds"] for key, job_facts in collected.facts.items()}
         self._seconds["issue"] = round(time.perf_counter() - began, 3)
         night = view(state, status, message, issued, scored=self._scored, workers=self.workers, seconds=self._seconds)
@@ -172,14 +175,15 @@ class NightRun(JobRunner[NightJob]):
         return night
 
 
-def _panels(prices: Prices, todo: Agenda, plan: Mapping[str, Any], clock: Clock) -> dict[str, Panel]:
+def _panels(spec: Nightly, prices: Prices, todo: Agenda, plan: Mapping[str, Any], clock: Clock) -> dict[str, Panel]:
     """The bars of each market that can still be forecast; one that a killed run had begun is not given up."""
     panels: dict[str, Panel] = {}
     for market, night in todo.markets.items():
         ready = [ticker for ticker, n in prices.tickers.items() if n.market == market and n.status == "ok"]
         in_time = night.deadline is not None and clock() < night.deadline
         if set(ready) & set(plan["open"]) and (in_time or "parents" in plan):
-            panels[market] = Panel(tuple(prices.histories[ticker].between(None, night.session) for ticker in ready))
+            panel = Panel(tuple(prices.histories[ticker].between(None, night.session) for ticker in ready))
+            panels[market] = with_features(panel, spec.experiment.forecasters)
     return panels
 
 

@@ -18,6 +18,7 @@ import pandas as pd
 from s2squant.config.files import recorded_nightly
 from s2squant.config.nightly import Nightly
 from s2squant.errors import CheckpointError, PriceError, RunError
+from s2squant.forecasters.own_features import with_features
 from s2squant.nightly.compose import compose
 from s2squant.nightly.jobs import NightInputs, forecast, restored
 from s2squant.nightly.ledger.entries import RunEntry
@@ -90,7 +91,7 @@ def _panel(spec: Nightly, market: str, tickers: list[str], facts: Mapping[str, A
     source = Pinned(PriceStore(Path(spec.experiment.universe.store)), facts["price_versions"])
     now, due = _moment(facts["planned_at"]), facts["due"][market]
     histories = [load_ticker(source, ticker, spec.experiment.universe, now).between(None, due) for ticker in tickers]
-    return Panel(tuple(histories))
+    return with_features(Panel(tuple(histories)), spec.experiment.forecasters)
 
 
 def _forecasts(

@@ -33,6 +33,7 @@ def run(c: Contents) -> str:
         for word in ("failed", "skipped")
         if (n := sum(t.status == word for t in tickers))
     ]
+    left += [f"{count(n, 'model')} of your own failed"] if (n := len(c.study.failed_models)) else []
     if not left:
         return f"All {count(len(tickers), 'ticker')} finished." if len(tickers) != 1 else "The ticker finished."
     return f"{len(c.finished)} of {count(len(tickers), 'ticker')} finished; {' and '.join(left)}."

@@ -106,7 +106,8 @@ def index_page(c: Contents) -> dict[str, Any]:
         "opening": opening(c),
         "rule_of_badges": rule_of_badges(),
         "cards": small,
-        "lost": [t for t in study.tickers if t.status != "ok"],
+        "lost": [(t.ticker, t.status, t.reason) for t in study.tickers if t.status != "ok"]
+        + [(name, "failed", reason) for name, reason in study.failed_models.items()],
         "board": leaders,
         "best": _best(list(board.values()), c.nominal),
         "reads": {m: names for m, names in covariate_panels.covariates_read(study).items() if names},

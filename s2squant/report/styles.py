@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 
 from s2squant.config import models
@@ -65,11 +66,21 @@ RULES: dict[str, Style] = {
 """What a trading rule is held against, beside the models."""
 
 
+OWN: tuple[tuple[str, Dash], ...] = (
+    ("m-black", "dot"),
+    ("m-black", "dash"),
+    ("m-vermillion", "dot"),
+    ("m-sky", "dash"),
+)
+"""Looks of a user's own models, chosen by their names."""
+
+
 def style(name: str) -> Style:
     """The style of a model or of a rule; a recalibrated model has the colour of its own, a stranger his own name."""
     row = models.row_of(name)
     if row is None:
-        return RULES.get(name) or Style(name, "m-black", "dot")
+        colour, dash = OWN[zlib.crc32(name.encode()) % len(OWN)]
+        return RULES.get(name) or Style(models.label(name), colour, dash)
     return Style(models.label(name), row.colour, "dot" if name.endswith(RECALIBRATED) else row.dash)
 
 

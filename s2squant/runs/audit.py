@@ -17,7 +17,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from s2squant.config.models import BASELINES, ModelName, subject
+from s2squant.config.models import ModelName, is_refitted, subject
 from s2squant.evaluation.statistics.diebold_mariano import MIN_CUTOFFS
 from s2squant.forecasters.anchor import stable_seed
 from s2squant.forecasters.blend import blend
@@ -36,6 +36,7 @@ from s2squant.forecasters.leaks import (
     rows_at,
     truncation,
 )
+from s2squant.forecasters.plugins import feature
 from s2squant.forecasters.pretrained import CLASSES, load, pretrained_parts
 from s2squant.runs.jobs import Inputs, load_fitted
 from s2squant.series.arrays import Floats, Ints
@@ -76,6 +77,9 @@ def audit(inputs: Inputs, forecasts: pd.DataFrame, *, cutoffs: int = 2, tickers:
     checks = [_guarded("truncation", name, partial(_model, inputs, places, forecasts, name)) for name in models]
     read = set(pretrained_parts(inputs.experiment.forecasters).values())
     checks += [_guarded("training span", "", partial(training_span, inputs, places, judged)) for judged in read]
+    settings = inputs.experiment.forecasters
+    for name in settings.features:
+        checks += _own_feature(inputs, places, name)
     checks.append(_guarded("planted leak", "probe", partial(planted_leak, inputs, places, forecasts)))
     why = "random-walk prices are for the command `s2squant audit`, which takes minutes"
     checks.append(Check("placebo", "", "not run", np.nan, why))
@@ -143,15 +147,15 @@ def _model(inputs: Inputs, places: Sequence[Place], forecasts: pd.DataFrame, nam
             for fitted, served in _fitted(inputs, place, fold, name):
                 seed = stable_seed(inputs.experiment.seed, "audit", name, str(day))
                 changes.append(look_ahead(fitted, place.panel, day, served, seed))
-                if name in BASELINES:
+                if is_refitted(name):
                     strays.append(_stray(inputs, place.panel, fitted, day, served, own))
     check = truncation(name, changes)
     return check if check.outcome != "passed" else _with_fit(check, strays)
 
 
 def _with_fit(check: Check, strays: Sequence[Change]) -> Check:
-    """A truncation that passed, with what is known of the fit: baselines were fitted again, the rest were not."""
-    if check.model not in BASELINES:
+    """A truncation that passed, with what is known of the fit: anchor and networks were not fitted again."""
+    if not is_refitted(check.model):
         return replace(
             check, sentence=f"{check.sentence}; its fit was not made again, so what it learned from is not seen"
         )
@@ -185,7 +189,7 @@ def _stray(
 
 def _fitted(inputs: Inputs, place: Place, fold: Fold, name: ModelName) -> Iterator[tuple[Fitted, tuple[str, ...]]]:
     """The models that served this fold, from the run's folder; baselines, which it does not keep, are fitted again."""
-    if name in BASELINES:
+    if is_refitted(name):
         for ticker in place.tickers:
             alone, maker = inputs.panels[fold.market].only(ticker), make(name, inputs.experiment.forecasters)
             rows, past = training_rows(inputs, alone, fold, (ticker,)), alone.until(fold.fit_date)
@@ -216,6 +220,14 @@ def forecaster_truncation(inputs: Inputs, places: Sequence[Place], name: str, fo
                 seed = stable_seed(inputs.experiment.seed, "audit", name, str(day))
                 changes.append(look_ahead(fitted, place.panel, day, place.tickers, seed))
     return truncation(name, changes)
+
+
+def _own_feature(inputs: Inputs, places: Sequence[Place], name: str) -> list[Check]:
+    try:
+        return features_truncation(inputs, places, name, feature(name, inputs.experiment.forecasters.own.get(name, {})))
+    except Exception as error:  # whatever a user's code raises: an audit never fails the run it audits
+        reason = " ".join(str(error).split())[:200]
+        return [Check("feature", name, "not run", np.nan, f"{name}: could not be carried out ({reason})")]
 
 
 def features_truncation(inputs: Inputs, places: Sequence[Place], name: str, features: Features) -> list[Check]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -35,6 +35,8 @@ class Collected:
     """Losses with a covariate of another time, by model, ticker, covariate and fold."""
     seconds: Mapping[str, float]
     """By job key."""
+    failed_models: Mapping[str, str]
+    """Own models that failed on a ticker, which are left out for all, and the first reason."""
 
 
 def collect(inputs: Inputs, runner: JobRunner[Job]) -> Collected:
@@ -45,6 +47,7 @@ def collect(inputs: Inputs, runner: JobRunner[Job]) -> Collected:
     path_scores: list[Mapping[str, Any]] = []
     importances: list[Mapping[str, Any]] = []
     seconds: dict[str, float] = {}
+    broken: dict[str, str] = {}
     for job in runner.finished_jobs():
         table, curve, facts = inputs.folder.read_part(job.key)
         attention |= {ticker: np.array(weights) for ticker, weights in facts.get("attention", {}).items()}
@@ -53,9 +56,14 @@ def collect(inputs: Inputs, runner: JobRunner[Job]) -> Collected:
         forecasts.append(table[~table["unique_id"].isin(failed)] if failed and len(table) else table)
         training.append(curve)
         seconds[job.key] = facts["seconds"]
+        broken = facts.get("failed", {}) | broken
+    if broken:
+        forecasts = [table[~table["model"].isin(broken)] if len(table) else table for table in forecasts]
+        path_scores = [record for record in path_scores if record["model"] not in broken]
     filled = [table for table in forecasts if len(table)]
     if not filled:
-        raise S2squantError(f"every ticker failed; the first reason: {runner.first_failure or 'nothing was forecast'}")
+        first = runner.first_failure or next(iter(broken.values()), "nothing was forecast")
+        raise S2squantError(f"every ticker failed; the first reason: {first}")
     curves = [curve for curve in training if len(curve)]
     return Collected(
         forecasts=pd.concat(filled, ignore_index=True),
@@ -64,6 +72,14 @@ def collect(inputs: Inputs, runner: JobRunner[Job]) -> Collected:
         path_scores=path_scores,
         importances=importances,
         seconds=seconds,
+        failed_models=broken,
+    )
+
+
+def without_models(experiment: Experiment, models: Collection[str]) -> Experiment:
+    """The experiment without some models; unchanged without any."""
+    return (
+        experiment.model_copy(update={"forecasters": experiment.forecasters.without(models)}) if models else experiment
     )
 
 

@@ -15,6 +15,7 @@ from s2squant.errors import CallerError
 from s2squant.evaluation.previous_run import compare
 from s2squant.evaluation.results import Study
 from s2squant.evaluation.strategy.trial_ledger import asked
+from s2squant.forecasters.plugins import code_of
 from s2squant.runs.folder import RunFolder
 from s2squant.runs.plan import Plan
 from s2squant.runs.study_files import load_study
@@ -39,6 +40,8 @@ def claimed_folder(experiment: Experiment, plan: Plan, out: Path | None, flow: s
         "prices": {ticker: history.sha256 for ticker, history in sorted(plan.histories.items())},
         "version": __version__,
     }
+    if own := code_of(experiment.forecasters.own_models, experiment.forecasters.features):
+        identity["own"] = own
     tag = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:6]
     folder = RunFolder(out) if out is not None else RunFolder.fresh(flow, tag)
     folder.claim(identity)

@@ -9,21 +9,24 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
 from s2squant.config.experiment import Experiment
-from s2squant.config.models import BASELINES, Forecasters, ModelName
+from s2squant.config.models import Forecasters, ModelName, is_refitted
 from s2squant.evaluation.energy import path_scores
 from s2squant.evaluation.importance import importances
 from s2squant.forecasters.catalog import restore
 from s2squant.forecasters.fitting import (
     TRAINING_COLUMNS,
+    Failing,
     curves,
     fit_models,
     market_models,
+    note_failure,
     predict_models,
     ticker_models,
 )
@@ -121,6 +124,7 @@ def perform(inputs: Inputs, job: Job) -> None:
     attention: dict[str, list[list[float]]] = {}
     energy: list[dict[str, Any]] = []
     importance: list[dict[str, Any]] = []
+    failed: dict[str, str] = {}
     panel = inputs.panels[job.market]
     if job.ticker:
         panel = panel.only(job.ticker)
@@ -129,7 +133,9 @@ def perform(inputs: Inputs, job: Job) -> None:
         rows = forecast_rows(panel, folds, fold)
         if len(rows) == 0:  # delisted, or halted all along: nothing to forecast, perhaps nothing to learn from
             continue
-        for fitted, forecast in predict_models(_fits(inputs, job, panel, fold), panel, rows):
+        failing = partial(note_failure, failed, job.label)
+        fits = _fits(inputs, job, panel, fold, failing)
+        for fitted, forecast in predict_models(fits, panel, rows, failing=failing):
             forecasts.append(to_frame(panel, forecast, inputs.sessions))
             attention |= newest_attention(panel, forecast)
             energy += path_scores(panel, fold.fit_date, forecast)
@@ -146,12 +152,13 @@ def perform(inputs: Inputs, job: Job) -> None:
             "attention": attention,
             "energy": energy,
             "importance": importance,
+            "failed": failed,
         },
     )
 
 
-def _fits(inputs: Inputs, job: Job, panel: Panel, fold: Fold) -> Iterator[Fitted]:
-    """Fit what a job fits in one fold, on its panel up to the fit date; models other than baselines are stored."""
+def _fits(inputs: Inputs, job: Job, panel: Panel, fold: Fold, failing: Failing) -> Iterator[Fitted]:
+    """Fit what a job fits in one fold, on its panel up to the fit date; the anchor and the networks are stored."""
     settings = inputs.experiment.forecasters
     past = panel.until(fold.fit_date)
     rows = train_rows(past, fold, warmup=settings.anchor.warmup)
@@ -162,8 +169,9 @@ def _fits(inputs: Inputs, job: Job, panel: Panel, fold: Fold) -> Iterator[Fitted
     if "seq2seq_adapted" in names:
         market["seq2seq_pooled"] = load_fitted(inputs, "seq2seq_pooled", job.market, fold)
     seed = inputs.experiment.seed
-    for name, fitted in fit_models(names, settings, past, rows, horizon=fold.horizon, seed=seed, market=market):
-        if name not in BASELINES:
+    fits = fit_models(names, settings, past, rows, horizon=fold.horizon, seed=seed, market=market, failing=failing)
+    for name, fitted in fits:
+        if not is_refitted(name):
             save_state(inputs.folder.model(name, job.ticker or job.market, str(fold.number)), fitted.state())
         yield fitted
 

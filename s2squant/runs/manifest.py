@@ -13,6 +13,7 @@ from s2squant import __version__
 from s2squant.config.experiment import Experiment
 from s2squant.evaluation.results import Study
 from s2squant.files import json_values
+from s2squant.forecasters.plugins import code_of
 from s2squant.series.history import PriceHistory
 
 PACKAGES = ("torch", "numpy", "pandas", "scipy", "arch", "pyarrow", "safetensors", "prefect", "yfinance")
@@ -38,6 +39,7 @@ def provenance(
         "workers": workers,
         "quantile_levels": "0.025 .. 0.975 by 0.025",
         "crps": "2 x mean pinball loss over the levels, % log return",
+        "own": code_of(experiment.forecasters.own_models, experiment.forecasters.features),
         "prices": {ticker: history.sha256 for ticker, history in sorted(histories.items())},
         "timings": dict(timings),
     }
@@ -79,5 +81,6 @@ def manifest(study: Study) -> dict[str, Any]:
             for fold in study.folds
         ],
         "tickers": {r.ticker: {k: v for k, v in asdict(r).items() if k != "ticker"} for r in study.tickers},
+        "failed_models": dict(study.failed_models),
         **study.provenance,
     }

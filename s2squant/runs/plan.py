@@ -13,6 +13,8 @@ from s2squant.config.models import Forecasters
 from s2squant.errors import CallerError, ConfigError
 from s2squant.evaluation.results import TickerReport
 from s2squant.forecasters.fitting import origins_needed
+from s2squant.forecasters.own_check import check_own
+from s2squant.forecasters.own_features import with_features
 from s2squant.forecasters.pretrained import CLASSES, excluded, load, pretrained_parts
 from s2squant.prices.calendars.exchanges import next_sessions
 from s2squant.prices.covariates.load import with_covariates
@@ -41,6 +43,7 @@ class Plan:
 def make_plan(experiment: Experiment, loaded: Loaded | None = None) -> Plan:
     """Make the folds, on prices already `loaded` or read here; raises CallerError when no ticker can be backtested."""
     models, walk = experiment.forecasters, experiment.walk
+    check_own(models)
     check_room(walk, warmup=models.anchor.warmup, origins=origins_needed(models))
     loaded = with_covariates(loaded or load_universe(experiment.universe), experiment)
     findings = loaded.findings
@@ -52,7 +55,7 @@ def make_plan(experiment: Experiment, loaded: Loaded | None = None) -> Plan:
             status: Literal["ok", "skipped"] = "skipped" if history.ticker in refused else "ok"
             reports[history.ticker] = describe(history, status, refused.get(history.ticker, ""))
         if long_enough:
-            panels[market] = Panel(long_enough)
+            panels[market] = with_features(Panel(long_enough), models)
     if not panels:
         first = next(iter(r for r in reports.values() if r.status != "ok"))
         raise CallerError(f"no ticker can be backtested; {first.ticker}: {first.reason}")

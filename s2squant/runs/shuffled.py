@@ -54,7 +54,8 @@ def shuffled_headline(inputs: Inputs, tickers: Sequence[str], kept: Path | None)
     about = {"shuffles": SHUFFLES, "without": ", ".join(without)}
     try:
         panels = _panels(inputs, tickers)
-        path = kept / f"{_identity(settings, panels)}.json" if kept is not None else None
+        own = settings.forecasters.own_models or settings.forecasters.features  # their code may change
+        path = kept / f"{_identity(settings, panels)}.json" if kept is not None and not own else None
         row = _read(path) or _compared(settings, panels, inputs)
         if path is not None:
             write_atomic(path, json.dumps(row) + "\n")
@@ -65,7 +66,7 @@ def shuffled_headline(inputs: Inputs, tickers: Sequence[str], kept: Path | None)
 
 def _networks(experiment: Experiment) -> tuple[ModelName, ...]:
     """The networks of the blend, which do not take part: to train them would take longer than all the rest."""
-    return tuple(m for m in experiment.forecasters.blending.members if MODELS[m].kind == "network")
+    return tuple(m for m in experiment.forecasters.blending.members if m in MODELS and MODELS[m].kind == "network")
 
 
 def _settings(experiment: Experiment) -> Experiment | None:

@@ -11,12 +11,14 @@ from pydantic.fields import FieldInfo
 
 from s2squant.config.experiment import Experiment
 from s2squant.config.files import field_of, make_experiment, override
-from s2squant.config.models import MODELS, ModelName
+from s2squant.config.models import MODELS, ModelName, is_own
 from s2squant.config.tuning import Range, Span, Tuning, Value, read_range
 from s2squant.errors import ConfigError
 
 ROOT = "forecasters"
 
+READ_FEATURES = ("ridge", "gbm")
+"""Models that read the user's features, beside the networks."""
 NETWORK = {
     "forecasters.seq2seq.encoder.hidden": "logint:8:64",
     "forecasters.seq2seq.encoder.layers": "int:1:2",
@@ -128,6 +130,10 @@ def reduced(experiment: Experiment, model: ModelName) -> Experiment:
     plain = Experiment()
     settings = experiment.forecasters.model_dump(mode="json")
     needed = {part: settings[part] for part in settings if _matters(f"{ROOT}.{part}", behind)}
+    if "own" in needed:
+        needed["own"] = {
+            n: table for n, table in settings["own"].items() if n in (*behind, *needed.get("features", ()))
+        }
     if "field" in behind:
         needed["field"] = {"members": list(experiment.forecasters.field_members)}
     return make_experiment(
@@ -144,9 +150,13 @@ def reduced(experiment: Experiment, model: ModelName) -> Experiment:
 def _matters(key: str, behind: Sequence[ModelName]) -> bool:
     """Whether a setting decides anything about one of these models."""
     part, scope = [*key.split("."), "", ""][1:3]
+    if part == "own":
+        return any(is_own(model) for model in behind) or _matters(f"{ROOT}.features", behind)
+    if part == "features":
+        return any(model in READ_FEATURES or MODELS[model].scope for model in behind if not is_own(model))
     if part != "seq2seq":
         return part in behind
-    scopes = {MODELS[model].scope for model in behind} - {None}
+    scopes = {MODELS[model].scope for model in behind if not is_own(model)} - {None}
     return scope in scopes if scope in SCOPED else bool(scopes)
 
 

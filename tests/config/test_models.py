@@ -7,7 +7,7 @@ from typing import get_args
 import pytest
 
 from s2squant.config.experiment import Experiment
-from s2squant.config.models import BASELINES, MODELS, Kind, ModelName, kind_of, label, phrase, subject
+from s2squant.config.models import BASELINES, MODELS, Kind, OurName, kind_of, label, phrase, subject
 from s2squant.config.part import Part
 from s2squant.evaluation.results import Study
 
@@ -16,9 +16,9 @@ CSS = Path(__file__).parents[2] / "s2squant/report/assets/report.css"
 
 def test_every_name_has_a_row_and_settings() -> None:
     settings = Experiment().forecasters
-    assert tuple(MODELS) == get_args(ModelName)
+    assert tuple(MODELS) == get_args(OurName)
     fields = {name: "seq2seq" if row.scope else name for name, row in MODELS.items()}
-    assert {*fields.values(), "models", "extra"} == set(type(settings).model_fields)
+    assert {*fields.values(), "models", "extra", "features", "own"} == set(type(settings).model_fields)
     assert all(isinstance(getattr(settings, field), Part) for field in fields.values())
     assert {row.scope for row in MODELS.values()} == {None, "per_ticker", "pooled", "adapted"}
     assert all(isinstance(getattr(settings.seq2seq, row.scope), Part) for row in MODELS.values() if row.scope)

@@ -5,7 +5,7 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from s2squant.config.models import ModelName
+from s2squant.config.models import ModelName, OurName
 from s2squant.errors import CheckpointError, ConfigError
 from s2squant.forecasters.baselines.field import Field
 from s2squant.forecasters.catalog import make, restore
@@ -15,7 +15,7 @@ from tests.forecasters.baselines.helpers import SETTINGS, fit_at_end, panel_of
 RETURNS = 0.01 * np.random.default_rng(0).standard_t(5, 700)
 
 
-@pytest.mark.parametrize("name", [name for name in get_args(ModelName) if name != "blend"])
+@pytest.mark.parametrize("name", [name for name in get_args(OurName) if name != "blend"])
 def test_every_model_is_made_and_refuses_a_stranger_s_state(name: ModelName) -> None:
     assert callable(make(name, SETTINGS).fit)
     for meta in ({}, {"name": "lstm", "kind": "lstm"}):

@@ -92,7 +92,9 @@ def test_a_baseline_that_was_fitted_on_the_future_is_named(tmp_path, prices, mon
             return self
 
     real = work._fits
-    monkeypatch.setattr(work, "_fits", lambda i, j, panel, fold: real(i, j, Whole(panel.histories), fold))
+    monkeypatch.setattr(
+        work, "_fits", lambda i, j, panel, fold, failing: real(i, j, Whole(panel.histories), fold, failing)
+    )
     leaky = backtest(wanted, tmp_path / "leaky", workers=0)[1].audit.set_index("model")
     assert leaky.loc[["garch_t"], "outcome"].tolist() == ["failed"]
     assert "than when it is fitted on no bar after the fit date: by " in leaky.loc["garch_t", "sentence"]
@@ -173,10 +175,10 @@ def test_mistakes_are_one_line(given, complaint, capsys):
 def test_installed_plugins_are_found(prices, capsys, in_process, monkeypatch):
     from importlib.metadata import EntryPoint
 
-    from s2squant.forecasters import plugins
+    from s2squant.config import own
 
-    own = EntryPoint("momentum", f"{__name__}:columns", plugins.FEATURES)
-    monkeypatch.setattr(plugins, "entry_points", lambda group: [own] if group == plugins.FEATURES else [])
+    mine = EntryPoint("momentum", f"{__name__}:columns", own.FEATURES)
+    monkeypatch.setattr(own, "entry_points", lambda group: [mine] if group == own.FEATURES else [])
     assert main(["audit", "--source", f"csv:{prices}", "--tickers", "A", *options(FEW), "--no-placebo"]) == 3
     assert "column next of momentum reads ahead" in capsys.readouterr().out
 

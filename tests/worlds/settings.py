@@ -9,8 +9,10 @@ from datetime import date, datetime, timedelta
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt
-from pydantic import BaseModel
+from pydantic import AfterValidator, BaseModel, JsonValue
 from pydantic.fields import FieldInfo
+
+from s2squant.config.models import MODELS
 
 NONSENSE: tuple[Any, ...] = (
     *(True, "", "\0", "x" * 5_000, "\ud800", "nope", "20", None, [], {}, [[]], {"a": {"b": 1}}),
@@ -18,6 +20,10 @@ NONSENSE: tuple[Any, ...] = (
 )
 """Values that some setting or other cannot have."""
 TEXTS = ("a", "AAPL", "^VIX", "BRK.B", "Ä", "sample", "data/x", "true", "1", "'", '"', "a b", "=1+1", "<b>")
+
+
+MODEL_NAMES = (*MODELS, "mine:make", "a.package.mine:Class")
+OWN_FEATURES = ("mine:momentum", "a.package.mine:f")
 
 
 def of_part(kind: type[BaseModel], rng: random.Random, *, odd: float, share: float = 0.15) -> dict[str, Any]:
@@ -64,7 +70,10 @@ def _value(kind: Any, marks: typing.Sequence[Any], rng: random.Random, odd: floa
         low, high = _ends(marks, -1e6, 1e6)
         return rng.choice([low, high, rng.uniform(low, high), low + (high - low) * 10 ** -rng.uniform(1, 9)])
     if kind is str:
-        return rng.choice(TEXTS)
+        checked = {mark.func.__name__: mark for mark in marks if isinstance(mark, AfterValidator)}
+        return rng.choice(OWN_FEATURES if "_feature_name" in checked else MODEL_NAMES if checked else TEXTS)
+    if kind is JsonValue:
+        return rng.choice([None, True, 3, 0.5, "x", [1, 2.5], {"a": [None]}])
     days = timedelta(rng.randrange(-200_000, 80_000))
     if kind is datetime:
         return (datetime(2000, 1, 1) + days).isoformat() + rng.choice(["", "Z", "+05:30"])

@@ -8,7 +8,6 @@ leak shows that reading ahead is seen; and the whole line runs on random walks, 
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
@@ -62,11 +61,11 @@ def audit(
     from s2squant.cli.leak_audit import leak_audit  # pandas and torch: seconds that --help need not wait for
     from s2squant.forecasters.plugins import own_features, own_forecasters
 
-    sys.path.insert(0, "")  # modules in the working folder
-    forecasters, features = own_forecasters(forecaster or ()), own_features(feature or ())
     wanted = options.experiment_of(
         experiment, settings, source=source, tickers=tickers, start=start, end=end, seed=seed
     )
+    tables = wanted.forecasters.own
+    forecasters, features = own_forecasters(forecaster or (), tables), own_features(feature or (), tables)
     checks = leak_audit(wanted, forecasters=forecasters, features=features, placebo=placebo, workers=workers)
     return _report(checks, as_json)
 

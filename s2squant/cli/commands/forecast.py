@@ -12,7 +12,7 @@ import typer
 
 from s2squant.cli.exits import interrupted
 from s2squant.cli.night_screen import EXIT_STATUS, NightScreen
-from s2squant.cli.options import Settings, SourceSpec, TickerList, Workers, as_settings
+from s2squant.cli.options import Settings, SourceSpec, TickerList, Workers, as_settings, look_in
 from s2squant.cli.progress import Watcher, mode_of
 from s2squant.errors import ConfigError
 
@@ -83,6 +83,7 @@ def forecast(
     """
     from s2squant.config.files import read_nightly
 
+    look_in(nightly)
     scheduled = _scheduled(moment)
     named = as_settings(source=source, tickers=tickers, start=None, end=None, seed=None)
     wanted = read_nightly(nightly, [*(f"experiment.{setting}" for setting in named), *(settings or ())])
