@@ -15,6 +15,7 @@ import typer
 
 from s2squant import __version__
 from s2squant.cli import options
+from s2squant.cli.commands.ablate import ablate
 from s2squant.cli.commands.audit import audit
 from s2squant.cli.commands.backtest import Runner, backtest
 from s2squant.cli.commands.compare import compare
@@ -90,6 +91,7 @@ COMMANDS = (
     forecast,
     replay,
     tune,
+    ablate,
     up,
     status,
     maintain,

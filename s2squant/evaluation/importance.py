@@ -118,6 +118,7 @@ def _tested(
     date, dates = pd.factorize(rises["cutoff"], sort=True)
     series_D = group_mean(rises["rise"].to_numpy(float), date, len(dates))
     gain = dm.examine(series_D, pool.overlap)
+    idle = "its forecasts do not depend on it" if not rises["rise"].any() else ""
     row: dict[str, object] = {
         "model": pair[0],
         "covariate": pair[1],
@@ -129,9 +130,9 @@ def _tested(
         "n": gain.n,
         "n_eff": pool.n_eff * len(dates) / max(pool.dates, 1),
         "smallest_detectable": np.nan,
-        "reason": gain.reason,
+        "reason": idle or gain.reason,
     }
-    if not gain.reason:
+    if not row["reason"]:
         row |= {"low": gain.low, "high": gain.high, "p": gain.p}
         row["smallest_detectable"] = gain.smallest_detectable(spec.alpha)
     return row

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import pandas as pd
 
 from s2squant.config.covariates import CovariateSpec
-from s2squant.config.models import RECALIBRATED, label, phrase, reads_of, subject
-from s2squant.evaluation.results import Study
+from s2squant.config.experiment import Experiment
+from s2squant.config.models import RECALIBRATED, label, reads_of, subject
 from s2squant.report.charts import Chart, axis, drawn, line, numbers
 from s2squant.report.formats import count, interval, known, skill
 from s2squant.report.panels import Panel
@@ -41,9 +41,9 @@ DECLARED = (
 KNOWN = {"past": "up to the cutoff", "future": "of every step ahead", "static": "once and for all"}
 
 
-def covariates_read(study: Study) -> dict[str, tuple[str, ...]]:
-    """Names of the covariates that each model of a run reads; an average reads what its members do."""
-    settings, specs = study.experiment.forecasters, study.experiment.covariates
+def covariates_read(experiment: Experiment) -> dict[str, tuple[str, ...]]:
+    """Names of the covariates that each model of an experiment reads; an average reads what its members do."""
+    settings, specs = experiment.forecasters, experiment.covariates
     kinds = {
         kind: [Covariate(s.name, s.transform == "variance") for s in specs if s.kind == kind]
         for kind in ("past", "future", "static")
@@ -65,7 +65,7 @@ def covariates(c: Contents) -> Panel | None:
     whole = table[table["step"].astype(str) == "all"] if len(table) else table
     title = "Losses with a covariate of another time"
     shown = grid("importance-table", title, without_blanks(whole), RISES) if len(whole) else None
-    charts = [(_by_step(model, part), label(model)) for model, part in _models(c, table)]
+    charts = [(_by_step(model, part), "") for model, part in _models(c, table)]
     note = (
         "The fitted models forecast once more with one covariate rolled to another time, a static one taken from "
         "another ticker: the rise of their loss is what they lean on it. Whether a model without it would have lost "
@@ -130,12 +130,12 @@ def _by_step(model: str, part: pd.DataFrame) -> Chart:
             line(str(name), [s for s, _ in pairs], ys, look=nth(str(name), place)) | {"hovertemplate": "%{y:+.2%}"}
         )
     layout = {"xaxis": axis("Sessions ahead"), "yaxis": axis("Rise of CRPS", ".1%")}
-    title = f"Rise of the loss of {phrase(model)} by step, with each covariate of another time"
+    title = f"{label(model)}: rise of the loss by step"
     return drawn(f"importance-{model}", title, traces, layout, missing="no origin has a whole path.", height=240)
 
 
 def _declared(c: Contents, specs: Sequence[CovariateSpec]) -> pd.DataFrame:
-    read = covariates_read(c.study)
+    read = covariates_read(c.study.experiment)
     return pd.DataFrame(
         {
             "name": s.name,

@@ -88,6 +88,8 @@ class Inputs:
     folds: Mapping[str, tuple[Fold, ...]]
     sessions: Mapping[str, Dates]
     folder: RunFolder
+    importance: bool = True
+    """Whether losses with each covariate of another time are taken too."""
 
     @property
     def markets(self) -> dict[str, str]:
@@ -139,7 +141,8 @@ def perform(inputs: Inputs, job: Job) -> None:
             forecasts.append(to_frame(panel, forecast, inputs.sessions))
             attention |= newest_attention(panel, forecast)
             energy += path_scores(panel, fold.fit_date, forecast)
-            importance += importances(fitted, panel, forecast)
+            if inputs.importance:
+                importance += importances(fitted, panel, forecast)
             if isinstance(fitted, FittedSeq2Seq):
                 training.append(curves(fitted, job.market, fold.number))
     empty = pd.DataFrame(columns=TRAINING_COLUMNS)

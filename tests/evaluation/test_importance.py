@@ -71,7 +71,7 @@ def test_what_a_model_leans_on_is_found_and_what_it_only_reads_is_not(panel):
     assert table.loc[("ridge", "size", "1"), "rise"] > table.loc[("ridge", "size", str(H)), "rise"] > 0
     for pair in (("ridge", "noise", "all"), ("gbm", "size", "all")):
         assert table.loc[pair, "rise"] == 0
-        assert table.loc[pair, "finding"] == "no evidence"
+        assert table.loc[pair, "reason"] == "its forecasts do not depend on it", "and no part of the family of tests"
     assert "sector" not in table.index.get_level_values("covariate"), "one ticker's baseline reads no static one"
 
 

@@ -58,7 +58,7 @@ def test_what_does_not_help_is_said_plainly():
 
 def test_each_model_says_what_it_reads():
     made = study({})
-    read = covariates_read(made)
+    read = covariates_read(made.experiment)
     assert read["anchor"] == ("VIX",)
     assert read["seq2seq_pooled"] == ("VIX", "weekday", "<b>sector</b>")
     assert read["blend"] == read["seq2seq_pooled"]
