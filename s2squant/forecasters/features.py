@@ -164,9 +164,10 @@ def bank_members(panel: Panel, returns: Returns, *, market: bool, ranges: bool, 
     for m, (a, b) in enumerate(zip(panel.starts[:-1], panel.starts[1:], strict=True)):
         at: slice | Ints = slice(None)
         if asked is not None:
-            at = asked[np.searchsorted(asked, a) : np.searchsorted(asked, b)] - a
-            if not len(at):
+            mine: Ints = asked[np.searchsorted(asked, a) : np.searchsorted(asked, b)] - a
+            if not len(mine):
                 continue
+            at = mine
         r = returns.bounded_R[a:b]
         square, absolute, fall = r**2, np.abs(r), np.where(r < 0, r**2, 0.0)
         own = [ewma(square, alpha)[at] for alpha in SQUARE]
