@@ -45,7 +45,7 @@ HIDDEN = 20
 LIMIT = 20
 """Tokens after which decoding is cut."""
 FAST = 1e-2
-UNCLIPPED = 1e9
+UNCLIPPED = 1e6
 """The literature clips nothing."""
 NONE = AttentionSpec()
 BEAMS = ((2, 0.0), (5, 0.0), (5, 1.0))

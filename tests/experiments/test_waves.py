@@ -47,11 +47,23 @@ def test_scaling_is_undone():
 
 
 def test_the_textbook_is_the_issues():
-    recipe = waves._textbook()
+    recipe = waves._textbook("teacher")
+    assert recipe.spec.training.regime == "teacher"
     assert (recipe.lr, recipe.batch, recipe.spec.training.weight_decay) == (0.04, 10, 0.003)
     assert (recipe.spec.encoder.cell, recipe.spec.encoder.hidden, recipe.spec.encoder.layers) == ("gru", 12, 2)
     jobs = waves.make_jobs(quick=False, seed=0)
     assert {job.steps for job in jobs if job.member.name == "Textbook"} == {100}
+
+
+def test_a_network_fed_the_truth_reads_no_later_value():
+    """Step h depends on the true values before it, and on none from it on."""
+    net, _ = waves.train(waves._textbook("teacher"), steps=1, seed=0)
+    signal = waves.test_signals(0)[:5]
+    moved = signal.clone()
+    moved[:, 15 + 6 :] += 1.0
+    one, other = waves.forecast_fed(net, signal), waves.forecast_fed(net, moved)
+    assert np.array_equal(one[:, :7], other[:, :7])
+    assert not np.allclose(one[:, 7], other[:, 7])
 
 
 def test_a_page_is_made_of_few_steps(monkeypatch):
@@ -64,7 +76,12 @@ def test_a_page_is_made_of_few_steps(monkeypatch):
         "Zero": np.zeros((len(signal), 15)),
         "AR(4), least squares": waves.least_squares(signal[:, :15], 15),
     }
-    result = waves_result(outcomes, simple, simple["Zero"], signal)
+    fed = {"Last value": signal[:, 14:-1], "AR(4), least squares": waves.least_squares_fed(signal, 15)}
+    assert np.mean((fed["AR(4), least squares"] - signal[:, 15:]) ** 2) < 1e-12
+    result = waves_result(outcomes, simple, fed, simple["Zero"], signal)
+    assert set(result.figures["mse_fed_the_truth"]) >= {"Last value", "Textbook", "Textbook, trained free-running"}
+    assert "Direct" not in result.figures["mse_fed_the_truth"]
+    assert len(next(s for s in result.sections if "moving" in s.heading).lines) == 5
     assert len(next(s for s in result.sections if "signals" in s.heading).lines) == 5
     assert result.figures["mse"]["AR(4), least squares"] < 1e-12
     assert dict(render_experiment(experiment_page(result, command="", facts={})))["index.html"]
@@ -76,3 +93,7 @@ def test_a_better_configuration_is_found():
     assert all(result.figures["goals_met"].values())
     errors = result.figures["mse"]
     assert errors[result.figures["best_network"]] < 0.5 * errors["Textbook"]
+    fed = result.figures["mse_fed_the_truth"]
+    assert fed["Textbook"] < 0.06 < 0.5 < errors["Textbook"], (
+        "the recipe as written: .031 fed the truth, .72 on its own"
+    )
