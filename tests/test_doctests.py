@@ -8,12 +8,13 @@ from types import ModuleType
 import pytest
 
 from s2squant.config import files
-from s2squant.estimator import forecaster
+from s2squant.estimator import forecaster, stored
 from s2squant.prices import port
 from s2squant.series import forecast
 
 FACE = {
-    forecaster: ("PriceForecaster", "fit", "predict", "simulate", "cross_validation", "save", "load"),
+    forecaster: ("PriceForecaster", "fit", "predict", "make_future", "simulate", "cross_validation"),
+    stored: ("StoredForecaster", "save", "load"),
     files: ("make_experiment",),
     port: ("Source", "check", "history"),
     forecast: ("Forecast", "fit", "predict"),

@@ -11,6 +11,7 @@ import numpy as np
 from s2squant.config.experiment import Experiment
 from s2squant.config.files import make_experiment
 from s2squant.errors import ConfigError
+from s2squant.estimator.covariates import declared
 from s2squant.estimator.wide_table import band_columns
 from s2squant.prices.checks.every import check_accepted
 
@@ -39,6 +40,7 @@ def experiment_of(params: Mapping[str, Any], walk: Mapping[str, Any]) -> Experim
     data = {
         "seed": params["random_state"],
         "universe": {"calendars": {str(ticker): code for ticker, code in calendars.items()}, "accept": accept},
+        "covariates": declared(*(params[name] for name in ("hist_exog", "futr_exog", "stat_exog", "covariates"))),
         "walk": {"horizon": params["horizon"], **walk},
         "forecasters": settings | {"models": models},
         "verdict": {"reference": models[0], "recommended": models[0]},

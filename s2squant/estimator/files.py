@@ -2,6 +2,7 @@
 
 forecaster.json       parameters, markets, what a history holds besides its bars; written last
 prices.parquet        the bars it was fitted on
+covariates.parquet    their covariates, where they have any
 keys.parquet          how the caller's frame named tickers and dates
 models/               one safetensors file a model and ticker (or market)
 """
@@ -24,13 +25,14 @@ from s2squant.estimator.fits import Fits
 from s2squant.forecasters.catalog import restore
 from s2squant.forecasters.own_features import with_features, without_features
 from s2squant.forecasters.own_model import FittedOwn, check_storable
+from s2squant.runs.covariate_files import about_covariates, covariates_table, with_covariates_of
 from s2squant.runs.folder import RunFolder
 from s2squant.runs.study_files import about_history, bars_table, histories_of
 from s2squant.series.panel import Panel
 from s2squant.series.states import load_state, save_state
 
 FORMAT = 2
-LAST, PRICES, KEYS = "forecaster.json", "prices.parquet", "keys.parquet"
+LAST, PRICES, KEYS, COVARIATES = "forecaster.json", "prices.parquet", "keys.parquet", "covariates.parquet"
 
 
 def write_fitted(
@@ -57,6 +59,7 @@ def write_fitted(
         "markets": [list(panel.tickers) for panel in panels],
         "histories": {ticker: about_history(history) for ticker, history in histories.items()},
         "sha256": {ticker: history.sha256 for ticker, history in histories.items()},
+        "covariates": about_covariates(histories),
         "fits": [list(key) for key in fits],
         "refused": dict(refused),
     }
@@ -69,6 +72,8 @@ def write_fitted(
         for (name, owner), fitted in fits.items():
             save_state(folder.model(name, owner), fitted.state())
         folder.write_table(PRICES, bars_table(histories))
+        if content["covariates"]:
+            folder.write_table(COVARIATES, covariates_table(histories))
         folder.write_table(KEYS, named)
         folder.write_text(LAST, text)
     except OSError as error:
@@ -90,6 +95,8 @@ def read_fitted(
             raise RunError(f"{folder.path}: written by s2squant {content['version']} in another form; fit it again")
         experiment = make_experiment(content["experiment"], where=str(folder.path / LAST))
         histories = histories_of(folder.read_table(PRICES), content["histories"])
+        if content.get("covariates"):
+            histories = with_covariates_of(histories, folder.read_table(COVARIATES), content["covariates"])
         if {ticker: history.sha256 for ticker, history in histories.items()} != content["sha256"]:
             raise ValueError("its prices were changed")
         bare = [Panel(tuple(histories[ticker] for ticker in tickers)) for tickers in content["markets"]]

@@ -6,19 +6,16 @@ The estimator forecasts and gives no verdict: that is the backtest's, which also
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, Self
 
 import pandas as pd
-from sklearn.base import BaseEstimator
-from sklearn.exceptions import NotFittedError
 
 from s2squant.config.experiment import Experiment
-from s2squant.errors import ConfigError, RunError
-from s2squant.estimator.arguments import count_of, experiment_of, levels_of, plain, steps_of
+from s2squant.errors import ConfigError
+from s2squant.estimator.arguments import count_of, experiment_of, levels_of, steps_of
 from s2squant.estimator.caller_keys import Keys
+from s2squant.estimator.covariates import future_frame, require_future, with_future, with_static
 from s2squant.estimator.cross_validation import cross_validate
-from s2squant.estimator.files import read_fitted, write_fitted
 from s2squant.estimator.fits import (
     Fits,
     fit_markets,
@@ -29,21 +26,21 @@ from s2squant.estimator.fits import (
     with_pretrained,
 )
 from s2squant.estimator.frames import load_frame, newer_panels, warn_left_out
+from s2squant.estimator.stored import StoredForecaster
 from s2squant.estimator.wide_table import paths_to_wide, to_wide
-from s2squant.runs.engines.worker import one_at_a_time
-from s2squant.runs.folder import RunFolder
+from s2squant.prices.covariates.load import with_covariates
 from s2squant.series.panel import Panel
 
 DEFAULT = ("gjr_t", "anchor", "seq2seq_per_ticker", "seq2seq_pooled", "blend")
 
 
-class PriceForecaster(BaseEstimator):  # type: ignore[misc]
+class PriceForecaster(StoredForecaster):
     """Multi-step forecasts of many price series, from any models of this package.
 
     Prices are a long frame: `unique_id` (the ticker), `ds` (dates), `y` (adjusted closes). Open, High, Low, Close
-    and Volume are read as raw bars where they stand beside it, other columns not at all. Tickers come back with the
-    values and type they went in with, `ds` as midnights, in the frame's time zone where it has one. Parameters are
-    checked by `fit`.
+    and Volume are read as raw bars where they stand beside it, other columns where they are declared. Tickers come back
+    with the values and type they went in with, `ds` as midnights, in the frame's time zone where it has one. Parameters
+    are checked by `fit`.
 
     Parameters
     ----------
@@ -57,6 +54,13 @@ class PriceForecaster(BaseEstimator):  # type: ignore[misc]
         The calendar of a ticker whose guess is wrong: {"7203": "XTKS"}.
     accept : str or sequence of str
         Findings of the price checks that do not exclude a ticker.
+    hist_exog, futr_exog : str, sequence of str or mapping, optional
+        Columns that are known at each bar's close, and columns known a horizon before; a mapping names their
+        transforms: {"vix": "variance"}.
+    stat_exog : str or sequence of str, optional
+        Columns of one value a ticker, numbers or categories.
+    covariates : sequence of mapping, optional
+        More covariates, each a table of an experiment's [[covariates]]: [{"name": "weekday", "calendar": "weekday"}].
     random_state : int
         The seed; equal data, settings and seed give equal forecasts.
 
@@ -84,6 +88,10 @@ class PriceForecaster(BaseEstimator):  # type: ignore[misc]
         settings: Mapping[str, Any] | None = None,
         calendars: Mapping[str, str] | None = None,
         accept: str | Sequence[str] = (),
+        hist_exog: str | Sequence[str] | Mapping[str, str] = (),
+        futr_exog: str | Sequence[str] | Mapping[str, str] = (),
+        stat_exog: str | Sequence[str] = (),
+        covariates: Sequence[Mapping[str, Any]] | None = None,
         random_state: int = 0,
     ) -> None:
         self.models = models
@@ -91,9 +99,13 @@ class PriceForecaster(BaseEstimator):  # type: ignore[misc]
         self.settings = settings
         self.calendars = calendars
         self.accept = accept
+        self.hist_exog = hist_exog
+        self.futr_exog = futr_exog
+        self.stat_exog = stat_exog
+        self.covariates = covariates
         self.random_state = random_state
 
-    def fit(self, df: pd.DataFrame, y: object = None) -> Self:  # noqa: ARG002 (scikit-learn's signature)
+    def fit(self, df: pd.DataFrame, y: object = None, *, static_df: pd.DataFrame | None = None) -> Self:  # noqa: ARG002
         """Fit every model on all bars of a frame.
 
         Parameters
@@ -102,6 +114,8 @@ class PriceForecaster(BaseEstimator):  # type: ignore[misc]
             Prices: unique_id, ds, y.
         y : object
             Not read; scikit-learn's signature.
+        static_df : DataFrame, optional
+            A row a ticker: unique_id, and the columns of `stat_exog` that `df` has not.
 
         Returns
         -------
@@ -117,12 +131,12 @@ class PriceForecaster(BaseEstimator):  # type: ignore[misc]
 
         Examples
         --------
-        >>> sorted(PriceForecaster("random_walk").fit(prices).get_params())
-        ['accept', 'calendars', 'horizon', 'models', 'random_state', 'settings']
+        >>> PriceForecaster("random_walk").fit(prices).refused_
+        {}
         """
         experiment = self._experiment()
-        keys, loaded = load_frame(df, experiment)
-        panels, fits, refused, experiment = fit_markets(loaded, experiment)
+        keys, loaded = load_frame(with_static(df, static_df), experiment)
+        panels, fits, refused, experiment = fit_markets(with_covariates(loaded, experiment), experiment)
         warn_left_out(refused, everything=not panels)
         return self._holding(experiment, panels, fits, refused, keys)
 
@@ -154,7 +168,13 @@ class PriceForecaster(BaseEstimator):  # type: ignore[misc]
         return estimator._holding(estimator._experiment(), (), Fits(), {}, None)
 
     def predict(
-        self, h: int | None = None, *, df: pd.DataFrame | None = None, level: float | Sequence[float] = ()
+        self,
+        h: int | None = None,
+        *,
+        df: pd.DataFrame | None = None,
+        futr_df: pd.DataFrame | None = None,
+        X_df: pd.DataFrame | None = None,
+        level: float | Sequence[float] = (),
     ) -> pd.DataFrame:
         """Median prices of the sessions after each ticker's last bar, and prediction bands.
 
@@ -168,6 +188,8 @@ class PriceForecaster(BaseEstimator):  # type: ignore[misc]
             dividend since); after a gap, a ticker needs as many bars as the models look back on. A ticker that was not
             fitted is forecast by the models that serve any (anchor and pooled net from 251 bars on, pretrained from
             60), and the blend of those; the others' columns are empty there.
+        futr_df, X_df : DataFrame, optional
+            The columns of `futr_exog` on the sessions to come, as `make_future` lays them out; one name or the other.
         level : float or sequence of float
             Coverage of the bands in per cent: 5, 10, 15 .. 95.
 
@@ -181,7 +203,7 @@ class PriceForecaster(BaseEstimator):  # type: ignore[misc]
         ConfigError
             `h` or `level` is out of range.
         SourceError
-            No ticker of `df` can be used.
+            No ticker of `df` can be used, or a future value is missing: which, when, for whom.
 
         Notes
         -----
@@ -200,7 +222,7 @@ class PriceForecaster(BaseEstimator):  # type: ignore[misc]
         self._fitted()
         steps, level = steps_of(h, self.experiment_.walk.horizon), levels_of(level)
         parts = []
-        keys, panels = self._panels(df)
+        keys, panels = self._panels(df, futr_df if X_df is None else X_df, steps)
         fits = with_pretrained(self.fits_, panels, self.experiment_)
         for panel in panels:
             table = newest_table(panel, fits, self.experiment_)
@@ -208,7 +230,37 @@ class PriceForecaster(BaseEstimator):  # type: ignore[misc]
             parts.append(to_wide(table, [panel], told(self.experiment_.forecasters, table), level))
         return keys.back(pd.concat(parts, ignore_index=True).drop(columns=["cutoff", "y"]))
 
-    def simulate(self, n_paths: int = 100, *, df: pd.DataFrame | None = None) -> pd.DataFrame:
+    def make_future(self, h: int | None = None, *, df: pd.DataFrame | None = None) -> pd.DataFrame:
+        """The frame to fill with future values: the sessions after each ticker's last bar.
+
+        Parameters
+        ----------
+        h : int, optional
+            Sessions ahead, at most the horizon, which is the default.
+        df : DataFrame, optional
+            Newer bars, as in `predict`.
+
+        Returns
+        -------
+        DataFrame
+            unique_id, ds, a column each of `futr_exog`: what is known already, else missing.
+
+        Examples
+        --------
+        >>> days = prices.assign(monday=(prices["ds"].dt.day_of_week == 0) * 1.0)
+        >>> known = PriceForecaster("ewma_t", horizon=3, futr_exog="monday").fit(days)
+        >>> future = known.make_future()
+        >>> future["monday"] = (future["ds"].dt.day_of_week == 0) * 1.0
+        >>> len(known.predict(futr_df=future))
+        3
+        """
+        self._fitted()
+        keys, panels = self._panels(df, None, 0)
+        return future_frame(panels, keys, self.experiment_, steps_of(h, self.experiment_.walk.horizon))
+
+    def simulate(
+        self, n_paths: int = 100, *, df: pd.DataFrame | None = None, futr_df: pd.DataFrame | None = None
+    ) -> pd.DataFrame:
         """Sample paths of prices after each ticker's last bar, of every model that draws whole paths.
 
         Most baselines do, and networks whose head models single steps (student_t, mixture, categorical): quantiles of
@@ -218,8 +270,8 @@ class PriceForecaster(BaseEstimator):  # type: ignore[misc]
         ----------
         n_paths : int
             Paths a ticker.
-        df : DataFrame, optional
-            Newer bars, as in `predict`.
+        df, futr_df : DataFrame, optional
+            Newer bars and future values, as in `predict`.
 
         Returns
         -------
@@ -240,7 +292,7 @@ class PriceForecaster(BaseEstimator):  # type: ignore[misc]
         if count_of("n_paths", n_paths, "simulate(df=...)") < 1:
             raise ConfigError(f"n_paths is {n_paths}; ask for at least one")
         parts = []
-        keys, panels = self._panels(df)
+        keys, panels = self._panels(df, futr_df, self.experiment_.walk.horizon)
         for panel in panels:
             sessions = sessions_ahead(panel, self.experiment_.walk.horizon)
             for ticker in panel.tickers:
@@ -257,6 +309,7 @@ class PriceForecaster(BaseEstimator):  # type: ignore[misc]
         refit: bool | int = False,
         min_train: int = 750,
         level: float | Sequence[float] = (),
+        static_df: pd.DataFrame | None = None,
         workers: int = 0,
     ) -> pd.DataFrame:
         """Walk-forward forecasts from the last cutoffs of a frame; the estimator stays as it was.
@@ -277,6 +330,8 @@ class PriceForecaster(BaseEstimator):  # type: ignore[misc]
             Bars that a ticker needs at the first cutoff.
         level : float or sequence of float
             Coverage of the bands in per cent, as in `predict`.
+        static_df : DataFrame, optional
+            As in `fit`.
         workers : int
             Processes to spread the fits over; 0 is this one. A script that asks for any has to stand below
             `if __name__ == "__main__":`, as every worker would run it again otherwise.
@@ -306,91 +361,23 @@ class PriceForecaster(BaseEstimator):  # type: ignore[misc]
             raise ConfigError(f"refit is {refit}; give True, False, or a number of windows from 1 up")
         walk = {"cutoffs": n_windows, "every": every, "refit_every": every * between, "min_train": min_train}
         experiment = self._experiment(walk)
-        return cross_validate(df, experiment, level, workers)
-
-    def save(self, path: str | Path) -> None:
-        """Write the fitted estimator into a new folder: safetensors, JSON, and the bars as parquet.
-
-        Parameters
-        ----------
-        path : str or Path
-            A folder that is empty or does not exist.
-
-        Raises
-        ------
-        RunError
-            Something is there already, or it cannot be written.
-
-        Examples
-        --------
-        >>> from tempfile import TemporaryDirectory
-        >>> with TemporaryDirectory() as folder:
-        ...     model.save(f"{folder}/euro")
-        ...     again = PriceForecaster.load(f"{folder}/euro")
-        >>> again.predict().equals(model.predict())
-        True
-        """
-        self._fitted()
-        if self.keys_ is None:
-            raise RunError(
-                "PriceForecaster.pretrained holds nothing of its own to save; make it again where it is used"
-            )
-        folder, params = RunFolder(Path(path)), plain(self.get_params(deep=False))
-        write_fitted(folder, params, self.experiment_, self.panels_, self.fits_, self.refused_, self.keys_)
-
-    @classmethod
-    def load(cls, path: str | Path) -> Self:
-        """Read an estimator that `save` wrote: the same forecasts, bit for bit.
-
-        Parameters
-        ----------
-        path : str or Path
-            The folder.
-
-        Returns
-        -------
-        PriceForecaster
-            The fitted estimator.
-
-        Raises
-        ------
-        RunError
-            The folder holds none, or a damaged one.
-        CheckpointError
-            A model's file is damaged.
-
-        Examples
-        --------
-        >>> PriceForecaster.load("nowhere")
-        Traceback (most recent call last):
-        s2squant.errors.RunError: nowhere: holds no forecaster.json; give a folder that PriceForecaster.save wrote
-        """
-        with one_at_a_time:
-            params, experiment, panels, fits, refused, keys = read_fitted(RunFolder(Path(path)))
-        estimator = cls(**params)
-        return estimator._holding(experiment, panels, fits, refused, keys)
-
-    def _holding(
-        self, experiment: Experiment, panels: Sequence[Panel], fits: Fits, refused: dict[str, str], keys: Keys | None
-    ) -> Self:
-        self.experiment_, self.panels_, self.fits_, self.refused_ = experiment, tuple(panels), fits, refused
-        self.keys_ = keys
-        return self
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "fits_")
-
-    def _fitted(self) -> None:
-        if not self.__sklearn_is_fitted__():
-            raise NotFittedError("this PriceForecaster is not fitted yet; call fit, or load one")
+        return cross_validate(with_static(df, static_df), experiment, level, workers)
 
     def _experiment(self, walk: Mapping[str, Any] | None = None) -> Experiment:
         return experiment_of(self.get_params(deep=False), walk or {})
 
-    def _panels(self, df: pd.DataFrame | None) -> tuple[Keys, Sequence[Panel]]:
+    def _panels(
+        self, df: pd.DataFrame | None, futr_df: pd.DataFrame | None, steps: int
+    ) -> tuple[Keys, Sequence[Panel]]:
         """The panels to forecast from, of the fit or of newer bars, and the caller's keys of their tickers."""
+        experiment = self.experiment_
         if df is not None:
-            return newer_panels(df, self.panels_, self.experiment_)
-        if self.keys_ is None:
+            keys, panels = newer_panels(df, self.panels_, experiment)
+        elif self.keys_ is None:
             raise ConfigError("PriceForecaster.pretrained holds no prices; give some as df=...")
-        return self.keys_, self.panels_
+        else:
+            keys, panels = self.keys_, list(self.panels_)
+        panels = with_future(panels, futr_df, experiment)
+        if steps and experiment.covariates:
+            require_future(panels, experiment, steps)
+        return keys, panels

@@ -11,10 +11,12 @@ from s2squant.config.experiment import Experiment
 from s2squant.config.models import Forecasters
 from s2squant.errors import SourceError, first_of
 from s2squant.estimator.caller_keys import Keys
+from s2squant.estimator.covariates import newer_covariates
 from s2squant.estimator.fits import bars_looked_at, bars_of_newcomer, bars_served, reads_market
 from s2squant.forecasters.fitting import market_models
 from s2squant.forecasters.own_features import with_features
 from s2squant.forecasters.pretrained import excluded
+from s2squant.prices.covariates.load import unread
 from s2squant.prices.sources.continued import ContinuedSource
 from s2squant.prices.sources.memory import FrameSource
 from s2squant.prices.sources.table import Named
@@ -49,9 +51,11 @@ def load_frame(
     if fitted is None:
         loaded = load_from(frames, experiment.universe)
         _warn_dated(loaded)
+        _warn_unread(loaded, experiment)
         return keys, loaded
     need, new = bars_looked_at(experiment.forecasters), bars_of_newcomer(experiment.forecasters)
-    return keys, load_from(ContinuedSource(frames, fitted, need=need, new=new), experiment.universe)
+    loaded = load_from(ContinuedSource(frames, fitted, need=need, new=new), experiment.universe)
+    return keys, newer_covariates(loaded, fitted, experiment)
 
 
 def _warn_dated(loaded: Loaded) -> None:
@@ -59,6 +63,13 @@ def _warn_dated(loaded: Loaded) -> None:
     told = [f"{h.ticker}: {f.text}" for h in loaded.histories for f in h.findings if f.name in DATED]
     if told:
         warnings.warn(f"dates were changed; {first_of(told, 3, between='; ')}", UserWarning, stacklevel=4)
+
+
+def _warn_unread(loaded: Loaded, experiment: Experiment) -> None:
+    """Warn once, at fit's caller, of columns that nobody declared."""
+    if names := unread(loaded.histories, experiment.covariates):
+        text = f"columns that are not read: {first_of(names, 5)}; declare them in hist_exog, futr_exog or stat_exog"
+        warnings.warn(text, UserWarning, stacklevel=4)
 
 
 def newer_panels(df: pd.DataFrame, fitted: Sequence[Panel], experiment: Experiment) -> tuple[Keys, list[Panel]]:

@@ -138,8 +138,8 @@ def _refuse_empty(specs: Specs, drawn: Mapping[str, Drawn], loaded: Loaded) -> N
         if any(np.isfinite(column).any() for column in values) or any(texts) or not each:
             continue
         headings = list(dict.fromkeys(name for history in loaded.histories for name in history.unread))
-        if spec.origin == "column" and spec.column not in headings and headings:
-            what = f"no file has a column {spec.column!r}; {nearest(spec.column, headings)}"
+        if spec.origin == "column" and spec.column not in headings:
+            what = f"no table has a column {spec.column!r}; {nearest(spec.column, headings)}"
         else:
             days = [day for own in each for day in (own.days_S[0], own.days_S[-1])]
             what = f"it has no value of any ticker between {min(days)} and {max(days)}; see to its dates and tickers"

@@ -34,6 +34,12 @@ class ContinuedSource(ListedSource):
         super().__init__(frames.name, frames.tickers())
         self._frames, self._fitted, self._need, self._new = frames, fitted, need, new
 
+    def first_day(self, ticker: str) -> np.datetime64:
+        """The first date of the ticker's frame."""
+        calendar = self._fitted[ticker].calendar if ticker in self._fitted else ""
+        days = self._frames.columns(ticker, calendar)[0]
+        return np.datetime64((period_ends(calendar, days) if calendar else days).min(), "D")
+
     def headings(self, ticker: str) -> tuple[str, ...]:
         """The headings of the ticker's frame."""
         return self._frames.headings(ticker)

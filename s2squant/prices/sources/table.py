@@ -99,7 +99,7 @@ def read_columns(
 def _unread(frame: pd.DataFrame, named: Named) -> tuple[str, ...]:
     """The headings of a table that are none of a date, a ticker or a bar's; nothing where they name several tickers."""
     headings = [str(heading) for heading in _tidy(frame).columns]
-    known = {*named.used, *(TICKERS if named is ANY else ())}
+    known = {*named.used, *ANY.used, *(TICKERS if named is ANY else ())}
     if isinstance(frame.columns, pd.MultiIndex) or tickers_of(headings):
         return ()
     others = tuple(h for h in headings if (name := plain(h)) and name not in known and not name.startswith("unnamed"))
@@ -130,6 +130,8 @@ def headings_of(frame: pd.DataFrame) -> tuple[str, ...]:
 
 def nearest(heading: str, headings: Sequence[str]) -> str:
     """The remedy for a heading that a table lacks: the nearest it has, or those it has."""
+    if not headings:
+        return "it has no more than prices"
     near = difflib.get_close_matches(heading, headings, n=1, cutoff=0.5)
     return f"did you mean {near[0]!r}?" if near else f"it has {first_of([one_line(h)[:40] for h in headings], 8)}"
 

@@ -250,7 +250,7 @@ MISTAKES = [
     ({"name": "x", "file": "csv:nowhere.csv"}, "covariate x: csv:nowhere.csv is no file; name one"),
     ({"name": "x", "file": "RATE", "column": "rat"}, "has no column 'rat'; did you mean 'rate'?"),
     ({"name": "x", "file": "RATE", "known": "publishd"}, "has no column 'publishd'; it has"),
-    ({"name": "x", "column": "Mod"}, "covariate x: no file has a column 'Mod'; did you mean 'mood'?"),
+    ({"name": "x", "column": "Mod"}, "covariate x: no table has a column 'Mod'; did you mean 'mood'?"),
     ({"name": "x", "file": "TWICE"}, "has two values on 2015-11-20, 1 and 2; keep one"),
     ({"name": "x", "file": "TEXT"}, "x is 'high' on 2015-11-23; write plain numbers such as 1234.50"),
     ({"name": "x", "file": "OLD"}, "covariate x: it has no value of any ticker between"),
