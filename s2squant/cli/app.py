@@ -19,6 +19,7 @@ from s2squant.cli.commands.ablate import ablate
 from s2squant.cli.commands.audit import audit
 from s2squant.cli.commands.backtest import Runner, backtest
 from s2squant.cli.commands.compare import compare
+from s2squant.cli.commands.doctor import doctor
 from s2squant.cli.commands.fetch import fetch
 from s2squant.cli.commands.forecast import NightRunner, forecast
 from s2squant.cli.commands.ledger import app as ledger
@@ -49,14 +50,16 @@ class Front:
     nights: NightRunner | None = None
 
 
-app = typer.Typer(add_completion=False, rich_markup_mode="rich")
+EPILOG = "First: s2squant predict AAPL MSFT. Then: s2squant backtest. What is missing here: s2squant doctor."
+
+app = typer.Typer(add_completion=True, rich_markup_mode="rich", epilog=EPILOG)
 
 
 @app.callback(invoke_without_command=True)
 def _front(
     ctx: typer.Context, version: Annotated[bool, typer.Option("--version", help="Say the version and stop.")] = False
 ) -> None:
-    """Sequence-to-sequence price forecasts per ticker, backtested walk-forward, with an honest verdict."""
+    """Price forecasts with their uncertainty, backtested walk-forward, with an honest verdict."""
     if version:
         print(f"s2squant {__version__}")
         raise typer.Exit
@@ -66,7 +69,10 @@ def _front(
 
 
 def config(experiment: options.ExperimentFile = None, settings: options.Settings = None) -> None:
-    """Print the whole experiment as JSON, checked; itself an input to backtest."""
+    """Print the whole experiment as JSON, checked; itself an input to backtest.
+
+    Example: s2squant config --set walk.horizon=10
+    """
     from s2squant.config.experiment import Universe
     from s2squant.config.files import build_experiment
 
@@ -78,30 +84,19 @@ def config(experiment: options.ExperimentFile = None, settings: options.Settings
     print(checked.to_json(), end="")
 
 
-COMMANDS = (
-    predict,
-    backtest,
-    config,
-    report,
-    runs,
-    compare,
-    reproduce,
-    audit,
-    fetch,
-    forecast,
-    replay,
-    tune,
-    ablate,
-    up,
-    status,
-    maintain,
-    pretrain,
-)
-app.command("open")(open_page)
-for _command in COMMANDS:
-    app.command()(_command)
-app.add_typer(prices, name="prices")
-app.add_typer(ledger, name="ledger")
+FORECAST, BACKTEST, PRICES, OPERATE = "Forecast", "Backtest", "Prices", "Operate"
+GROUPS = {
+    FORECAST: (predict, forecast, replay),
+    BACKTEST: (backtest, config, runs, compare, report, tune, ablate, audit, reproduce, pretrain),
+    PRICES: (fetch,),
+    OPERATE: (up, status, maintain, doctor),
+}
+for _group, _commands in GROUPS.items():
+    for _command in _commands:
+        app.command(rich_help_panel=_group)(_command)
+app.command("open", rich_help_panel=BACKTEST)(open_page)
+app.add_typer(prices, name="prices", rich_help_panel=PRICES)
+app.add_typer(ledger, name="ledger", rich_help_panel=OPERATE)
 
 
 def main(argv: Sequence[str] | None = None, *, runner: Runner | None = None) -> int:
@@ -136,6 +131,5 @@ def _run(
     """Carry out a command line, of all commands or of the one named; its exit status."""
     given = list(sys.argv[1:] if argv is None else argv)
     front = Front(shlex.join([*program.split(), *given]), runner, fetching, nights)
-    group = typer.main.get_group(app)
-    command: Any = group if name is None else group.commands[name]
+    command: Any = typer.main.get_command(app) if name is None else typer.main.get_group(app).commands[name]
     return exit_status_of(lambda: command.main(given, prog_name=program, standalone_mode=False, obj=front), program)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from s2squant.cli.progress import JobProgress, Mode
-from s2squant.cli.tables import plain_console, plain_table
+from s2squant.cli.tables import page_at, plain_console, plain_table
 
 if TYPE_CHECKING:  # a night brings torch, which a help text can do without
     from s2squant.nightly.night import NightRun
@@ -52,7 +52,7 @@ class NightScreen(JobProgress):
             if night.monitor.alarmed:
                 print(night.monitor.sentence)
         if night.status != "skipped":
-            print(f"report: {folder / 'index.html'}", flush=True)
+            print(f"report: {page_at(folder / 'index.html')}", flush=True)
 
 
 def tonight(night: Night) -> Table:

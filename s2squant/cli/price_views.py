@@ -18,6 +18,7 @@ from s2squant.prices.checks.evidence import volume_of
 from s2squant.series.arrays import Floats
 from s2squant.series.history import PriceHistory
 
+Y_LABEL = "adjusted close, in the money of the source"
 AROUND = 20
 """Bars on either side of a day that is looked at."""
 
@@ -63,17 +64,17 @@ def _moves(history: PriceHistory) -> str:
 
 def plot(history: PriceHistory, width: int, height: int = 10) -> str:
     """The adjusted close as a line of braille dots, at most `width` columns wide."""
-    figure = plotille.Figure()
-    figure.width, figure.height, figure.with_colors = max(20, width - 20), height, False
-    figure.x_label, figure.y_label, figure.origin = "", "adj close", False
-    short = len(history) <= 2 * AROUND + 1
+    figure, short = plotille.Figure(), len(history) <= 2 * AROUND + 1
+    figure.width, figure.height, figure.with_colors = max(20, width - 30), height, False
+    figure.x_label, figure.y_label, figure.origin = "month-day" if short else "month", Y_LABEL, False
     figure.x_ticks_fkt = lambda low, _high: f"{low:%m-%d}" if short else f"{low:%Y-%m}"
     figure.y_ticks_fkt = lambda low, _high: f"{low:10.5g}"
     prices: Floats = history.adj_close
     pad = 0.02 * float(np.ptp(prices)) or abs(float(prices[0])) or 1.0
     days = history.dates.astype("datetime64[s]").tolist()
     figure.set_x_limits(days[0], days[-1])
-    figure.set_y_limits(float(prices.min()) - pad, float(prices.max()) + pad)
+    low, high = float(prices.min()), float(prices.max())
+    figure.set_y_limits(low - pad if low <= 0 else max(low - pad, 0.5 * low), high + pad)
     figure.plot(days, prices.tolist())
     return "\n".join(line.rstrip() for line in str(figure.show()).splitlines())
 

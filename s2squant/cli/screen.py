@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from s2squant.cli.progress import JobProgress, Mode
-from s2squant.cli.tables import plain_console, plain_table
+from s2squant.cli.tables import page_at, plain_console, plain_table
 
 if TYPE_CHECKING:  # study brings torch, which a help text can do without
     from s2squant.evaluation.results import Study
@@ -61,7 +61,7 @@ class Screen(JobProgress):
             for name, reason in study.failed_models.items():
                 print(f"failed {name}: {reason}")
         print(study.sentence)
-        print(f"report: {folder / 'index.html'}", flush=True)
+        print(f"report: {page_at(folder / 'index.html')}", flush=True)
 
     def _start_clocks(self) -> None:
         """A stage's clock runs from the end of the stage before."""

@@ -12,8 +12,10 @@ from s2squant.config.models import label, phrase, subject
 from s2squant.files import json_values
 from s2squant.report.covariate_panels import listed
 from s2squant.report.experiment_page import render_experiment
+from s2squant.report.runs_page import runs_page
 from s2squant.report.sections import ExperimentPage, Lines, Section
 from s2squant.runs.folder import RunFolder
+from s2squant.runs.run_list import write_list
 from s2squant.tuning.ablation import ALL, Ablated
 
 LABELS = {
@@ -42,10 +44,11 @@ def write(ablated: Ablated, folder: RunFolder) -> None:
     folder.write_table("importance.parquet", ablated.importance)
     folder.write_text("experiment.json", ablated.experiment.to_json())
     folder.write_text("ablation.json", json.dumps(summary(ablated), indent=1) + "\n")
-    folder.write_pages(render_experiment(ablation_page(ablated)))
+    folder.write_pages(render_experiment(ablation_page(ablated), runs=folder.runs_page))
     head = {"status": "done", "finished_at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")}
     head |= {"run_id": ablated.run_id, "created_at": ablated.created_at, "sentence": sentence(ablated)}
     folder.finish(head | dict(ablated.provenance))
+    write_list(folder, runs_page)
 
 
 def summary(ablated: Ablated) -> dict[str, Any]:

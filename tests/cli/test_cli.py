@@ -20,6 +20,8 @@ from s2squant.config.experiment import Experiment
 from s2squant.errors import SourceError
 from s2squant.evaluation.results import Study, TickerReport
 
+REPORT = (Path.cwd() / "runs/r1/index.html").as_uri()
+
 
 def study(*tickers: TickerReport) -> Study:
     row = {
@@ -89,7 +91,7 @@ def test_a_finished_run_shows_folds_leaderboard_verdict_and_report(capsys: pytes
     out, err = capsys.readouterr()
     assert out.startswith("the folds\n")
     assert "+1.2 [-1.0, +3.4]" in out
-    assert out.endswith("No evidence of skill.\nreport: runs/r1/index.html\n")
+    assert out.endswith(f"No evidence of skill.\nreport: {REPORT}\n")
     assert err.splitlines() == ["[1/2] anchor of X: kept, 0.0 s", "[2/2] A: done, 2.0 s"]
 
 
@@ -125,7 +127,7 @@ def test_json_is_all_of_standard_output(capsys: pytest.CaptureFixture[str]) -> N
 
 def test_quiet_leaves_the_verdict_and_the_report(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["backtest", "--quiet"], runner=Stub(fails=True)) == 3
-    assert capsys.readouterr() == ("No evidence of skill.\nreport: runs/r1/index.html\n", "")
+    assert capsys.readouterr() == (f"No evidence of skill.\nreport: {REPORT}\n", "")
 
 
 @pytest.mark.parametrize("early", [True, False])

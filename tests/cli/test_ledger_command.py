@@ -65,7 +65,7 @@ def test_of_several_nightlies_one_is_named(ledger, tmp_path, monkeypatch, capsys
     assert capsys.readouterr().out == "5 rows of other, 0 with an outcome: record.csv\n"
     monkeypatch.setenv("S2SQUANT_LEDGER", str(make_sqlite_url(tmp_path / "empty.sqlite")))
     assert cli.main(["ledger", "export", "record.csv"]) == 2
-    assert capsys.readouterr().err.endswith("empty.sqlite holds no forecast yet\n")
+    assert capsys.readouterr().err.endswith("s2squant forecast makes it with its first night\n")
 
 
 def test_a_ledger_that_cannot_be_read_is_no_mistake_of_the_caller(tmp_path, monkeypatch, capsys):

@@ -48,7 +48,7 @@ def test_it_writes_a_page_and_its_figures_last(asked, tmp_path: Path, capsys: py
     assert asked == [(True, 5)]
     said, news = capsys.readouterr()
     assert "[ 50 %] half way" in news
-    assert said.endswith(f"It works.\npage: {out / 'index.html'}\n")
+    assert said.endswith(f"It works.\npage: {(out / 'index.html').absolute().as_uri()}\n")
     rows = {line.rsplit(maxsplit=1)[0].strip(): line.split()[-1] for line in said.splitlines() if "  " in line.strip()}
     assert rows["loss"] == "0.00012"
     assert rows["examples"] == "300,100"

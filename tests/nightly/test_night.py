@@ -302,12 +302,12 @@ def test_the_command_names_a_bad_ticker_and_says_so_by_its_exit_status(
     status, said = run("five", "AAA", "BBB", "CCC", "DDD", "MISSINGX")
     assert status == 3
     assert "4 of 5 tickers forecast; MISSINGX failed" in said
-    report = desk.root / said.rsplit("report: ", 1)[1].strip()
+    report = Path(said.rsplit("report: file://", 1)[1].strip())
     assert "MISSINGX" in report.read_text()
     status, said = run("none", "MISSINGX", "MISSINGY")
     assert status == 1
     assert "0 of 2 tickers forecast" in said
-    page = (desk.root / said.rsplit("report: ", 1)[1].strip()).read_text()
+    page = Path(said.rsplit("report: file://", 1)[1].strip()).read_text()
     assert "On time" not in page
     assert main(["forecast", "five.json", "--at", when]) == 3, "MISSINGX is asked for again until the deadline"
     assert main(["forecast", "five.json", "--at", "2025-11-19T17:30"]) == 2

@@ -11,6 +11,7 @@ import typer
 from s2squant.cli import options
 from s2squant.cli.exits import interrupted
 from s2squant.cli.progress import Progress
+from s2squant.cli.tables import page_at
 
 if TYPE_CHECKING:  # pandas and torch take seconds that a help text need not wait for
     from s2squant.config.experiment import Experiment
@@ -37,6 +38,8 @@ def ablate(
     """Fit an experiment with all of its covariates, with each left out and with none, and test what each adds.
 
     Takes as many backtests as it has covariates, and two more; of the models that read one.
+
+    Example: s2squant ablate experiment.toml --out reports/ablate/mine
 
     Exit status: 0 done, whatever was found; 3 done, but some tickers have no part;
     2 a mistake in what was asked (one line says which);
@@ -89,5 +92,5 @@ def _say(folder: Path, ablated: Ablated, *, as_json: bool) -> int:
         print(sentence(ablated))
         for ticker, reason in ablated.left_out.items():
             print(f"{ticker} has no part: {reason}")
-        print(f"report: {folder / 'index.html'}", flush=True)
+        print(f"report: {page_at(folder / 'index.html')}", flush=True)
     return 3 if ablated.left_out else 0

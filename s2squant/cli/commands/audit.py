@@ -54,6 +54,8 @@ def audit(
     Up to four tickers are fitted; --tickers says which. A model, or a column of a feature, that reads past its cutoff
     is named with the cutoff.
 
+    Example: s2squant audit --tickers AAPL,MSFT --no-placebo
+
     Exit status: 0 sound; 3 a leak was found, or one would go unseen;
     2 a mistake in what was asked (one line says which);
     1 a fault of s2squant itself; 130 interrupted.

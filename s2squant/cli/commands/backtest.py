@@ -79,6 +79,8 @@ def backtest(
 ) -> int:
     """Forecast, compare with the baselines, and write a report that says what the evidence is worth.
 
+    Example: s2squant backtest --source csv:my_prices --tickers AAPL,MSFT --set walk.horizon=10
+
     Exit status: 0 done; 3 done, but some tickers have no result;
     2 a mistake in what was asked (one line says which);
     1 a fault of s2squant itself; 130 interrupted.

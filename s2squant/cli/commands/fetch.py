@@ -53,6 +53,8 @@ def fetch(
 ) -> int:
     """Fetch prices into the store: what is missing and a little before it, to see what was revised.
 
+    Example: s2squant fetch AAPL MSFT --start 2010-01-01
+
     Exit status: 0 every ticker is up to date; 3 some are not (named, with the reason);
     2 a mistake in what was asked (one line says which); 130 interrupted, and what was stored stays.
     """

@@ -76,7 +76,11 @@ def forecast(
     quiet: Annotated[bool, typer.Option("--quiet", help="Say only what became of it and where the report is.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Write a summary for programs to standard output.")] = False,
 ) -> int:
-    """Take the newest bars, retrain when it is due, issue forecasts into the ledger, score the matured ones, report.
+    """Issue the night's forecasts, on record: newest bars, retrain when due, ledger, score the matured ones, report.
+
+    For every session, by hand or scheduled (`up`). A quick look without a record is `predict`.
+
+    Example: s2squant forecast --tickers AAPL,MSFT --source yfinance
 
     Exit status: 0 done, or nothing was due; 3 some tickers have no forecast, or it came too late;
     2 a mistake in what was asked (one line says which); 1 no ticker could be forecast; 130 interrupted.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,12 +15,19 @@ if TYPE_CHECKING:
 
 FORMS = (".parquet", ".csv")
 
-app = typer.Typer(help="The forecast ledger.", no_args_is_help=True)
+app = typer.Typer()
 
 
-@app.callback()
-def _front() -> None:
-    """The forecast ledger: every forecast issued, every one that is missing, and what became of each."""
+@app.callback(invoke_without_command=True)
+def _front(ctx: typer.Context) -> None:
+    """The forecast ledger: every forecast issued, every one that is missing, and what became of each.
+
+    Example: s2squant ledger export record.csv
+    """
+    if ctx.invoked_subcommand is None:
+        print(ctx.get_help())
+        place = "the one that S2SQUANT_LEDGER names" if os.environ.get("S2SQUANT_LEDGER") else "data/ledger.sqlite"
+        print(f"The ledger here is {place}; `s2squant status` says what it holds and lacks.")
 
 
 @app.command()
@@ -34,14 +42,18 @@ def export(
 ) -> int:
     """Write every live forecast of a nightly with its newest outcome: one row a model, ticker, cutoff and step.
 
+    Example: s2squant ledger export record.csv
+
     Exit status: 0; 2 a mistake in what was asked; 1 the ledger cannot be read.
     """
     if file.suffix.lower() not in FORMS:
         raise ConfigError(f"{file}: a record is written to a {' or '.join(FORMS)} file")
     from s2squant.files import write_atomic  # pandas and SQLAlchemy: seconds that --help need not wait for
-    from s2squant.nightly.ledger.ledger import Ledger
+    from s2squant.nightly.ledger.ledger import existing_ledger
 
-    ledger = Ledger()
+    ledger = existing_ledger()
+    if ledger is None:
+        raise ConfigError("there is no ledger yet; s2squant forecast makes it with its first night")
     nightly = nightly or _only(ledger)
     record = ledger.record(nightly, live=not everything)
     if record.empty:

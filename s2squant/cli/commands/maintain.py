@@ -41,6 +41,8 @@ def maintain(
 ) -> int:
     """Remove what was kept long enough, and mark runs that died. Rows of the ledger are never removed.
 
+    Example: s2squant maintain --dry-run
+
     Exit status: 0; 3 where something could not be read or removed (each named, with the reason);
     2 a mistake in what was asked.
     """

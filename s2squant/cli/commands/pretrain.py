@@ -20,6 +20,8 @@ def pretrain(
     """Fit the pretrained weights of every asset class that the sources hold, up to 2015 (judged) and to the end.
 
     What stands in --out and was fitted on the same prices is left as it is: a killed command goes on where it was.
+
+    Example: s2squant pretrain csv:my_prices sample --out my_weights
     """
     from s2squant.config.experiment import Universe
     from s2squant.forecasters.pretrained import CLASSES, file_name

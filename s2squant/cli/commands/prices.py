@@ -25,7 +25,18 @@ KEPT_OUT = 3
 """Exit status where the prices of some ticker cannot be used."""
 STORE = Path(defaults.STORE)
 
-app = typer.Typer(help="Look at prices, and check them.", no_args_is_help=True)
+app = typer.Typer()
+
+
+@app.callback(invoke_without_command=True)
+def _front(ctx: typer.Context) -> None:
+    """Look at prices, and check them.
+
+    Example: s2squant prices show AAPL
+    """
+    if ctx.invoked_subcommand is None:
+        print(ctx.get_help())
+        print(f"The price store here: {STORE}{'' if STORE.is_dir() else ', not made yet; s2squant fetch makes it'}.")
 
 
 @app.command()
@@ -50,6 +61,8 @@ def show(
     """Show one ticker's prices: where they come from, a plot, the last bars, and every finding.
 
     With --around, the twenty bars on either side of a day, each with its return and its volume, and what is said of it.
+
+    Example: s2squant prices show AAPL --around 2000-09-29
 
     Exit status: 0; 3 where its prices cannot be used; 2 a mistake in what was asked.
     """
@@ -107,6 +120,8 @@ def check(
     ] = False,
 ) -> int:
     """Check every ticker of a folder, and say what was found, repaired, and kept out; then what to do about it.
+
+    Example: s2squant prices check my_prices
 
     Exit status: 0; 3 where the prices of some ticker cannot be used; 2 a mistake in what was asked.
     """

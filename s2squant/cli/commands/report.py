@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from s2squant.cli.tables import page_at
 from s2squant.errors import RunError
 
 OURS = "assets/report.js"
@@ -22,7 +23,10 @@ def report(
         Path | None, typer.Option(metavar="DIR", help="Where the pages go. Left out: the run's own folder.")
     ] = None,
 ) -> None:
-    """Write the report of a finished run again, from its files alone: no prices are fetched, nothing is computed."""
+    """Write the report of a finished run again, from its files alone: no prices are fetched, nothing is computed.
+
+    Example: s2squant report reports/latest --single-file --out to_send
+    """
     from s2squant.report.runs_page import runs_page
     from s2squant.report.study_pages import render
     from s2squant.runs.folder import RunFolder
@@ -42,7 +46,7 @@ def report(
         write_list(target, runs_page, latest=False)
     except OSError as error:
         raise RunError(f"{target.path}: cannot be written ({error.strerror}); choose another --out") from None
-    print(f"report: {target.path / ('report.html' if single_file else 'index.html')}")
+    print(f"report: {page_at(target.path / ('report.html' if single_file else 'index.html'))}")
 
 
 def _refuse_foreign(path: Path, single_file: bool) -> None:

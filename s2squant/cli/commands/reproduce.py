@@ -18,7 +18,7 @@ from rich.table import Table
 from s2squant import __version__
 from s2squant.cli.exits import interrupted
 from s2squant.cli.progress import Progress as Bars
-from s2squant.cli.tables import plain_console
+from s2squant.cli.tables import page_at, plain_console
 from s2squant.errors import RunError
 from s2squant.files import json_values
 
@@ -50,6 +50,8 @@ def reproduce(
 
     copy, sine and waves take minutes, zoo half an hour; a zoo that was stopped goes on in the same folder.
 
+    Example: s2squant reproduce copy --quick
+
     Exit status: 0 done; 2 a mistake in what was asked (one line says which);
     1 a fault of s2squant itself; 130 interrupted.
     """
@@ -79,7 +81,7 @@ def reproduce(
     write_list(folder, runs_page)
     plain_console().print(_table(figures))
     print(result.conclusion)
-    print(f"page: {folder.path / 'index.html'}", flush=True)
+    print(f"page: {page_at(folder.path / 'index.html')}", flush=True)
     return 0
 
 

@@ -6,12 +6,13 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
 
-from s2squant.cli.tables import local_time, plain_console, plain_table
+from s2squant.cli.tables import local_time, page_at, plain_console, plain_table
 from s2squant.errors import first_of
 
 if TYPE_CHECKING:  # the ledger brings SQLAlchemy and pandas, which a help text can do without
@@ -27,6 +28,8 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="Write everything for programs to standard output.")] = False,
 ) -> int:
     """Show schedules, last runs, freshness of prices, issued forecasts and gaps.
+
+    Example: s2squant status --json
 
     Exit status: 0 all is well; 3 something is stale, missing or failed (named at the end);
     2 a mistake in what was asked (one line says which); 1 a fault of s2squant itself.
@@ -68,7 +71,7 @@ def _show(now: Standing) -> None:
         if len(nightly.last_gaps) > NAMED:
             console.print(f"  and no forecast of {len(nightly.last_gaps) - NAMED} more")
         if run.folder:
-            console.print(f"  report: {run.folder}/index.html")
+            console.print(f"  report: {page_at(Path(run.folder) / 'index.html')}")
     for trouble in now.troubles:
         console.print(f"TROUBLE {_short(trouble)}")
     if not now.troubles:

@@ -12,6 +12,7 @@ import typer
 from s2squant.cli import options
 from s2squant.cli.exits import interrupted
 from s2squant.cli.progress import Progress
+from s2squant.cli.tables import page_at
 from s2squant.config.defaults import TRIALS
 
 if TYPE_CHECKING:  # tuning brings torch and optuna, which a help text can do without
@@ -70,6 +71,8 @@ def tune(
 
     The result holds best.json, an experiment for backtest. The same command goes on with a search that was
     interrupted; with more --trials it tries more.
+
+    Example: s2squant tune --source sample --trials 40
 
     Exit status: 0 done, whether tuning paid or not; 2 a mistake in what was asked (one line says which);
     1 a fault of s2squant itself; 130 interrupted.
@@ -147,7 +150,7 @@ def print_result(folder: Path, tuned: Tuned, *, as_json: bool = False) -> None:
         return
     print(tuned.sentence)
     print(f"best: {folder / 'best.json'}")
-    print(f"report: {folder / 'index.html'}", flush=True)
+    print(f"report: {page_at(folder / 'index.html')}", flush=True)
 
 
 def _short(value: object) -> str:

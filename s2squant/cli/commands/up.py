@@ -49,6 +49,8 @@ def up(
     Nothing listens beyond 127.0.0.1. Prefect's files are in data/prefect (PREFECT_HOME changes that), prices, ledger
     and weights in data/, reports in reports/, all below the folder this is started in.
 
+    Example: s2squant up --nightly mine.toml --now
+
     Exit status: 0 stopped; 2 a mistake in what was asked (one line says which); 1 a fault of s2squant itself.
     """
     from s2squant.config.files import read_nightly

@@ -42,6 +42,14 @@ def _of(table: Table, nightly: Any, ticker: Any, cutoff: Any) -> ColumnElement[b
     return and_(table.c.nightly == nightly, table.c.ticker == ticker, table.c.cutoff == cutoff)
 
 
+def existing_ledger() -> Ledger | None:
+    """The ledger, None where it is a file that nobody made yet: to look at it must not make it."""
+    url = ledger_url()
+    if url.get_backend_name() == "sqlite" and not Path(url.database or "").exists():
+        return None
+    return Ledger(url)
+
+
 class Ledger:
     """A connection to the ledger; made ready (created or migrated) when it is opened.
 

@@ -14,9 +14,8 @@ from s2squant.config.files import recorded_nightly
 from s2squant.config.nightly import Nightly
 from s2squant.errors import CallerError, ConfigError, LedgerError, PriceError, ServerError
 from s2squant.nightly.agenda import calendars_of
-from s2squant.nightly.ledger.database import ledger_url
 from s2squant.nightly.ledger.entries import RunEntry
-from s2squant.nightly.ledger.ledger import Ledger
+from s2squant.nightly.ledger.ledger import Ledger, existing_ledger
 from s2squant.nightly.operation.server import DeployedFlow, FlowRun, PrefectApi, address
 from s2squant.prices.calendars.exchanges import sessions_between
 from s2squant.prices.calendars.sessions import due_session
@@ -96,7 +95,7 @@ def standing(now: datetime) -> Standing:
         says = str(error)
         troubles += [says] * named
     try:
-        ledger = _ledger()
+        ledger = existing_ledger()
         if ledger is not None:
             name, specs = ledger.name, [(run, _spec(run.settings)) for run in ledger.last_runs()]
             nightlies = tuple(_nightly(ledger, run, spec, now) for run, spec in specs)
@@ -119,14 +118,6 @@ def _troubles_of_server(api: PrefectApi, deployments: Sequence[DeployedFlow], ru
         if run.state in BROKEN:
             yield f"{name}: the last run is {run.state}: {run.message}"
     yield from (f"{d.name} has no next run" for d in deployments if d.schedules and not (d.paused or d.next_run))
-
-
-def _ledger() -> Ledger | None:
-    """The ledger, None where it is a file that nobody made yet: to look at it must not make it."""
-    url = ledger_url()
-    if url.get_backend_name() == "sqlite" and not Path(url.database or "").exists():
-        return None
-    return Ledger(url)
 
 
 def _spec(settings: str) -> Nightly | None:

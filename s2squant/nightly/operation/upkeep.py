@@ -12,15 +12,17 @@ import re
 import shutil
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 from s2squant.config.nightly import Nightly, Retention
 from s2squant.errors import ConfigError, S2squantError, one_line
-from s2squant.nightly.ledger.ledger import Ledger
+from s2squant.nightly.ledger.database import make_sqlite_url
+from s2squant.nightly.ledger.ledger import Ledger, existing_ledger
 from s2squant.prices.store.compaction import Spent, drop_spent, spent_versions
 from s2squant.prices.store.price_store import PriceStore
 from s2squant.runs.folder import REPORTS, STUDIES, RunFolder
@@ -103,30 +105,34 @@ def maintain(
     A backtest that this nightly, one of the `others` or one of the ledger names stays, however old.
     Raises ConfigError where the ledger's place is none; what cannot be read or removed is in `failures`.
     """
-    moment = (now or datetime.now(UTC)).astimezone(UTC)
-    failures: list[str] = []
-    ledger: Ledger | None = None
-    with _noting(failures, "dead runs, weights and prices are left alone"):
-        ledger = Ledger()
-    named = [nightly.backtest for nightly in (spec, *others)] + (_backtests(ledger) if ledger is not None else [])
-    wanted = frozenset(Path(name).resolve() for name in named if name)
-    site = _Site(spec, retention or Retention(), moment, reports, studies, ledger, wanted)
-    listed: list[Item] = []
-    for part in PARTS:
-        with _noting(failures, part):
-            listed += _list(part, site)
-    if on_listed is not None:
-        on_listed(tuple(listed))
-    removed: list[Item] = []
-    for item in () if dry_run else listed:
-        with _noting(failures, f"{item.part}: {item.name}"):
-            freed = _remove(item, site)
-            if freed is not None:
-                removed.append(Item(item.part, item.name, item.why, freed))
-    for root in () if dry_run else (site.reports, site.studies):
-        with _noting(failures, "runs"):
-            _empty_trash(root)
-    return Upkeep(tuple(listed), tuple(removed), tuple(failures), dry_run)
+    with ExitStack() as stack:
+        moment = (now or datetime.now(UTC)).astimezone(UTC)
+        failures: list[str] = []
+        ledger: Ledger | None = None
+        with _noting(failures, "dead runs, weights and prices are left alone"):
+            ledger = existing_ledger() if dry_run else Ledger()
+            if ledger is None:  # a dry run makes none: an empty one stands for it
+                place = Path(stack.enter_context(TemporaryDirectory()))
+                ledger = Ledger(make_sqlite_url(place / "ledger.sqlite"))
+        named = [nightly.backtest for nightly in (spec, *others)] + (_backtests(ledger) if ledger is not None else [])
+        wanted = frozenset(Path(name).resolve() for name in named if name)
+        site = _Site(spec, retention or Retention(), moment, reports, studies, ledger, wanted)
+        listed: list[Item] = []
+        for part in PARTS:
+            with _noting(failures, part):
+                listed += _list(part, site)
+        if on_listed is not None:
+            on_listed(tuple(listed))
+        removed: list[Item] = []
+        for item in () if dry_run else listed:
+            with _noting(failures, f"{item.part}: {item.name}"):
+                freed = _remove(item, site)
+                if freed is not None:
+                    removed.append(Item(item.part, item.name, item.why, freed))
+        for root in () if dry_run else (site.reports, site.studies):
+            with _noting(failures, "runs"):
+                _empty_trash(root)
+        return Upkeep(tuple(listed), tuple(removed), tuple(failures), dry_run)
 
 
 @contextmanager
