@@ -79,7 +79,7 @@ DECODERS = [
             "context": ("initial", "every_step"),
             "previous": (False, True),
             "attention": tuple(ATTENTIONS),
-            "start": ("summary", "states"),
+            "start": ("summary", "states", "zero", "learned"),
         },
         width=4,
         heads=2,
@@ -191,6 +191,8 @@ def test_every_encoder_feeds_every_kind_of_decoder(every):
         DecoderSpec(width=4, kind="mlp"),
         DecoderSpec(width=4, kind="transformer", heads=2),
         DecoderSpec(width=4, start="states"),
+        DecoderSpec(width=4, start="zero"),
+        DecoderSpec(width=4, start="learned", layers=2),
     ]
     specs = allowed(ENCODERS, decoders, HEADS[:1], REGIMES[:1])
     assert len(specs) > 250
@@ -259,6 +261,8 @@ def test_covariates_stand_beside_the_inputs_of_every_encoder(every):
         ({"decoder": {"attention": {"kind": "bahdanau", "input_feeding": True}}}, "use kind = 'luong_global'"),
         ({"decoder": {"start": "states"}}, "use encoder.reads = 'window'"),
         ({"encoder": {"reads": "window", "layers": 2}, "decoder": {"start": "states"}}, "set decoder.layers = 2"),
+        ({"decoder": {"start": "zero", "context": "initial"}}, "use context = 'every_step'"),
+        ({"decoder": {"start": "learned", "kind": "mlp"}}, "use start = 'summary'"),
         ({"training": {"regime": "teacher"}}, "set decoder.previous = true"),
         ({"decoder": {"previous": True}, "training": {"regime": "teacher"}}, "head.kind = 'student_t'"),
         ({"encoder": {"window": 80}, "decoder": {"attention": {"kind": "luong_global"}}}, "raise training.warm to 79"),

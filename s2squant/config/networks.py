@@ -114,8 +114,10 @@ class DecoderSpec(Part):
         "every_step", description="the summary sets the first state only, or is read at every step too"
     )
     previous: bool = Field(False, description="read the previous output at every step")
-    start: Literal["summary", "states"] = Field(
-        "summary", description="the first state: the summary, or the encoder's last states layer by layer"
+    start: Literal["summary", "states", "zero", "learned"] = Field(
+        "summary",
+        description="the first state: the summary, the encoder's last states layer by layer, zero, or learned values; "
+        "the last two know nothing of the past, which is read at every step alone",
     )
     attention: AttentionSpec = AttentionSpec()
     width: int = Field(32, ge=0, le=4_096, description="units of the head's hidden layer; 0: it has none")
@@ -132,6 +134,15 @@ class DecoderSpec(Part):
         if self.kind != "recurrent" and self.context == "initial":
             raise ValueError(
                 f"decoder kind {self.kind} has no state to set; use context = 'every_step' or kind = 'recurrent'"
+            )
+        if self.kind != "recurrent" and self.start in ("zero", "learned"):
+            raise ValueError(
+                f"decoder kind {self.kind} has no first state; use start = 'summary' or kind = 'recurrent'"
+            )
+        if self.start in ("zero", "learned") and self.context == "initial" and not attends:
+            raise ValueError(
+                f"decoder.start = '{self.start}' with the context in the first state only would leave the decoder "
+                "without any past; use context = 'every_step' or start = 'summary'"
             )
         if self.kind == "mlp" and self.previous:
             raise ValueError("an mlp decoder forecasts each step by itself; use previous = false or kind = 'recurrent'")

@@ -50,6 +50,8 @@ def members() -> tuple[Member, ...]:
         Member("context in the first state only", "context", {"decoder": {"context": "initial"}}),
         Member("context and previous output", "context", {"decoder": {"previous": True}}),
         Member("first state and previous output", "context", {"decoder": {"context": "initial", "previous": True}}),
+        Member("context at every step, first state zero", "context", {"decoder": {"start": "zero"}}),
+        Member("context at every step, first state learned", "context", {"decoder": {"start": "learned"}}),
         Member(
             "the encoder's states handed over",
             "context",

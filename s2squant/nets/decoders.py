@@ -57,9 +57,10 @@ class RecurrentState(NamedTuple):
 class RecurrentDecoder(nn.Module):
     """Recurrent decoder with the three contexts and the attentions of the literature.
 
-    The summary sets the first state; with context "every_step" it is read at every step too (Cho et al. 2014), and
-    Bahdanau's attention, from the state before the step, takes its place there (Bahdanau et al. 2015). Luong's
-    follows the step: out = tanh(W [context; state]) (Luong et al. 2015, eq. 5), read at the next step too if fed back.
+    The summary sets the first state, unless that is zero or learned; with context "every_step" it is read at every step
+    too (Cho et al. 2014), and Bahdanau's attention, from the state before the step, takes its place there (Bahdanau et
+    al. 2015). Luong's follows the step: out = tanh(W [context; state]) (Luong et al. 2015, eq. 5), read at the next
+    step too if fed back.
     All steps run in one fused call unless a step reads the output of the step before.
     """
 
@@ -75,8 +76,11 @@ class RecurrentDecoder(nn.Module):
         self.reads_context = spec.context == "every_step"
         self.start_from = spec.start
         width = inputs + hidden * (self.reads_context + self.feeds)
+        lstm = cell == "lstm"
         self.rnn = recurrent(cell, width, hidden, spec.layers, batch_first=False)
         self.layers, self.width = spec.layers, hidden
+        if spec.start == "learned":
+            self.first = nn.ParameterList(nn.Parameter(torch.zeros(spec.layers, 1, hidden)) for _ in range(1 + lstm))
         if self.before or self.after:
             self.attention = Attention(chosen.kind, chosen.score, hidden, chosen.radius)
         if self.after:
@@ -95,7 +99,11 @@ class RecurrentDecoder(nn.Module):
         if self.start_from == "states":
             assert memory.final_CBK is not None, "the encoder gave no last states"
             return memory.final_CBK
+        if self.start_from == "learned":
+            return tuple(value.expand(-1, len(memory.summary_BK), -1).contiguous() for value in self.first)
         first = memory.summary_BK.expand(self.layers, -1, -1).contiguous()
+        if self.start_from == "zero":
+            first = torch.zeros_like(first)
         return (first, torch.zeros_like(first)) if isinstance(self.rnn, nn.LSTM) else (first,)
 
     def run(self, inputs_HNE: Tensor, memory: Memory) -> Decoded:

@@ -62,16 +62,25 @@ def test_many_positions_equal_one_forecast_each():
         assert torch.allclose(forked[:, :, p].transpose(0, 1), alone, atol=1e-5)
 
 
-@pytest.mark.parametrize("context", ["initial", "every_step"])
-def test_the_fused_decoder_equals_a_loop_of_cells(context):
+@pytest.mark.parametrize(
+    ("context", "start"),
+    [("initial", "summary"), ("every_step", "summary"), ("every_step", "zero"), ("every_step", "learned")],
+)
+def test_the_fused_decoder_equals_a_loop_of_cells(context, start):
+    """The four decoders of the texts: where the context enters, and whether it sets the first state."""
     torch.manual_seed(1)
-    decoder = RecurrentDecoder(DecoderSpec(context=context), "lstm", 2, 8).double()
+    decoder = RecurrentDecoder(DecoderSpec(context=context, start=start), "lstm", 2, 8).double()
     steps = step_inputs(H)[:, None].double()
     summary = torch.randn(5, 8, dtype=torch.float64)
     cell = nn.LSTMCell(decoder.rnn.input_size, 8).double()
     cell.weight_ih.data, cell.weight_hh.data = decoder.rnn.weight_ih_l0.data, decoder.rnn.weight_hh_l0.data
     cell.bias_ih.data, cell.bias_hh.data = decoder.rnn.bias_ih_l0.data, decoder.rnn.bias_hh_l0.data
     h, c, states = summary, torch.zeros_like(summary), []
+    if start == "zero":
+        h = torch.zeros_like(summary)
+    elif start == "learned":
+        with torch.no_grad():
+            h, c = (value.normal_()[0].expand(5, 8) for value in decoder.first)
     for step in range(H):
         known = steps[step].expand(5, 2)
         inputs = torch.cat([known, summary], dim=1) if context == "every_step" else known

@@ -277,3 +277,26 @@ def test_a_saved_net_says_the_same_bits_in_another_process(tmp_path) -> None:
     path = tmp_path / "net.safetensors"
     save_state(path, State(arrays, {"spec": model.spec.model_dump(mode="json")}))
     assert in_another_process(said_by_the_saved, path) == said(model)
+
+
+def test_the_worked_softmax_of_the_texts() -> None:
+    """Scores -3, 2, -1, 0 are probabilities .0057, .8390, .0418, .1135: of the tokens that may be said."""
+    model = net(size=6)
+    with torch.no_grad():
+        model.output.weight.zero_()
+        model.output.bias.copy_(torch.tensor([9.0, 9.0, -3.0, 2.0, -1.0, 0.0]))  # PAD and BOS are never said
+    said = model(make_batch([[3, 4]], [[3]], model.spec), FORCED)[0, 0].exp()
+    assert [round(float(p), 4) for p in said] == [0, 0, 0.0057, 0.8390, 0.0418, 0.1135]
+
+
+@pytest.mark.parametrize("way", ["plain", "both", "feeding", "transformer"])
+def test_the_likelihood_of_a_sequence_is_the_product_of_its_steps(way: str) -> None:
+    """log p(y) = sum over t of log p(y_t | y_<t, x), each step asked by itself with the tokens before it known."""
+    model, batch = net(way), make_batch([[3, 5, 6, 4]], [[6, 3, 3, 5]], spec(way))
+    state, token, total = model.start(model.encode(batch.source_BL, batch.lengths_B)), torch.tensor([1]), 0.0
+    for wanted in batch.target_BT[0]:
+        log_probs, _, state = model.step(token, state)
+        assert float(log_probs.exp().sum()) == pytest.approx(1.0)
+        total, token = total + float(log_probs[0, wanted]), wanted[None]
+    assert batch.target_BT[0, -1] == model.spec.eos
+    assert float(model.log_likelihood(batch)) == pytest.approx(total, rel=1e-9)
