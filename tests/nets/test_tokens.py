@@ -291,6 +291,7 @@ def test_the_worked_softmax_of_the_texts() -> None:
 
 
 @pytest.mark.parametrize("way", ["plain", "both", "feeding", "transformer"])
+@torch.no_grad()
 def test_the_likelihood_of_a_sequence_is_the_product_of_its_steps(way: str) -> None:
     """log p(y) = sum over t of log p(y_t | y_<t, x), each step asked by itself with the tokens before it known."""
     model, batch = net(way), make_batch([[3, 5, 6, 4]], [[6, 3, 3, 5]], spec(way))
