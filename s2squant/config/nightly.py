@@ -50,6 +50,7 @@ ISSUED: tuple[ModelName, ...] = (
     "historical_simulation",
     "gjr_shrunk",
     "anchor",
+    "pretrained",
     "seq2seq_per_ticker",
     "seq2seq_pooled",
     "blend",

@@ -17,6 +17,7 @@ import pandas as pd
 from s2squant.config.experiment import Experiment
 from s2squant.forecasters.blend import blend
 from s2squant.forecasters.recalibration import recalibrated
+from s2squant.nightly import young
 from s2squant.nightly.ledger.entries import Issue
 from s2squant.nightly.outcomes import adjustment, raw_close
 from s2squant.series.arrays import Floats
@@ -41,7 +42,8 @@ def compose(
     known = dict(zip(record["unique_id"], record["market"], strict=True)) | dict(markets)
     models = experiment.forecasters.models
     if "blend" in models:
-        now = pd.concat([now, _blended(now, past, experiment, known)], ignore_index=True)
+        parts = [now, _blended(now, past, experiment, known), young.blended(now)]
+        now = pd.concat([part for part in parts if len(part)], ignore_index=True)
     if experiment.recalibration.enabled:
         name = experiment.verdict.recommended
         both = pd.concat([past[past["model"] == name], now[now["model"] == name]], ignore_index=True)

@@ -33,6 +33,7 @@ from s2squant.forecasters.fitting import (
 from s2squant.forecasters.network import FittedSeq2Seq, Prepared, prepare
 from s2squant.forecasters.plugins import code_of
 from s2squant.nightly.weights import ModelStore, bundle, settings_hash, unbundle
+from s2squant.nightly.young import grown_rows, is_young, served_rows
 from s2squant.runs.folder import RunFolder
 from s2squant.series.arrays import Dates, Ints
 from s2squant.series.forecast import Fitted, Forecast, State
@@ -105,7 +106,8 @@ _prepared = PreparedPanels()
 def night_stages(spec: Nightly, todo: Mapping[str, tuple[str, ...]]) -> tuple[tuple[NightJob, ...], ...]:
     """Markets first, then the tickers that are to be forecast; a stage's jobs run in any order."""
     markets = [m for m, tickers in sorted(todo.items()) if tickers]
-    first = tuple(NightJob("market", market) for market in markets if "anchor" in spec.experiment.forecasters.models)
+    shared = {"anchor", "pretrained"} & set(spec.experiment.forecasters.models)
+    first = tuple(NightJob("market", market) for market in markets if shared)
     second = tuple(NightJob("ticker", market, ticker) for market in markets for ticker in todo[market])
     return tuple(stage for stage in (first, second) if stage)
 
@@ -124,7 +126,8 @@ def perform(inputs: NightInputs, job: NightJob) -> None:
     forecasts = [one for one in forecasts if one.forecaster in states]
     facts |= {"order": list(states), "failed": failed}
     version = _store(inputs).put(bundle(states, _weights_facts(facts)))
-    table = pd.concat([to_frame(panel, one, inputs.sessions) for one in forecasts], ignore_index=True)
+    tables = [to_frame(panel, one, inputs.sessions) for one in forecasts]
+    table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()  # of a young ticker, all is its market's
     seconds = round(time.perf_counter() - started, 3)
     inputs.folder.save_part(
         job.key, table, pd.DataFrame({"none": []}), facts | {"version": version, "seconds": seconds}
@@ -139,12 +142,20 @@ def forecast(
     anchor_version: str,
     failing: Failing = raise_it,
 ) -> list[Forecast]:
-    """What fitted models say from `rows` of a market's panel; networks share one view of it."""
+    """What fitted models say from `rows` of a market's panel; networks share one view of it.
+
+    A young ticker has a forecast of the pretrained model alone.
+    """
+    panel, experiment = inputs.panels[market], inputs.spec.experiment
 
     def prepared(model: FittedSeq2Seq) -> Prepared:
         return _prepared.of(inputs, market, model.anchor, anchor_version, ranges=model.ranges)
 
-    return [one for _, one in predict_models(fitted.values(), inputs.panels[market], rows, prepared, failing)]
+    grown, others = grown_rows(panel, rows, experiment), [m for name, m in fitted.items() if name != "pretrained"]
+    said = [one for _, one in predict_models(others, panel, grown, prepared, failing)] if len(grown) else []
+    if "pretrained" in fitted:
+        said.append(fitted["pretrained"].predict(panel, served_rows(panel, rows, experiment)))
+    return said
 
 
 def restored(state: State, settings: Forecasters) -> tuple[dict[str, Fitted], dict[str, Any]]:
@@ -162,24 +173,39 @@ def _market(inputs: NightInputs, job: NightJob) -> tuple[dict[str, Fitted], dict
     last, facts, why = _last(inputs, job)
     if market in inputs.retrain:
         last, why = {}, inputs.retrain[market]
+    names, rows = _market_names(inputs, market), _training_rows(inputs, market)
+    if last and set(last) != set(names):
+        last, why = {}, "the first ticker came of age"
     if not last:
-        names, rows = market_models(inputs.spec.experiment.forecasters), _training_rows(inputs, market)
         fitted = _fit(inputs, market, names, rows, {})
         facts = {"how": "trained", "trained": str(inputs.due[market]), "why": why}
     else:
         fitted = last
         stay = {name: facts[name] for name in ("trained", "anchor_version")}
         facts = stay | {"how": "kept", "why": "", "parent": _parent(inputs, job, facts)}
-    facts.setdefault("anchor_version", _store(inputs).put(fitted["anchor"].state()))
-    return fitted, _completed(inputs, job, facts, fitted)
+    if "anchor" in fitted:
+        facts.setdefault("anchor_version", _store(inputs).put(fitted["anchor"].state()))
+    return fitted, _completed(inputs, job, {"anchor_version": ""} | facts, fitted)
+
+
+def _market_names(inputs: NightInputs, market: str) -> tuple[ModelName, ...]:
+    """The models of a market: those that learn where a ticker is not young, the pretrained one where it serves one."""
+    panel, experiment = inputs.panels[market], inputs.spec.experiment
+    rows = last_rows(panel)
+    names = market_models(experiment.forecasters) if len(grown_rows(panel, rows, experiment)) else ("pretrained",)
+    return tuple(n for n in names if n != "pretrained" or len(served_rows(panel, rows, experiment)))
 
 
 def _ticker(inputs: NightInputs, job: NightJob, failing: Failing) -> tuple[dict[str, Fitted], dict[str, Any]]:
     """A ticker's baselines and own models, fitted each night, and its net: last night's, or anew with its market."""
     market, settings = job.market, inputs.spec.experiment.forecasters
+    panel = inputs.panels[market]
+    if is_young(panel.histories[panel.tickers.index(job.ticker)], inputs.spec.experiment):
+        facts = {name: _market_facts(inputs, market)[name] for name in ("how", "trained", "anchor_version")}
+        return {}, _completed(inputs, job, facts | {"why": "", "how": "kept"}, {})
     rows = of_tickers(inputs.panels[market], _training_rows(inputs, market), [job.ticker])
     fitted = _fit(inputs, market, [m for m in settings.models if is_refitted(m)], rows, {}, failing)
-    market_facts = _market_facts(inputs, market) if "anchor" in settings.models else {}
+    market_facts = _market_facts(inputs, market) if {"anchor", "pretrained"} & set(settings.models) else {}
     trained = str(market_facts.get("trained", inputs.due[market]))
     facts = {"how": "trained", "trained": trained, "why": "", "anchor_version": market_facts.get("anchor_version", "")}
     if "seq2seq_per_ticker" in settings.models:

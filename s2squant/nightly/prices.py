@@ -14,6 +14,7 @@ from s2squant.config.nightly import Nightly
 from s2squant.errors import PriceError, S2squantError
 from s2squant.nightly.agenda import Agenda
 from s2squant.nightly.results import TickerNight
+from s2squant.nightly.young import is_young
 from s2squant.prices.fetch import FetchRequest, open_refresher
 from s2squant.prices.sources.from_store import as_history
 from s2squant.prices.store.bars import day_of
@@ -121,7 +122,7 @@ def read_prices(spec: Nightly, tickers: Sequence[str], plan: Mapping[str, Any], 
             why = plan["notes"].get(ticker, "")
             reason = f"its last bar is of {history.dates[-1]}, {market.session} is due" + (f" ({why})" if why else "")
             nights[ticker] = replace(night, status="stale", reason=reason)
-        elif len(history) < walk.min_train:
+        elif len(history) < walk.min_train and not is_young(history, spec.experiment):
             reason = f"too short: {len(history)} bars, {walk.min_train} are needed"
             nights[ticker] = replace(night, status="failed", reason=reason)
         elif reason := unsettled(history):
