@@ -408,3 +408,15 @@ def test_the_manifest_comes_before_the_parts_go(folder, monkeypatch):
     assert json.loads((folder.path / "manifest.json").read_text()) == {"a": 2, "b": 1}
     assert folder.is_done("ticker:A")
     folder.release()
+
+
+def test_quantiles_are_stored_split_by_byte_and_come_back_as_they_were(tmp_path):
+    rng = np.random.default_rng(0)
+    values = rng.normal(0, 0.03, 4000).astype(np.float32)
+    table = pd.DataFrame({"model": pd.Categorical(["a"] * 4000), "y": rng.normal(size=4000), "q0.500": values})
+    folder = RunFolder(tmp_path)
+    folder.write_table("forecasts.parquet", table)
+    assert folder.read_table("forecasts.parquet").equals(table)
+    table.to_parquet(tmp_path / "plain.parquet", index=False, compression="zstd")
+    plain, split = ((tmp_path / f"{name}.parquet").stat().st_size for name in ("plain", "forecasts"))
+    assert split < plain
