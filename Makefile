@@ -9,7 +9,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DELETE_ON_ERROR:
-.PHONY: help setup backtest test slow check format clean
+.PHONY: help setup backtest test slow check format docs clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -34,6 +34,11 @@ format: $(READY)  ## put the source in order
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+docs: $(READY)  ## the pages of docs/ as a site that needs no network, in build/docs
+	$(BIN)/python docs/reference.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@echo "docs: build/docs/quickstart.html"
+
 clean:  ## remove .venv and every cache; reports and data stay
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find s2squant flows tests benchmarks data -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -41,6 +46,7 @@ clean:  ## remove .venv and every cache; reports and data stay
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
 		{ echo "s2squant needs Python 3.11 to 3.13; $(PYTHON) is not. Name one: make PYTHON=python3.12" >&2; exit 1; }
+	@echo "setting up .venv: once, a few minutes; torch and the other packages are fetched from the package index"
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@

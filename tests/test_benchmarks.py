@@ -69,7 +69,7 @@ def test_the_benchmarks_of_skill_measure_the_models_and_the_walk_that_ship():
 
 
 def test_pages_count_as_the_defaults_do():
-    walk, readme = SHIPPED.walk, page("README.md")
+    walk, readme = SHIPPED.walk, page("docs/benchmarks.md")
     assert f"{len(SHIPPED.forecasters.models)} models and a recalibrated row, {walk.cutoffs} cutoffs" in readme
     for settings in (NETWORK.per_ticker, NETWORK.pooled):
         assert f"as shipped: batch {settings.batch}, {NETWORK.training.positions} positions" in readme

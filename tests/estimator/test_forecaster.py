@@ -465,14 +465,15 @@ def test_one_bad_ticker_is_named_and_the_others_go_on(prices, monkeypatch):
 
 
 @pytest.mark.slow
-def test_the_readme_example_runs_as_printed(tmp_path):
-    (block,) = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+@pytest.mark.parametrize("page", ["README.md", "docs/python.md"])
+def test_the_example_of_a_page_runs_as_printed(tmp_path, page):
+    (block,) = re.findall(r"```python\n(.*?)```", (README.parent / page).read_text(encoding="utf-8"), re.DOTALL)
     (tmp_path / "data").symlink_to(README.parent / "data")
     done = subprocess.run(
         [sys.executable, "-c", block], cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "my_model" / "forecaster.json").is_file()
+    assert (tmp_path / "my_model" / "forecaster.json").is_file() == ("my_model" in block)
 
 
 @pytest.mark.parametrize(
