@@ -11,6 +11,7 @@ from s2squant.config.files import make_experiment
 from s2squant.config.models import BlendSpec
 from s2squant.forecasters.blend import blend
 from s2squant.forecasters.features import bank_members, network_inputs, scaled_returns
+from s2squant.prices.covariates.as_of import Observations, joined, transformed
 from s2squant.series.long_table import KEYS
 from s2squant.series.windows import make_folds, train_rows
 from s2squant.study import backtest
@@ -69,6 +70,32 @@ def test_scalers_filters_and_inputs(panels):
         seen.append((returns.unit_M, returns.scaled_R[early], members[early], inputs[early]))
     for one, other in zip(*seen, strict=True):
         assert (one == other).all()
+
+
+@pytest.mark.parametrize("lag", [0, 2])
+@pytest.mark.parametrize("transform", ["level", "difference", "return", "variance", "log"])
+def test_a_covariate_is_as_known_at_each_close(transform, lag):
+    """Whatever was published after a close, revisions of earlier days too, may be anything or missing."""
+    rng = np.random.default_rng(4)
+    days = np.datetime64("2015-01-01") + np.sort(rng.integers(0, 300, 200))
+    known = (days + rng.integers(0, 30, 200)).astype("datetime64[s]") + rng.integers(0, 86400, 200)
+    values = rng.lognormal(size=200)
+    closes = (np.datetime64("2015-01-05") + np.arange(310)).astype("datetime64[s]") + 21 * 3600
+    cut = closes[150]
+    late = known > cut
+    assert 20 < late.sum() < 180
+    join = [
+        joined(transformed(Observations(d, k, v).superseding(), transform), closes, lag=lag, carry=20).values_S
+        for d, k, v in (
+            (days, known, values),
+            (days, known, np.where(late, rng.lognormal(size=200), values)),
+            (days[~late], known[~late], values[~late]),
+        )
+    ]
+    assert np.isfinite(join[0][:151]).mean() > 0.8
+    for other in join[1:]:
+        assert np.array_equal(join[0][:151], other[:151], equal_nan=True)
+        assert not np.array_equal(join[0][151:], other[151:], equal_nan=True)
 
 
 def test_training_rows_leave_the_purge(panels):

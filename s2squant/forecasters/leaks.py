@@ -27,6 +27,8 @@ Features = Callable[[Panel], Mapping[str, Floats]]
 
 ROUNDING = 1e-6
 """Largest relative change that deleting later bars may make."""
+LONGEST_HORIZON = 250
+"""Sessions for which future-known covariates are left as they are where nobody says how many a model may read."""
 NOISE = 0.3
 """Standard deviation of the log price of a scrambled bar."""
 
@@ -57,10 +59,30 @@ class Change:
 NOTHING = Change(0.0, "")
 
 
-def scrambled(panel: Panel, day: np.datetime64, seed: int) -> Panel:
-    """The panel with every bar after `day` replaced: closes by noise around the last one, the rest by other bars'."""
+def scrambled(panel: Panel, day: np.datetime64, seed: int, horizon: int = LONGEST_HORIZON) -> Panel:
+    """The panel with every bar after `day` replaced: closes by noise around the last one, the rest by other bars'.
+
+    So are the covariates: past ones after the day, future-known ones beyond the `horizon` sessions after it.
+    """
     rng = np.random.default_rng(seed)
-    return Panel(tuple(_scrambled(history, int((history.dates <= day).sum()), rng) for history in panel.histories))
+    bars = [_scrambled(history, int((history.dates <= day).sum()), rng) for history in panel.histories]
+    rng = np.random.default_rng([seed, 1])
+    return Panel(tuple(_scrambled_covariates(history, day, horizon, rng) for history in bars))
+
+
+def _scrambled_covariates(
+    history: PriceHistory, day: np.datetime64, horizon: int, rng: np.random.Generator
+) -> PriceHistory:
+    own = history.covariates
+    if own is None:
+        return history
+    known_T = int((history.dates <= day).sum())
+    known_S = int((own.days_S <= day).sum()) + horizon
+    values = [np.array(own.past_TP), np.array(own.future_SF)]
+    for table, known in zip(values, (known_T, known_S), strict=True):
+        late = table[known:]
+        late[:] = rng.permuted(late, axis=0) * rng.lognormal(0.0, NOISE, late.shape) + rng.random(late.shape)
+    return replace(history, covariates=replace(own, past_TP=values[0], future_SF=values[1]))
 
 
 def _scrambled(history: PriceHistory, known: int, rng: np.random.Generator) -> PriceHistory:
@@ -85,7 +107,7 @@ def look_ahead(fitted: Fitted, panel: Panel, day: np.datetime64, tickers: Sequen
         return NOTHING
     short = panel.until(day)
     base = fitted.predict(panel, rows)
-    replaced = fitted.predict(scrambled(panel, day, seed), rows)
+    replaced = fitted.predict(scrambled(panel, day, seed, base.mean_NH.shape[1]), rows)
     deleted = fitted.predict(short, rows_at(short, day, tickers))
     names = [panel.tickers[m] for m in panel.ticker_of[rows]]
     worst_change = NOTHING

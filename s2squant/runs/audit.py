@@ -22,6 +22,7 @@ from s2squant.evaluation.statistics.diebold_mariano import MIN_CUTOFFS
 from s2squant.forecasters.anchor import stable_seed
 from s2squant.forecasters.blend import blend
 from s2squant.forecasters.catalog import make
+from s2squant.forecasters.covariate_leaks import covariate_leaks
 from s2squant.forecasters.fitting import MARKET_MODELS
 from s2squant.forecasters.leaks import (
     NOTHING,
@@ -80,10 +81,25 @@ def audit(inputs: Inputs, forecasts: pd.DataFrame, *, cutoffs: int = 2, tickers:
     settings = inputs.experiment.forecasters
     for name in settings.features:
         checks += _own_feature(inputs, places, name)
+    checks += covariate_checks(inputs, places)
     checks.append(_guarded("planted leak", "probe", partial(planted_leak, inputs, places, forecasts)))
     why = "random-walk prices are for the command `s2squant audit`, which takes minutes"
     checks.append(Check("placebo", "", "not run", np.nan, why))
     return table_of(checks)
+
+
+def covariate_checks(inputs: Inputs, places: Sequence[Place]) -> list[Check]:
+    """One line a covariate: the worst of the markets; none where the run has no covariates."""
+    worst: dict[str, Check] = {}
+    for place in places:
+        for check in covariate_leaks(place.panel, inputs.experiment.walk.horizon):
+            if check.model not in worst or _grave(check) > _grave(worst[check.model]):
+                worst[check.model] = check
+    return list(worst.values())
+
+
+def _grave(check: Check) -> tuple[bool, bool, float]:
+    return check.outcome == "failed", check.outcome == "passed", check.figure
 
 
 def training_span(inputs: Inputs, places: Sequence[Place], judged: bool) -> Check:
