@@ -38,6 +38,7 @@ HOLDERS = {
     "exchange_calendars": ("s2squant.prices.calendars.exchanges",),
     "pyarrow": ("s2squant.prices",),
     "jinja2": ("s2squant.report",),
+    "plotly": ("s2squant.report.figure_objects",),
     "sqlalchemy": ("s2squant.nightly.ledger", "s2squant.evaluation.strategy.trial_ledger", "s2squant.tuning"),
     "alembic": ("s2squant.nightly.ledger.migrations",),
     "optuna": ("s2squant.tuning",),

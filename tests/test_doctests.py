@@ -13,7 +13,7 @@ from s2squant.prices import port
 from s2squant.series import forecast
 
 FACE = {
-    forecaster: ("PriceForecaster", "fit", "predict", "make_future", "simulate", "cross_validation"),
+    forecaster: ("PriceForecaster", "fit", "predict", "make_future", "plot", "simulate", "cross_validation"),
     stored: ("StoredForecaster", "save", "load"),
     files: ("make_experiment",),
     port: ("Source", "check", "history"),

@@ -26,6 +26,7 @@ from s2squant.estimator.fits import (
     with_pretrained,
 )
 from s2squant.estimator.frames import load_frame, newer_panels, warn_left_out
+from s2squant.estimator.plots import plot_fan
 from s2squant.estimator.stored import StoredForecaster
 from s2squant.estimator.wide_table import paths_to_wide, to_wide
 from s2squant.prices.covariates.load import with_covariates
@@ -257,6 +258,18 @@ class PriceForecaster(StoredForecaster):
         self._fitted()
         keys, panels = self._panels(df, None, 0)
         return future_frame(panels, keys, self.experiment_, steps_of(h, self.experiment_.walk.horizon))
+
+    def plot(self, ticker: object, *, model: str | None = None, df: pd.DataFrame | None = None) -> Any:
+        """Fan of a ticker's newest forecast as a plotly figure, by the blend or the model named; `df` as in `predict`.
+
+        Examples
+        --------
+        >>> model.plot("EURUSD", model="ewma_t").data[-1].name
+        'Median of EWMA-t'
+        """
+        self._fitted()
+        _, panels = self._panels(df, None, self.experiment_.walk.horizon)
+        return plot_fan(ticker, model, panels, with_pretrained(self.fits_, panels, self.experiment_), self.experiment_)
 
     def simulate(
         self, n_paths: int = 100, *, df: pd.DataFrame | None = None, futr_df: pd.DataFrame | None = None
