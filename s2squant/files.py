@@ -62,6 +62,11 @@ def safe_name(key: str) -> str:
     return f"{readable}-{hashlib.sha256(key.encode()).hexdigest()[:10]}"
 
 
+def guarded(text: str) -> str:
+    """Text for a CSV file that a spreadsheet does not take for a formula."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+
+
 def json_values(value: Any) -> Any:
     """The value as JSON has it: numbers without a value are null, numpy's arrays and tuples lists."""
     if hasattr(value, "tolist"):

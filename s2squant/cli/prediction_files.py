@@ -6,7 +6,7 @@ import csv
 import io
 from typing import Any
 
-from s2squant.files import json_values
+from s2squant.files import guarded, json_values
 from s2squant.predict import Prediction
 from s2squant.series.forecast import QUANTILE_COLUMNS
 from s2squant.series.outlook import RANGES, Outlook, short_history
@@ -37,11 +37,6 @@ def as_csv(made: Prediction) -> str:
         for step, (day, prices_Q) in enumerate(zip(o.dates_H, o.prices_HQ, strict=True), 1):
             rows.writerow([*head, step, str(day), *(f"{price:.8g}" for price in prices_Q)])
     return text.getvalue()
-
-
-def guarded(text: str) -> str:
-    """Text that a spreadsheet does not take for a formula."""
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
 
 
 def _ticker(o: Outlook) -> dict[str, Any]:

@@ -137,7 +137,7 @@ def parse_settings(text: str, *, form: Form, where: str) -> dict[str, Any]:
 
 
 def override(data: Mapping[str, Any], settings: Sequence[str]) -> dict[str, Any]:
-    """Apply `dotted.key=value` settings to a dictionary; values are TOML, bare words are text."""
+    """Apply `dotted.key=value` settings to a dictionary; values are TOML or JSON, bare words are text."""
     result: dict[str, Any] = json.loads(json.dumps(dict(data), default=str))
     for setting in settings:
         written, separator, value = setting.partition("=")
@@ -153,8 +153,16 @@ def override(data: Mapping[str, Any], settings: Sequence[str]) -> dict[str, Any]
         try:
             table[last] = tomllib.loads(f"v = {value}")["v"]
         except tomllib.TOMLDecodeError:
-            table[last] = value.strip()
+            table[last] = _json_or_text(value.strip())
     return result
+
+
+def _json_or_text(value: str) -> Any:
+    """A table or list as JSON writes it, {"ACME": "XTKS"}; anything else is text."""
+    try:
+        return json.loads(value) if value.startswith(("{", "[")) else value
+    except json.JSONDecodeError:
+        return value
 
 
 def _parts(key: str) -> list[str]:

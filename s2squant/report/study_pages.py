@@ -18,6 +18,7 @@ from s2squant.report import (
     fan_cards,
     fan_charts,
     figures,
+    file_table,
     money_sentences,
     pairwise_panels,
     panels,
@@ -53,6 +54,7 @@ def render(study: Study, *, single_file: bool = False, runs: str = "") -> Iterat
         yield "report.html", fill("index.html.j2", values, single_file=True)
         return
     yield from assets()
+    yield file_table.FORECAST, file_table.forecast_csv(contents)
     for path, report, place in tickers:
         yield path, fill("ticker.html.j2", ticker_page(contents, report, place), root="../", runs=runs)
     yield "index.html", fill("index.html.j2", index_page(contents), runs=runs)
@@ -87,6 +89,7 @@ def index_page(c: Contents) -> dict[str, Any]:
         "time": present(score_panels.fluctuation(c), breakdown_panels.misses(c, POOL)),
         "tests": present(score_panels.tests(c)),
         "equity": present(strategy_panels.performance(c, POOL), strategy_panels.overfitting(c)),
+        "files": present(file_table.files(c)),
         "run": present(panels.audit(c), panels.findings(study.tickers), panels.changes(c)),
     }
     table_rows = _ticker_rows(c, verdicts) if verdicts else []
@@ -100,6 +103,7 @@ def index_page(c: Contents) -> dict[str, Any]:
     data = _places(
         slots["run"],
         (("method", "How it was tested") if study.folds or tests else None, ("provenance", "Provenance")),
+        slots["files"],
     )
     return _common(c) | {
         "universe_line": universe_line(c),

@@ -31,9 +31,17 @@ def test_the_live_record_is_written(name, read, capsys):
     assert capsys.readouterr().out == f"5 rows of nightly, 1 with an outcome: {name}\n"
     table = read(name)
     assert list(table["step"]) == [1, 2, 3, 4, 5]
-    stored = table[list(QUANTILE_COLUMNS)].to_numpy(np.float32)
-    np.testing.assert_allclose(stored, an_issue(seed=0).quantiles_HQ, rtol=1e-6)
+    issued = an_issue(seed=0)
+    prices = table[list(QUANTILE_COLUMNS)].to_numpy(np.float32)
+    np.testing.assert_allclose(prices, issued.close * np.exp(issued.quantiles_HQ), rtol=1e-5)
+    assert list(pd.to_datetime(table["cutoff"]).dt.date.unique()) == [issued.cutoff]
     assert table["y"].notna().sum() == 1
+
+
+def test_the_record_may_be_had_as_the_ledger_keeps_it():
+    assert cli.main(["ledger", "export", "record.parquet", "--log-returns"]) == 0
+    kept = pd.read_parquet("record.parquet")[list(QUANTILE_COLUMNS)].to_numpy(np.float32)
+    np.testing.assert_allclose(kept, an_issue(seed=0).quantiles_HQ, rtol=1e-6)
 
 
 def test_all_of_it_may_be_had(capsys):

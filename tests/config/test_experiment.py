@@ -73,6 +73,10 @@ def test_override_reads_toml_values_and_bare_words() -> None:
     assert experiment.forecasters.seq2seq.training.bf16
     assert experiment.forecasters.seq2seq.training.clip == 0.5
     assert given == {"walk": {"horizon": 3}, "name": "old"}
+    both = ['universe.calendars={"ACME" = "XTKS"}', 'universe.calendars={"ACME":"XTKS"}']
+    for setting in both:  # as TOML writes a table, and as JSON does
+        assert override({}, [setting])["universe"]["calendars"] == {"ACME": "XTKS"}
+    assert override({}, ["name={odd"])["name"] == "{odd"
 
 
 @pytest.mark.parametrize("setting", ["walk.horizon", "=3", "walk..horizon=3", ".=3", "name.x=3"])

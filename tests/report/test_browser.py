@@ -1,7 +1,10 @@
 """The pages in a real browser, from file://, with no name resolution: charts are drawn, nothing complains."""
 
+import csv
 import importlib.resources
+import io
 import re
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
@@ -93,6 +96,30 @@ def test_fans_are_sorted_and_filtered_and_a_folded_place_opens(browser, folder):
         assert not page.locator("#tickers").is_visible()
         page.goto((folder / "index.html").as_uri() + "#tickers")
         expect(page.locator("#tickers")).to_be_in_viewport()
+        assert not sight.said
+
+
+def test_tables_and_charts_can_be_taken_away(browser, folder):
+    with opened(browser, folder / "index.html") as sight:
+        page = sight.page
+        sight.unfold("details.part")
+        sight.wait_for_charts()
+
+        def taken(box: str, label: str) -> bytes:
+            with page.expect_download() as waited:
+                page.locator(box).get_by_role("button", name=re.compile(f"^{label} of")).first.click()
+            return Path(waited.value.path()).read_bytes()
+
+        table = list(csv.reader(io.StringIO(taken(".scroll:has(#ticker-table) + .takes", "CSV").decode())))
+        head, *rows = table
+        assert len(rows) == 4
+        assert {len(row) for row in rows} == {len(head)}
+        assert [row[0] for row in rows][1] == "../x"
+        assert float(rows[0][head.index("q")]) >= 0
+        chart = list(csv.reader(io.StringIO(taken("figure:has(#chart-steps)", "CSV").decode())))
+        assert chart[0][0] == "Sessions ahead"
+        assert len(chart) == 21
+        assert taken("figure:has(#chart-steps)", "PNG").startswith(b"\x89PNG")
         assert not sight.said
 
 

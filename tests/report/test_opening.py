@@ -1,5 +1,6 @@
 """The first screen: title, badge, verdict in plain words, and a small fan of every ticker."""
 
+import io
 import re
 from dataclasses import replace
 
@@ -10,6 +11,7 @@ import pytest
 from s2squant.report import sentences
 from s2squant.report.fan_cards import APART, BEFORE, cards, ends, range_words
 from s2squant.report.fan_charts import last_fan
+from s2squant.report.file_table import forecast_csv
 from s2squant.report.names import join, market_name, universe_line
 from s2squant.report.opening import opening
 from s2squant.report.study_view import arrange
@@ -103,6 +105,18 @@ def test_a_card_says_what_its_fan_draws(whole):
     assert len(heights) == 3
     assert min(np.diff(heights)) >= APART - 1e-6
     assert HOSTILE not in str(made[HOSTILE].picture)
+
+
+def test_the_newest_forecast_is_a_file_in_prices():
+    study = make_study(tickers={"=1+1": "XNYS", "ACME": "XNYS"}, bars=700, cutoffs=3)
+    c = arrange(study)
+    table = pd.read_csv(io.BytesIO(forecast_csv(c)), parse_dates=["cutoff", "date"])
+    assert list(table["unique_id"].unique()) == ["'=1+1", "ACME"], "no spreadsheet takes a ticker for a formula"
+    fan = last_fan(c.of("forecasts", "ACME"), c.recommended, study.histories["ACME"])
+    mine = table[table["unique_id"] == "ACME"]
+    np.testing.assert_allclose(mine["q0.900"], fan.path("q0.900")[1:], rtol=1e-7)
+    assert list(mine["date"]) == list(pd.to_datetime(fan.dates[1:]))
+    assert mine["close"].iloc[0] == pytest.approx(fan.quantiles_HQ[0, 0], rel=1e-7)
 
 
 def test_the_gain_is_told_by_its_years():

@@ -70,7 +70,9 @@ def parsed(pages):
 def test_a_page_for_every_finished_ticker(files):
     expected = {f"tickers/{name}.html" for name in slugs(TICKERS).values()}
     assert {path for path in files if path.startswith("tickers/")} == expected
-    assert {"index.html", "assets/report.css", "assets/report.js", "assets/plotly.min.js"} == set(files) - expected
+    assert {"index.html", "forecast.csv", "assets/report.css", "assets/report.js", "assets/plotly.min.js"} == set(
+        files
+    ) - expected
 
 
 def test_every_link_leads_to_a_written_file(files, parsed):

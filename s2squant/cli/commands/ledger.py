@@ -11,6 +11,8 @@ import typer
 from s2squant.errors import ConfigError
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from s2squant.nightly.ledger.ledger import Ledger
 
 FORMS = (".parquet", ".csv")
@@ -39,6 +41,12 @@ def export(
     everything: Annotated[
         bool, typer.Option("--all", help="With the forecasts that were issued again and never entered the record.")
     ] = False,
+    prices: Annotated[
+        bool,
+        typer.Option(
+            "--prices/--log-returns", help="Mean, outcome and quantiles as prices, or as the ledger keeps them."
+        ),
+    ] = True,
 ) -> int:
     """Write every live forecast of a nightly with its newest outcome: one row a model, ticker, cutoff and step.
 
@@ -48,7 +56,7 @@ def export(
     """
     if file.suffix.lower() not in FORMS:
         raise ConfigError(f"{file}: a record is written to a {' or '.join(FORMS)} file")
-    from s2squant.files import write_atomic  # pandas and SQLAlchemy: seconds that --help need not wait for
+    from s2squant.files import guarded, write_atomic  # pandas and SQLAlchemy: seconds that --help need not wait for
     from s2squant.nightly.ledger.ledger import existing_ledger
 
     ledger = existing_ledger()
@@ -58,9 +66,12 @@ def export(
     record = ledger.record(nightly, live=not everything)
     if record.empty:
         raise ConfigError(f"the ledger {ledger.name} holds no forecast of {nightly!r}; --nightly names another")
+    if prices:
+        record = in_prices(record)
     try:
         if file.suffix.lower() == ".csv":
-            write_atomic(file, lambda path: record.to_csv(path, index=False))
+            safe = record.assign(unique_id=record["unique_id"].map(guarded))
+            write_atomic(file, lambda path: safe.to_csv(path, index=False))
         else:
             write_atomic(file, lambda path: record.to_parquet(path, index=False, compression="zstd"))
     except OSError as error:
@@ -69,6 +80,15 @@ def export(
     outcomes = f"{record['y'].notna().sum()} with an outcome" + (f" ({corrected} corrected)" if corrected else "")
     print(f"{len(record)} rows of {nightly}, {outcomes}: {file}")
     return 0
+
+
+def in_prices(record: pd.DataFrame) -> pd.DataFrame:
+    """The record with mean, outcome and quantiles as prices: the close at issue times the exponential of the return."""
+    import numpy as np
+
+    moves = ["mean", "y", *(name for name in record.columns if name.startswith("q0."))]
+    prices = np.exp(record[moves].to_numpy(dtype=float)) * record["close"].to_numpy(dtype=float)[:, None]
+    return record.assign(**{name: prices[:, place] for place, name in enumerate(moves)})
 
 
 def _only(ledger: Ledger) -> str:

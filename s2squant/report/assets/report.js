@@ -113,6 +113,7 @@
       if (!window.Plotly) return;
       charts.push({ node: node, spec: specOf(node.dataset.figure), hidden: {}, drawn: false });
     });
+    charts.forEach(takeChart);
     if (!window.IntersectionObserver) { charts.forEach(draw); return; }
     var watch = new IntersectionObserver(function (entries) {
       entries.forEach(function (entry) {
@@ -122,6 +123,70 @@
       });
     }, { rootMargin: "300px" });
     charts.forEach(function (chart) { watch.observe(chart.node); });
+  }
+
+  /* numbers to take away: a table or a chart's data as CSV, a chart as PNG; a cell that would be a formula is guarded */
+  function cellText(cell) {
+    if (cell.dataset && cell.dataset.v !== undefined && cell.dataset.v !== "" && cell.dataset.v !== "nan" && /\bn\b/.test(cell.className)) return cell.dataset.v;
+    return cell.textContent.replace(/\s+/g, " ").replace(/\u2212/g, "-").replace(/\u202f/g, " ").replace(/ [\u2195\u2191\u2193]$/, "").trim();
+  }
+  function quoted(value) {
+    var text = String(value === null || value === undefined ? "" : value);
+    if (/^[=+\-@\t\r]/.test(text) && isNaN(Number(text))) text = "'" + text;
+    return /[",\n]/.test(text) ? '"' + text.replace(/"/g, '""') + '"' : text;
+  }
+  function csv(rows) { return rows.map(function (row) { return row.map(quoted).join(","); }).join("\n") + "\n"; }
+  function save(name, href) {
+    var link = document.createElement("a");
+    link.href = href;
+    link.download = name;
+    link.click();
+  }
+  function saveText(name, text) {
+    var address = URL.createObjectURL(new Blob([text], { type: "text/csv" }));
+    save(name, address);
+    setTimeout(function () { URL.revokeObjectURL(address); }, 10000);
+  }
+  function taker(label, named, act) {
+    var button = document.createElement("button");
+    button.type = "button";
+    button.className = "take";
+    button.textContent = label;
+    button.setAttribute("aria-label", label + " of " + named);
+    button.addEventListener("click", act);
+    return button;
+  }
+  function takeTable(table) {
+    var box = table.closest(".scroll"), named = box ? box.getAttribute("aria-label") : "table", name = (table.id || "table") + ".csv";
+    var bar = document.createElement("p");
+    bar.className = "takes";
+    bar.appendChild(taker("CSV", named, function () {
+      saveText(name, csv(Array.prototype.map.call(table.rows, function (row) {
+        var cells = [];
+        Array.prototype.forEach.call(row.cells, function (cell) {
+          if (row.parentNode.tagName === "TBODY" && cell.className.indexOf("picture") >= 0) { cells.push(""); return; }
+          cells.push(cellText(cell));
+          for (var more = 1; more < cell.colSpan; more++) cells.push("");
+        });
+        return cells;
+      })));
+    }));
+    (box || table).after(bar);
+  }
+  function takeChart(chart) {
+    var id = chart.node.id.replace("chart-", ""), named = chart.node.getAttribute("aria-label"), bar = document.createElement("p");
+    bar.className = "takes";
+    bar.appendChild(taker("CSV", named, function () {
+      var data = dataOf(chart.spec);
+      saveText(id + ".csv", csv([data.head.map(text)].concat(data.rows)));
+    }));
+    bar.appendChild(taker("PNG", named, function () {
+      Promise.resolve(draw(chart)).then(function () {
+        var paper = getComputedStyle(root).getPropertyValue("--paper").trim();
+        return window.Plotly.toImage({ data: chart.node.data, layout: Object.assign({}, chart.node.layout, { paper_bgcolor: paper }) }, { format: "png", width: 1200, height: 2 * chart.node.clientHeight, scale: 1 });
+      }).then(function (address) { save(id + ".png", address); });
+    }));
+    chart.node.parentNode.appendChild(bar);
   }
 
   /* the data of a chart as a table, made when it is asked for */
@@ -298,6 +363,7 @@
 
   function prepare() {
     document.querySelectorAll("table[data-sortable]").forEach(sortable);
+    document.querySelectorAll(".scroll > table").forEach(takeTable);
     document.querySelectorAll(".filter[data-for]").forEach(filterable);
     document.querySelectorAll(".filter[data-cards]").forEach(cardsOf);
     document.querySelectorAll(".command").forEach(copyable);

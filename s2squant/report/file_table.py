@@ -1,0 +1,78 @@
+"""Files section of a report: what each file of a run's folder is, and the newest forecast in prices as CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+
+import pandas as pd
+
+from s2squant.files import guarded
+from s2squant.report.fan_charts import last_fan
+from s2squant.report.panels import Panel
+from s2squant.report.study_view import Contents
+from s2squant.report.tables import Column, grid
+from s2squant.series.forecast import QUANTILE_COLUMNS
+
+FORECAST = "forecast.csv"
+"""The newest forecast of the recommended model, in prices."""
+
+ABOUT = (
+    ("forecasts", "forecasts.parquet", "every forecast of every model, as cumulative log returns, with its outcome y"),
+    ("scores", "scores.parquet", "losses of each model, ticker, cutoff and step"),
+    ("verdicts", "verdicts.parquet", "every test of the verdict"),
+    ("equity", "equity.parquet", "positions, costs and growth of the trading rule, bar by bar"),
+)
+OTHERS = (
+    (FORECAST, "the newest forecast of the recommended model, in prices: a row a ticker and step"),
+    ("prices.parquet", "all bars that the run read"),
+    ("tables/", "every table of these pages, a parquet file each"),
+    ("models/", "what was fitted: safetensors with JSON inside"),
+    ("experiment.json", "every setting; itself an input to s2squant backtest"),
+    ("manifest.json", "status, tickers with reasons, versions, hashes, timings"),
+)
+COLUMNS = (
+    Column("file", "File", "text"),
+    Column("holds", "What it holds", "wide"),
+    Column("columns", "Columns", ",d"),
+)
+
+
+def files(c: Contents) -> Panel:
+    """Files of the run's folder."""
+    known = [
+        {"file": name, "holds": holds, "columns": len(getattr(c.study, field).columns)} for field, name, holds in ABOUT
+    ]
+    rest = [{"file": name, "holds": holds, "columns": None} for name, holds in OTHERS]
+    table = pd.DataFrame([*rest[:1], *known, *rest[1:]])
+    table["columns"] = table["columns"].astype("Float64")
+    say = "All of it lies in the run’s folder; pandas.read_parquet reads the tables."
+    shown = grid("file-table", "Files of this run’s folder", table, COLUMNS)
+    return Panel("files", "Files", "Files to take away", say, grids=(shown,))
+
+
+def forecast_csv(c: Contents) -> bytes:
+    """The newest forecast of the recommended model in prices: unique_id, cutoff, close, step, date, then quantiles."""
+    text = io.StringIO()
+    out = csv.writer(text, lineterminator="\n")
+    out.writerow(["unique_id", "cutoff", "close", "step", "date", *QUANTILE_COLUMNS])
+    for report in c.finished:
+        history = c.study.histories.get(report.ticker)
+        fan = last_fan(c.of("forecasts", report.ticker), c.recommended, history) if history else None
+        if fan is None:
+            continue
+        head = [guarded(report.ticker), str(fan.dates[0]), figure(fan.quantiles_HQ[0, 0])]
+        for step in range(1, len(fan.dates)):
+            out.writerow([*head, step, str(fan.dates[step]), *figures(fan.quantiles_HQ[step])])
+    return text.getvalue().encode()
+
+
+def figures(values: Sequence[float]) -> list[str]:
+    """Numbers to eight significant digits."""
+    return [figure(value) for value in values]
+
+
+def figure(value: float) -> str:
+    """A number to eight significant digits."""
+    return f"{value:.8g}"
