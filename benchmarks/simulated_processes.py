@@ -41,13 +41,13 @@ def own_returns(name: ModelName, series: int, bars: int, seed: int) -> Floats:
             returns = recursion(rng, shape, GARCH, 6.0)
         case "gjr_t":
             returns = recursion(rng, shape, GJR, 6.0)
-        case "garch_shrunk":
+        case "garch_shrunk" | "garch_x":
             returns = PRIOR_DRIFT + recursion(rng, shape, GARCH, 6.0)
         case "gjr_shrunk":
             returns = PRIOR_DRIFT + recursion(rng, shape, GJR, 6.0)
         case "gjr_fhs":
             returns = recursion(rng, shape, GJR, 6.0, skewed=True)
-        case "har":
+        case "har" | "har_x":
             returns = har_returns(rng, shape)
         case "ets":
             returns = smoothing_returns(rng, shape, alpha=0.8, beta=0.05, phi=0.8, start=0.0)

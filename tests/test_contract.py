@@ -28,7 +28,7 @@ TINY = {
     },
 }
 NAMES = [name for name in MODELS if name != "blend"]  # which averages others' forecasts and fits nothing
-ABOUT_OTHERS = ("seq2seq_pooled", "seq2seq_adapted", "garch_shrunk", "gjr_shrunk", "pretrained")
+ABOUT_OTHERS = ("seq2seq_pooled", "seq2seq_adapted", "garch_shrunk", "gjr_shrunk", "garch_x", "pretrained")
 """Pooled nets, and models whose drift is shrunk towards the others'."""
 H, SEED = 7, 3
 

@@ -15,6 +15,7 @@ from s2squant.config.asset_classes import AssetClass
 from s2squant.config.covariates import CovariateSpec
 from s2squant.config.defaults import STORE
 from s2squant.config.models import (
+    ON_COVARIATES,
     Forecasters,
     ModelName,
     ModelOrNone,
@@ -143,6 +144,9 @@ class Experiment(Part):
         for role, model in (("reference", self.verdict.reference), ("recommended", self.verdict.recommended)):
             if model not in self.forecasters.models:
                 raise ValueError(f"verdict.{role} is {model}, which does not run; add it to forecasters.models")
+        idle = [] if self.covariates else [m for m in ON_COVARIATES if m in self.forecasters.models]
+        if idle:
+            raise ValueError(f"{idle[0]} is about covariates, and there are none; add [[covariates]] or leave it out")
         return self
 
     def to_json(self) -> str:

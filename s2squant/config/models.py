@@ -37,6 +37,8 @@ OurName = Literal[
     "block_bootstrap",
     "gjr_fhs",
     "har",
+    "har_x",
+    "garch_x",
     "ets",
     "arima",
     "theta",
@@ -119,6 +121,8 @@ MODELS: dict[str, Model] = {
     "block_bootstrap": Model("block bootstrap", "baseline", "m-grey", "longdash", article=True),
     "gjr_fhs": Model("GJR-FHS", "baseline", "m-purple", "solid"),
     "har": Model("HAR", "baseline", "m-orange", "solid"),
+    "har_x": Model("HAR-X", "baseline", "m-yellow", "longdashdot", reads=KNOWN),
+    "garch_x": Model("GARCH-X", "baseline", "m-purple", "longdashdot", reads=KNOWN),
     "ets": Model("ETS", "baseline", "m-yellow", "dot"),
     "arima": Model("ARIMA", "baseline", "m-yellow", "longdash"),
     "theta": Model("Theta", "baseline", "m-yellow", "solid"),
@@ -143,6 +147,10 @@ READERS: tuple[ModelName, ...] = tuple(name for name, model in MODELS.items() if
 BASELINES: tuple[ModelName, ...] = tuple(name for name, model in MODELS.items() if model.kind == "baseline")
 LONGEST_LABEL = 21
 """Letters of a name in the leaderboard, whose other columns need 59 of a terminal's 80."""
+ON_COVARIATES: tuple[ModelName, ...] = ("har_x", "garch_x")
+"""Baselines that differ from another one by covariates alone."""
+USUAL: tuple[ModelName, ...] = tuple(name for name in BASELINES if name not in ON_COVARIATES)
+"""What 'baselines' stands for."""
 RECALIBRATED = "+aci"
 """Ends the name of a model's second row, recalibrated; ledgers hold it since it was adaptive conformal inference."""
 
@@ -269,7 +277,7 @@ class Forecasters(Part):
         "blend",
     )
     extra: Annotated[tuple[Annotated[str, AfterValidator(_model_or_baselines)], ...], BeforeValidator(listed)] = Field(
-        (), description="models to run beside `models`, which takes them up; 'baselines' is all of those"
+        (), description="models to run beside `models`, which takes them up; 'baselines' is all that need no covariate"
     )
     features: Annotated[tuple[FeatureName, ...], BeforeValidator(listed)] = Field(
         (), description="features of your own, package.module:function, which ridge, gbm and the networks read too"
@@ -288,6 +296,8 @@ class Forecasters(Part):
     block_bootstrap: BlockBootstrapSpec = BlockBootstrapSpec()
     gjr_fhs: GarchTSpec = GarchTSpec()
     har: HarSpec = HarSpec()
+    har_x: HarSpec = HarSpec()
+    garch_x: GarchTSpec = GarchTSpec(mean="shrunk")
     ets: LinearSpec = LinearSpec()
     arima: LinearSpec = LinearSpec()
     theta: LinearSpec = LinearSpec()
@@ -333,7 +343,7 @@ class Forecasters(Part):
     @model_validator(mode="after")
     def _taken_up(self) -> Forecasters:
         """Move `extra` into `models`, baselines first and in their own order: one experiment, one way to write it."""
-        wanted = dict.fromkeys(m for name in self.extra for m in (BASELINES if name == "baselines" else (name,)))
+        wanted = dict.fromkeys(m for name in self.extra for m in (USUAL if name == "baselines" else (name,)))
         if wanted:
             baselines = [m for m in BASELINES if m in wanted or m in self.models]
             others = [m for m in (*self.models, *wanted) if m not in BASELINES]

@@ -16,6 +16,7 @@ from s2squant.forecasters.baselines import (
     fhs,
     field,
     garch,
+    garch_x,
     gbm,
     har,
     historical,
@@ -64,6 +65,10 @@ def _ours(
             return fhs.GjrFhs(settings.gjr_fhs)
         case "har":
             return har.Har(settings.har)
+        case "garch_x":
+            return garch_x.GarchX(settings.garch_x)
+        case "har_x":
+            return har.Har(settings.har_x, name, reads=True)
         case "ets":
             return smoothing.Ets(settings.ets)
         case "arima":

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from s2squant import config
 from s2squant.config.experiment import Experiment
 from s2squant.config.files import make_experiment, override, parse_settings
-from s2squant.config.models import BASELINES
+from s2squant.config.models import USUAL
 from s2squant.config.part import Part
 from s2squant.errors import ConfigError
 from tests.worlds.settings import of_part
@@ -140,8 +140,8 @@ def test_extra_models_are_taken_up_in_their_place() -> None:
     assert found.models.index("gjr_t") < found.models.index("har") < found.models.index("anchor")
     assert make_experiment({"forecasters": {"models": found.models}}).forecasters == found
     everything = make_experiment({"forecasters": {"extra": ["baselines"]}}).forecasters
-    assert everything.models[: len(BASELINES)] == BASELINES
-    assert everything.field_members == BASELINES[:-1]
+    assert everything.models[: len(USUAL)] == USUAL
+    assert everything.field_members == USUAL[:-1]
 
 
 @pytest.mark.parametrize(

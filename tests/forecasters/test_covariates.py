@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import load, save
 
+from s2squant.config.files import make_experiment
 from s2squant.config.models import READERS
+from s2squant.errors import ConfigError
 from s2squant.forecasters.catalog import restore
 from s2squant.series.covariates import Covariate, TickerCovariates
 from s2squant.series.forecast import State, quantile_crps
@@ -45,7 +47,9 @@ def test_covariates_are_read_and_stored(name, panel, fitted):
     arrays = load(save({key: np.ascontiguousarray(value) for key, value in state.arrays.items()}))
     again = restore(name, settings(), State(arrays, state.meta))
     assert (again.predict(panel, ROWS).quantiles_NHQ == ours.quantiles_NHQ).all()
-    with pytest.raises(ValueError, match=r"fitted with covariates .*fear.*; the prices have none"):
+    with pytest.raises(
+        ValueError, match=r"fitted with .*fear.*; these? prices have none|fitted with .*fear.*; the prices have none"
+    ):
         fitted.predict(without, ROWS)
 
 
@@ -108,7 +112,7 @@ LEARNING = settings(
 )
 
 
-@pytest.mark.parametrize("learner", ["ridge", pytest.param("gbm", marks=pytest.mark.slow), "seq2seq_pooled"])
+@pytest.mark.parametrize("learner", ["ridge", "har_x", pytest.param("gbm", marks=pytest.mark.slow), "seq2seq_pooled"])
 def test_a_move_that_is_announced_is_learnt(learner):
     plain = garch_panel("AB", 1200, seed=5)
     rows = np.concatenate([np.arange(900, 1190), 1200 + np.arange(900, 1190)])
@@ -118,3 +122,24 @@ def test_a_move_that_is_announced_is_learnt(learner):
         losses.append(quantile_crps(panel.targets(rows, H), forecast.quantiles_NHQ).mean(axis=0))
     gain = 1 - losses[1] / losses[0]
     assert gain[0] > 0.05, "the next move is announced: a twentieth of the loss at least"
+
+
+def test_garch_x_learns_a_planted_mean_and_needs_no_covariate():
+    rng = np.random.default_rng(1)
+    panel = announced(garch_panel("A", 900, seed=2))
+    (history,) = panel.histories
+    moves = np.diff(history.log_price, prepend=history.log_price[0])
+    hint = np.concatenate([moves, np.zeros(H + 4)]) + 0.01 * rng.standard_normal(len(moves) + H + 4)
+    hinted = Panel((replace(history, covariates=replace(history.covariates, future_SF=hint[:, None])),))
+    rows = np.arange(720, 880)
+    forecast = fit("garch_x", hinted.until(history.dates[700])).predict(hinted, rows)
+    assert np.corrcoef(forecast.mean_NH[:, 0], moves[rows + 1])[0, 1] > 0.5
+    plain = Panel((replace(history, covariates=None),))
+    ours, theirs = (fit(n, plain.until(history.dates[700])).predict(plain, rows) for n in ("garch_x", "garch_shrunk"))
+    assert ours.mean_NH == pytest.approx(theirs.mean_NH)
+
+
+def test_baselines_on_covariates_are_refused_without_any():
+    with pytest.raises(ConfigError, match="har_x is about covariates, and there are none"):
+        make_experiment({"forecasters": {"extra": ["har_x"]}})
+    assert not {"har_x", "garch_x"} & set(make_experiment({"forecasters": {"extra": ["baselines"]}}).forecasters.models)

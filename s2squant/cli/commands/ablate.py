@@ -39,6 +39,8 @@ def ablate(
 
     Takes as many backtests as it has covariates, and two more; of the models that read one.
 
+    Example: s2squant ablate mine.toml
+
     Example: s2squant ablate experiment.toml --out reports/ablate/mine
 
     Exit status: 0 done, whatever was found; 3 done, but some tickers have no part;

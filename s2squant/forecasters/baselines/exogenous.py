@@ -6,6 +6,8 @@ Shape legend: T returns of a ticker, K predictors, H steps ahead; P past and F f
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from s2squant.forecasters.covariate_scale import Scale, ahead_numbers, past_numbers
@@ -59,3 +61,44 @@ def scaled_inputs(values_TK: Floats, centre_K: Floats, scale_K: Floats) -> Float
 def _mean(values_TGF: Floats) -> Floats:
     """Mean over the steps of a group (T, F); NaN unless all are known."""
     return np.asarray(values_TGF.mean(axis=1))
+
+
+class Regressors(NamedTuple):
+    """Covariates of a model that goes step by step: K columns, the P past ones first."""
+
+    centre_K: Floats
+    scale_K: Floats
+    stays_P: Floats
+    """What is left of a past covariate's distance from its centre a bar later, least squares within 0 and 1."""
+
+    @classmethod
+    def of(cls, past_TP: Floats, ahead_THF: Floats, recent: slice) -> Regressors:
+        """Scale and persistence over the `recent` bars."""
+        scale = Scale.of(np.concatenate([past_TP, ahead_THF[:, 0]], axis=1)[recent])
+        places = slice(None, past_TP.shape[1])
+        z_TP = scaled_inputs(past_TP[recent], scale.centre_K[places], scale.scale_K[places])
+        both_P, square_P = (z_TP[1:] * z_TP[:-1]).sum(axis=0), np.square(z_TP[:-1]).sum(axis=0)
+        return cls(*scale, np.clip(both_P / np.where(square_P > 0, square_P, 1.0), 0.0, 1.0))
+
+    def paths(self, past_NP: Floats, ahead_NHF: Floats) -> Floats:
+        """Scaled values at every step (N, H, K): past ones return to their centre, future-known ones are as known."""
+        left_HP = self.stays_P ** np.arange(ahead_NHF.shape[1])[:, None]
+        count = past_NP.shape[1]
+        past_NP = scaled_inputs(past_NP, self.centre_K[:count], self.scale_K[:count])
+        ahead_NHF = scaled_inputs(ahead_NHF, self.centre_K[count:], self.scale_K[count:])
+        return np.concatenate([past_NP[:, None] * left_HP, ahead_NHF], axis=2)
+
+
+def weighted(values_NHK: Floats, weights_K: Floats) -> Floats:
+    """Sum of weighted columns (N, H), added term by term: the same bits for any number of rows."""
+    total_NH = np.zeros(values_NHK.shape[:2])
+    for column, weight in enumerate(weights_K):
+        total_NH += weight * values_NHK[:, :, column]
+    return total_NH
+
+
+def by_step(panel: Panel, ticker: str, covariates: PanelCovariates, unit: float, horizon: int) -> tuple[Floats, Floats]:
+    """Past (T + 1, P) and future-known (T + 1, H, F) numbers of a ticker, variances relative to `unit`."""
+    rows = panel.rows_of(ticker)
+    past_RP = past_numbers(covariates, np.full(len(panel.dates), unit))
+    return past_RP[rows], ahead_numbers(covariates.future, covariates.at_steps(rows, horizon))

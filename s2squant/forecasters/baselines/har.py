@@ -1,6 +1,7 @@
 """HAR: tomorrow's volatility from that of the last day, week and month, simulated with its own joint residuals.
 
     m[b] = c + d v[b] + w mean5 v + k mean22 v + l max(-r[b], 0)      v the range volatility, else the absolute return
+    HAR-X adds the covariates of the next bar to m, above and below their centre, all weights at least zero
     v[b+1] = m[b] e,   r[b+1] = mean + m[b] z                         (e, z) resampled together from the past
 
 Shape legend: M tickers, T returns, N origins, S paths, H steps ahead, K kept residuals, Q quantile levels.
@@ -10,7 +11,7 @@ in Engle and Gallo, J. Econometrics 131 (2006).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -20,6 +21,7 @@ from scipy.optimize import nnls
 
 from s2squant.config.baselines import HarSpec
 from s2squant.forecasters.baselines.drift import trailing_mean
+from s2squant.forecasters.baselines.exogenous import Regressors, by_step, covariates_of, names_read, weighted
 from s2squant.forecasters.baselines.fitted import FittedBaseline
 from s2squant.forecasters.baselines.ranges import has_ranges, volatility
 from s2squant.forecasters.baselines.returns import by_ticker, log_returns, tickers_of
@@ -36,6 +38,8 @@ KEPT = 2048
 """Residual pairs are kept as so many, at equally spaced ranks of the return's."""
 FEWEST_RETURNS = 250
 """Below so many returns nothing is fitted: FALLBACK."""
+REGRESSORS = Regressors._fields
+"""Arrays of HAR-X, a row a ticker; `sides` are the weights of its regressors."""
 FLOOR, CEILING = 1e-4, 1e6
 """Bounds of the volatility in units of the ticker's scale: a pegged price moves again, and nothing overflows."""
 
@@ -55,14 +59,21 @@ FALLBACK = Coefficients(constant=0.05, day=0.15, week=0.3, month=0.5, fall=0.0)
 
 @dataclass(frozen=True)
 class Har:
-    """Weighted non-negative least squares of volatility; Garman-Klass ranges where OHLC is known, else |r|."""
+    """Weighted non-negative least squares of volatility; Garman-Klass ranges where OHLC is known, else |r|.
+
+    With `reads`, HAR-X: covariates are regressors too, what is above and what is below their centre each by itself.
+    """
 
     spec: HarSpec
+    name: str = NAME
+    reads: bool = False
 
     def fit(self, panel: Panel, rows: Ints, *, horizon: int, seed: int) -> FittedHar:
         """Coefficients and residuals on the last `spec.window` returns of every ticker with a training row."""
-        tickers = tickers_of(panel, rows)
+        tickers, names = tickers_of(panel, rows), names_read(panel) if self.reads else ()
+        covariates = covariates_of(panel, names, self.name)
         learnt_M8, shocks_MK2 = np.empty((len(tickers), 8)), np.empty((len(tickers), KEPT, 2))
+        regressors, sides = [], []
         for m, ticker in enumerate(tickers):
             history = panel.histories[panel.tickers.index(ticker)]
             ranges, unit = has_ranges(history), scale_of(log_returns(panel, ticker)[-self.spec.window :])
@@ -70,15 +81,25 @@ class Har:
             recent = slice(-self.spec.window, None)
             mean = float(returns_T[recent].mean())
             components = components_of(returns_T - mean, volatility_T)
-            coefficients = estimate(components[:-1][recent], volatility_T[recent])
-            expected_T = expected(components, coefficients)[:-1][recent]
-            learnt_M8[m] = (unit, mean, ranges, *coefficients)
+            if covariates is not None:
+                past_TP, ahead_THF = by_step(panel, ticker, covariates, unit, horizon)
+                regressors.append(Regressors.of(past_TP[:-1], ahead_THF[:-1], recent))
+                first_T1K = regressors[-1].paths(past_TP, ahead_THF[:, :1])
+                components = np.concatenate([components, two_sided(first_T1K)[:, 0]], axis=1)
+            weights = estimate(components[:-1][recent], volatility_T[recent])
+            expected_T = expected(components, weights)[:-1][recent]
+            learnt_M8[m] = (unit, mean, ranges, *weights[:5])
+            sides.append(weights[5:])
             shocks_MK2[m] = paired(volatility_T[recent] / expected_T, (returns_T[recent] - mean) / expected_T)
-        return FittedHar(self.spec, NAME, tickers, horizon, seed, {"learnt": learnt_M8, "shocks": shocks_MK2})
+        arrays: dict[str, Floats] = {"learnt": learnt_M8, "shocks": shocks_MK2}
+        if covariates is not None:
+            arrays |= {name: np.array(x) for name, x in zip(REGRESSORS, zip(*regressors, strict=True), strict=True)}
+            arrays["sides"] = np.array(sides)
+        return FittedHar(self.spec, self.name, tickers, horizon, seed, arrays, covariates=names)
 
     def restore(self, state: State) -> FittedHar:
         """The fitted forecaster that wrote `state`."""
-        return FittedHar.restored(self.spec, state, NAME)
+        return FittedHar.restored(self.spec, state, self.name)
 
 
 @dataclass(frozen=True)
@@ -94,13 +115,21 @@ class FittedHar(FittedBaseline[HarSpec]):
         quantiles_NHQ = np.empty((len(rows), self.horizon, len(LEVELS)))
         mean_NH = np.zeros((len(rows), self.horizon))
         paths_NSH = np.empty((len(rows), PATHS_KEPT, self.horizon), np.float32)
-        for origins in by_ticker(panel, rows, self.tickers, NAME):
+        covariates = covariates_of(panel, self.covariates, self.name)
+        for origins in by_ticker(panel, rows, self.tickers, self.name):
             unit, mean, ranges, *weights = self.learnt[origins.number]
             coefficients = Coefficients(*weights)
             history = panel.histories[panel.tickers.index(origins.ticker)]
             returns_T, volatility_T = scaled(history, unit, ranges=bool(ranges))
             components = components_of(returns_T - mean, volatility_T)
-            first_N = expected(components, coefficients)[origins.bars]
+            more_NH: Floats = np.zeros((len(origins.bars), self.horizon))
+            if covariates is not None:
+                past_TP, ahead_THF = by_step(panel, origins.ticker, covariates, unit, self.horizon)
+                own = Regressors(*(self.arrays[name][origins.number] for name in REGRESSORS))
+                paths_NHK = own.paths(past_TP[origins.bars], ahead_THF[origins.bars])
+                more_NH = weighted(two_sided(paths_NHK), self.arrays["sides"][origins.number])
+            plain_N = summed(components[origins.bars], coefficients)
+            first_N = np.maximum(plain_N + more_NH[:, 0], FLOOR)
             order_SH = uniforms(self.spec.paths, self.horizon, self.seed_of(origins.ticker))
             shocks_HS2 = self.arrays["shocks"][origins.number][(order_SH.T * KEPT).astype(np.intp)]
             drift_H = mean * np.arange(1, self.horizon + 1)
@@ -108,7 +137,7 @@ class FittedHar(FittedBaseline[HarSpec]):
                 chunk = slice(start, start + CHUNK)
                 past_NL = past_month(volatility_T, origins.bars[chunk])
                 known_N = np.minimum(origins.bars[chunk], MONTH)
-                sums = simulated_sums(first_N[chunk], past_NL, known_N, coefficients, shocks_HS2)
+                sums = simulated_sums(first_N[chunk], past_NL, known_N, coefficients, shocks_HS2, more_NH[chunk])
                 quantiles, paths = [], []
                 for sums_NS in sums:
                     paths.append(sums_NS[:, :PATHS_KEPT].copy())
@@ -116,7 +145,7 @@ class FittedHar(FittedBaseline[HarSpec]):
                 quantiles_NHQ[origins.where[chunk]] = unit * (np.stack(quantiles, axis=1) + drift_H[:, None])
                 paths_NSH[origins.where[chunk]] = unit * (np.stack(paths, axis=2) + drift_H)
             mean_NH[origins.where] = unit * drift_H
-        return Forecast(NAME, rows, quantiles_NHQ, mean_NH, paths_NSH)
+        return Forecast(self.name, rows, quantiles_NHQ, mean_NH, paths_NSH)
 
 
 def scaled(history: PriceHistory, unit: float, *, ranges: bool) -> tuple[Floats, Floats]:
@@ -132,24 +161,37 @@ def components_of(centred_T: Floats, volatility_T: Floats) -> Floats:
     return np.column_stack([np.ones(len(day)), day, week, month, fall])
 
 
-def expected(components_T5: Floats, coefficients: Coefficients) -> Floats:
-    """The next bar's expected volatility (T,), added up term by term: the same bits for any number of rows."""
-    total = np.zeros(len(components_T5))
-    for weight, part_T in zip(coefficients, components_T5.T, strict=True):
+def two_sided(values_NHK: Floats) -> Floats:
+    """What is above and what is below the centre (N, H, 2 K), each as a column of its own."""
+    return np.concatenate([np.maximum(values_NHK, 0.0), np.maximum(-values_NHK, 0.0)], axis=2)
+
+
+def summed(components_TK: Floats, weights: Sequence[float]) -> Floats:
+    """Weighted regressors (T,), added up term by term: the same bits for any number of rows."""
+    total = np.zeros(len(components_TK))
+    for weight, part_T in zip(weights, components_TK.T, strict=True):
         total += weight * part_T
-    floored: Floats = np.maximum(total, FLOOR)
+    return total
+
+
+def expected(components_TK: Floats, weights: Sequence[float]) -> Floats:
+    """The next bar's expected volatility (T,)."""
+    floored: Floats = np.maximum(summed(components_TK, weights), FLOOR)
     return floored
 
 
-def estimate(components_T5: Floats, volatility_T: Floats) -> Coefficients:
-    """Least squares with weights 1 / expected^2, from a first pass without; FALLBACK for short or still series."""
+def estimate(components_TK: Floats, volatility_T: Floats) -> list[float]:
+    """Least squares with weights 1 / expected^2, from a first pass without; FALLBACK for short or still series.
+
+    The five coefficients come first, then those of covariates, if any.
+    """
+    weights = [*FALLBACK, *[0.0] * (components_TK.shape[1] - len(FALLBACK))]
     if len(volatility_T) < FEWEST_RETURNS or volatility_T.std() == 0:
-        return FALLBACK
-    coefficients = FALLBACK
+        return weights
     for _ in range(2):
-        weight_T = 1 / np.maximum(expected(components_T5, coefficients), 0.05)
-        coefficients = Coefficients(*nnls(components_T5 * weight_T[:, None], volatility_T * weight_T)[0])
-    return coefficients
+        weight_T = 1 / np.maximum(expected(components_TK, weights), 0.05)
+        weights = nnls(components_TK * weight_T[:, None], volatility_T * weight_T)[0].tolist()
+    return weights
 
 
 def paired(volatility_T: Floats, return_T: Floats) -> Floats:
@@ -167,10 +209,11 @@ def past_month(volatility_T: Floats, bars_N: Ints) -> Floats:
 
 
 def simulated_sums(
-    first_N: Floats, past_NL: Floats, known_N: Ints, coefficients: Coefficients, shocks_HS2: Floats
+    first_N: Floats, past_NL: Floats, known_N: Ints, coefficients: Coefficients, shocks_HS2: Floats, more_NH: Floats
 ) -> Iterator[NDArray[np.float32]]:
     """Yield, step by step, the cumulative centred returns (N, S) of all paths; the same array every time.
 
+    `more_NH` is what covariates add to the expected volatility of each step; the first step's is in `first_N`.
     `known_N` of the 22 places in `past_NL` are filled: a week or month that is shorter is averaged over what it has.
     """
     shape = (len(first_N), shocks_HS2.shape[1])
@@ -193,4 +236,6 @@ def simulated_sums(
         weeks, bars = (np.minimum(known_N + step + 1, n).astype(np.float32)[:, None] for n in (WEEK, MONTH))
         level = constant + day * new + week * week_sum / weeks + month * month_sum / bars
         level += fall * np.maximum(-move, np.float32(0))
+        if step + 1 < len(shocks_HS2):
+            level += more_NH[:, step + 1, None].astype(np.float32)
         np.clip(level, low, high, out=level)

@@ -20,7 +20,7 @@ from tests.forecasters.baselines.helpers import (
 )
 
 CENTRED = {"historical_simulation", "random_walk", "ewma_t", "block_bootstrap"}
-BY_THEMSELVES = [name for name in BASELINES if name not in ("garch_shrunk", "gjr_shrunk")]
+BY_THEMSELVES = [name for name in BASELINES if name not in ("garch_shrunk", "gjr_shrunk", "garch_x")]
 """Those whose drift is neither believed in before a price is seen nor learnt from the others of the class."""
 BARS = 700
 AROUND = np.array([1, 2, 6, 30, 60, 62, 150, 199, 201, 260, 349, 350, 351, 352, 400, 500, 599, 600, 601, 650, 699])

@@ -17,7 +17,20 @@ SETTINGS = make_experiment(
 ).forecasters
 
 
-SECONDS = {"garch_t", "gjr_t", "garch_shrunk", "gjr_shrunk", "gjr_fhs", "har", "ets", "arima", "gbm", "field"}
+SECONDS = {
+    "garch_t",
+    "gjr_t",
+    "garch_shrunk",
+    "gjr_shrunk",
+    "gjr_fhs",
+    "har",
+    "har_x",
+    "garch_x",
+    "ets",
+    "arima",
+    "gbm",
+    "field",
+}
 """Those whose gate takes longest."""
 
 

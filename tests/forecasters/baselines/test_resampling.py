@@ -116,15 +116,16 @@ def test_har_simulates_what_its_recursion_says():
     rng = np.random.default_rng(5)
     past, shocks = rng.random(22), np.stack([rng.random((30, 1)), rng.standard_normal((30, 1))], axis=2)
     weights = har.Coefficients(0.1, 0.2, 0.3, 0.3, 0.1)
+    more = 0.1 * rng.random((1, 30))  # what covariates add, from the second step on
     known, total, expected, level = list(past[::-1]), 0.0, [], 0.7
-    for e, z in shocks[:, 0]:
+    for (e, z), added in zip(shocks[:, 0], [*more[0, 1:], 0.0], strict=True):
         move = level * z
         total += move
         expected.append(total)
         known.append(level * e)
         week, month = np.mean(known[-5:]), np.mean(known[-22:])
-        level = 0.1 + 0.2 * known[-1] + 0.3 * week + 0.3 * month + 0.1 * max(-move, 0)
-    sums = har.simulated_sums(np.array([0.7]), past[None], np.array([22]), weights, shocks)
+        level = 0.1 + 0.2 * known[-1] + 0.3 * week + 0.3 * month + 0.1 * max(-move, 0) + added
+    sums = har.simulated_sums(np.array([0.7]), past[None], np.array([22]), weights, shocks, more)
     assert [float(x[0, 0]) for x in sums] == pytest.approx(expected, rel=1e-4, abs=1e-5)
 
 
