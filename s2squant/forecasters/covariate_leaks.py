@@ -89,4 +89,4 @@ def _ranked(x: Floats, y: Floats) -> float:
 
 def _standard(ranks: NDArray[np.float64]) -> NDArray[np.float64]:
     spread = ranks.std()
-    return (ranks - ranks.mean()) / (spread if spread > 0 else 1.0)
+    return np.asarray((ranks - ranks.mean()) / (spread if spread > 0 else 1.0))
