@@ -17,19 +17,16 @@ from numpy.typing import NDArray
 
 from s2squant.evaluation.losses import Losses
 from s2squant.series.arrays import Ints
-from s2squant.series.long_table import STEP_BOUNDS
+from s2squant.series.long_table import step_bands
 
 
 def step_groups(step_U: Ints) -> dict[str, Ints]:
     """The name of each group, "all" first, and the units (positions) in it; empty groups are left out."""
-    last = int(step_U.max(initial=1))
     groups = {"all": np.arange(len(step_U))}
-    first = 1
-    for end in (*(b for b in STEP_BOUNDS if b < last), last):
-        units = np.flatnonzero((step_U >= first) & (step_U <= end))
+    for name, (first, last) in step_bands(int(step_U.max(initial=1))).items():
+        units = np.flatnonzero((step_U >= first) & (step_U <= last))
         if len(units) and len(units) < len(step_U):
-            groups[str(first) if first == end else f"{first}-{end}"] = units
-        first = end + 1
+            groups[name] = units
     return groups
 
 

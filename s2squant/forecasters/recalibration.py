@@ -33,7 +33,7 @@ from s2squant.config.experiment import RecalibrationSpec
 from s2squant.config.models import RECALIBRATED
 from s2squant.series.arrays import Floats, Ints
 from s2squant.series.forecast import LEVELS, QUANTILE_COLUMNS, column_crps
-from s2squant.series.long_table import KEYS, STEP_BOUNDS
+from s2squant.series.long_table import KEYS, step_bands
 
 DECISIONS = ["market", "cutoff", "steps", "matured", "independent", "factor", "gain", "e_value", "used"]
 """Columns of what was decided, one row a market, cutoff and band of steps."""
@@ -176,8 +176,8 @@ def _cells(rows: pd.DataFrame, markets: Mapping[str, str]) -> _Cells:
     cutoff_N, cutoffs = pd.factorize(rows["cutoff"].to_numpy(), sort=True)
     step_N = rows["step"].to_numpy(np.intp)
     last = int(step_N.max())
-    ends = np.array([*(end for end in STEP_BOUNDS if end < last), last])
-    bands = [str(e) if s == e else f"{s}-{e}" for s, e in zip([1, *(ends[:-1] + 1)], ends, strict=True)]
+    bands = step_bands(last)
+    ends = np.array([end for _, end in bands.values()])
     pair_N = market_N * len(cutoffs) + cutoff_N
     cell_N = pair_N * len(bands) + np.searchsorted(ends, step_N)
     day_N = rows["ds"].to_numpy().astype("datetime64[D]").astype(np.intp)
@@ -188,7 +188,7 @@ def _cells(rows: pd.DataFrame, markets: Mapping[str, str]) -> _Cells:
     np.maximum.at(due_K, cell_N, due_N)
     wide = rows[QUANTILE_COLUMNS[HIGH]].to_numpy() > rows[QUANTILE_COLUMNS[LOW]].to_numpy()
     known_N = rows["y"].notna().to_numpy() & (day_N <= due_N) & wide
-    return _Cells([str(n) for n in names], cutoffs, bands, cell_N, known_N, due_K)
+    return _Cells([str(n) for n in names], cutoffs, list(bands), cell_N, known_N, due_K)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,14 @@ from s2squant.series.panel import Panel
 
 KEYS = ["unique_id", "cutoff", "step"]
 STEP_BOUNDS = (1, 5)
-"""Last steps of all groups of steps but the final one: 1, 2-5, 6-H."""
+"""Last steps of all bands of steps but the final one: 1, 2-5, 6-H."""
+
+
+def step_bands(last: int) -> dict[str, tuple[int, int]]:
+    """First and last step of each band up to step `last`, by name: 1, 2-5, 6-20."""
+    ends = (*(end for end in STEP_BOUNDS if end < last), last)
+    firsts = (1, *(end + 1 for end in ends[:-1]))
+    return {str(a) if a == b else f"{a}-{b}": (a, b) for a, b in zip(firsts, ends, strict=True)}
 
 
 def to_frame(panel: Panel, forecast: Forecast, sessions: Mapping[str, Dates]) -> pd.DataFrame:
