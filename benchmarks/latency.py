@@ -30,7 +30,7 @@ def main() -> None:
     rows = np.arange(len(panel.dates))
     train = rows[(panel.bar_number(rows) >= experiment.forecasters.anchor.warmup) & (panel.bars_left(rows) >= 20)]
     rival = experiment.verdict.rival or experiment.verdict.reference
-    models: tuple[ModelName, ...] = ("anchor", *experiment.forecasters.networks, rival)
+    models: tuple[ModelName, ...] = ("anchor", "pretrained", *experiment.forecasters.networks, rival)
     for name in models:
         fitted = make(name, experiment.forecasters).fit(panel, train, horizon=20, seed=0)
         with tempfile.TemporaryDirectory() as folder:

@@ -1,10 +1,10 @@
 """Pretrained weights on tickers and years they never saw: python benchmarks/weights.py DIR (as of benchmarks/sp500.py)
 
 Every stock is cut to listings of 60, 120, 250, 450 and 900 bars, each by itself, and forecast 20 steps from its last
-one. By default weights are fitted on every second stock up to --fit-to, and the others are scored from there to
---test-to, then the same with the halves exchanged. `--judged` scores the shipped judged weights on all of DIR
-instead: from 2016 on, that is what they never saw. Baselines are fitted on the listing's bars. Skill is 1 - CRPS /
-CRPS, averaged over stocks; its standard error comes from years.
+one; with `currencies` for DIR, so are the sample's euro rates. By default weights are fitted on every second ticker up
+to --fit-to, and the others are scored from there to --test-to, then the same with the halves exchanged. `--judged`
+scores the shipped judged weights on all of DIR instead: from 2016 on, that is what they never saw. Baselines are fitted
+on the listing's bars. Skill is 1 - CRPS / CRPS, averaged over tickers; its standard error comes from years.
 """
 
 from __future__ import annotations
@@ -16,12 +16,14 @@ import numpy as np
 import torch
 
 from benchmarks.skill import stocks
-from s2squant.config.experiment import Experiment
+from s2squant.config.experiment import Experiment, Universe
 from s2squant.config.models import ModelName, label
 from s2squant.forecasters.catalog import make
 from s2squant.forecasters.expected_return import shrunk_drifts
 from s2squant.forecasters.pretrained import FittedPretrained, Weights, load
 from s2squant.forecasters.pretraining import moving, pretrain
+from s2squant.prices.sources.sample import SampleSource
+from s2squant.prices.universe import load_universe
 from s2squant.series.arrays import Floats
 from s2squant.series.forecast import LEVELS, Fitted, quantile_crps
 from s2squant.series.history import PriceHistory
@@ -36,14 +38,14 @@ COVERAGES = (0.5, 0.8, 0.95)
 def main() -> None:
     """Fit, cut, forecast, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder")
+    parser.add_argument("folder", help="a folder of CSVs, or currencies")
     parser.add_argument("--fit-to", default="2003-12-31")
     parser.add_argument("--test-to", default="2015-12-31")
     parser.add_argument("--judged", action="store_true", help="score the shipped judged weights, from --fit-to on")
     options = parser.parse_args()
     torch.set_num_threads(1)
     first = np.datetime64(options.fit_to)
-    histories = [moving(h) for h in stocks(options.folder, options.test_to).histories]
+    histories = [moving(h) for h in prices(options.folder, options.test_to).histories]
     asset_class = histories[0].asset_class
     halves = (histories[0::2], histories[1::2])
     tests: list[tuple[Weights, list[PriceHistory]]] = []
@@ -54,6 +56,14 @@ def main() -> None:
     print(f"{'bars':>5} {'listings':>8}  {'skill, % (s.e.) over':50} coverage 50/80/95: pretrained, then those")
     for bars in BARS:
         report(bars, [row for weights, test in tests for h in test for row in scored(weights, h, bars, first)])
+
+
+def prices(folder: str, end: str) -> Panel:
+    """The stocks of a folder, or the sample's currencies."""
+    if folder != "currencies":
+        return stocks(folder, end)
+    tickers = tuple(t for t in SampleSource().tickers() if t.startswith("EUR"))
+    return Panel(load_universe(Universe(source="sample", tickers=tickers, end=end)).histories)
 
 
 Row = tuple[str, int, Floats, Floats]

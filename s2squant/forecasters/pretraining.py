@@ -61,7 +61,7 @@ def pretrain(
             raise SourceError(f"no {asset_class} of {age + horizon} bars to learn from; give longer prices")
         for kind, count in MEMBERS.items():
             seed = stable_seed(0, "pretrain", asset_class, kind, str(age))
-            banks[kind].append(_fit(members_NK[:, :count], y_NH, spec or AnchorSpec(), seed))
+            banks[kind].append(fit(members_NK[:, :count], y_NH, spec or AnchorSpec(), seed))
         said(f"age {age}, {len(y_NH)} origins")
     alone, market = (AgedBank(*(_stored(part) for part in zip(*banks[kind], strict=True))) for kind in MEMBERS)
     return Weights(about(asset_class, histories, judged=judged), alone, market)
@@ -103,7 +103,7 @@ def is_of(path: Path, wanted: About) -> bool:
         return False
 
 
-def _fit(members_NK: Floats, y_NH: Floats, spec: AnchorSpec, seed: int) -> tuple[Floats, Floats]:
+def fit(members_NK: Floats, y_NH: Floats, spec: AnchorSpec, seed: int) -> tuple[Floats, Floats]:
     """Multipliers (H, K) by maximum likelihood, and the empirical quantiles (H, Q) of the standardised returns."""
     bank = fit_bank(
         torch.from_numpy(members_NK.copy()), torch.from_numpy(y_NH), spec, batch=TICKERS * spec.dates, seed=seed
