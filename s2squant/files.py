@@ -1,13 +1,14 @@
-"""Atomic writes, safe file names, values for JSON, and the one file lock."""
+"""Atomic writes, safe file names, checksums, values for JSON, cells for spreadsheets, and the one file lock."""
 
 from __future__ import annotations
 
 import fcntl
 import hashlib
+import json
 import math
 import os
 import re
-import tempfile
+import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.resources import files
@@ -15,16 +16,19 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
+SEAL = "sha256"
+"""The key of an object's own checksum."""
+
 
 def write_atomic(path: Path, content: Callable[[Path], None] | str | bytes) -> None:
     """Write a temporary neighbour (a callable fills it), then rename it into place: a file is whole or absent.
 
-    Its bytes are on the disk before its name is, so that a power failure cannot leave an empty file under it.
+    Its bytes are on the disk before its name is, and its name before this returns, so that a power failure leaves no
+    empty file under it and takes back none that others were told of. Who may read it is the umask's to say.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=".tmp")
-    os.close(handle)
-    temporary = Path(name)
+    temporary = path.parent / f".{path.name[:40]}.{secrets.token_hex(6)}.tmp"
+    os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     try:
         match content:
             case str():
@@ -33,9 +37,9 @@ def write_atomic(path: Path, content: Callable[[Path], None] | str | bytes) -> N
                 temporary.write_bytes(content)
             case _:
                 content(temporary)
-        temporary.chmod(0o644)
         _to_disk(temporary)
         temporary.replace(path)
+        _to_disk(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -67,6 +71,37 @@ def guarded(text: str) -> str:
     return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
 
 
+def sha256_of(path: Path) -> str:
+    """The sha256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sealed(content: Mapping[str, Any]) -> str:
+    """The JSON text of an object with its own checksum in it, under `sha256`."""
+    body = {key: value for key, value in content.items() if key != SEAL}
+    return json.dumps({**body, SEAL: _seal_of(body)}, indent=1, sort_keys=True) + "\n"
+
+
+def unsealed(text: str | bytes, *, since: str) -> dict[str, Any]:
+    """The object of a `sealed` text, without its checksum; raises ValueError where it is not what was written.
+
+    One without a checksum is taken as it is, unless it has the key `since`, which came with checksums.
+    """
+    body = json.loads(text)
+    if not isinstance(body, dict):
+        raise ValueError("not a JSON object")
+    seal = body.pop(SEAL, None)
+    if (seal is not None or since in body) and seal != _seal_of(body):
+        raise ValueError("its contents were changed")
+    return body
+
+
+def plain_cell(cell: Any) -> Any:
+    """A cell for a CSV file: a text guarded, a number as it is. Source: OWASP, CSV injection."""
+    return guarded(cell) if isinstance(cell, str) else cell
+
+
 def json_values(value: Any) -> Any:
     """The value as JSON has it: numbers without a value are null, numpy's arrays and tuples lists."""
     if hasattr(value, "tolist"):
@@ -88,6 +123,10 @@ def embedded(name: str) -> Traversable:
     package = files("s2squant")
     installed, checkout = package / name, Path(str(package)).parent / "data" / name
     return installed if installed.is_dir() or not checkout.is_dir() else checkout
+
+
+def _seal_of(body: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
 
 
 def _to_disk(path: Path) -> None:

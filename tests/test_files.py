@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from s2squant.files import json_values, locked
+from s2squant.files import json_values, locked, plain_cell, sealed, unsealed, write_atomic
 
 HOLDER = """
 import sys, time
@@ -79,3 +82,50 @@ def test_values_become_what_json_has() -> None:
     assert json_values(value) == {"a": None, "2": [3, [1.5, None]], "c": [True, None, "x"]}
     with pytest.raises(TypeError, match="no value for a object"):
         json_values({"a": object()})
+
+
+def test_the_umask_decides_who_reads_a_file(tmp_path):
+    before = os.umask(0o027)
+    try:
+        for number, umask in enumerate((0o077, 0o022, 0o002)):
+            os.umask(umask)
+            write_atomic(tmp_path / f"{number}", "text")
+            assert (tmp_path / f"{number}").stat().st_mode & 0o777 == 0o666 & ~umask
+    finally:
+        os.umask(before)
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_the_folder_is_on_the_disk_after_its_file_has_its_name(tmp_path, monkeypatch):
+    seen = []
+
+    def note(handle, fsync=os.fsync):
+        seen.append((str(Path(f"/proc/self/fd/{handle}").readlink()), (tmp_path / "file").exists()))
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", note)
+    write_atomic(tmp_path / "file", "text")
+    assert [there for _, there in seen] == [False, True]
+    assert seen[1][0] == str(tmp_path)
+
+
+def test_every_flipped_bit_of_a_sealed_object_is_noticed():
+    text = sealed({"b": [1, 2.5, None, "é"], "a": {"nested": True}}).encode()
+    whole = unsealed(text, since="b")
+    assert whole == {"a": {"nested": True}, "b": [1, 2.5, None, "é"]}
+    assert unsealed('{"a": 1}', since="b") == {"a": 1}  # of a version without checksums
+    refused = 0
+    for place, bit in itertools.product(range(len(text)), range(8)):
+        damaged = bytearray(text)
+        damaged[place] ^= 1 << bit
+        try:
+            assert unsealed(bytes(damaged), since="b") == whole
+        except ValueError:
+            refused += 1
+    assert refused > 7 * len(text)
+
+
+def test_a_cell_that_a_spreadsheet_would_run_has_an_apostrophe_before_it():
+    assert [plain_cell(cell) for cell in ("=1+1", "+1", "-x", "@SUM(A1)", "\tx", "AAPL", "a=b", "", -1.5, None)] == [
+        *("'=1+1", "'+1", "'-x", "'@SUM(A1)", "'\tx", "AAPL", "a=b", "", -1.5, None)
+    ]

@@ -21,9 +21,12 @@ import numpy as np
 import pandas as pd
 
 from s2squant.errors import RunError
-from s2squant.files import locked, safe_name, write_atomic
+from s2squant.files import locked, safe_name, sealed, sha256_of, unsealed, write_atomic
 
 REPORTS = Path("reports")
+MANIFEST = "manifest.json"
+PARTS = ("forecasts.parquet", "training.parquet")
+"""The tables of a job's part."""
 
 
 STUDIES = Path("data/tuning")
@@ -36,6 +39,7 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock = ExitStack()
+        self._sums: dict[str, str] | None = None
 
     def __reduce__(self) -> tuple[type[RunFolder], tuple[Path]]:
         return type(self), (self.path,)
@@ -46,7 +50,7 @@ class RunFolder:
         number = 1
         while True:
             path = REPORTS / flow / (name if number == 1 else f"{name}-{number}")
-            if not (path / "manifest.json").exists():
+            if not (path / MANIFEST).exists():
                 return cls(path)
             shutil.rmtree(path / "work", ignore_errors=True)  # it was killed between its last two steps
             number += 1
@@ -114,7 +118,7 @@ class RunFolder:
 
     def is_under_way(self) -> bool:
         """Whether a run was begun here and has not finished."""
-        return self._stamp.exists() and not (self.path / "manifest.json").exists()
+        return self._stamp.exists() and not (self.path / MANIFEST).exists()
 
     def begun_with(self) -> dict[str, Any] | None:
         """The identity of the run under way here; None where there is none, or none that can be read."""
@@ -128,7 +132,7 @@ class RunFolder:
         """Raise RunError unless the folder is missing, empty, or holds parts of an unfinished run."""
         if self.path.exists() and not self.path.is_dir():
             raise RunError(f"{self.path}: not a folder; choose another --out")
-        if (self.path / "manifest.json").exists():
+        if (self.path / MANIFEST).exists():
             raise RunError(f"{self.path}: holds a finished run; choose another --out or remove it")
         if not self.path.is_dir() or self._stamp.exists():
             return
@@ -181,20 +185,25 @@ class RunFolder:
         return marked.stat().st_size
 
     def is_done(self, key: str) -> bool:
-        """Whether a job finished, in this or an earlier process."""
-        return self.part(key, "done.json").exists()
+        """Whether a job finished, in this or an earlier process, and its parts are what it wrote."""
+        try:
+            facts = unsealed(self.part(key, "done.json").read_bytes(), since="facts")
+            return all(sha256_of(self.part(key, kind)) == facts[kind] for kind in PARTS)
+        except (OSError, ValueError, KeyError):  # damaged: the job is done again
+            return False
 
     def save_part(self, key: str, forecasts: pd.DataFrame, training: pd.DataFrame, facts: Mapping[str, Any]) -> None:
         """Keep a job's result; its done mark is written last."""
-        _write_parquet(self.part(key, "forecasts.parquet"), forecasts)
-        _write_parquet(self.part(key, "training.parquet"), training)
-        write_atomic(self.part(key, "done.json"), json.dumps(dict(facts)))
+        for kind, table in zip(PARTS, (forecasts, training), strict=True):
+            _write_parquet(self.part(key, kind), table)
+        sums = {kind: sha256_of(self.part(key, kind)) for kind in PARTS}
+        write_atomic(self.part(key, "done.json"), sealed({"facts": dict(facts), **sums}))
 
     def read_part(self, key: str) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
         """A finished job's forecasts, training curves and facts."""
-        facts: dict[str, Any] = json.loads(self.part(key, "done.json").read_text())
-        forecasts = pd.read_parquet(self.part(key, "forecasts.parquet"))
-        return forecasts, pd.read_parquet(self.part(key, "training.parquet")), facts
+        facts: dict[str, Any] = unsealed(self.part(key, "done.json").read_bytes(), since="facts")["facts"]
+        forecasts, training = (pd.read_parquet(self.part(key, kind)) for kind in PARTS)
+        return forecasts, training, facts
 
     def write_table(self, name: str, table: pd.DataFrame) -> None:
         """Write a table as parquet, inside the folder."""
@@ -205,7 +214,8 @@ class RunFolder:
         write_atomic(self.path / name, text)
 
     def read_text(self, name: str) -> str:
-        """A text file of the folder; raises RunError when it cannot be read."""
+        """A text file of the folder; raises RunError when it cannot be read or is not what the run wrote."""
+        self._check(name)
         try:
             return (self.path / name).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
@@ -228,7 +238,8 @@ class RunFolder:
                 what = "the run is not finished or not ours" if wanted == after else "an older s2squant wrote this run"
                 raise RunError(f"{self.path}: holds no {wanted}: {what}")
         try:
-            value = json.loads(self.read_text(name))
+            text = self.read_text(name)
+            value = unsealed(text, since="files") if name == MANIFEST else json.loads(text)
         except ValueError as error:
             raise RunError(f"{self.path / name}: damaged ({_why(error)}); run the backtest again") from None
         if not isinstance(value, dict):
@@ -236,7 +247,8 @@ class RunFolder:
         return value
 
     def read_table(self, name: str, *, models: Collection[str] | None = None) -> pd.DataFrame:
-        """A table of the folder, of all models or of these; raises RunError when it cannot be read."""
+        """A table of the folder, of all models or of these; raises RunError when it cannot be read, or was changed."""
+        self._check(name)
         chosen = None if models is None else [("model", "in", sorted(models))]
         try:
             return pd.read_parquet(self.path / name, filters=chosen)
@@ -248,22 +260,55 @@ class RunFolder:
         if self.path.parent.parent != REPORTS:
             return []
         beside = sorted((p for p in self.path.parent.iterdir() if p.name < self.path.name), reverse=True)
-        return [p for p in beside if (p / "manifest.json").exists() and _is(p / "experiment.json", is_same)]
+        return [p for p in beside if (p / MANIFEST).exists() and _is(p / "experiment.json", is_same)]
 
     def write_pages(self, pages: Iterable[tuple[str, bytes]]) -> None:
         """Write the report's files; refuses a path that leaves the folder."""
-        root = self.path.resolve()
+        root, names = self.path.resolve(), list[str]()
         for name, content in pages:
             target = (root / name).resolve()
             if target == root or not target.is_relative_to(root):
                 raise ValueError(f"a page would be written outside the run's folder: {name}")
             write_atomic(target, content)
+            names.append(target.relative_to(root).as_posix())
+        if (self.path / MANIFEST).exists() and "files" in (manifest := self._manifest()):
+            self._seal(manifest, names)  # a report written again: its pages are the run's now
 
     def finish(self, manifest: Mapping[str, Any]) -> None:
-        """Write the manifest, then drop the parts."""
-        self.write_text("manifest.json", json.dumps(dict(manifest), indent=1, sort_keys=True) + "\n")
+        """Write the manifest, with the checksum of every file, then drop the parts."""
+        places = (p for p in sorted(self.path.rglob("*")) if p.is_file() and not p.is_symlink())
+        names = (p.relative_to(self.path).as_posix() for p in places)
+        self._seal(manifest, [n for n in names if n != MANIFEST and not n.startswith(("work/", "."))])
         shutil.rmtree(self.path / "work", ignore_errors=True)
         self.release()
+
+    def _seal(self, manifest: Mapping[str, Any], names: Iterable[str]) -> None:
+        """Write the manifest with its own checksum, and those of these files beside the ones it has."""
+        self._sums = {**manifest.get("files", {}), **{name: sha256_of(self.path / name) for name in names}}
+        write_atomic(self.path / MANIFEST, sealed({**manifest, "files": self._sums}))
+
+    def _manifest(self) -> dict[str, Any]:
+        try:
+            return unsealed((self.path / MANIFEST).read_bytes(), since="files")
+        except (OSError, ValueError) as error:
+            raise RunError(f"{self.path / MANIFEST}: damaged ({_why(error)}); run the backtest again") from None
+
+    def _check(self, name: str) -> None:
+        """Raise RunError where a file of a finished run is not the one that its manifest names.
+
+        Files that it does not name, and runs of a version that named none, are read as they are.
+        """
+        if not (self.path / MANIFEST).exists():
+            return
+        if self._sums is None:
+            self._sums = dict(self._manifest().get("files", {}))
+        path, known = self.path / name, self._sums.get(name)
+        try:
+            changed = known is not None and known != sha256_of(path)
+        except OSError as error:
+            raise RunError(f"{path}: cannot be read ({_why(error)}); run the backtest again") from None
+        if changed:
+            raise RunError(f"{path}: damaged (not the file that the run wrote); run the backtest again")
 
 
 def _write_parquet(path: Path, table: pd.DataFrame) -> None:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from s2squant.config.models import label, phrase
 from s2squant.config.tuning import Ending
+from s2squant.files import plain_cell
 from s2squant.report.experiment_page import render_experiment
 from s2squant.report.runs_page import runs_page
 from s2squant.report.sections import ExperimentPage, Lines, Section
@@ -51,7 +52,7 @@ def write(tuned: Tuned, folder: RunFolder) -> None:
             if table[key].map(type).nunique() > 1:
                 table[key] = table[key].map(json.dumps)
         folder.write_table("trials.parquet", table)
-        folder.write_text("trials.csv", table.to_csv(index=False))
+        folder.write_text("trials.csv", table.map(plain_cell).to_csv(index=False))
         folder.write_text("best.json", tuned.best.to_json())
         folder.write_text("experiment.json", tuned.experiment.to_json())
         folder.write_text("tuning.json", json.dumps(facts, indent=1) + "\n")

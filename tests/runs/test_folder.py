@@ -405,7 +405,8 @@ def test_the_manifest_comes_before_the_parts_go(folder, monkeypatch):
     monkeypatch.setattr(shutil, "rmtree", die)
     with pytest.raises(SystemExit):
         folder.finish({"b": 1, "a": 2})
-    assert json.loads((folder.path / "manifest.json").read_text()) == {"a": 2, "b": 1}
+    written = json.loads((folder.path / "manifest.json").read_text())
+    assert (written["a"], written["b"]) == (2, 1)
     assert folder.is_done("ticker:A")
     folder.release()
 
@@ -420,3 +421,65 @@ def test_quantiles_are_stored_split_by_byte_and_come_back_as_they_were(tmp_path)
     table.to_parquet(tmp_path / "plain.parquet", index=False, compression="zstd")
     plain, split = ((tmp_path / f"{name}.parquet").stat().st_size for name in ("plain", "forecasts"))
     assert split < plain
+
+
+# --- checksums -------------------------------------------------------------------------------------------------------
+
+
+def flipped(path, place):
+    """The file with one bit changed, a share `place` into it."""
+    content = bytearray(path.read_bytes())
+    content[int(place * len(content))] ^= 4
+    path.write_bytes(content)
+
+
+def finished(path):
+    folder = RunFolder(path)
+    folder.claim(IDENTITY)
+    folder.write_table("tables/t.parquet", pd.DataFrame({"x": [1.0, 2.0]}))
+    folder.write_text("experiment.json", "{}")
+    folder.write_pages([("index.html", b"page")])
+    folder.finish({"status": "done"})
+    return RunFolder(path)
+
+
+@pytest.mark.parametrize("place", [0.1, 0.5, 0.9])
+@pytest.mark.parametrize("name", ["tables/t.parquet", "experiment.json", "manifest.json"])
+def test_a_finished_run_is_read_as_it_was_written_or_not_at_all(tmp_path, name, place):
+    folder = finished(tmp_path / "run")
+    assert sorted(json.loads(folder.read_text("manifest.json"))["files"]) == [
+        *("experiment.json", "index.html", "tables/t.parquet")
+    ]
+    flipped(folder.path / name, place)
+    fresh = RunFolder(folder.path)
+    with pytest.raises(RunError, match="damaged"):
+        fresh.read_table(name) if name.endswith(".parquet") else fresh.read_json(name, after="manifest.json")
+
+
+def test_pages_written_again_are_the_run_s_and_bless_no_damage(tmp_path):
+    folder = finished(tmp_path / "run")
+    flipped(folder.path / "tables" / "t.parquet", 0.5)
+    RunFolder(folder.path).write_pages([("index.html", b"another")])
+    again = RunFolder(folder.path)
+    assert again.read_text("index.html") == "another"
+    with pytest.raises(RunError, match="not the file that the run wrote"):
+        again.read_table("tables/t.parquet")
+
+
+def test_a_run_of_a_version_without_checksums_is_read(tmp_path):
+    folder = finished(tmp_path / "run")
+    (folder.path / "manifest.json").write_text('{"status": "done"}\n')
+    flipped(folder.path / "experiment.json", 0.0)
+    assert RunFolder(folder.path).read_text("experiment.json")
+
+
+@pytest.mark.parametrize("kind", ["done.json", "forecasts.parquet", "training.parquet"])
+def test_a_damaged_part_is_made_again(folder, kind):
+    folder.claim(IDENTITY)
+    fill(folder)
+    key = "ticker:A"
+    assert folder.is_done(key)
+    flipped(folder.part(key, kind), 0.5)
+    assert not folder.is_done(key)
+    fill(folder)
+    assert folder.is_done(key)

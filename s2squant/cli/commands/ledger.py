@@ -52,11 +52,13 @@ def export(
 
     Example: s2squant ledger export record.csv
 
+    In a .csv, a text that a spreadsheet would run as a formula has an apostrophe before it.
+
     Exit status: 0; 2 a mistake in what was asked; 1 the ledger cannot be read.
     """
     if file.suffix.lower() not in FORMS:
         raise ConfigError(f"{file}: a record is written to a {' or '.join(FORMS)} file")
-    from s2squant.files import guarded, write_atomic  # pandas and SQLAlchemy: seconds that --help need not wait for
+    from s2squant.files import plain_cell, write_atomic  # pandas and SQLAlchemy: seconds that --help need not wait for
     from s2squant.nightly.ledger.ledger import existing_ledger
 
     ledger = existing_ledger()
@@ -70,8 +72,9 @@ def export(
         record = in_prices(record)
     try:
         if file.suffix.lower() == ".csv":
-            safe = record.assign(unique_id=record["unique_id"].map(guarded))
-            write_atomic(file, lambda path: safe.to_csv(path, index=False))
+            texts = record.select_dtypes(["object", "string"]).columns
+            plain = record.assign(**{name: record[name].map(plain_cell) for name in texts})
+            write_atomic(file, lambda path: plain.to_csv(path, index=False))
         else:
             write_atomic(file, lambda path: record.to_parquet(path, index=False, compression="zstd"))
     except OSError as error:
