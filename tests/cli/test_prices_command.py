@@ -177,7 +177,7 @@ def test_check_names_a_stored_ticker_whose_manifest_is_damaged(capfd):
     status, said, _ = run(capfd, "check", "store")
     assert status == 3
     assert "error   IBM: its files in the price store are damaged" in said
-    assert f"remove {place} and fetch again" in said
+    assert f"puts {place.name} aside, then fetch again" in said
     assert "1 of 2 tickers can be used" in said
 
 
@@ -187,3 +187,21 @@ def test_check_of_a_folder_of_both_forms_says_which_it_reads(capfd):
     status, said, complaint = run(capfd, "check", "prices")
     assert (status, "1 of 1 tickers" in said) == (0, True)
     assert complaint == "prices holds parquet files too, not checked here: --source parquet:prices\n"
+
+
+def test_repair_puts_what_is_damaged_aside_and_nothing_else(capfd):
+    for ticker in ("AAPL", "IBM", "EURUSD"):
+        assert cli.main(["fetch", ticker, "--source", "sample", "--store", "store", "--quiet"]) == 0
+    place = next(Path("store", "1d").glob("IBM-*"))
+    (place / "manifest.json").write_text("{")
+    capfd.readouterr()
+    status, said, _ = run(capfd, "repair", "store", "--dry-run")
+    assert (status, place.is_dir()) == (3, True)
+    assert "IBM 1d: its files in the price store are damaged" in said
+    status, said, _ = run(capfd, "repair", "store")
+    assert (status, place.exists()) == (0, False)
+    assert "2 of 3 are whole" in said
+    assert "s2squant fetch IBM --store store" in said
+    assert len(list(Path("store", "damaged").iterdir())) == 1
+    assert run(capfd, "repair", "store")[:2] == (0, "2 of 2 are whole\n")
+    assert run(capfd, "repair", "nowhere")[0] == 2

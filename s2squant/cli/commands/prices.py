@@ -1,4 +1,4 @@
-"""s2squant prices show TICKER, s2squant prices check [DIR]: what the bars look like, and what is odd in them."""
+"""s2squant prices show TICKER, check [DIR], repair [DIR]: what the bars look like, what is odd, what is damaged."""
 
 from __future__ import annotations
 
@@ -158,6 +158,38 @@ def check(
     _print_remedies(console, [f for some in findings.values() for f in some])
     console.print(f"{len(findings) - len(bad)} of {len(findings)} tickers can be used")
     return KEPT_OUT if bad else 0
+
+
+@app.command()
+def repair(
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="A price store. Left out: the one below the working folder.")
+    ] = STORE,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what is damaged, and move nothing.")] = False,
+) -> int:
+    """Read every version of every ticker of a price store, and put those that are damaged aside, to be fetched again.
+
+    Exit status: 0 nothing is damaged, or it is put aside; 3 something is damaged and still there; 2 a mistake in what
+    was asked.
+    """
+    from s2squant.prices.store.compaction import intervals
+    from s2squant.prices.store.price_store import PriceStore
+
+    store = PriceStore(folder)
+    stored = [(interval, ticker) for interval in intervals(store) for ticker in store.tickers(interval)]
+    if not stored:
+        raise SourceError(f"{folder} is no price store or an empty one; fill it with s2squant fetch")
+    damaged = [(interval, ticker, why) for interval, ticker in stored if (why := store.damage(ticker, interval))]
+    for interval, ticker, why in damaged:
+        print(f"{ticker} {interval}: {why}")
+        if not dry_run:
+            with store.locked(ticker, interval):
+                print(f"  put aside: {store.put_aside(ticker, interval)}")
+    print(f"{len(stored) - len(damaged)} of {len(stored)} are whole")
+    if damaged and not dry_run:
+        names = " ".join(dict.fromkeys(ticker for _, ticker, _ in damaged))
+        print(f"fetch them again: s2squant fetch {names} --store {folder}")
+    return KEPT_OUT if damaged and dry_run else 0
 
 
 def _show_around(console: Console, history: PriceHistory, day: str) -> int:

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
+from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
+from pydantic import TypeAdapter
+
 from s2squant.errors import PriceError
-from s2squant.files import write_atomic
+from s2squant.files import sealed, unsealed, write_atomic
 from s2squant.prices.store.bars import About
 from s2squant.prices.store.revisions import Change
 
 FORMAT = 1
 NAME = "manifest.json"
+FILE = re.compile(r"bars\.[1-9][0-9]*(-[12])?\.parquet")
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,18 @@ class Manifest:
     """Oldest first, at least one."""
     dropped: tuple[str, ...] = ()
     """Where, after each version that stays, dropped ones began."""
+    file_sha256: str = ""
+    """Of the parquet file; empty where an older version wrote it."""
+
+    def __post_init__(self) -> None:
+        if not self.versions or not FILE.fullmatch(self.file):
+            raise ValueError("no version, or no parquet file, is named")
+        moments = [datetime.fromisoformat(version.fetched_at) for version in self.versions]
+        if any(moment.tzinfo is None for moment in moments):
+            raise ValueError("a version has no time zone")
+        numbers = [version.version for version in self.versions]
+        if numbers[0] < 1 or any(b <= a for both in (numbers, moments) for a, b in pairwise(both)):
+            raise ValueError("its versions are not in order")
 
     def version_as_of(self, as_of: datetime | None) -> Version:
         """The latest version, or the latest that stood at a moment; raises PriceError where none did, or it is gone."""
@@ -71,19 +89,21 @@ class Manifest:
 
 
 def read_manifest(folder: Path, ticker: str) -> Manifest:
-    """The manifest in a ticker's folder; raises OSError, ValueError, KeyError or TypeError where it is none of it."""
-    data = json.loads((folder / NAME).read_bytes())
-    if data.pop("format") != FORMAT or data["about"]["ticker"] != ticker or not data["versions"]:
+    """The manifest in a ticker's folder; raises OSError or ValueError where it is none of it, or was changed."""
+    data = unsealed((folder / NAME).read_bytes(), since="file_sha256")
+    if data.pop("format", None) != FORMAT:
+        raise ValueError("not a manifest of this form")
+    manifest = _checked().validate_json(json.dumps(data), strict=True)
+    if manifest.about.ticker != ticker:
         raise ValueError("not a manifest of this ticker")
-    versions = tuple(
-        Version(**{**entry, "changes": tuple(Change(**change) for change in entry["changes"])})
-        for entry in data["versions"]
-    )
-    known = {"about": About(**data["about"]), "versions": versions, "dropped": tuple(data.get("dropped", ()))}
-    return Manifest(**{**data, **known})
+    return manifest
+
+
+@cache
+def _checked() -> TypeAdapter[Manifest]:
+    return TypeAdapter(Manifest)
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Put a manifest in place of the one before, whole."""
-    text = json.dumps({"format": FORMAT, **asdict(manifest)}, indent=1) + "\n"
-    write_atomic(folder / NAME, text)
+    """Put a manifest in place of the one before, whole, with its checksum."""
+    write_atomic(folder / NAME, sealed({"format": FORMAT, **asdict(manifest)}))

@@ -4,6 +4,7 @@ A folder a ticker, DIR/INTERVAL/TICKER-HASH:
 manifest.json     the ticker, its source, and every version: fetched-at, sha256, what changed and why
 bars.N.parquet    all rows of all versions up to N: a row stood from version `since` until `until` (0: it stands)
 lock              held by the process that writes
+DIR/damaged has what `s2squant prices repair` put aside.
 
 The manifest is written last and names its parquet file, so a killed writer leaves the version before. A changed row is
 closed (`until`) and its successor added, so every earlier version can be read again until it is dropped on purpose.
@@ -11,6 +12,7 @@ closed (`until`) and its successor added, so every earlier version can be read a
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Collection, Iterator, Sequence
@@ -24,7 +26,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from s2squant.errors import BadPricesError, PriceError, SourceError
-from s2squant.files import locked, safe_name, write_atomic
+from s2squant.files import locked, safe_name, sha256_of, write_atomic
 from s2squant.prices.store.bars import GIVEN, About, Bars, columns_of, day_of
 from s2squant.prices.store.manifest import Manifest, Version, read_manifest, write_manifest
 from s2squant.prices.store.revisions import Change
@@ -165,6 +167,26 @@ class PriceStore:
         self._replace(manifest.keeping(stays, name), rows)
         return max(0, before - _size(place))
 
+    def damage(self, ticker: str, interval: str = "1d") -> str:
+        """Why a stored ticker cannot be read, every version of it; empty where it can."""
+        try:
+            stored = self.read(ticker, interval)
+            for version in stored.manifest.versions[:-1]:
+                self._bars(stored.manifest, stored.rows, version)
+        except PriceError as error:
+            return error.reason
+        return ""
+
+    def put_aside(self, ticker: str, interval: str = "1d") -> Path:
+        """Move a ticker's folder out of the store, to DIR/damaged, and return its new place; nothing is removed."""
+        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%fZ")
+        place = self._place(ticker, interval)
+        if not place.is_dir():  # its manifest does not say whose it is: it is listed under its folder's name
+            place = self._under(interval) / Path(ticker).name
+        aside = self.folder / "damaged" / f"{interval}-{place.name}-{stamp}"
+        aside.parent.mkdir(parents=True, exist_ok=True)
+        return place.rename(aside)
+
     def _place(self, ticker: str, interval: str) -> Path:
         return self._under(interval) / safe_name(ticker)
 
@@ -183,7 +205,7 @@ class PriceStore:
             return None
         except PermissionError as error:
             raise self._locked_away(ticker, error) from None
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise self._damaged(ticker, interval, str(error)) from None
 
     def _manifest(self, ticker: str, interval: str) -> Manifest:
@@ -197,7 +219,7 @@ class PriceStore:
         """Write the rows, then the manifest that names them, then remove the files of before."""
         place = self._place(manifest.about.ticker, manifest.about.interval)
         write_atomic(place / manifest.file, lambda path: _write_rows(path, rows))
-        write_manifest(place, manifest)
+        write_manifest(place, replace(manifest, file_sha256=sha256_of(place / manifest.file)))
         for old in place.glob("bars.*.parquet"):
             if old.name != manifest.file:
                 old.unlink(missing_ok=True)
@@ -205,8 +227,10 @@ class PriceStore:
     def _rows(self, manifest: Manifest) -> Rows:
         ticker, interval = manifest.about.ticker, manifest.about.interval
         try:
-            with (self._place(ticker, interval) / Path(manifest.file).name).open("rb") as file:
-                table = pq.ParquetFile(file).read(use_threads=False)
+            content = (self._place(ticker, interval) / manifest.file).read_bytes()
+            if manifest.file_sha256 and hashlib.sha256(content).hexdigest() != manifest.file_sha256:
+                raise ValueError("not the parquet file that was written")
+            table = pq.ParquetFile(pa.BufferReader(content)).read(use_threads=False)
             arrays = {name: table.column(name).to_numpy() for name in table.column_names}
             columns, since, until = columns_of(arrays, len(table)), arrays["since"], arrays["until"]
             return Rows(arrays["at"].astype("datetime64[s]"), columns, since, until)
@@ -214,12 +238,16 @@ class PriceStore:
             raise
         except PermissionError as error:
             raise self._locked_away(ticker, error) from None
-        except (OSError, ValueError, KeyError, pa.ArrowException) as error:
+        except Exception as error:  # what a file without a checksum makes of a parser is no one kind of error
             raise self._damaged(ticker, interval, str(error)) from None
 
     def _bars(self, manifest: Manifest, rows: Rows, version: Version) -> Bars:
         """The bars of a version; raises BadPricesError where they are not those that were written."""
-        bars, about = rows.as_of(version.version), manifest.about
+        about = manifest.about
+        try:
+            bars = rows.as_of(version.version)
+        except AssertionError as error:
+            raise self._damaged(about.ticker, about.interval, str(error)) from None
         if bars.sha256 != version.sha256:
             raise self._damaged(about.ticker, about.interval, f"the bars of version {version.version} were changed")
         return bars
@@ -231,7 +259,9 @@ class PriceStore:
     def _damaged(self, ticker: str, interval: str, why: str, place: Path | None = None) -> BadPricesError:
         place = place or self._place(ticker, interval)
         return BadPricesError(
-            ticker, f"its files in the price store are damaged ({why[:120]}); remove {place} and fetch again"
+            ticker,
+            f"its files in the price store are damaged ({why[:120]}); `s2squant prices repair {self.folder}` puts "
+            f"{place.name} aside, then fetch again",
         )
 
 

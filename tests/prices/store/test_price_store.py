@@ -142,7 +142,7 @@ def test_damage_is_seen(tmp_path):
     def refused(match):
         with pytest.raises(BadPricesError, match=match) as caught:
             store.read("AAA")
-        assert f"remove {data.parent} and fetch again" in str(caught.value)
+        assert f"puts {data.parent.name} aside, then fetch again" in str(caught.value)
 
     for broken in (b"", good[: len(good) // 2], b"PAR1" + good[4:-8] + b"xxxxPAR1"):
         data.write_bytes(broken)
@@ -150,6 +150,15 @@ def test_damage_is_seen(tmp_path):
     data.write_bytes(good)
     manifest.write_text(told.replace(json.loads(told)["versions"][0]["sha256"], "0" * 64))
     refused("were changed")
+    older = {k: v for k, v in json.loads(told).items() if k not in ("sha256", "file_sha256")}
+    manifest.write_text(json.dumps(older))  # of a version without checksums
+    same(store.read("AAA").bars, some())
+    older["versions"][0]["sha256"] = "0" * 64
+    manifest.write_text(json.dumps(older))
+    refused("were changed")
+    for wrong in ({"versions": []}, {"file": "x.parquet"}, {"start": 3}, {"about": {"ticker": "AAA"}}):
+        manifest.write_text(json.dumps(older | wrong))
+        refused("damaged")
     for broken in ("", "{", "[]", '{"format": 9}', told.replace('"AAA"', '"BBB"')):
         manifest.write_text(broken)
         refused("damaged")
@@ -164,7 +173,11 @@ def test_a_manifest_cannot_point_outside(tmp_path):
     (manifest,) = tmp_path.rglob("manifest.json")
     (tmp_path / "outside.parquet").write_bytes(next(tmp_path.rglob("*.parquet")).read_bytes())
     manifest.write_text(manifest.read_text().replace("bars.1.parquet", "../../../outside.parquet"))
-    with pytest.raises(BadPricesError, match="missing"):
+    with pytest.raises(BadPricesError, match="were changed"):
+        store.read("AAA")
+    unsealed = json.loads(manifest.read_text())
+    manifest.write_text(json.dumps({k: v for k, v in unsealed.items() if k not in ("sha256", "file_sha256")}))
+    with pytest.raises(BadPricesError, match="no parquet file"):
         store.read("AAA")
 
 
@@ -249,4 +262,28 @@ def test_a_damaged_manifest_stays_listed_and_is_refused_by_name(tmp_path, ticker
     assert store.tickers() == tuple(sorted(["GOOD", name]))
     loaded = load_universe(Universe(source=f"store:{tmp_path}", accept=("all",)))
     assert [h.ticker for h in loaded.histories] == ["GOOD"]
-    assert f"remove {place} and fetch again" in loaded.refused[name]
+    assert f"puts {place.name} aside, then fetch again" in loaded.refused[name]
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "bars.2.parquet"])
+def test_any_flipped_bit_of_a_stored_ticker_is_told_and_repaired(tmp_path, name):
+    """Of rows that stand in no newer version, too."""
+    store, rng = PriceStore(tmp_path), np.random.default_rng(1)
+    write(store, some(20))
+    write(store, some(25, seed=2))
+    write(store, some(30), ticker="BBB")
+    path = store._place("AAA", "1d") / name
+    good = path.read_bytes()
+    for place in rng.integers(0, len(good), 60):
+        damaged = bytearray(good)
+        damaged[place] ^= 1 << rng.integers(8)
+        path.write_bytes(damaged)
+        assert store.damage("AAA"), place
+        with pytest.raises(BadPricesError, match="prices repair"):
+            store.read("AAA")
+    assert not store.damage("BBB")
+    aside = store.put_aside("AAA")
+    assert (aside / name).read_bytes() == bytes(damaged)
+    assert store.tickers() == ("BBB",)
+    write(store, some(20))
+    assert not store.damage("AAA")
