@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -83,3 +85,20 @@ def test_a_ledger_that_cannot_be_read_is_no_mistake_of_the_caller(tmp_path, monk
     said = capsys.readouterr().err
     assert said.startswith("error: the ledger sqlite:///")
     assert len(said.splitlines()) == 1
+
+
+def test_a_changed_ledger_is_told_and_not_exported(ledger, tmp_path, capsys):
+    assert cli.main(["ledger", "verify"]) == 0
+    said = capsys.readouterr().out
+    assert "is what was entered: 4 entries, the last" in said
+    assert cli.main(["ledger", "verify", "--noted", said.split()[-1]]) == 0
+    with sqlite3.connect(tmp_path / "ledger.sqlite") as file:
+        file.execute("DROP TRIGGER forecasts_no_update")
+        file.execute("UPDATE forecasts SET close = 1 WHERE step = 2")
+    file.close()
+    capsys.readouterr()
+    assert cli.main(["ledger", "verify"]) == 3
+    assert "CHANGED forecasts: row 2 was changed (AAA 2024-03-01 2 anchor)" in capsys.readouterr().out
+    assert cli.main(["ledger", "export", "record.csv"]) == 1
+    assert "is not what was entered" in capsys.readouterr().err
+    assert not (tmp_path / "record.csv").exists()

@@ -1,4 +1,4 @@
-"""s2squant ledger export FILE: the record of a nightly, for other programs."""
+"""s2squant ledger export FILE, verify: the record for other programs, and whether it is what was entered."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from s2squant.errors import ConfigError
+from s2squant.errors import ConfigError, LedgerError, first_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from s2squant.nightly.ledger.ledger import Ledger
 
 FORMS = (".parquet", ".csv")
+NOT_AS_ENTERED = 3
+"""Exit status where a row is not what was entered."""
 
 app = typer.Typer()
 
@@ -54,7 +56,7 @@ def export(
 
     In a .csv, a text that a spreadsheet would run as a formula has an apostrophe before it.
 
-    Exit status: 0; 2 a mistake in what was asked; 1 the ledger cannot be read.
+    Exit status: 0; 2 a mistake in what was asked; 1 the ledger cannot be read, or is not what was entered.
     """
     if file.suffix.lower() not in FORMS:
         raise ConfigError(f"{file}: a record is written to a {' or '.join(FORMS)} file")
@@ -65,6 +67,11 @@ def export(
     if ledger is None:
         raise ConfigError("there is no ledger yet; s2squant forecast makes it with its first night")
     nightly = nightly or _only(ledger)
+    if changed := ledger.verify()[0]:
+        raise LedgerError(
+            f"the ledger {ledger.name} is not what was entered ({first_of(changed, 1, between='; ')}); nothing is "
+            "written, `s2squant ledger verify` says more"
+        )
     record = ledger.record(nightly, live=not everything)
     if record.empty:
         raise ConfigError(f"the ledger {ledger.name} holds no forecast of {nightly!r}; --nightly names another")
@@ -92,6 +99,27 @@ def in_prices(record: pd.DataFrame) -> pd.DataFrame:
     moves = ["mean", "y", *(name for name in record.columns if name.startswith("q0."))]
     prices = np.exp(record[moves].to_numpy(dtype=float)) * record["close"].to_numpy(dtype=float)[:, None]
     return record.assign(**{name: prices[:, place] for place, name in enumerate(moves)})
+
+
+@app.command()
+def verify(
+    noted: Annotated[
+        str, typer.Option(metavar="SHA256", help="What it printed before, kept elsewhere: that entry must be there.")
+    ] = "",
+) -> int:
+    """Check that every row of the ledger is what was entered, and that none was taken out or added past it.
+
+    Exit status: 0 all is as entered; 3 something is not; 2 a mistake in what was asked; 1 the ledger cannot be read.
+    """
+    from s2squant.nightly.ledger.ledger import Ledger
+
+    ledger = Ledger()
+    changed, entries, sha256 = ledger.verify(noted=noted)
+    for line in changed:
+        print(f"CHANGED {line}")
+    if not changed:
+        print(f"the ledger {ledger.name} is what was entered: {entries} entries, the last {sha256}")
+    return NOT_AS_ENTERED if changed else 0
 
 
 def _only(ledger: Ledger) -> str:

@@ -17,6 +17,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, date, datetime, time
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,8 @@ from sqlalchemy import ColumnElement, Connection, Engine, Select, Table, and_, f
 from sqlalchemy.engine import URL
 
 from s2squant.errors import one_line
-from s2squant.nightly.ledger.database import Database, hold, insert, ledger_url, raw
+from s2squant.nightly.ledger import chain
+from s2squant.nightly.ledger.database import Database, hold, insert, ledger_url, raw, transaction
 from s2squant.nightly.ledger.entries import GapKind, Issue, Issued, RunEntry, content_of, forecast_rows, key_of
 from s2squant.nightly.ledger.migrations import upgrade
 from s2squant.nightly.ledger.queries import ranking, with_outcomes
@@ -93,6 +95,7 @@ class Ledger:
             again = {k: v for k, v in values.items() if k in ("status", "message", "ended_at")}
             statement = insert(self.engine, RUNS).values(**values)
             connection.execute(statement.on_conflict_do_update(index_elements=["run_id"], set_=again))
+            chain.seal_run(connection, entry.run_id)
 
     def end_run(self, run_id: str, status: str, message: str, *, at: datetime, facts: str | None = None) -> None:
         """Say how a run ended."""
@@ -101,13 +104,17 @@ class Ledger:
             values["facts"] = facts
         with self._database.writing() as connection:
             connection.execute(update(RUNS).where(RUNS.c.run_id == run_id).values(**values))
+            chain.seal_run(connection, run_id)
 
     def reap(self, run_id: str, message: str, *, at: datetime) -> bool:
         """Say that a run died; False where it ended by itself."""
         dead = update(RUNS).where(RUNS.c.run_id == run_id, RUNS.c.status == "running")
         values = {"status": "dead", "message": one_line(message), "ended_at": at}
         with self._database.writing() as connection:
-            return bool(connection.execute(dead.values(**values)).rowcount)
+            died = bool(connection.execute(dead.values(**values)).rowcount)
+            if died:
+                chain.seal_run(connection, run_id)
+            return died
 
     def runs(
         self, nightly: str | None = None, *, status: str | None = None, newest: int | None = None
@@ -146,15 +153,18 @@ class Ledger:
         differs, all of that model's rows become a re-issue. Raises ValueError for what is no forecast.
         """
         entries = [(issue, forecast_rows(nightly, run_id, issue, at)) for issue in issues]
-        outcome: set[Issued] = set()
+        outcome, entered = set[Issued](), list[int]()
         with self._database.writing() as connection:
             hold(connection, [key_of(nightly, issue.ticker, issue.cutoff) for issue in issues])
             for issue, rows in entries:
-                outcome.add(self._issue(connection, nightly, issue, rows))
+                outcome.add(self._issue(connection, nightly, issue, rows, entered))
+            chain.seal(connection, FORECASTS, entered)
         return "issued" if "issued" in outcome else "reissued" if "reissued" in outcome else "kept"
 
-    def _issue(self, connection: Connection, nightly: str, issue: Issue, rows: list[dict[str, Any]]) -> Issued:
-        """Enter one model's rows; the key is held, so that nobody else enters any in between."""
+    def _issue(
+        self, connection: Connection, nightly: str, issue: Issue, rows: list[dict[str, Any]], entered: list[int]
+    ) -> Issued:
+        """Enter one model's rows, and note their ids; the key is held, so that nobody else enters any in between."""
         key = _of(FORECASTS, nightly, issue.ticker, issue.cutoff) & (FORECASTS.c.model == issue.model)
         query = select(FORECASTS).where(key).order_by(FORECASTS.c.reissue, FORECASTS.c.step)
         standing = [dict(row) for row in connection.execute(query).mappings()]
@@ -164,7 +174,8 @@ class Ledger:
             if [content_of(row) for row in same] == [content_of(row) for row in rows]:
                 return "kept"
         number = 1 + max(numbers, default=-1)
-        connection.execute(FORECASTS.insert(), [row | {"reissue": number} for row in rows])
+        enter = FORECASTS.insert().returning(FORECASTS.c.id)
+        entered += connection.execute(enter, [row | {"reissue": number} for row in rows]).scalars()
         return "reissued" if number else "issued"
 
     def miss(
@@ -249,14 +260,19 @@ class Ledger:
         if not rows:
             return 0
         rows.sort(key=lambda row: int(row["forecast_id"]))  # sorted: no two writers wait for one another
-        enter = insert(self.engine, table).on_conflict_do_nothing().returning(table.c.forecast_id)
+        (key,) = table.primary_key.columns
+        enter = insert(self.engine, table).on_conflict_do_nothing().returning(key)
         with self._database.writing() as connection:
-            return len(connection.execute(enter, rows).all())
+            new = connection.execute(enter, rows).scalars().all()
+            chain.seal(connection, table, new)
+            return len(new)
 
     def _once(self, connection: Connection, table: Table, row: Mapping[str, Any]) -> bool:
         """Enter a row unless one of its key stands; whether it is new."""
         enter = insert(self.engine, table).on_conflict_do_nothing().returning(table.c.id)
-        return bool(connection.execute(enter, [dict(row)]).all())
+        new = connection.execute(enter, [dict(row)]).scalars().all()
+        chain.seal(connection, table, new)
+        return bool(new)
 
     def _frame(self, query: Select[Any], table: Table) -> pd.DataFrame:
         return pd.DataFrame(self._database.rows(query), columns=table.c.keys())
@@ -318,6 +334,19 @@ class Ledger:
             live = select(FORECASTS.c.id).where(_of(FORECASTS, GAPS.c.nightly, GAPS.c.ticker, GAPS.c.cutoff), LIVE)
             query = query.where(~live.exists())
         return self._frame(query, GAPS).drop(columns="id")
+
+    # -- the chain ----------------------------------------------------------------------------------------------------
+
+    def verify(self, *, newest: int | None = None, noted: str = "") -> tuple[tuple[str, ...], int, str]:
+        """What is not what was entered, a line each; how many entries the chain has, and the sha256 of the last.
+
+        With `newest` of so many entries alone. `noted` is the sha256 of an entry that has to be there.
+        """
+        with self._database.spoken("verified"), transaction(self.engine) as connection:
+            found = tuple(islice(chain.faults(connection, newest=newest), chain.LISTED))
+            if noted and not chain.has(connection, noted):
+                found = (*found, f"the chain: no entry has the noted sha256 {noted[:80]}; its end was cut off")
+            return found, *chain.head(connection)
 
     # -- models and events --------------------------------------------------------------------------------------------
 

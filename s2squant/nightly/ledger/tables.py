@@ -161,3 +161,12 @@ EVENTS = Table(
     _by_run(),
     UniqueConstraint("nightly", "session", "kind", "ticker"),
 )
+
+CHAIN = Table(
+    "chain",
+    META,
+    Column("number", IDENTITY, primary_key=True, autoincrement=False),
+    *_filled(String, "table_name", "subject"),
+    *_filled(LargeBinary, "rows", "sha256"),
+)
+"""The hash chain over the rows of all other tables: see chain.py."""

@@ -23,6 +23,8 @@ from s2squant.prices.store.price_store import PriceStore
 
 SESSIONS = 30
 """How far back gaps are counted."""
+ENTRIES = 500
+"""Of the ledger's chain, the newest, that are looked at: all of it is for `s2squant ledger verify`."""
 HUNG = timedelta(hours=6)
 RETIRED = timedelta(days=14)
 """A nightly that is not deployed any more, beside others that are, was given up when its last run is as old as this."""
@@ -100,6 +102,8 @@ def standing(now: datetime) -> Standing:
             name, specs = ledger.name, [(run, _spec(run.settings)) for run in ledger.last_runs()]
             nightlies = tuple(_nightly(ledger, run, spec, now) for run, spec in specs)
             markets = tuple(_freshness([spec for _, spec in specs if spec is not None], now))
+            changed = ledger.verify(newest=ENTRIES)[0][:1]
+            troubles += [f"ledger: {fault} past it; s2squant ledger verify says all" for fault in changed]
     except (LedgerError, CallerError) as error:
         troubles.append(str(error))
     deployed = {deployment.name for deployment in deployments}

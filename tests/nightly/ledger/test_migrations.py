@@ -14,7 +14,7 @@ from sqlalchemy import event, inspect, text
 from sqlalchemy.exc import DBAPIError
 
 from s2squant.errors import LedgerError
-from s2squant.nightly.ledger import migrations
+from s2squant.nightly.ledger import chain, migrations
 from s2squant.nightly.ledger.database import make_sqlite_url
 from s2squant.nightly.ledger.ledger import Ledger
 from s2squant.nightly.ledger.tables import META
@@ -72,7 +72,7 @@ def test_tables_of_another_program_are_left_alone(ledger_place):
     with first.engine.execution_options(writes=True).begin() as connection:
         connection.execute(text("DROP TABLE ledger_version"))
     with pytest.raises(
-        LedgerError, match=r"tables of another program \(corrections, events, forecasts, .*; give the ledger one"
+        LedgerError, match=r"tables of another program \(chain, corrections, events, forecasts, .*; give the ledger one"
     ):
         Ledger(ledger_place)
 
@@ -104,12 +104,15 @@ def test_a_ledger_of_the_first_revision_is_upgraded_as_it_stands(ledger_place, m
     with monkeypatch.context() as old:
         old.setattr(migrations, "HEAD", "0001")
         old.setattr(migrations, "_migrate", _to_the_first)
+        for name in ("seal", "seal_run"):  # which that version did not know
+            old.setattr(chain, name, lambda *given: None)
         before = Ledger(ledger_place)
-    assert "corrections" not in inspect(before.engine).get_table_names()
-    before.start_run(a_run())
-    before.issue(NIGHTLY, "run-1", [an_issue()], at=AT)
-    before.score([an_outcome(1, 0.1), an_outcome(2, 0.2)], "run-1", at=AT)
+        assert "corrections" not in inspect(before.engine).get_table_names()
+        before.start_run(a_run())
+        before.issue(NIGHTLY, "run-1", [an_issue()], at=AT)
+        before.score([an_outcome(1, 0.1), an_outcome(2, 0.2)], "run-1", at=AT)
     ledger = Ledger(ledger_place)
+    assert ledger.verify()[:2] == ((), 3)  # forecasts, outcomes and the run, entered as they stood
     assert list(ledger.record(NIGHTLY)["y"].dropna()) == [0.1, 0.2]
     assert ledger.correct([an_outcome(2, 0.3) | {"number": 1}], "run-1", at=AT) == 1
     assert list(ledger.record(NIGHTLY)["y"].dropna()) == [0.1, 0.3]
