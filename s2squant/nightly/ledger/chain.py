@@ -38,7 +38,7 @@ def seal_run(connection: Connection, run_id: str) -> None:
     """Enter a run as its row is now."""
     row = connection.execute(select(RUNS).where(RUNS.c.run_id == run_id)).mappings().first()
     if row is not None:
-        _append(connection, RUNS.name, run_id, bytes(8) + row_hash(row))
+        _append(connection, RUNS.name, run_id, bytes(8) + row_hash(dict(row)))
 
 
 def seal_all(connection: Connection) -> None:
@@ -133,7 +133,7 @@ def _parts(keys: Sequence[int]) -> Iterator[Sequence[int]]:
 def _hashes(connection: Connection, table: Table, keys: Sequence[int]) -> dict[int, bytes]:
     key = _key(table)
     rows = connection.execute(select(table).where(key.in_(keys))).mappings()
-    return {int(row[key.name]): row_hash(row) for row in rows}
+    return {int(row[key.name]): row_hash(dict(row)) for row in rows}
 
 
 def _last(connection: Connection) -> tuple[int, bytes]:
@@ -161,7 +161,7 @@ def _chain_faults(connection: Connection, first: int) -> Iterator[str]:
             number, sha256 = before
             if row["number"] != number + 1:
                 yield f"the chain: entries {number + 1} to {row['number'] - 1} are missing"
-            elif bytes(row["sha256"]) != _link(sha256, row):
+            elif bytes(row["sha256"]) != _link(sha256, dict(row)):
                 yield f"the chain: entry {row['number']} was changed"
         before = int(row["number"]), bytes(row["sha256"])
 
@@ -192,5 +192,5 @@ def _run_faults(connection: Connection, runs: Mapping[str, bytes]) -> Iterator[s
         row = connection.execute(select(RUNS).where(RUNS.c.run_id == run_id)).mappings().first()
         if row is None:
             yield f"runs: {run_id} is missing"
-        elif row_hash(row) != sha256:
+        elif row_hash(dict(row)) != sha256:
             yield f"runs: {run_id} was changed"

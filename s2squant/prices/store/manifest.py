@@ -62,7 +62,8 @@ class Manifest:
         if any(moment.tzinfo is None for moment in moments):
             raise ValueError("a version has no time zone")
         numbers = [version.version for version in self.versions]
-        if numbers[0] < 1 or any(b <= a for both in (numbers, moments) for a, b in pairwise(both)):
+        late = any(b <= a for a, b in pairwise(moments))
+        if late or numbers[0] < 1 or any(b <= a for a, b in pairwise(numbers)):
             raise ValueError("its versions are not in order")
 
     def version_as_of(self, as_of: datetime | None) -> Version:
