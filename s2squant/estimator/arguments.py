@@ -38,14 +38,74 @@ def experiment_of(params: Mapping[str, Any], walk: Mapping[str, Any]) -> Experim
         raise ConfigError("PriceForecaster: name the models in `models`, at least one, and not in `settings`")
     check_accepted(accept, where="PriceForecaster")
     data = {
-        "seed": params["random_state"],
+        "seed": seed_of(params["random_state"]),
         "universe": {"calendars": {str(ticker): code for ticker, code in calendars.items()}, "accept": accept},
         "covariates": declared(*(params[name] for name in ("hist_exog", "futr_exog", "stat_exog", "covariates"))),
         "walk": {"horizon": params["horizon"], **walk},
         "forecasters": settings | {"models": models},
         "verdict": {"reference": models[0], "recommended": models[0]},
     }
-    return make_experiment(plain(data), where="PriceForecaster")
+    try:
+        return make_experiment(plain(data), where="PriceForecaster")
+    except ConfigError as error:
+        raise ConfigError(_in_own_names(str(error))) from None
+
+
+OWN_NAMES = {
+    "universe.calendars": "calendars",
+    "universe.accept": "accept",
+    "walk.horizon": "horizon",
+    "walk.cutoffs": "n_windows",
+    "walk.every": "step_size",
+    "walk.refit_every": "refit",
+    "walk.min_train": "min_train",
+    "forecasters.models": "models",
+    "forecasters.": "settings: ",
+    "seed": "random_state",
+}
+"""What a parameter is called here, by the setting that it becomes."""
+
+
+def _in_own_names(text: str) -> str:
+    head, separator, rest = text.partition(": ")
+    for setting, own in OWN_NAMES.items():
+        rest = rest.replace(setting, own)
+    return head + separator + rest
+
+
+def walk_of(horizon: int, n_windows: object, step_size: object, refit: object, min_train: object) -> dict[str, int]:
+    """The walk that `cross_validation` is asked for; raises ConfigError for a number that cannot be meant."""
+    windows = whole("n_windows", n_windows, least=2, why="two are the fewest that a walk has; predict(df=...) is one")
+    every = horizon if step_size is None else whole("step_size", step_size, least=1)
+    match refit:
+        case bool():
+            between = 1 if refit else windows
+        case _:
+            between = whole("refit", refit, least=1, why="give True, False, or a number of windows from 1 up")
+    least = whole("min_train", min_train, least=300)
+    return {"cutoffs": windows, "every": every, "refit_every": every * between, "min_train": least}
+
+
+def whole(parameter: str, value: object, *, least: int, why: str = "") -> int:
+    """A whole number from `least` up, no truth value; raises ConfigError in the caller's own name for it."""
+    hint = f"; {why}" if why else f"; give a whole number from {least} up"
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise ConfigError(f"{parameter} is {_shown(value)}{hint}")
+    if value < least:
+        raise ConfigError(f"{parameter} is {value}{hint}")
+    return int(value)
+
+
+def seed_of(random_state: object) -> int:
+    """A seed; None draws one, as in scikit-learn, and a generator of numpy gives its next."""
+    match random_state:
+        case None:
+            return int(np.random.default_rng().integers(2**31))
+        case np.random.RandomState():
+            return int(random_state.randint(2**31 - 1))
+        case np.random.Generator():
+            return int(random_state.integers(2**31))
+    return whole("random_state", random_state, least=0)
 
 
 def steps_of(h: int | None, most: int) -> int:
@@ -77,7 +137,7 @@ def table_of(parameter: str, value: object) -> dict[Any, Any]:
 
 def count_of(parameter: str, value: object, frame: str = "") -> int:
     """A whole number; `frame` is how to pass a frame that was given in its place."""
-    if isinstance(value, Integral):
+    if isinstance(value, Integral) and not isinstance(value, bool):
         return int(value)
     remedy = f"; a frame goes in as {frame}" if frame and hasattr(value, "columns") else ""
     raise ConfigError(f"{parameter} is {_shown(value)}, not a whole number{remedy}")

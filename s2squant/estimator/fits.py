@@ -33,7 +33,7 @@ from s2squant.forecasters.own_model import FittedOwn
 from s2squant.forecasters.pretrained import LEAST_BARS, FittedPretrained, Pretrained, excluded
 from s2squant.prices.calendars.exchanges import next_sessions
 from s2squant.prices.universe import Loaded
-from s2squant.runs.engines.worker import one_at_a_time, reason_of
+from s2squant.runs.engines.worker import as_a_worker, reason_of
 from s2squant.runs.plan import by_market
 from s2squant.series.arrays import Dates
 from s2squant.series.forecast import Fitted, Forecast
@@ -67,7 +67,7 @@ def fit_markets(loaded: Loaded, experiment: Experiment) -> tuple[list[Panel], Fi
     panels: list[Panel] = []
     fits, refused, failed = Fits(), dict(loaded.refused), dict[str, str]()
     for members in by_market(loaded.histories).values():
-        with one_at_a_time:  # torch's global generator, which fits seed and put back, is one for the process
+        with as_a_worker():  # the same bits in every process
             market = fit_market(members, experiment)
         refused |= market.refused
         failed |= market.failed_models
@@ -227,7 +227,8 @@ def newest_table(panel: Panel, fits: Mapping[tuple[ModelName, str], Fitted], exp
     models, markets = experiment.forecasters, dict.fromkeys(panel.tickers, panel.market)
     sessions = sessions_ahead(panel, experiment.walk.horizon)
     failed: dict[str, str] = {}
-    parts = [to_frame(part, forecast, sessions) for part, forecast in newest(panel, fits, models, failed)]
+    with as_a_worker():
+        parts = [to_frame(part, forecast, sessions) for part, forecast in newest(panel, fits, models, failed)]
     if failed:
         warnings.warn("left out: " + "; ".join(f"{name}: {why}" for name, why in failed.items()), stacklevel=3)
         models = without_failed({}, experiment, failed)[1].forecasters

@@ -12,7 +12,7 @@ import pandas as pd
 
 from s2squant.config.experiment import Experiment
 from s2squant.errors import ConfigError
-from s2squant.estimator.arguments import count_of, experiment_of, levels_of, steps_of
+from s2squant.estimator.arguments import count_of, experiment_of, levels_of, steps_of, walk_of, whole
 from s2squant.estimator.caller_keys import Keys
 from s2squant.estimator.covariates import future_frame, require_future, with_future, with_static
 from s2squant.estimator.cross_validation import cross_validate
@@ -30,6 +30,7 @@ from s2squant.estimator.plots import plot_fan
 from s2squant.estimator.stored import StoredForecaster
 from s2squant.estimator.wide_table import paths_to_wide, to_wide
 from s2squant.prices.covariates.load import with_covariates
+from s2squant.runs.engines.worker import as_a_worker
 from s2squant.series.panel import Panel
 
 DEFAULT = ("gjr_t", "anchor", "seq2seq_per_ticker", "seq2seq_pooled", "blend")
@@ -62,13 +63,15 @@ class PriceForecaster(StoredForecaster):
         Columns of one value a ticker, numbers or categories.
     covariates : sequence of mapping, optional
         More covariates, each a table of an experiment's [[covariates]]: [{"name": "weekday", "calendar": "weekday"}].
-    random_state : int
-        The seed; equal data, settings and seed give equal forecasts.
+    random_state : int, optional
+        The seed; equal data, settings and seed give equal forecasts. None draws one.
 
     Attributes
     ----------
     refused_ : dict
         The tickers, and models of the caller's own, that were left out by `fit`, and why.
+    findings_ : dict
+        What the checks found in each ticker's prices, notes too; `fit` warns of the worst.
 
     Examples
     --------
@@ -93,7 +96,7 @@ class PriceForecaster(StoredForecaster):
         futr_exog: str | Sequence[str] | Mapping[str, str] = (),
         stat_exog: str | Sequence[str] = (),
         covariates: Sequence[Mapping[str, Any]] | None = None,
-        random_state: int = 0,
+        random_state: int | None = 0,
     ) -> None:
         self.models = models
         self.horizon = horizon
@@ -139,7 +142,9 @@ class PriceForecaster(StoredForecaster):
         keys, loaded = load_frame(with_static(df, static_df), experiment)
         panels, fits, refused, experiment = fit_markets(with_covariates(loaded, experiment), experiment)
         warn_left_out(refused, everything=not panels)
-        return self._holding(experiment, panels, fits, refused, keys)
+        self._holding(experiment, panels, fits, refused, keys)
+        self.findings_ |= loaded.findings
+        return self
 
     @classmethod
     def pretrained(cls, *, horizon: int = 20, judged: bool = False, calendars: Mapping[str, str] | None = None) -> Self:
@@ -309,7 +314,9 @@ class PriceForecaster(StoredForecaster):
         for panel in panels:
             sessions = sessions_ahead(panel, self.experiment_.walk.horizon)
             for ticker in panel.tickers:
-                forecasts = [f for _, f in newest(panel.only(ticker), self.fits_, self.experiment_.forecasters, {})]
+                with as_a_worker():
+                    drawn = newest(panel.only(ticker), self.fits_, self.experiment_.forecasters, {})
+                    forecasts = [f for _, f in drawn]
                 parts.append(paths_to_wide(ticker, panel, forecasts, sessions[ticker], n_paths))
         return keys.back(pd.concat(parts, ignore_index=True))
 
@@ -368,13 +375,9 @@ class PriceForecaster(StoredForecaster):
         (3, True)
         """
         level = levels_of(level)
-        every = self.horizon if step_size is None else step_size
-        between = n_windows if refit is False else count_of("refit", refit)
-        if between < 1:
-            raise ConfigError(f"refit is {refit}; give True, False, or a number of windows from 1 up")
-        walk = {"cutoffs": n_windows, "every": every, "refit_every": every * between, "min_train": min_train}
-        experiment = self._experiment(walk)
-        return cross_validate(with_static(df, static_df), experiment, level, workers)
+        walk = walk_of(whole("horizon", self.horizon, least=1), n_windows, step_size, refit, min_train)
+        experiment, processes = self._experiment(walk), whole("workers", workers, least=0)
+        return cross_validate(with_static(df, static_df), experiment, level, processes)
 
     def _experiment(self, walk: Mapping[str, Any] | None = None) -> Experiment:
         return experiment_of(self.get_params(deep=False), walk or {})

@@ -28,6 +28,8 @@ from s2squant.series.panel import Panel
 FIELDS = ("unique_id", "ds", "y")
 DATED = ("time of day", "weekly or monthly", "filled day", "Sunday bar")
 """Findings of bars whose dates were moved, or that were dropped for theirs."""
+KNOWN = ("short history",)
+"""What a caller who gives few bars knows himself."""
 HEADINGS = Named(dates=("ds",), prices=("y",))
 """Whatever a frame calls Date, Close or Adj Close beside them is neither a date nor a price of its own."""
 
@@ -50,7 +52,7 @@ def load_frame(
     frames = FrameSource.from_long(df, name="frame", named=HEADINGS)
     if fitted is None:
         loaded = load_from(frames, experiment.universe)
-        _warn_dated(loaded)
+        _warn_found(loaded)
         _warn_unread(loaded, experiment)
         return keys, loaded
     need, new = bars_looked_at(experiment.forecasters), bars_of_newcomer(experiment.forecasters)
@@ -58,11 +60,16 @@ def load_frame(
     return keys, newer_covariates(loaded, fitted, experiment)
 
 
-def _warn_dated(loaded: Loaded) -> None:
-    """Warn, at fit's caller, of tickers whose dates are not those of the frame: forecasts have the sessions'."""
-    told = [f"{h.ticker}: {f.text}" for h in loaded.histories for f in h.findings if f.name in DATED]
+def _warn_found(loaded: Loaded) -> None:
+    """Warn once, at fit's caller, of changed dates (forecasts have the sessions' own) and of what else is doubtful."""
+    found = [(h.ticker, f) for h in loaded.histories for f in h.findings]
+    dated = [f"{ticker}: {f.text}" for ticker, f in found if f.name in DATED]
+    doubtful = [(ticker, f) for ticker, f in found if f.severity != "note" and f.name not in (*DATED, *KNOWN)]
+    odd = [f"{ticker}: {f.name}: {f.text}" for ticker, f in doubtful]
+    told = [f"dates were changed; {first_of(dated, 3, between='; ')}"] if dated else []
+    told += [f"prices look odd; {first_of(odd, 1, between='; ')}; see findings_"] if odd else []
     if told:
-        warnings.warn(f"dates were changed; {first_of(told, 3, between='; ')}", UserWarning, stacklevel=4)
+        warnings.warn("; ".join(told), UserWarning, stacklevel=4)
 
 
 def _warn_unread(loaded: Loaded, experiment: Experiment) -> None:

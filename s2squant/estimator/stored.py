@@ -10,12 +10,12 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 
 from s2squant.config.experiment import Experiment
-from s2squant.errors import RunError
+from s2squant.errors import Finding, RunError
 from s2squant.estimator.arguments import plain
 from s2squant.estimator.caller_keys import Keys
 from s2squant.estimator.files import read_fitted, write_fitted
 from s2squant.estimator.fits import Fits
-from s2squant.runs.engines.worker import one_at_a_time
+from s2squant.runs.engines.worker import as_a_worker
 from s2squant.runs.folder import RunFolder
 from s2squant.series.panel import Panel
 
@@ -96,7 +96,7 @@ class StoredForecaster(BaseEstimator):  # type: ignore[misc]
         Traceback (most recent call last):
         s2squant.errors.RunError: nowhere: holds no forecaster.json; give a folder that PriceForecaster.save wrote
         """
-        with one_at_a_time:
+        with as_a_worker():
             params, experiment, panels, fits, refused, keys = read_fitted(RunFolder(Path(path)))
         estimator = cls(**params)
         return estimator._holding(experiment, panels, fits, refused, keys)
@@ -106,6 +106,7 @@ class StoredForecaster(BaseEstimator):  # type: ignore[misc]
     ) -> Self:
         self.experiment_, self.panels_, self.fits_, self.refused_ = experiment, tuple(panels), fits, refused
         self.keys_ = keys
+        self.findings_: dict[str, tuple[Finding, ...]] = {h.ticker: h.findings for p in panels for h in p.histories}
         return self
 
     def __sklearn_is_fitted__(self) -> bool:

@@ -32,6 +32,7 @@ from tests.worlds.runs import (
     write_prices,
 )
 
+pytestmark = pytest.mark.filterwarnings("ignore:prices look odd")  # a stock here was halted for a while
 SETTINGS = {name: spec for name, spec in TINY["forecasters"].items() if name != "models"}
 MODELS = [*BASELINES, "har", "field", "anchor", "seq2seq_per_ticker", "seq2seq_pooled", "seq2seq_adapted", "blend"]
 WALK = {"n_windows": 4, "step_size": 20, "min_train": 600, "level": [80]}
@@ -346,10 +347,10 @@ def test_threads_give_the_forecasts_of_one_after_the_other(prices):
         ({"models": "seq2seq_pooled"}, "add 'anchor'"),
         ({"models": "anchor", "settings": {"models": ["har"]}}, "name the models"),
         ({"settings": {"seq2seq": {"encodr": {}}}}, "did you mean 'encoder'"),
-        ({"horizon": 0}, "walk.horizon"),
-        ({"random_state": None}, "seed"),
+        ({"horizon": 0}, "PriceForecaster: horizon: "),
+        ({"random_state": 0.5}, "random_state is 0.5"),
         ({"models": 3}, "models is 3; give a name, or several in a list"),
-        ({"models": ["anchor", 3]}, "forecasters.models"),
+        ({"models": ["anchor", 3]}, "PriceForecaster: models.1: "),
         ({"settings": "abc"}, "settings is 'abc'; give a dict"),
         ({"settings": [1]}, r"settings is \[1\]; give a dict"),
         ({"calendars": "XNYS"}, "calendars is 'XNYS'; give a dict"),
@@ -403,7 +404,7 @@ def test_a_frame_or_a_word_in_the_wrong_place_is_said_in_one_line(fitted, prices
     for level in ("80", None, ["80"]):
         with pytest.raises(ConfigError, match=r"give per cents, as level=\[80, 95\]"):
             fitted.predict(level=level)
-    with pytest.raises(ConfigError, match="refit is 'often', not a whole number"):
+    with pytest.raises(ConfigError, match="refit is 'often'; give True, False, or"):
         forecaster("anchor").cross_validation(prices, refit="often")
 
 
@@ -447,6 +448,7 @@ def test_one_bad_ticker_is_named_and_the_others_go_on(prices, monkeypatch):
     wanted = forecaster(["garch_t", "anchor"])
     with pytest.warns(UserWarning, match="left out: ") as told:
         wanted.fit(pd.concat([mine, short, broken]))
+    told = [one for one in told if "left out" in str(one.message)]
     assert len(told) == 1
     assert told[0].filename == __file__
     assert set(wanted.refused_) == {"NEW", "NEGATIVE", "BBB"}
@@ -556,3 +558,82 @@ def test_y_is_the_price_whatever_stands_beside_it(ohlcv):
     both = came.merge(ohlcv, on=["unique_id", "ds"], suffixes=("", "_given"))
     assert len(both) == len(came) == 30
     np.testing.assert_allclose(both["y"], both["y_given"], rtol=1e-12)
+
+
+# --- the caller's process --------------------------------------------------------------------------------------------
+
+
+def test_the_caller_s_torch_decides_no_bit_and_is_left_as_it_was(prices):
+    """Double precision, no gradients, another device, two threads, autocast."""
+    small = {"models": ["anchor", "seq2seq_pooled"], "settings": SETTINGS, "horizon": 5}
+    wanted = PriceForecaster(**small).fit(prices).predict(level=80)
+    torch.set_default_dtype(torch.float64)
+    torch.set_num_threads(2)
+    torch.set_default_device("meta")
+    try:
+        with torch.no_grad(), torch.autocast("cpu"):
+            made = PriceForecaster(**small).fit(prices).predict(level=80)
+            assert not torch.is_grad_enabled()
+        left = torch.get_default_dtype(), torch.get_num_threads(), torch.get_default_device().type
+        assert left == (torch.float64, 2, "meta")
+    finally:
+        torch.set_default_device(None)
+        torch.set_num_threads(1)
+        torch.set_default_dtype(torch.float32)
+    pd.testing.assert_frame_equal(made, wanted, check_exact=True)
+
+
+def test_what_is_odd_in_prices_is_said_once_and_kept(prices):
+    odd = prices[prices["unique_id"].isin(["AAA", "BBB"])].copy()
+    odd.loc[odd.index[400:440], "y"] = odd["y"].iloc[399]
+    with pytest.warns(UserWarning, match="prices look odd; AAA: ") as told:
+        model = PriceForecaster("random_walk", horizon=5, accept="all").fit(odd)
+    assert len(told) == 1
+    assert told[0].filename == __file__
+    assert any(f.name == "stale run" for f in model.findings_["AAA"])
+    assert model.findings_.keys() == {"AAA", "BBB"}
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"n_windows": 1}, "n_windows is 1; two are the fewest"),
+        ({"n_windows": 0}, "n_windows is 0"),
+        ({"n_windows": True}, "n_windows is True"),
+        ({"step_size": 2.5}, "step_size is 2.5; give a whole number from 1 up"),
+        ({"min_train": 10}, "min_train is 10; give a whole number from 300 up"),
+        ({"refit": "yes"}, "refit is 'yes'; give True, False"),
+        ({"workers": "5"}, "workers is '5'; give a whole number from 0 up"),
+        ({"workers": -1}, "workers is -1"),
+        ({"n_windows": 10**9}, "n_windows: Input should be less than"),
+    ],
+)
+def test_a_parameter_is_blamed_by_the_caller_s_own_name(prices, given, says):
+    with pytest.raises(ConfigError, match=re.escape(says)) as caught:
+        PriceForecaster("random_walk", horizon=5).cross_validation(prices, **given)
+    assert "walk." not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"horizon": 0}, "PriceForecaster: horizon: "),
+        ({"horizon": True}, "PriceForecaster: horizon: "),
+        ({"models": ["random_walkk"]}, "did you mean 'random_walk'?"),
+        ({"settings": {"garch_t": {"paths": 1}}}, "PriceForecaster: settings: garch_t.paths: "),
+        ({"random_state": "x"}, "random_state is 'x'"),
+        ({"random_state": -1}, "random_state is -1"),
+    ],
+)
+def test_settings_are_blamed_by_the_caller_s_own_name(prices, given, says):
+    with pytest.raises(ConfigError) as caught:
+        PriceForecaster(**{"models": "random_walk"} | given).fit(prices)
+    assert says in str(caught.value)
+
+
+def test_a_seed_may_be_left_to_chance_or_to_a_generator(prices):
+    seeds = {
+        PriceForecaster("random_walk", horizon=2, random_state=state).fit(prices).experiment_.seed
+        for state in (None, None, np.random.RandomState(3), np.random.default_rng(3))
+    }
+    assert len(seeds) == 4

@@ -25,10 +25,10 @@ from s2squant.runs.engines.worker import (
     KILLED,
     I,
     J,
+    as_a_worker,
     attempt,
     interrupts_blocked,
     keep_freed_memory,
-    one_at_a_time,
     one_thread,
     reason_of,
 )
@@ -46,7 +46,7 @@ _given: list[tuple[Callable[[Any, Any], Any], Any]] = []
 
 
 class InlinePool(Generic[I, J]):
-    """No pool at all: jobs run one after the other in this process, in torch's present number of threads."""
+    """No pool at all: jobs run one after the other in this process, which computes as a worker meanwhile."""
 
     def __init__(self, inputs: I, perform: Callable[[I, J], None]) -> None:
         self._inputs, self._perform = inputs, perform
@@ -58,7 +58,7 @@ class InlinePool(Generic[I, J]):
         with self._lock:
             if self._closed:
                 return ENDED
-            with one_at_a_time:  # other pools of this process seed the same generators
+            with as_a_worker():
                 return attempt(self._perform, self._inputs, job)
 
     def close(self, *, cancel: bool = False) -> None:  # noqa: ARG002 (a job under way cannot be ended)
@@ -185,16 +185,11 @@ def map_jobs(
 
 
 def _here(work: Callable[[J], R], jobs: Sequence[J], on_done: Callable[[int], None]) -> list[R]:
-    import torch
-
-    results, threads = [], torch.get_num_threads()
-    torch.set_num_threads(1)  # sums of several threads have other last bits
-    try:
-        for place, job in enumerate(jobs):
+    results = []
+    for place, job in enumerate(jobs):
+        with as_a_worker():
             results.append(work(job))
-            on_done(place)
-    finally:
-        torch.set_num_threads(threads)
+        on_done(place)
     return results
 
 

@@ -7,10 +7,11 @@ travels, so a worker on another machine needs the run's folder on storage that i
 from __future__ import annotations
 
 import ctypes
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from pathlib import Path
@@ -22,6 +23,8 @@ J_contra = TypeVar("J_contra", contravariant=True)
 
 ATTEMPTS = 2
 """How often a job is tried whose process was killed under it."""
+THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+"""What libraries read as they are loaded."""
 KILLED = "its process was killed twice (out of memory?)"
 ENDED = "the run was ended"
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
@@ -112,8 +115,48 @@ def one_thread() -> None:
     import threadpoolctl
     import torch
 
+    os.environ.update(dict.fromkeys(THREADS, "1"))  # for what a model imports later
     torch.set_num_threads(1)
     threadpoolctl.threadpool_limits(1)
+
+
+@contextmanager
+def as_a_worker() -> Iterator[None]:
+    """Within it this process computes as a worker does, whatever its own settings are; they are put back after.
+
+    One thread, single precision, the CPU, gradients; and one at a time: torch's seeds are those of the process.
+    """
+    import torch
+    from threadpoolctl import ThreadpoolController, threadpool_limits
+
+    with one_at_a_time, ExitStack() as stack:
+        threads, precision = torch.get_num_threads(), torch.get_default_dtype()
+        given = {name: os.environ.get(name) for name in THREADS}
+        known = {library.filepath for library in ThreadpoolController().lib_controllers}
+        stack.enter_context(torch.inference_mode(False))
+        stack.enter_context(torch.enable_grad())
+        if torch.get_default_device().type != "cpu":
+            stack.enter_context(torch.device("cpu"))
+        if torch.is_autocast_enabled("cpu"):
+            stack.enter_context(torch.autocast("cpu", enabled=False))
+        stack.enter_context(threadpool_limits(1))
+        torch.set_num_threads(1)
+        torch.set_default_dtype(torch.float32)
+        os.environ.update(dict.fromkeys(THREADS, "1"))
+        try:
+            yield
+        finally:
+            torch.set_default_dtype(precision)
+            torch.set_num_threads(threads)
+            for name, value in given.items():
+                if value is None:
+                    os.environ.pop(name, None)
+                else:
+                    os.environ[name] = value
+            usual = next((int(value) for value in given.values() if value and value.isdigit()), os.cpu_count() or 1)
+            for library in ThreadpoolController().lib_controllers:
+                if library.filepath not in known:  # a model imported it here, and it took one thread for its own
+                    library.set_num_threads(usual)
 
 
 def keep_freed_memory() -> None:
