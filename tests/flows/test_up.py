@@ -17,7 +17,8 @@ import pytest
 from s2squant.cli.child import Child
 from s2squant.cli.commands.up import surroundings
 from s2squant.errors import ConfigError
-from s2squant.nightly.operation.server import NOTED, PrefectApi
+from s2squant.files import locked
+from s2squant.nightly.operation.server import EXPECTED, NOTED, PrefectApi
 from tests.flows.conftest import free_port
 from tests.flows.stand_ins import wait_until
 
@@ -140,6 +141,7 @@ def test_up_schedules_stays_on_this_machine_restarts_what_dies_and_stops_cleanly
         assert process.wait(90) == 0, said.read_text()
         wait_until(lambda: not any(Path(f"/proc/{n}").exists() for n in family), 20)
         assert not (tmp_path / "data/prefect" / NOTED).exists()
+        assert "forecast/offline" in (tmp_path / "data/prefect" / EXPECTED).read_text()
     if strace:
         asked = r"connect\(\d+, \{sa_family=AF_INET6?, .*?(?:inet_addr|inet_pton)\((?:AF_INET6, )?\"(.*?)\""
         places = re.findall(asked, trace.read_text())
@@ -163,6 +165,10 @@ def test_a_mistake_is_said_before_anything_starts(tmp_path: Path) -> None:
         taken.listen()
         port = str(taken.getsockname()[1])
         assert f"port {port} of this machine is taken" in told("--port", port)
+    kept = tmp_path / "elsewhere"
+    kept.mkdir()
+    with locked(kept / "up.lock", wait=False):
+        assert "another `s2squant up` already runs in" in told("--port", port, PREFECT_HOME=str(kept))
     (tmp_path / "wrong.toml").write_text("[retrainin]\nevery = 3\n")
     assert "did you mean 'retraining'?" in told("--nightly", "wrong.toml")
     assert "PREFECT_API_URL names a server already" in told(PREFECT_API_URL="http://127.0.0.1:1/api")

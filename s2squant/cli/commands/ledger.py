@@ -111,9 +111,11 @@ def verify(
 
     Exit status: 0 all is as entered; 3 something is not; 2 a mistake in what was asked; 1 the ledger cannot be read.
     """
-    from s2squant.nightly.ledger.ledger import Ledger
+    from s2squant.nightly.ledger.ledger import existing_ledger
 
-    ledger = Ledger()
+    ledger = existing_ledger()
+    if ledger is None:
+        raise ConfigError("there is no ledger yet; s2squant forecast makes it with its first night")
     changed, entries, sha256 = ledger.verify(noted=noted)
     for line in changed:
         print(f"CHANGED {line}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from s2squant.nightly.operation.server import PrefectApi
 
 HOST = "127.0.0.1"
+LOCK = "up.lock"
+"""Held while `up` runs, in Prefect's folder."""
 READY_SECONDS = 180.0
 """How long a server may take to answer: the first start builds its database."""
 GIVEN_UP = 2
@@ -60,10 +63,13 @@ def up(
     for file in nightly or ():
         read_nightly(file)  # a mistake in it is said before anything starts
 
+    from s2squant.files import locked
     from s2squant.nightly.operation.server import NOTED, PrefectApi, home
 
-    _free(port)
     folder = home()
+    _refuse_second(folder)
+    _free(port)
+    folder.mkdir(parents=True, exist_ok=True)
     api_url = f"http://{HOST}:{port}/api"
     environment = surroundings(os.environ, folder, port)
     server = Child(
@@ -74,7 +80,9 @@ def up(
     )
     files = [part for file in nightly or () for part in ("--nightly", str(file))]
     serving = Child("serve", [sys.executable, "-m", "flows.serve", *files], environment, ending=signal.SIGINT)
-    with _stopping() as stop, PrefectApi(api_url) as api:
+    with locked(folder / LOCK, wait=False) as mine, _stopping() as stop, PrefectApi(api_url) as api:
+        if not mine:
+            _refuse_second(folder)
         try:
             say(f"starting a Prefect server, {READY_SECONDS:.0f} s at most (log: {_short(server.log)})")
             server.start()
@@ -84,6 +92,7 @@ def up(
             serving.start()
             if _wait(lambda: _scheduled(api), serving, stop):
                 _greet(api, api_url, port)
+                _note_expected(api, folder)
                 if now:
                     _start_all(api)
             return _keep((server, serving), api, stop)
@@ -174,6 +183,26 @@ def _start_all(api: PrefectApi) -> None:
     for deployed in api.deployments():
         if deployed.name.startswith("forecast/"):
             say(f"asked for a run of {deployed.name} now: {api.start(deployed.id)}")
+
+
+def _refuse_second(folder: Path) -> None:
+    """Raise ConfigError where another `up` keeps this folder: its server and its address are not touched."""
+    from s2squant.files import locked
+
+    if not (folder / LOCK).is_file():
+        return
+    with locked(folder / LOCK, wait=False) as free:
+        if not free:
+            raise ConfigError(f"another `s2squant up` already runs in {Path.cwd()}; stop it first")
+
+
+def _note_expected(api: PrefectApi, folder: Path) -> None:
+    """Note what is scheduled here, for status to miss it when it is not."""
+    from s2squant.files import write_atomic
+    from s2squant.nightly.operation.server import EXPECTED
+
+    names = [deployed.name for deployed in api.deployments() if deployed.schedules]
+    write_atomic(folder / EXPECTED, json.dumps({"scheduled": names}) + "\n")
 
 
 def _free(port: int) -> None:

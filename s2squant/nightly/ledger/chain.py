@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
+from itertools import islice
 from typing import Any
 
 from sqlalchemy import Connection, Table, func, select, text
@@ -52,14 +53,19 @@ def seal_all(connection: Connection) -> None:
         seal_run(connection, run_id)
 
 
-def head(connection: Connection) -> tuple[int, str]:
-    """How many entries the chain has, and the sha256 of the last."""
+def verify(connection: Connection, *, newest: int | None = None, noted: str = "") -> tuple[tuple[str, ...], int, str]:
+    """What is not what was entered, a line each; how many entries the chain has, and the sha256 of the last.
+
+    With `newest` of so many entries alone. `noted` is the sha256 of an entry that has to be there.
+    """
+    found = tuple(islice(faults(connection, newest=newest), LISTED))
+    if noted and not _has(connection, noted):
+        found = (*found, f"the chain: no entry has the noted sha256 {noted[:80]}; its end was cut off")
     number, sha256 = _last(connection)
-    return number, sha256.hex()
+    return found, number, sha256.hex()
 
 
-def has(connection: Connection, sha256: str) -> bool:
-    """Whether an entry has this sha256."""
+def _has(connection: Connection, sha256: str) -> bool:
     try:
         wanted = bytes.fromhex(sha256)
     except ValueError:

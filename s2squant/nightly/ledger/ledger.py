@@ -17,7 +17,6 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, date, datetime, time
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -335,18 +334,10 @@ class Ledger:
             query = query.where(~live.exists())
         return self._frame(query, GAPS).drop(columns="id")
 
-    # -- the chain ----------------------------------------------------------------------------------------------------
-
     def verify(self, *, newest: int | None = None, noted: str = "") -> tuple[tuple[str, ...], int, str]:
-        """What is not what was entered, a line each; how many entries the chain has, and the sha256 of the last.
-
-        With `newest` of so many entries alone. `noted` is the sha256 of an entry that has to be there.
-        """
+        """Check the chain: faults, entries, sha256 of the last; see `chain.verify`."""
         with self._database.spoken("verified"), transaction(self.engine) as connection:
-            found = tuple(islice(chain.faults(connection, newest=newest), chain.LISTED))
-            if noted and not chain.has(connection, noted):
-                found = (*found, f"the chain: no entry has the noted sha256 {noted[:80]}; its end was cut off")
-            return found, *chain.head(connection)
+            return chain.verify(connection, newest=newest, noted=noted)
 
     # -- models and events --------------------------------------------------------------------------------------------
 

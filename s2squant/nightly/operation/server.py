@@ -6,6 +6,7 @@ Prefect's own port of this machine.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ HOME = Path("data/prefect")
 """Prefect's folder under `s2squant up`, unless PREFECT_HOME says another."""
 NOTED = "api_url"
 """Where `up` notes the server's address, in that folder."""
+EXPECTED = "up.json"
+"""Where `up` notes what is scheduled here, in that folder; it stays when `up` ends, for status to miss it."""
 TAG = "s2squant"
 """On everything of ours."""
 TIMEOUT = 20.0
@@ -74,6 +77,17 @@ def address() -> tuple[str, bool]:
     if noted.is_file():
         return noted.read_text(encoding="utf-8").strip(), True
     return f"http://127.0.0.1:{SERVER_PORT}/api", False
+
+
+def expected() -> tuple[str, ...]:
+    """The scheduled deployments that `up` last kept here, FLOW/DEPLOYMENT each; none where it never did."""
+    try:
+        names = json.loads((home() / EXPECTED).read_text(encoding="utf-8"))["scheduled"]
+        return tuple(str(name) for name in names)
+    except FileNotFoundError:
+        return ()
+    except (OSError, ValueError, KeyError, TypeError):
+        return (f"what {EXPECTED} says, which is damaged",)
 
 
 class PrefectApi:

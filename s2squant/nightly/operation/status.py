@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,9 +15,10 @@ from s2squant.config.files import recorded_nightly
 from s2squant.config.nightly import Nightly
 from s2squant.errors import CallerError, ConfigError, LedgerError, PriceError, ServerError
 from s2squant.nightly.agenda import calendars_of
+from s2squant.nightly.ledger.database import ledger_url
 from s2squant.nightly.ledger.entries import RunEntry
 from s2squant.nightly.ledger.ledger import Ledger, existing_ledger
-from s2squant.nightly.operation.server import DeployedFlow, FlowRun, PrefectApi, address
+from s2squant.nightly.operation.server import DeployedFlow, FlowRun, PrefectApi, address, expected
 from s2squant.prices.calendars.exchanges import sessions_between
 from s2squant.prices.calendars.sessions import due_session
 from s2squant.prices.store.price_store import PriceStore
@@ -96,6 +98,12 @@ def standing(now: datetime) -> Standing:
     except ServerError as error:
         says = str(error)
         troubles += [says] * named
+    should = expected()
+    if says and should:
+        troubles.append(f"{', '.join(should)} should run here, and no server answers; s2squant up starts it")
+    elif not says:
+        there = {deployment.name for deployment in deployments}
+        troubles += [f"{name} should run here, and is not scheduled" for name in should if name not in there]
     try:
         ledger = existing_ledger()
         if ledger is not None:
@@ -106,6 +114,9 @@ def standing(now: datetime) -> Standing:
             troubles += [f"ledger: {fault} past it; s2squant ledger verify says all" for fault in changed]
     except (LedgerError, CallerError) as error:
         troubles.append(str(error))
+    if says and not (named or should or name or troubles):
+        troubles.append(f"nothing runs in {Path.cwd()}: no server, no ledger; is it the folder?")
+    troubles += _unwritable()
     deployed = {deployment.name for deployment in deployments}
     for nightly in nightlies:
         troubles += [] if _retired(nightly, deployed, now) else _troubles(nightly, now)
@@ -122,6 +133,18 @@ def _troubles_of_server(api: PrefectApi, deployments: Sequence[DeployedFlow], ru
         if run.state in BROKEN:
             yield f"{name}: the last run is {run.state}: {run.message}"
     yield from (f"{d.name} has no next run" for d in deployments if d.schedules and not (d.paused or d.next_run))
+
+
+def _unwritable() -> Iterator[str]:
+    """Folders that a run could not write to: one that was mounted read-only, or is another's."""
+    url = ledger_url()
+    places = [Path("data"), Path("reports")]
+    if url.get_backend_name() == "sqlite":
+        places.append(Path(url.database or "").parent)
+    for place in dict.fromkeys(map(Path.absolute, places)):
+        there = next(path for path in (place, *place.parents) if path.exists())
+        if not os.access(there, os.W_OK):
+            yield f"{there} cannot be written; no run could keep what it finds"
 
 
 def _spec(settings: str) -> Nightly | None:

@@ -52,7 +52,8 @@ def issued(monkeypatch: pytest.MonkeyPatch, *days: str) -> None:
 
 def test_looking_makes_nothing(tmp_path: Path) -> None:
     found = standing(SATURDAY)
-    assert (found.nightlies, found.troubles) == ((), ())
+    assert found.nightlies == ()
+    assert found.troubles == (f"nothing runs in {tmp_path}: no server, no ledger; is it the folder?",)
     assert "no Prefect server at http://127.0.0.1:4200/api" in found.server_says
     assert list(tmp_path.iterdir()) == []
 
@@ -198,3 +199,35 @@ def test_a_ledger_that_cannot_be_read_is_a_trouble(monkeypatch: pytest.MonkeyPat
     found: Standing = standing(SATURDAY)
     assert len(found.troubles) == 1
     assert "secret" not in found.troubles[0]
+
+
+def test_what_up_kept_here_is_missed_when_its_server_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stopped or killed: the night that went well tells nothing of the next."""
+    enter()
+    issued(monkeypatch, "2026-11-19")
+    assert standing(SATURDAY).troubles == ()  # run by hand
+    home().mkdir(parents=True)
+    (home() / "up.json").write_text('{"scheduled": ["forecast/mine"]}')
+    assert standing(SATURDAY).troubles == (
+        "forecast/mine should run here, and no server answers; s2squant up starts it",
+    )
+    monkeypatch.setattr(PrefectApi, "deployments", lambda self: ())
+    monkeypatch.setattr(PrefectApi, "last_runs", lambda self, deployed, newest: ())
+    assert standing(SATURDAY).troubles == ("forecast/mine should run here, and is not scheduled",)
+    (home() / "up.json").write_text("{")
+    assert "damaged" in standing(SATURDAY).troubles[0]
+
+
+def test_a_folder_that_cannot_be_written_is_a_trouble(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    enter()
+    issued(monkeypatch, "2026-11-19")
+    monkeypatch.setattr(operation.os, "access", lambda path, mode: Path(path) != tmp_path / "data")
+    assert standing(SATURDAY).troubles == (f"{tmp_path / 'data'} cannot be written; no run could keep what it finds",)
+
+
+def test_a_ledger_that_was_changed_is_a_trouble(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger = enter()
+    issued(monkeypatch, "2026-11-19")
+    with ledger.engine.execution_options(writes=True).begin() as connection:
+        connection.exec_driver_sql("UPDATE runs SET folder = 'reports/other'")
+    assert "runs: run-1 was changed past it" in standing(SATURDAY).troubles[0]
