@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from s2squant.cli.app import app
+from s2squant.config.covariates import CovariateSpec
 from s2squant.config.experiment import Experiment
 from s2squant.config.nightly import Nightly
 
@@ -57,6 +58,11 @@ def configuration_page() -> str:
         "## An experiment",
         "",
         *_settings(Experiment),
+        "## A covariate",
+        "",
+        "One table of `[[covariates]]` each ([covariates.md](covariates.md)):",
+        "",
+        *_settings(CovariateSpec),
         "## A nightly",
         "",
         "Beside the experiment, below `experiment`:",

@@ -27,6 +27,7 @@ from s2squant.evaluation.results import Study, TickerReport
 from s2squant.evaluation.strategy.trade import Traded, trade
 from s2squant.evaluation.strategy.trial_ledger import ledger_path
 from s2squant.evaluation.wording import after_audit, after_shuffling
+from s2squant.prices.covariates.load import unread
 from s2squant.prices.sources.from_store import pinned
 from s2squant.report.runs_page import runs_page
 from s2squant.report.study_pages import render
@@ -108,6 +109,8 @@ class Run(JobRunner[Job]):
         self.inputs = inputs
         self.experiment = inputs.experiment
         self.engine = engine
+        self.unread = unread(tuple(histories.values()), inputs.experiment.covariates)
+        """Columns of the tickers' files that nothing reads."""
         self.skipped = {r.ticker: r.reason for r in tickers if r.status != "ok"}
         self.fold_table = fold_table(inputs.all_folds)
         self._tickers, self._histories, self._command, self._ledger = tickers, histories, command, ledger

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from s2squant.cli.progress import JobProgress, Mode
 from s2squant.cli.tables import page_at, plain_console, plain_table
+from s2squant.errors import first_of
 
 if TYPE_CHECKING:  # study brings torch, which a help text can do without
     from s2squant.evaluation.results import Study
@@ -34,6 +35,8 @@ class Screen(JobProgress):
             print(run.fold_table.rstrip("\n"), flush=True)
         for ticker, reason in run.skipped.items():
             self.say(f"skipped {ticker}: {reason}")
+        if run.unread:
+            self.say(f"columns that are not read: {first_of(run.unread, 8)}; declare them as covariates to use them")
         count = len(run.stages)
         self.lay_out(run.stages, [f"stage {number} of {count}" for number in range(1, count + 1)], running=False)
         self._start_clocks()

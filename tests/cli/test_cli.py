@@ -75,7 +75,13 @@ class Stub:
         stages = ((SimpleNamespace(key="anchor:X", label="anchor of X"),), (SimpleNamespace(key="t:A", label="A"),))
         skipped = {"C": "too short"} if self.fails else {}
         watcher.opened(
-            SimpleNamespace(folder=Path("runs/r1"), stages=stages, skipped=skipped, fold_table="the folds\n")
+            SimpleNamespace(
+                folder=Path("runs/r1"),
+                stages=stages,
+                skipped=skipped,
+                fold_table="the folds\n",
+                unread=("mood",) if self.fails else (),
+            )
         )
         watcher.finished(SimpleNamespace(key="anchor:X", status="kept", reason="", seconds=0.0))
         if self.error:
@@ -113,6 +119,7 @@ def test_tickers_without_a_result_are_named_and_exit_3(capsys: pytest.CaptureFix
     assert "skipped C: too short\n" in out
     assert "failed A: no convergence\n" in out
     assert "skipped C: too short\n" in err
+    assert "columns that are not read: mood; declare them as covariates to use them\n" in err
     assert "failed A: no convergence\n" in err
 
 
