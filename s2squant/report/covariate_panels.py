@@ -78,7 +78,8 @@ def covariates(c: Contents) -> Panel | None:
         _say(whole),
         small=tuple(charts),
         small_note="Rise of the loss by sessions ahead, a line a covariate; below zero it misled." if charts else "",
-        grids=(shown, grid("covariate-table", "What was read", _declared(c, specs), DECLARED)),
+        grids=(grid("covariate-table", "What was read", _declared(c, specs), DECLARED),),
+        folded=(("Every test", shown),) if len(whole) else (),
         notes=(note,),
     )
 
