@@ -49,6 +49,8 @@ def _ticker(o: Outlook) -> dict[str, Any]:
         "cutoff": str(history.dates[-1]),
         "close": o.close,
         "short_history": short_history(o),
+        "notes": list(history.notes),
+        "warnings": [f"{f.name}: {f.text}" for f in history.findings if f.severity == "warning"],
         "steps": [
             {
                 "step": step,

@@ -63,11 +63,11 @@ def pvalue(value: Any) -> str:
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
-def price(value: Any) -> str:
-    """A price with the decimals its size asks for."""
+def price(value: Any, like: float | None = None) -> str:
+    """A price with the decimals its size asks for, or that of a price it stands beside."""
     if not known(value):
         return UNKNOWN
-    size = abs(value)
+    size = abs(value if like is None else like)
     digits = 2 if size >= 10 else 4 if size >= 0.1 else 6
     return number(value, digits)
 

@@ -55,10 +55,11 @@ def _shown(outlook: Outlook, place: int) -> dict[str, Any]:
 def _said(outlook: Outlook) -> str:
     """The forecast of the last step in two sentences."""
     last = len(outlook.dates_H)
-    low, high = outlook.range(last, 80)
+    edges = [price(edge, outlook.close) for edge in outlook.range(last, 80)]
+    median = price(outlook.price(last, 0.5), outlook.close)
     fall, loss = percent(outlook.fall(last), 0), percent(outlook.value_at_risk(last), 1)
     return (
         f"{price(outlook.close)} on {outlook.history.dates[-1]}; by {outlook.dates_H[-1]} the median is "
-        f"{price(outlook.price(last, 0.5))}, the 80{THIN}% range {price(low)} to {price(high)}. A fall has a "
+        f"{median}, the 80{THIN}% range {edges[0]} to {edges[1]}. A fall has a "
         f"probability of {fall}, a loss of more than {loss} one of 5{THIN}%."
     )

@@ -123,8 +123,8 @@ def _show(made: Prediction) -> None:
     from s2squant.cli.fan_plot import days_old, fan_lines, key
     from s2squant.series.outlook import short_history
 
-    for remark in made.remarks:
-        print(remark, file=sys.stderr)
+    for line in (*made.remarks, *_cautions(made)):
+        print(line, file=sys.stderr)
     drawn = made.outlooks[:FANS]
     for o in drawn:
         history = o.history
@@ -151,6 +151,17 @@ def _show(made: Prediction) -> None:
     print("not judged: s2squant backtest says what such forecasts are worth on these prices")
 
 
+def _cautions(made: Prediction) -> list[str]:
+    """What the source and the checks of its prices say that a reader must know."""
+    lines = [f"note: {o.history.ticker}: {note}" for o in made.outlooks for note in o.history.notes]
+    return lines + [
+        f"warning: {o.history.ticker}: {finding.name}: {finding.text}"
+        for o in made.outlooks
+        for finding in o.history.findings
+        if finding.severity == "warning"
+    ]
+
+
 def _table(made: Prediction) -> Table:
     from s2squant.report.formats import price
     from s2squant.series.outlook import RANGES
@@ -160,8 +171,8 @@ def _table(made: Prediction) -> Table:
     for o in made.outlooks:
         horizon = len(o.dates_H)
         for step in sorted({1, horizon}) if len(made.outlooks) <= ROWS else (horizon,):
-            ranges = (" to ".join(map(price, o.range(step, percent))) for percent in RANGES)
+            ranges = (" to ".join(price(edge, o.close) for edge in o.range(step, percent)) for percent in RANGES)
             risk = f"{100 * o.fall(step):.0f} %", f"{100 * o.value_at_risk(step):.1f} %"
             cells = (o.history.ticker, price(o.close), str(step), str(o.dates_H[step - 1]))
-            table.add_row(*cells, price(o.price(step, 0.5)), *ranges, *risk)
+            table.add_row(*cells, price(o.price(step, 0.5), o.close), *ranges, *risk)
     return table
