@@ -29,6 +29,7 @@ from s2squant.report import (
 )
 from s2squant.report.charts import Chart, absent
 from s2squant.report.formats import known
+from s2squant.report.moving_panel import moving_forecast
 from s2squant.report.names import universe_line
 from s2squant.report.opening import opening, rule_of_badges
 from s2squant.report.panels import Panel, present
@@ -191,7 +192,7 @@ def ticker_page(c: Contents, report: TickerReport, place: int) -> dict[str, Any]
         "training": figures.training("training", own, pooled),
     }
     slots = {
-        "past": present(panels.attention(c, report)),
+        "past": present(moving_forecast(c, ticker), panels.attention(c, report)),
         "coverage": present(calibration_panels.of_ticker(c, ticker)),
         "time": present(breakdown_panels.misses(c, ticker)),
         "equity": present(strategy_panels.performance(c, ticker)),
