@@ -12,7 +12,7 @@ from s2squant.config.experiment import Experiment
 from s2squant.config.files import make_experiment
 from s2squant.errors import ConfigError
 from s2squant.estimator.covariates import declared
-from s2squant.estimator.wide_table import band_columns
+from s2squant.estimator.wide_table import band_levels
 from s2squant.prices.checks.every import check_accepted
 
 
@@ -149,7 +149,7 @@ def levels_of(level: object) -> Sequence[float]:
     if isinstance(several, str) or not isinstance(several, Iterable):
         raise ConfigError(f"level is {_shown(level)}; give per cents, as level=[80, 95]")
     levels = [float(one) if isinstance(one, Real) else _no_level(one) for one in several]
-    band_columns(levels)
+    band_levels(levels)
     return levels
 
 

@@ -197,7 +197,7 @@ class PriceForecaster(StoredForecaster):
         futr_df, X_df : DataFrame, optional
             The columns of `futr_exog` on the sessions to come, as `make_future` lays them out; one name or the other.
         level : float or sequence of float
-            Coverage of the bands in per cent: 5, 10, 15 .. 95.
+            Coverage of the bands in per cent, up to 99; between the levels of a forecast it is interpolated.
 
         Returns
         -------

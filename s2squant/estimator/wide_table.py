@@ -12,24 +12,23 @@ import pandas as pd
 
 from s2squant.errors import ConfigError
 from s2squant.series.arrays import Dates, Floats
-from s2squant.series.forecast import LEVELS, QUANTILE_COLUMNS, Forecast
+from s2squant.series.forecast import QUANTILE_COLUMNS, Forecast
 from s2squant.series.long_table import KEYS
 from s2squant.series.panel import Panel
+from s2squant.series.tails import ALL_LEVELS, all_quantiles, at_level
 
 MEDIAN = QUANTILE_COLUMNS[len(QUANTILE_COLUMNS) // 2]
 
 
-def band_columns(level: Sequence[float]) -> dict[str, str]:
-    """Edges of prediction bands: suffix ("lo-80") -> column of a forecast table; raises ConfigError off the grid."""
-    columns = {}
+def band_levels(level: Sequence[float]) -> dict[str, float]:
+    """Edges of prediction bands: suffix ("lo-80") -> quantile level; raises ConfigError for what no forecast holds."""
+    levels = {}
     for percent in level:
         tail = (100.0 - percent) / 200.0
-        place = int(np.argmin(np.abs(LEVELS - tail)))
-        if not np.isclose(LEVELS[place], tail) or tail >= 0.5:
-            raise ConfigError(f"level {percent:g} is not on the grid; bands hold 5, 10, 15 .. 95 per cent")
-        columns[f"lo-{percent:g}"] = QUANTILE_COLUMNS[place]
-        columns[f"hi-{percent:g}"] = QUANTILE_COLUMNS[len(LEVELS) - 1 - place]
-    return columns
+        if not ALL_LEVELS[0] - 1e-9 <= tail < 0.5:
+            raise ConfigError(f"level {percent:g} is no band of a forecast; bands hold up to 99 per cent")
+        levels[f"lo-{percent:g}"], levels[f"hi-{percent:g}"] = tail, 1 - tail
+    return levels
 
 
 def to_wide(
@@ -40,7 +39,7 @@ def to_wide(
     `forecasts` is the long table of cumulative log returns that files use, `panels` hold the prices at its cutoffs. `y`
     is the price that came, NaN where it has not; rows by ticker (as given), cutoff and step.
     """
-    bands = band_columns(level)
+    bands = band_levels(level)
     parts = {model: rows.set_index(KEYS) for model, rows in forecasts.groupby("model", observed=True, sort=False)}
     base = parts.get(models[0], forecasts.iloc[:0].set_index(KEYS))
     some = forecasts.drop_duplicates(KEYS).set_index(KEYS)  # a model need not have forecast every ticker
@@ -52,8 +51,11 @@ def to_wide(
     columns: dict[str, Floats] = {"y": price * np.exp(base["y"].to_numpy(np.float64))}
     for model in models:
         rows = parts.get(model, base.iloc[:0]).reindex(base.index)
-        names = {model: MEDIAN} | {f"{model}-{edge}": column for edge, column in bands.items()}
-        columns |= {name: price * np.exp(rows[column].to_numpy(np.float64)) for name, column in names.items()}
+        columns[model] = price * np.exp(rows[MEDIAN].to_numpy(np.float64))
+        if bands:
+            known_NA = all_quantiles(rows)
+            edges = {f"{model}-{edge}": at_level(known_NA, tail) for edge, tail in bands.items()}
+            columns |= {name: price * np.exp(values) for name, values in edges.items()}
     return pd.concat([head, pd.DataFrame(columns)], axis=1)
 
 

@@ -145,7 +145,7 @@ class Study(Evidence):
     """A whole run, ready to be written and laid out; a report computes nothing beyond it.
 
     Tables (pandas), one row each per:
-    - `forecasts`: model, unique_id, cutoff, ds, step, y, mean, q0.025 .. q0.975
+    - `forecasts`: model, unique_id, cutoff, ds, step, y, mean, q0.005, q0.010, q0.025 .. q0.975, q0.990, q0.995
     - `scores`: model, unique_id, cutoff, step, metric, value
     - `verdicts`: the fields of Verdict
     - `leaderboard`: model, kind (reference|baseline|anchor|pretrained|network|blend|own|recalibrated), crps (% log

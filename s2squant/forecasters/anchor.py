@@ -1,7 +1,7 @@
 """The anchor: a learned EWMA bank and a pooled quantile table, a forecaster in its own right and every network's start.
 
-Shape legend: N origins, H steps, Q levels, K members, G groups that share parameters (one when
-pooled, else one a ticker).
+Shape legend: N origins, H steps, Q levels, T tail levels, K members, C asset classes, G groups that share parameters
+(one when pooled, else one a ticker).
 """
 
 from __future__ import annotations
@@ -17,10 +17,12 @@ from s2squant.errors import CheckpointError
 from s2squant.forecasters.covariate_members import CovariateMembers, covariate_members, variance_names
 from s2squant.forecasters.expected_return import Drifts, shrunk_drifts, training_drifts
 from s2squant.forecasters.features import Returns, bank_members, has_ranges, scaled_returns
+from s2squant.forecasters.pareto_tails import EVERYTHING, pareto_tails
 from s2squant.forecasters.pretrained import shrunk
 from s2squant.series.arrays import Floats, Ints
-from s2squant.series.forecast import LEVELS, Forecast, State
+from s2squant.series.forecast import Forecast, State
 from s2squant.series.panel import Panel
+from s2squant.series.tails import LEVELS, exponential_tails, stretched_tails
 
 POOLED = "*"
 
@@ -55,6 +57,10 @@ class FittedAnchor:
     name: str = "anchor"
     covariates: tuple[str, ...] = ()
     """Variance covariates that are members, behind the others."""
+    classes: tuple[str, ...] = ()
+    """Asset classes that have tails of their own, after all together; empty where none were fitted."""
+    tails_GCHT: Floats | None = None
+    """The table's tails, by asset class."""
 
     @property
     def horizon(self) -> int:
@@ -105,19 +111,25 @@ class FittedAnchor:
         sd = self.sd(panel, view, rows) * view.returns.unit_M[panel.ticker_of[rows]][:, None]
         drift = self.drift(panel, rows)
         quantiles = sd[:, :, None] * self.table_GHQ[self.group_of(panel, rows)] + drift[:, :, None]
-        return Forecast(self.name, rows, quantiles, drift)
+        tails = sd[:, :, None] * self.tails(panel, rows) + drift[:, :, None]
+        return Forecast(self.name, rows, quantiles, drift, tails_NHT=tails)
+
+    def tails(self, panel: Panel, rows: Ints) -> Floats:
+        """Tails (N, H, T) of the standardised return of each row, those of its ticker's asset class."""
+        group_N = self.group_of(panel, rows)
+        if self.tails_GCHT is None:  # fitted before there were any
+            return exponential_tails(self.table_GHQ)[group_N]
+        number = {name: c for c, name in enumerate(self.classes)}
+        class_M = np.array([number.get(h.asset_class, 0) for h in panel.histories], np.intp)
+        return self.tails_GCHT[group_N, class_M[panel.ticker_of[rows]]]
 
     def state(self) -> State:
         drifts, spec = self.drifts.state(), self.spec.model_dump(mode="json")
+        tails = {} if self.tails_GCHT is None else {"tails": self.tails_GCHT}
+        meta = {"kind": "anchor", "groups": list(self.groups), "classes": list(self.classes), "spec": spec}
         return State(
-            arrays={"weights": self.weights_GHK, "table": self.table_GHQ, **drifts.arrays},
-            meta={
-                "kind": "anchor",
-                "groups": list(self.groups),
-                "spec": spec,
-                **drifts.meta,
-                **({"covariates": list(self.covariates)} if self.covariates else {}),
-            },
+            arrays={"weights": self.weights_GHK, "table": self.table_GHQ, **tails, **drifts.arrays},
+            meta=meta | drifts.meta | ({"covariates": list(self.covariates)} if self.covariates else {}),
         )
 
 
@@ -132,6 +144,8 @@ def restore_anchor(state: State) -> FittedAnchor:
         table_GHQ=state.arrays["table"],
         drifts=Drifts.restored(state),
         covariates=tuple(state.meta.get("covariates", ())),
+        classes=tuple(state.meta.get("classes", ())),
+        tails_GCHT=state.arrays.get("tails"),
     )
 
 
@@ -172,7 +186,9 @@ class Anchor:
         pooled = self.spec.scope == "pooled"
         parts = [rows] if pooled else [rows[panel.ticker_of[rows] == m] for m in present]
         names = (POOLED,) if pooled else tuple(panel.tickers[m] for m in present)
-        weights, tables = [], []
+        weights, tables, tails = [], [], []
+        class_M = np.array([history.asset_class for history in panel.histories], dtype=object)
+        classes = (EVERYTHING, *sorted(set(class_M[present].tolist())))
         for name, part in zip(names, parts, strict=True):
             moved = panel.targets(part, horizon) - mean_M[panel.ticker_of[part]][:, None] * steps
             y = moved / unit[part][:, None]
@@ -190,16 +206,28 @@ class Anchor:
             variance_NH = members[part] @ weights_HK[:, : members.shape[1]].T
             if beside is not None:
                 variance_NH = with_covariates(variance_NH, weights_HK[None], beside.of(part, horizon))
-            sd = np.sqrt(steps * variance_NH)
-            table_HQ = np.quantile(y / sd, LEVELS, axis=0).T
+            standardised = y / np.sqrt(steps * variance_NH)
+            table_HQ = np.quantile(standardised, LEVELS, axis=0).T
             centred_HQ = table_HQ - table_HQ.mean(axis=1, keepdims=True)
+            of_class_CHT = pareto_tails(standardised, table_HQ, class_M[panel.ticker_of[part]], classes)
+            of_class_CHT -= table_HQ.mean(axis=1, keepdims=True)
             if spec.prior != "none":
-                judged = spec.prior == "judged"
-                weights_HK, centred_HQ = shrunk(weights_HK, centred_HQ, panel, part, market=spec.market, judged=judged)
+                judged, own_HQ = spec.prior == "judged", centred_HQ
+                weights_HK, centred_HQ = shrunk(weights_HK, own_HQ, panel, part, market=spec.market, judged=judged)
+                of_class_CHT = np.stack([stretched_tails(centred_HQ, own_HQ, tails_HT) for tails_HT in of_class_CHT])
             weights.append(weights_HK)
             tables.append(centred_HQ)
-        drifts = shrunk_drifts(panel)
-        return FittedAnchor(spec, names, np.stack(weights), np.stack(tables), drifts, covariates=names_J)
+            tails.append(of_class_CHT)
+        return FittedAnchor(
+            spec,
+            names,
+            np.stack(weights),
+            np.stack(tables),
+            shrunk_drifts(panel),
+            covariates=names_J,
+            classes=classes,
+            tails_GCHT=np.stack(tails),
+        )
 
     def restore(self, state: State) -> FittedAnchor:
         """The fitted anchor that wrote `state`."""

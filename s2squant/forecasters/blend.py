@@ -11,7 +11,7 @@ Exponentially weighted averaging with the gradient trick (Cesa-Bianchi and Lugos
 (Berrisch and Ziel, J. Econometrics 237 (2023), CRPS learning). Only matured outcomes are read: those of cutoffs whose
 last step had its date by then.
 
-Shape legend: K members, N units, C cutoffs, Q levels.
+Shape legend: K members, N units, C cutoffs, Q levels, T tail levels.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from s2squant.config.models import BlendSpec, Forecasters
 from s2squant.series.arrays import Floats, Ints
 from s2squant.series.forecast import LEVELS, QUANTILE_COLUMNS
 from s2squant.series.long_table import KEYS
+from s2squant.series.tails import tail_columns
 
 WEIGHT_COLUMNS = ["market", "cutoff", "member", "matured", "gain", "weight"]
 
@@ -52,14 +53,18 @@ def blend(forecasts: pd.DataFrame, spec: BlendSpec, markets: Mapping[str, str]) 
             raise ValueError(f"{model} and the anchor forecast different units; they cannot be averaged")
     base = forecasts.iloc[parts[0]]
     market = base["unique_id"].map(markets).to_numpy()
+    outer = tail_columns(forecasts)
     quantiles = np.empty((len(base), len(LEVELS)), np.float32)
+    tails = np.empty((len(base), len(outer)), np.float32)
     mean, told = np.empty(len(base), np.float32), list[pd.DataFrame]()
     for name in sorted(set(market)):
         units = np.flatnonzero(market == name)
-        told.append(_one_market(forecasts, [part[units] for part in parts], names, spec, quantiles, mean, units))
+        told.append(
+            _one_market(forecasts, [part[units] for part in parts], names, spec, (quantiles, tails, mean), units)
+        )
         told[-1].insert(0, "market", name)
     blended = base.assign(model="blend", mean=mean)
-    blended[list(QUANTILE_COLUMNS)] = quantiles
+    blended[[*QUANTILE_COLUMNS, *outer]] = np.concatenate([quantiles, tails], axis=1)
     weights = pd.concat(told, ignore_index=True) if told else pd.DataFrame(columns=WEIGHT_COLUMNS)
     return blended.reset_index(drop=True), weights
 
@@ -79,11 +84,11 @@ def _one_market(
     parts: list[Ints],
     names: tuple[str, ...],
     spec: BlendSpec,
-    quantiles: Floats,
-    mean: Floats,
+    filled: tuple[Floats, Floats, Floats],
     units: Ints,
 ) -> pd.DataFrame:
-    """Fill in the blend of one market's `units`, cutoff after cutoff, and return its weights."""
+    """Fill in quantiles, tails and means of the blend of one market's `units`, and return its weights."""
+    quantiles, tails, mean = filled
     base = forecasts.iloc[parts[0]][["cutoff", "ds", "y"]]
     cutoffs, cutoff_of = np.unique(base["cutoff"].to_numpy(), return_inverse=True)
     due = base["ds"].groupby(cutoff_of).max().to_numpy()
@@ -91,7 +96,9 @@ def _one_market(
     waiting_K = np.array([spec.waits(name) for name in names])
     lost_C, slope_CK = np.full(len(cutoffs), np.nan), np.full((len(cutoffs), len(names)), np.nan)
     rows: list[tuple[object, ...]] = []
-    for c, at, y, said_KNQ, mean_KN in _by_cutoff(forecasts, parts, base["y"].to_numpy(np.float64), cutoff_of):
+    for c, at, y, said_KNQ, tails_KNT, mean_KN in _by_cutoff(
+        forecasts, parts, base["y"].to_numpy(np.float64), cutoff_of
+    ):
         known = np.flatnonzero((due[:c] <= cutoffs[c]) & np.isfinite(lost_C[:c]))
         horizon = _cutoffs_a_horizon(cutoffs[: c + 1], due, known)
         gain_K = _gain(lost_C[known], slope_CK[known]) / horizon
@@ -101,6 +108,7 @@ def _one_market(
         weight_K /= weight_K.sum()
         blend_NQ = np.tensordot(weight_K, said_KNQ, axes=1)
         quantiles[units[at]], mean[units[at]] = blend_NQ, weight_K @ mean_KN
+        tails[units[at]] = _outside(np.tensordot(weight_K, tails_KNT, axes=1), blend_NQ)
         lost_C[c], slope_CK[c] = _lesson(y, blend_NQ, said_KNQ)
         rows += [(cutoffs[c], name, len(known), gain_K[k], weight_K[k]) for k, name in enumerate(names)]
     return pd.DataFrame(rows, columns=WEIGHT_COLUMNS[1:])
@@ -108,22 +116,30 @@ def _one_market(
 
 def _by_cutoff(
     forecasts: pd.DataFrame, parts: list[Ints], y: Floats, cutoff_of: Ints
-) -> Iterator[tuple[int, Ints, Floats, Floats, Floats]]:
-    """Yield cutoff after cutoff: its number, its units, y (N,), the members' quantiles (K, N, Q) and means (K, N)."""
+) -> Iterator[tuple[int, Ints, Floats, Floats, Floats, Floats]]:
+    """Yield cutoff after cutoff: its number, its units, y (N,); quantiles (K, N, Q), tails and means of the members."""
     order = np.argsort(cutoff_of, kind="stable")
     starts = np.concatenate([[0], np.cumsum(np.bincount(cutoff_of))])
-    columns = list(QUANTILE_COLUMNS)
+    columns, outer = list(QUANTILE_COLUMNS), tail_columns(forecasts)
     first = 0
     while first < len(starts) - 1:
         last = max(first + 1, int(np.searchsorted(starts, starts[first] + BLOCK, side="right")) - 1)
         held = order[starts[first] : starts[last]]
         rows = [forecasts.iloc[part[held]] for part in parts]
         said_KNQ = np.stack([part[columns].to_numpy(np.float64) for part in rows])
+        tails_KNT = np.stack([part[outer].to_numpy(np.float64) for part in rows])
         mean_KN = np.stack([part["mean"].to_numpy(np.float64) for part in rows])
         for c, (start, end) in enumerate(pairwise(starts[first : last + 1] - starts[first]), start=first):
             at = held[start:end]
-            yield c, at, y[at], said_KNQ[:, start:end], mean_KN[:, start:end]
+            yield c, at, y[at], said_KNQ[:, start:end], tails_KNT[:, start:end], mean_KN[:, start:end]
         first = last
+
+
+def _outside(tails_NT: Floats, blend_NQ: Floats) -> Floats:
+    """Tails that do not end inside the even grid for a rounding."""
+    half = tails_NT.shape[1] // 2
+    low, high = np.minimum(tails_NT[:, :half], blend_NQ[:, :1]), np.maximum(tails_NT[:, half:], blend_NQ[:, -1:])
+    return np.concatenate([low, high], axis=1)
 
 
 def _cutoffs_a_horizon(cutoffs: NDArray[np.datetime64], due: NDArray[np.datetime64], known: Ints) -> float:

@@ -1,5 +1,7 @@
 """A fitted network behind the contract: scale, forecast, unscale, save and restore.
 
+Its tails are as far beyond its outermost quantiles as the anchor's, in distances to the median.
+
 Shape legend: R rows, N origins, L bars of a window, F inputs, H steps, Q levels.
 """
 
@@ -20,6 +22,7 @@ from s2squant.forecasters.features import network_inputs
 from s2squant.series.arrays import Floats, Ints
 from s2squant.series.forecast import LEVELS, Forecast, State
 from s2squant.series.panel import Panel
+from s2squant.series.tails import stretched_tails
 
 if TYPE_CHECKING:  # torch takes a second that who has no network need not wait for
     from torch import Tensor
@@ -113,7 +116,9 @@ class FittedSeq2Seq:
                 moved = scaled * data.unit_R[rows[mine]][:, None, None] + drift[mine][:, None]
                 paths.append((mine, moved.astype(np.float32)))
         mean = quantiles.mean(axis=2)
-        return Forecast(self.name, rows, quantiles, mean, _gathered(paths), _gathered(attention))
+        table_NHQ = self.anchor.table_GHQ[self.anchor.group_of(panel, rows)]
+        tails = stretched_tails(quantiles, table_NHQ, self.anchor.tails(panel, rows))
+        return Forecast(self.name, rows, quantiles, mean, _gathered(paths), _gathered(attention), tails)
 
     def simulate(self, panel: Panel, rows: Ints) -> Floats:
         """Sample paths (N, S, H) of the cumulative return from `rows`, those of all seeds side by side.

@@ -34,6 +34,7 @@ from s2squant.config.models import RECALIBRATED
 from s2squant.series.arrays import Floats, Ints
 from s2squant.series.forecast import LEVELS, QUANTILE_COLUMNS, column_crps
 from s2squant.series.long_table import KEYS, step_bands
+from s2squant.series.tails import tail_columns
 
 DECISIONS = ["market", "cutoff", "steps", "matured", "independent", "factor", "gain", "e_value", "used"]
 """Columns of what was decided, one row a market, cutoff and band of steps."""
@@ -91,7 +92,7 @@ def recalibrated(
     decided["used"] = decided.groupby(["market", "cutoff"])["e_value"].transform("mean") > spec.evidence
     used_K = np.zeros(size, bool)
     used_K[np.concatenate([stream.cells_C for stream in streams])] = decided["used"]
-    columns = list(QUANTILE_COLUMNS)
+    columns = [*QUANTILE_COLUMNS, *tail_columns(rows)]
     changed = rows[columns].to_numpy(copy=True)
     for block in _split(np.flatnonzero((used_K & (factor_K != 1.0))[cell_N])):
         quantiles = changed[block].astype(np.float64)

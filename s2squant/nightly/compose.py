@@ -21,11 +21,11 @@ from s2squant.nightly import young
 from s2squant.nightly.ledger.entries import Issue
 from s2squant.nightly.outcomes import adjustment, raw_close
 from s2squant.series.arrays import Floats
-from s2squant.series.forecast import QUANTILE_COLUMNS
 from s2squant.series.history import PriceHistory
 from s2squant.series.long_table import KEYS
+from s2squant.series.tails import ALL_COLUMNS
 
-COLUMNS = ["model", *KEYS, "ds", "y", "crps", "mean", *QUANTILE_COLUMNS]
+COLUMNS = ["model", *KEYS, "ds", "y", "crps", "mean", *ALL_COLUMNS]
 
 
 def compose(
@@ -37,8 +37,8 @@ def compose(
     the moment that the night takes for its own: what is entered or corrected later must not tell when it is replayed.
     `markets` are those of tonight's tickers; a ticker that has no forecast tonight keeps the market of its record.
     """
-    now = tonight.assign(y=np.nan, crps=np.nan)[COLUMNS]
-    past = record[COLUMNS]
+    names = [name for name in COLUMNS if name in tonight.columns or name in ("y", "crps")]
+    now, past = tonight.assign(y=np.nan, crps=np.nan)[names], record[names]
     known = dict(zip(record["unique_id"], record["market"], strict=True)) | dict(markets)
     models = experiment.forecasters.models
     if "blend" in models:
@@ -63,7 +63,7 @@ def _blended(now: pd.DataFrame, past: pd.DataFrame, experiment: Experiment, mark
     complete = both.groupby(KEYS)["model"].transform("size") == len(names)
     both = both[complete].reset_index(drop=True)
     rows, _ = blend(both, spec.model_copy(update={"members": whole}), markets)
-    return _of_tonight(rows.assign(crps=np.nan), now)[COLUMNS]
+    return _of_tonight(rows.assign(crps=np.nan), now)[list(now.columns)]
 
 
 def _of_tonight(rows: pd.DataFrame, now: pd.DataFrame) -> pd.DataFrame:
@@ -73,11 +73,11 @@ def _of_tonight(rows: pd.DataFrame, now: pd.DataFrame) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class ModelForecast:
-    """One model's forecast of one ticker: sessions (H,), quantiles (H, Q) and means (H,)."""
+    """One model's forecast of one ticker: sessions (H,), quantiles at ALL_LEVELS (H, A) and means (H,)."""
 
     model: str
     sessions: list[date]
-    quantiles_HQ: Floats
+    levels_HA: Floats
     mean_H: Floats
 
 
@@ -85,7 +85,7 @@ def by_ticker(table: pd.DataFrame) -> dict[str, list[ModelForecast]]:
     """The rows of `compose`, taken apart by ticker and model, steps in order."""
     table = table.sort_values(["unique_id", "model", "step"], ignore_index=True)
     days = table["ds"].to_numpy().astype("datetime64[D]").astype(object)
-    quantiles, mean = table[list(QUANTILE_COLUMNS)].to_numpy(np.float32), table["mean"].to_numpy(np.float32)
+    quantiles, mean = table[list(ALL_COLUMNS)].to_numpy(np.float32), table["mean"].to_numpy(np.float32)
     tickers, models = table["unique_id"].to_numpy(), table["model"].to_numpy()
     new = np.flatnonzero((tickers[1:] != tickers[:-1]) | (models[1:] != models[:-1])) + 1
     forecasts: dict[str, list[ModelForecast]] = {}
@@ -110,7 +110,7 @@ def issues_of(
             model=one.model,
             version=versions[one.model],
             sessions=one.sessions,
-            quantiles_HQ=one.quantiles_HQ,
+            quantiles_HQ=one.levels_HA,
             mean_H=one.mean_H,
             close=close,
             factor=factor,

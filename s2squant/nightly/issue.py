@@ -20,7 +20,7 @@ from s2squant.nightly.outcomes import raw_close
 from s2squant.nightly.results import NightStatus, TickerNight
 from s2squant.nightly.state import NightState
 from s2squant.runs.runner import JobRunner
-from s2squant.series.forecast import QUANTILE_COLUMNS
+from s2squant.series.tails import ALL_COLUMNS
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def _checked(
 def _composed(state: NightState, table: pd.DataFrame) -> pd.DataFrame:
     """What is issued tonight; a run that goes on composes it from what was known the first time."""
     if table.empty:
-        return pd.DataFrame(columns=["unique_id", "model", "step", "ds", "mean", *QUANTILE_COLUMNS])
+        return pd.DataFrame(columns=["unique_id", "model", "step", "ds", "mean", *ALL_COLUMNS])
     experiment = state.spec.experiment
     record = state.record(experiment.forecasters.models, known_by=state.known())
     tonight = set(zip(table["unique_id"], table["cutoff"], strict=True))

@@ -44,6 +44,7 @@ from s2squant.series.arrays import Floats, Ints
 from s2squant.series.forecast import QUANTILE_COLUMNS, Fitted, Forecaster, quantile_crps
 from s2squant.series.long_table import to_frame
 from s2squant.series.panel import Fold, Panel
+from s2squant.series.tails import ALL_COLUMNS
 from s2squant.series.windows import of_tickers, test_rows, train_rows
 
 COLUMNS: tuple[str, ...] = ("check", "model", "outcome", "figure", "sentence")
@@ -194,7 +195,7 @@ def _stray(
     """How far the run's own forecasts of a day are from those of a model that was fitted again."""
     again = to_frame(panel, fitted.predict(panel, rows_at(panel, day, served)), inputs.sessions)
     part = own[own["unique_id"].isin(served) & (own["cutoff"] == again["cutoff"].iloc[0])]
-    keys, values = ["unique_id", "step"], ["mean", *QUANTILE_COLUMNS]
+    keys, values = ["unique_id", "step"], ["mean", *ALL_COLUMNS]
     one, other = (
         table.astype({"unique_id": str}).sort_values(keys)[values].to_numpy(np.float64) for table in (part, again)
     )
@@ -278,7 +279,7 @@ def blend_truncation(inputs: Inputs, places: Sequence[Place], forecasts: pd.Data
 
 def _early(rows: pd.DataFrame, day: np.datetime64) -> Floats:
     early = rows["cutoff"].to_numpy().astype("datetime64[D]") <= day
-    return rows.loc[early, ["mean", *QUANTILE_COLUMNS]].to_numpy(np.float64)
+    return rows.loc[early, ["mean", *ALL_COLUMNS]].to_numpy(np.float64)
 
 
 def planted_leak(inputs: Inputs, places: Sequence[Place], forecasts: pd.DataFrame) -> Check:

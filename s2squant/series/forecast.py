@@ -1,6 +1,6 @@
 """A forecast on fixed quantile levels, its CRPS, and the contract of every forecaster (fit, predict).
 
-Shape legend: N origins, H steps ahead, Q quantile levels.
+Shape legend: N origins, H steps ahead, Q quantile levels (the even grid), T tail levels, A all levels.
 Unit of record: cumulative log return from the cutoff, log P[t+h] - log P[t], on the adjusted close.
 """
 
@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 
 from s2squant.series.arrays import Floats, Ints
 from s2squant.series.panel import Panel
+from s2squant.series.tails import LEVELS, QUANTILE_COLUMNS, TAIL_LEVELS, exponential_tails, put_together, taken_apart
 
-LEVELS: Floats = np.arange(1, 40) / 40.0
-"""The quantile levels of every forecast, 0.025 .. 0.975 by 0.025."""
-QUANTILE_COLUMNS: tuple[str, ...] = tuple(f"q{level:.3f}" for level in LEVELS)
-"""Their column names in a forecast table, q0.025 .. q0.975."""
+__all__ = [
+    "LEVELS", "QUANTILE_COLUMNS", "Fitted", "Forecast", "Forecaster", "State", "Storable", "column_crps",
+    "quantile_crps",
+]  # fmt: skip
 
 
 def quantile_crps(y: Floats, quantiles: Floats) -> Floats:
@@ -60,6 +61,8 @@ class Forecast:
         Sample paths.
     attention_NHL : (N, H, L) float, optional
         Weights on the last L bars.
+    tails_NHT : (N, H, T) float, optional
+        Quantiles at TAIL_LEVELS; an exponential law through the two outermost quantiles where a model says none.
 
     Raises
     ------
@@ -80,6 +83,21 @@ class Forecast:
     mean_NH: Floats
     paths_NSH: Floats | None = None
     attention_NHL: Floats | None = None
+    tails_NHT: Floats | None = None
+
+    @classmethod
+    def of_levels(
+        cls, forecaster: str, rows: Ints, levels_NHA: Floats, mean_NH: Floats, paths_NSH: Floats | None = None
+    ) -> Forecast:
+        """A forecast from its quantiles at ALL_LEVELS, the tails among them."""
+        even_NHQ, tails_NHT = taken_apart(levels_NHA)
+        return cls(forecaster, rows, even_NHQ, mean_NH, paths_NSH, tails_NHT=tails_NHT)
+
+    @property
+    def levels_NHA(self) -> Floats:
+        """Quantiles at ALL_LEVELS."""
+        tails = exponential_tails(self.quantiles_NHQ) if self.tails_NHT is None else self.tails_NHT
+        return put_together(self.quantiles_NHQ, tails)
 
     def __post_init__(self) -> None:
         q = self.quantiles_NHQ
@@ -93,6 +111,9 @@ class Forecast:
             raise ValueError(f"{self.forecaster}: a forecast is not finite")
         if (np.diff(q, axis=2) < 0).any():
             raise ValueError(f"{self.forecaster}: quantiles cross")
+        tails = self.tails_NHT
+        if tails is not None and (tails.shape != (*q.shape[:2], len(TAIL_LEVELS)) or not np.isfinite(tails).all()):
+            raise ValueError(f"{self.forecaster}: tails {tails.shape} beside quantiles {q.shape}, or not finite")
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 
 from s2squant.series.arrays import Dates
-from s2squant.series.forecast import LEVELS, QUANTILE_COLUMNS, Forecast
+from s2squant.series.forecast import Forecast
 from s2squant.series.panel import Panel
+from s2squant.series.tails import ALL_COLUMNS
 
 KEYS = ["unique_id", "cutoff", "step"]
 STEP_BOUNDS = (1, 5)
@@ -27,7 +28,7 @@ def step_bands(last: int) -> dict[str, tuple[int, int]]:
 
 
 def to_frame(panel: Panel, forecast: Forecast, sessions: Mapping[str, Dates]) -> pd.DataFrame:
-    """Lay a forecast out as model, unique_id, cutoff, ds, step, y, mean, q0.025 .. q0.975.
+    """Lay a forecast out as model, unique_id, cutoff, ds, step, y, mean and the quantiles, q0.005 .. q0.995.
 
     `sessions` gives each ticker's next trading sessions after its last bar, at least the horizon; y is missing for
     those. Quantiles are stored in float32, and scores are taken from what is stored.
@@ -53,5 +54,5 @@ def to_frame(panel: Panel, forecast: Forecast, sessions: Mapping[str, Dates]) ->
             "mean": forecast.mean_NH.ravel().astype(np.float32),
         }
     )
-    quantiles = forecast.quantiles_NHQ.reshape(-1, len(LEVELS)).astype(np.float32)
-    return pd.concat([head, pd.DataFrame(quantiles, columns=list(QUANTILE_COLUMNS))], axis=1)
+    quantiles = forecast.levels_NHA.reshape(-1, len(ALL_COLUMNS)).astype(np.float32)
+    return pd.concat([head, pd.DataFrame(quantiles, columns=list(ALL_COLUMNS))], axis=1)

@@ -105,6 +105,11 @@ def test_a_forecast_is_a_price_with_its_bands_on_real_sessions(fitted, prices):
 
 
 def test_fewer_steps_are_the_first_of_them(fitted):
+    far = fitted.predict(level=[95, 97, 98, 99])
+    for model in ("anchor", "blend"):
+        edges = [f"{model}-lo-{p}" for p in (99, 98, 97, 95)] + [f"{model}-hi-{p}" for p in (95, 97, 98, 99)]
+        if model in far:
+            assert (np.diff(far[edges].to_numpy(), axis=1) > 0).all()
     whole = fitted.predict(level=[50])
     exactly(fitted.predict(2, level=[50]), whole[whole.groupby("unique_id").cumcount() < 2])
 
@@ -413,8 +418,8 @@ def test_a_wrong_frame_is_said_in_one_line(prices):
         forecaster("anchor").fit(prices.drop(columns="y"))
     with pytest.raises(SourceError, match="no column 'unique_id'"):
         forecaster("anchor").fit("prices.csv")
-    with pytest.raises(ConfigError, match="level 81 is not on the grid"):
-        forecaster("anchor").cross_validation(prices, level=[81])
+    with pytest.raises(ConfigError, match=r"level 99\.5 is no band of a forecast; bands hold up to 99 per cent"):
+        forecaster("anchor").cross_validation(prices, level=[99.5])
     with pytest.raises(ConfigError, match="refit is -1"):
         forecaster("anchor").cross_validation(prices, refit=-1)
 

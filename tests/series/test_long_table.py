@@ -8,6 +8,7 @@ from s2squant.series.forecast import LEVELS, QUANTILE_COLUMNS, Forecast
 from s2squant.series.history import PriceHistory
 from s2squant.series.long_table import KEYS, to_frame
 from s2squant.series.panel import Panel
+from s2squant.series.tails import ALL_COLUMNS
 from tests.worlds.synthetic import business_days
 
 DAYS = business_days(60)
@@ -41,8 +42,9 @@ def panel():
 
 def test_columns_types_and_order(panel):
     frame = table(panel, [10, 70])
-    assert list(frame.columns) == ["model", "unique_id", "cutoff", "ds", "step", "y", "mean", *QUANTILE_COLUMNS]
+    assert list(frame.columns) == ["model", "unique_id", "cutoff", "ds", "step", "y", "mean", *ALL_COLUMNS]
     assert len(QUANTILE_COLUMNS) == 39
+    assert list(ALL_COLUMNS) == ["q0.005", "q0.010", *QUANTILE_COLUMNS, "q0.990", "q0.995"]
     assert (QUANTILE_COLUMNS[0], QUANTILE_COLUMNS[-1]) == ("q0.025", "q0.975")
     assert len(frame) == 2 * H
     assert list(frame["step"]) == [1, 2, 3, 4] * 2

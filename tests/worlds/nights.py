@@ -21,8 +21,9 @@ from s2squant.forecasters.recalibration import recalibrated
 from s2squant.nightly.results import Band, MarketNight, Night, TickerNight
 from s2squant.nightly.track_record.drift import watch
 from s2squant.nightly.track_record.track import track
-from s2squant.series.forecast import LEVELS, QUANTILE_COLUMNS, quantile_crps
+from s2squant.series.forecast import QUANTILE_COLUMNS, quantile_crps
 from s2squant.series.history import PriceHistory
+from s2squant.series.tails import ALL_COLUMNS, ALL_LEVELS
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 NAMES = ("ACME", HOSTILE, "EURUSD=X", "../x", "BRK-B", "^INDEX")
@@ -91,7 +92,7 @@ def make_record(
         "anchor": np.sqrt(ahead * noise),
         "blend": np.sqrt(ahead) * drifted,
     }
-    z = stdtrit(6, LEVELS) * np.sqrt(4 / 6)
+    z = stdtrit(6, ALL_LEVELS) * np.sqrt(4 / 6)
     ticker, cutoff, step = (a.ravel() for a in np.indices(y.shape))
     head = pd.DataFrame(
         {
@@ -112,7 +113,7 @@ def make_record(
     )
     parts = []
     for model, scale in scales.items():
-        quantiles = pd.DataFrame((scale.ravel()[:, None] * z).astype(np.float32), columns=list(QUANTILE_COLUMNS))
+        quantiles = pd.DataFrame((scale.ravel()[:, None] * z).astype(np.float32), columns=list(ALL_COLUMNS))
         parts.append(pd.concat([head.assign(model=model, mean=np.float32(0.0)), quantiles], axis=1))
     table = pd.concat(parts, ignore_index=True)
     rows, _ = recalibrated(table, "blend", RecalibrationSpec(), dict.fromkeys(names, "XNYS"))

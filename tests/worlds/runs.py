@@ -19,6 +19,7 @@ from s2squant.config.files import make_experiment
 from s2squant.forecasters.blend import with_blend
 from s2squant.prices.calendars.exchanges import exchange_sessions
 from s2squant.runs.collect import collect
+from s2squant.series.tails import ALL_COLUMNS
 from s2squant.study import open_run
 
 BARS = 900
@@ -121,11 +122,11 @@ def options(experiment: dict[str, Any]) -> list[str]:
 def check_sound(run: Path, prices: Path) -> pd.DataFrame:
     """Hold forecasts.parquet against the prices' own files; returns the table."""
     table = pd.read_parquet(run / "forecasts.parquet")
-    assert list(table.columns) == ["model", "unique_id", "cutoff", "ds", "step", "y", "mean", *QUANTILES]
+    assert list(table.columns) == ["model", "unique_id", "cutoff", "ds", "step", "y", "mean", *ALL_COLUMNS]
     table["unique_id"] = table["unique_id"].astype(str)
     assert (table["cutoff"] < table["ds"]).all()
     assert not table.duplicated(["model", "unique_id", "cutoff", "step"]).any()
-    quantiles = table[QUANTILES].to_numpy(float)
+    quantiles = table[list(ALL_COLUMNS)].to_numpy(float)
     assert np.isfinite(quantiles).all()
     assert np.isfinite(table["mean"]).all()
     assert (np.diff(quantiles, axis=1) >= 0).all()

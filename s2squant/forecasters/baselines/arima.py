@@ -26,8 +26,9 @@ from s2squant.forecasters.baselines.returns import by_ticker, log_returns, ticke
 from s2squant.forecasters.baselines.smoothing import FEWEST_RETURNS
 from s2squant.forecasters.baselines.variance import scale_of
 from s2squant.series.arrays import Floats, Ints
-from s2squant.series.forecast import LEVELS, Forecast, State
+from s2squant.series.forecast import Forecast, State
 from s2squant.series.panel import Panel
+from s2squant.series.tails import ALL_LEVELS
 
 NAME = "arima"
 LARGEST = 2
@@ -87,7 +88,7 @@ class FittedArima(FittedBaseline[LinearSpec]):
             mean_NH[origins.where] = unit * location(centred_T, error_T, origins.bars, model, self.horizon)
             scale_N = unit * trailing_scale(error_T, origins.bars, self.spec.scale_window)
             spread_NH[origins.where] = scale_N[:, None] * np.sqrt(np.cumsum(gains(model, self.horizon) ** 2))
-        return Forecast(NAME, rows, mean_NH[:, :, None] + spread_NH[:, :, None] * ndtri(LEVELS), mean_NH)
+        return Forecast.of_levels(NAME, rows, mean_NH[:, :, None] + spread_NH[:, :, None] * ndtri(ALL_LEVELS), mean_NH)
 
 
 def errors(centred_T: Floats, model: Coefficients) -> Floats:

@@ -15,8 +15,9 @@ from s2squant.forecasters.baselines.fitted import FittedBaseline
 from s2squant.forecasters.baselines.random_walk import trailing_scale
 from s2squant.forecasters.baselines.returns import by_ticker, tickers_of
 from s2squant.series.arrays import Floats, Ints
-from s2squant.series.forecast import LEVELS, Forecast, State
+from s2squant.series.forecast import Forecast, State
 from s2squant.series.panel import Panel
+from s2squant.series.tails import ALL_LEVELS
 
 NAME = "drift"
 
@@ -54,7 +55,7 @@ class FittedDrift(FittedBaseline[DriftSpec]):
         step_H = np.arange(1, self.horizon + 1)
         mean_NH = drift_N[:, None] * step_H
         spread_NH = scale_N[:, None] * np.sqrt(step_H + step_H**2 / known_N[:, None])
-        return Forecast(NAME, rows, mean_NH[:, :, None] + spread_NH[:, :, None] * ndtri(LEVELS), mean_NH)
+        return Forecast.of_levels(NAME, rows, mean_NH[:, :, None] + spread_NH[:, :, None] * ndtri(ALL_LEVELS), mean_NH)
 
 
 def trailing_mean(values_T: Floats, window: int) -> Floats:

@@ -1,6 +1,6 @@
 """EWMA variance with Student-t shocks: RiskMetrics with honest tails.
 
-Shape legend: M tickers, N origins, S paths, H steps ahead, Q quantile levels.
+Shape legend: M tickers, N origins, S paths, H steps ahead, A quantile levels.
 Source: J.P. Morgan/Reuters, RiskMetrics Technical Document (1996), section 5.2; tails by maximum likelihood.
 """
 
@@ -24,8 +24,9 @@ from s2squant.forecasters.baselines.variance import (
     simulated_quantiles,
 )
 from s2squant.series.arrays import Ints
-from s2squant.series.forecast import LEVELS, Forecast, State
+from s2squant.series.forecast import Forecast, State
 from s2squant.series.panel import Panel
+from s2squant.series.tails import ALL_LEVELS
 
 NAME = "ewma_t"
 
@@ -63,18 +64,18 @@ class FittedEwmaT(FittedBaseline[EwmaTSpec]):
 
     def predict(self, panel: Panel, rows: Ints) -> Forecast:
         """Quantiles sigma_t x table, the table simulated once a ticker; the mean is zero."""
-        quantiles_NHQ = np.empty((len(rows), self.horizon, len(LEVELS)))
+        levels_NHA = np.empty((len(rows), self.horizon, len(ALL_LEVELS)))
         paths_NSH = np.empty((len(rows), PATHS_KEPT, self.horizon), np.float32)
         for origins in by_ticker(panel, rows, self.tickers, NAME):
             unit, nu, scale = self.learnt[origins.number]
             shocks_SH = scale * student_shocks(self.spec.paths, self.horizon, nu, self.seed_of(origins.ticker))
-            table_HQ = simulated_quantiles(np.ones(1), dynamics(self.spec), shocks_SH)[0]
+            table_HA = simulated_quantiles(np.ones(1), dynamics(self.spec), shocks_SH)[0]
             sigma_N = unit * np.sqrt(filtered(origins.returns / unit, dynamics(self.spec))[origins.bars])
-            quantiles_NHQ[origins.where] = sigma_N[:, None, None] * table_HQ
+            levels_NHA[origins.where] = sigma_N[:, None, None] * table_HA
             paths_NSH[origins.where] = sigma_N[:, None, None] * simulated_paths(
                 np.ones(1), dynamics(self.spec), shocks_SH
             )
-        return Forecast(NAME, rows, quantiles_NHQ, np.zeros(quantiles_NHQ.shape[:2]), paths_NSH)
+        return Forecast.of_levels(NAME, rows, levels_NHA, np.zeros(levels_NHA.shape[:2]), paths_NSH)
 
 
 def dynamics(spec: EwmaTSpec) -> Dynamics:

@@ -16,6 +16,7 @@ from s2squant.forecasters.baselines.fitted import check_state
 from s2squant.series.arrays import Ints
 from s2squant.series.forecast import Fitted, Forecast, State, Storable
 from s2squant.series.panel import Panel
+from s2squant.series.tails import exponential_tails
 
 NAME = "field"
 
@@ -75,4 +76,6 @@ def average(forecasts: Sequence[Forecast]) -> Forecast:
         raise ValueError("the members of the field forecast different origins; they cannot be averaged")
     quantiles_NHQ = sum((f.quantiles_NHQ for f in forecasts[1:]), forecasts[0].quantiles_NHQ) / len(forecasts)
     mean_NH = sum((f.mean_NH for f in forecasts[1:]), forecasts[0].mean_NH) / len(forecasts)
-    return Forecast(NAME, rows, quantiles_NHQ, mean_NH)
+    tails = [f.tails_NHT for f in forecasts]
+    known = [exponential_tails(f.quantiles_NHQ) if t is None else t for f, t in zip(forecasts, tails, strict=True)]
+    return Forecast(NAME, rows, quantiles_NHQ, mean_NH, tails_NHT=sum(known[1:], known[0]) / len(known))

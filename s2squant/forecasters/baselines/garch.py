@@ -1,6 +1,6 @@
 """GARCH(1,1) and GJR(1,1) with Student-t shocks: parameters by `arch` at each fit, filtered daily in between.
 
-Shape legend: M tickers, T returns, N origins, S paths, H steps ahead, Q quantile levels.
+Shape legend: M tickers, T returns, N origins, S paths, H steps ahead, A quantile levels.
 Source: Bollerslev (1987); Glosten, Jagannathan and Runkle (1993).
 """
 
@@ -29,8 +29,9 @@ from s2squant.forecasters.baselines.variance import (
 )
 from s2squant.forecasters.expected_return import shrunk_drifts
 from s2squant.series.arrays import Floats, Ints
-from s2squant.series.forecast import LEVELS, Forecast, State
+from s2squant.series.forecast import Forecast, State
 from s2squant.series.panel import Panel
+from s2squant.series.tails import ALL_LEVELS
 
 FEWEST_RETURNS = 250
 """Below so many returns the likelihood is too flat to trust: FALLBACK."""
@@ -105,17 +106,17 @@ def simulated_forecast(
     fitted: FittedBaseline[GarchTSpec], panel: Panel, rows: Ints, law_of: Callable[[Origins], Law]
 ) -> Forecast:
     """Quantiles and paths simulated from the variance filtered up to each origin, moved by the drift."""
-    quantiles_NHQ = np.empty((len(rows), fitted.horizon, len(LEVELS)))
+    levels_NHA = np.empty((len(rows), fitted.horizon, len(ALL_LEVELS)))
     mean_NH = np.zeros((len(rows), fitted.horizon))
     paths_NSH = np.empty((len(rows), PATHS_KEPT, fitted.horizon), np.float32)
     for origins in by_ticker(panel, rows, fitted.tickers, fitted.name):
         unit, mean, dynamics, shocks_SH = law_of(origins)
         variance_N = filtered(origins.returns / unit - mean, dynamics)[origins.bars]
         drift_H = mean * np.arange(1, fitted.horizon + 1)
-        moved_NHQ = simulated_quantiles(variance_N, dynamics, shocks_SH) + drift_H[:, None]
-        quantiles_NHQ[origins.where], mean_NH[origins.where] = unit * moved_NHQ, unit * drift_H
+        moved_NHA = simulated_quantiles(variance_N, dynamics, shocks_SH) + drift_H[:, None]
+        levels_NHA[origins.where], mean_NH[origins.where] = unit * moved_NHA, unit * drift_H
         paths_NSH[origins.where] = unit * (simulated_paths(variance_N, dynamics, shocks_SH) + drift_H)
-    return Forecast(fitted.name, rows, quantiles_NHQ, mean_NH, paths_NSH)
+    return Forecast.of_levels(fitted.name, rows, levels_NHA, mean_NH, paths_NSH)
 
 
 def estimate(returns_T: Floats, leverage: bool, *, zero_mean: bool = False) -> Learnt:

@@ -4,7 +4,7 @@
     HAR-X adds the covariates of the next bar to m, above and below their centre, all weights at least zero
     v[b+1] = m[b] e,   r[b+1] = mean + m[b] z                         (e, z) resampled together from the past
 
-Shape legend: M tickers, T returns, N origins, S paths, H steps ahead, K kept residuals, Q quantile levels.
+Shape legend: M tickers, T returns, N origins, S paths, H steps ahead, K kept residuals, A quantile levels.
 Source: Corsi, J. Financial Econometrics 7 (2009); the leverage term of Corsi and Reno (2012); multiplicative errors as
 in Engle and Gallo, J. Econometrics 131 (2006).
 """
@@ -28,9 +28,10 @@ from s2squant.forecasters.baselines.returns import by_ticker, log_returns, ticke
 from s2squant.forecasters.baselines.sampling import CHUNK, PATHS_KEPT, sample_quantiles, uniforms
 from s2squant.forecasters.baselines.variance import scale_of
 from s2squant.series.arrays import Floats, Ints
-from s2squant.series.forecast import LEVELS, Forecast, State
+from s2squant.series.forecast import Forecast, State
 from s2squant.series.history import PriceHistory
 from s2squant.series.panel import Panel
+from s2squant.series.tails import ALL_LEVELS
 
 NAME = "har"
 WEEK, MONTH = 5, 22
@@ -112,7 +113,7 @@ class FittedHar(FittedBaseline[HarSpec]):
 
     def predict(self, panel: Panel, rows: Ints) -> Forecast:
         """Simulated quantiles from the volatilities known at each origin, moved by the drift."""
-        quantiles_NHQ = np.empty((len(rows), self.horizon, len(LEVELS)))
+        levels_NHA = np.empty((len(rows), self.horizon, len(ALL_LEVELS)))
         mean_NH = np.zeros((len(rows), self.horizon))
         paths_NSH = np.empty((len(rows), PATHS_KEPT, self.horizon), np.float32)
         covariates = covariates_of(panel, self.covariates, self.name)
@@ -142,10 +143,10 @@ class FittedHar(FittedBaseline[HarSpec]):
                 for sums_NS in sums:
                     paths.append(sums_NS[:, :PATHS_KEPT].copy())
                     quantiles.append(sample_quantiles(sums_NS.copy()))
-                quantiles_NHQ[origins.where[chunk]] = unit * (np.stack(quantiles, axis=1) + drift_H[:, None])
+                levels_NHA[origins.where[chunk]] = unit * (np.stack(quantiles, axis=1) + drift_H[:, None])
                 paths_NSH[origins.where[chunk]] = unit * (np.stack(paths, axis=2) + drift_H)
             mean_NH[origins.where] = unit * drift_H
-        return Forecast(self.name, rows, quantiles_NHQ, mean_NH, paths_NSH)
+        return Forecast.of_levels(self.name, rows, levels_NHA, mean_NH, paths_NSH)
 
 
 def scaled(history: PriceHistory, unit: float, *, ranges: bool) -> tuple[Floats, Floats]:

@@ -1,6 +1,6 @@
 """Historical simulation: the calibrated null, and the reference every skill is measured against.
 
-Shape legend: N origins, W bars of the trailing window, S paths, H steps ahead, Q quantile levels.
+Shape legend: N origins, W bars of the trailing window, S paths, H steps ahead, A quantile levels.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from s2squant.forecasters.baselines.fitted import FittedBaseline
 from s2squant.forecasters.baselines.returns import by_ticker, tickers_of, trailing_index
 from s2squant.forecasters.baselines.sampling import CHUNK, PATHS_KEPT, sample_quantiles, uniforms
 from s2squant.series.arrays import Floats, Ints
-from s2squant.series.forecast import LEVELS, Forecast, State
+from s2squant.series.forecast import Forecast, State
 from s2squant.series.panel import Panel
+from s2squant.series.tails import ALL_LEVELS
 
 NAME = "historical_simulation"
 
@@ -56,15 +57,15 @@ class FittedHistoricalSimulation(FittedBaseline[HistoricalSpec]):
 def resampled(panel: Panel, rows: Ints, draws: Mapping[str, Ints], *, window: int, name: str) -> Forecast:
     """Forecast sums of the centred trailing window's returns at each ticker's drawn places (H, S)."""
     horizon = len(next(iter(draws.values())))
-    quantiles_NHQ = np.empty((len(rows), horizon, len(LEVELS)))
+    levels_NHA = np.empty((len(rows), horizon, len(ALL_LEVELS)))
     paths_NSH = np.empty((len(rows), min(PATHS_KEPT, next(iter(draws.values())).shape[1]), horizon), np.float32)
     for origins in by_ticker(panel, rows, tuple(draws), name):
         for first in range(0, len(origins.bars), CHUNK):
             chunk = slice(first, first + CHUNK)
             window_NW = centred_window(origins.returns, origins.bars[chunk], window)
-            quantiles_NHQ[origins.where[chunk]] = resampled_quantiles(window_NW, draws[origins.ticker])
+            levels_NHA[origins.where[chunk]] = resampled_quantiles(window_NW, draws[origins.ticker])
             paths_NSH[origins.where[chunk]] = resampled_paths(window_NW, draws[origins.ticker])
-    return Forecast(name, rows, quantiles_NHQ, np.zeros(quantiles_NHQ.shape[:2]), paths_NSH)
+    return Forecast.of_levels(name, rows, levels_NHA, np.zeros(levels_NHA.shape[:2]), paths_NSH)
 
 
 def centred_window(returns_T: Floats, bars_N: Ints, window: int) -> Floats:
@@ -77,14 +78,14 @@ def centred_window(returns_T: Floats, bars_N: Ints, window: int) -> Floats:
 
 
 def resampled_quantiles(window_NW: Floats, draws_HS: Ints) -> Floats:
-    """Quantiles (N, H, Q) of cumulative sums of the returns at the drawn places, single precision inside."""
+    """Quantiles (N, H, A) of cumulative sums of the returns at the drawn places, single precision inside."""
     source_NW = window_NW.astype(np.float32)
     sums_NS = np.zeros((len(source_NW), draws_HS.shape[1]), np.float32)
-    quantiles_NHQ = np.empty((len(source_NW), len(draws_HS), len(LEVELS)))
+    levels_NHA = np.empty((len(source_NW), len(draws_HS), len(ALL_LEVELS)))
     for step, draws_S in enumerate(draws_HS):
         sums_NS += source_NW.take(draws_S, axis=1)
-        quantiles_NHQ[:, step] = sample_quantiles(sums_NS.copy())
-    return quantiles_NHQ
+        levels_NHA[:, step] = sample_quantiles(sums_NS.copy())
+    return levels_NHA
 
 
 def resampled_paths(window_NW: Floats, draws_HS: Ints) -> Floats:

@@ -14,8 +14,9 @@ from s2squant.config.baselines import RandomWalkSpec
 from s2squant.forecasters.baselines.fitted import FittedBaseline
 from s2squant.forecasters.baselines.returns import by_ticker, tickers_of, trailing_index
 from s2squant.series.arrays import Floats, Ints
-from s2squant.series.forecast import LEVELS, Forecast, State
+from s2squant.series.forecast import Forecast, State
 from s2squant.series.panel import Panel
+from s2squant.series.tails import ALL_LEVELS
 
 NAME = "random_walk"
 
@@ -44,9 +45,9 @@ class FittedRandomWalk(FittedBaseline[RandomWalkSpec]):
         scale_N = np.empty(len(rows))
         for origins in by_ticker(panel, rows, self.tickers, NAME):
             scale_N[origins.where] = trailing_scale(origins.returns, origins.bars, self.spec.window)
-        spread_HQ = np.sqrt(np.arange(1, self.horizon + 1))[:, None] * ndtri(LEVELS)
-        quantiles_NHQ = scale_N[:, None, None] * spread_HQ
-        return Forecast(NAME, rows, quantiles_NHQ, np.zeros(quantiles_NHQ.shape[:2]))
+        spread_HA = np.sqrt(np.arange(1, self.horizon + 1))[:, None] * ndtri(ALL_LEVELS)
+        levels_NHA = scale_N[:, None, None] * spread_HA
+        return Forecast.of_levels(NAME, rows, levels_NHA, np.zeros(levels_NHA.shape[:2]))
 
 
 def trailing_scale(returns_T: Floats, bars_N: Ints, window: int) -> Floats:

@@ -1,6 +1,6 @@
 """Quasi-Monte-Carlo draws and sample quantiles, deterministic in a seed.
 
-Shape legend: S paths (a power of two), H steps ahead, Q quantile levels.
+Shape legend: S paths (a power of two), H steps ahead, Q even levels, T tail levels, A all levels.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from s2squant.series.arrays import Floats
-from s2squant.series.forecast import LEVELS
+from s2squant.series.tails import ALL_LEVELS, put_together, taken_apart
 
 CHUNK = 32
 """Origins simulated together: their paths stay in the cache. It changes no result."""
@@ -38,16 +38,17 @@ def uniforms(paths: int, horizon: int, seed: int) -> Floats:
 
 
 def sample_quantiles(samples_xS: NDArray[np.floating[Any]]) -> Floats:
-    """Quantiles (..., Q) at LEVELS of samples along the last axis, which is sorted in place.
+    """Quantiles (..., A) at ALL_LEVELS of samples along the last axis, which is sorted in place.
 
     The k-th smallest of S has level (k + 1/2) / S, linear between (type 5 of Hyndman and Fan 1996): unbiased for one
     stratified point per interval. Sorting single precision is four times as fast as double.
     """
     count = samples_xS.shape[-1]
-    place_Q = LEVELS * count - 0.5
-    below_Q = np.floor(place_Q).astype(np.intp)
+    place_A = np.clip(ALL_LEVELS * count - 0.5, 0, count - 1)
+    below_A = np.minimum(np.floor(place_A).astype(np.intp), count - 2)
     samples_xS.sort(axis=-1)
-    low_xQ = samples_xS[..., below_Q].astype(np.float64)
-    high_xQ = samples_xS[..., below_Q + 1].astype(np.float64)
-    quantiles_xQ: Floats = np.maximum.accumulate(low_xQ + (high_xQ - low_xQ) * (place_Q - below_Q), axis=-1)
-    return quantiles_xQ
+    low_xA = samples_xS[..., below_A].astype(np.float64)
+    high_xA = samples_xS[..., below_A + 1].astype(np.float64)
+    levels_xA = low_xA + (high_xA - low_xA) * (place_A - below_A)
+    even_xQ, tails_xT = taken_apart(levels_xA)
+    return put_together(np.maximum.accumulate(even_xQ, axis=-1), tails_xT)

@@ -24,8 +24,9 @@ from s2squant.forecasters.baselines.random_walk import trailing_scale
 from s2squant.forecasters.baselines.returns import by_ticker, log_returns, tickers_of
 from s2squant.forecasters.baselines.variance import scale_of
 from s2squant.series.arrays import Floats, Ints
-from s2squant.series.forecast import LEVELS, Forecast, State
+from s2squant.series.forecast import Forecast, State
 from s2squant.series.panel import Panel
+from s2squant.series.tails import ALL_LEVELS
 
 FEWEST_RETURNS = 250
 """Below so many returns nothing is fitted: WALK."""
@@ -103,7 +104,9 @@ class FittedSmoothing(FittedBaseline[LinearSpec]):
             scale_N = unit * trailing_scale(error_T, origins.bars, self.spec.scale_window)
             gain_H = np.concatenate([[1.0], model.alpha + model.beta * damped_H[:-1]])
             spread_NH[origins.where] = scale_N[:, None] * np.sqrt(np.cumsum(gain_H**2))
-        return Forecast(self.name, rows, mean_NH[:, :, None] + spread_NH[:, :, None] * ndtri(LEVELS), mean_NH)
+        return Forecast.of_levels(
+            self.name, rows, mean_NH[:, :, None] + spread_NH[:, :, None] * ndtri(ALL_LEVELS), mean_NH
+        )
 
 
 def filtered_states(scaled_T: Floats, model: Smoothing) -> tuple[Floats, Floats]:

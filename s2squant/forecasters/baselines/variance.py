@@ -2,7 +2,7 @@
 
     v[b+1] = omega + (alpha + gamma 1[r[b] < 0]) r[b]^2 + beta v[b]
 
-Shape legend: T returns, N origins, S paths, H steps ahead, Q quantile levels.
+Shape legend: T returns, N origins, S paths, H steps ahead, A quantile levels.
 Source: Bollerslev (1986); Glosten, Jagannathan and Runkle (1993). EWMA is omega = gamma = 0, alpha = 1 - beta.
 """
 
@@ -16,7 +16,7 @@ from scipy.signal import lfilter
 
 from s2squant.forecasters.baselines.sampling import CHUNK, PATHS_KEPT, sample_quantiles
 from s2squant.series.arrays import Floats
-from s2squant.series.forecast import LEVELS
+from s2squant.series.tails import ALL_LEVELS
 
 SEED_BARS = 60
 FLOOR = 1e-8
@@ -80,7 +80,7 @@ def simulated_sums(variance_N: Floats, dynamics: Dynamics, shocks_SH: Floats) ->
 
 
 def simulated_quantiles(variance_N: Floats, dynamics: Dynamics, shocks_SH: Floats) -> Floats:
-    """Quantiles (N, H, Q) of the cumulative return, in the ticker's scale, from each origin's next variance.
+    """Quantiles (N, H, A) of the cumulative return, in the ticker's scale, from each origin's next variance.
 
     Without leverage the law is symmetric, and so are its quantiles made: that halves their sampling variance.
     """
@@ -94,8 +94,8 @@ def simulated_quantiles(variance_N: Floats, dynamics: Dynamics, shocks_SH: Float
         )
         for first in range(0, len(variance_N), CHUNK)
     ]
-    quantiles_NHQ = np.concatenate(parts) if parts else np.empty((0, shocks_SH.shape[1], len(LEVELS)))
-    return quantiles_NHQ if dynamics.gamma else (quantiles_NHQ - quantiles_NHQ[..., ::-1]) / 2
+    levels_NHA = np.concatenate(parts) if parts else np.empty((0, shocks_SH.shape[1], len(ALL_LEVELS)))
+    return levels_NHA if dynamics.gamma else (levels_NHA - levels_NHA[..., ::-1]) / 2
 
 
 def simulated_paths(variance_N: Floats, dynamics: Dynamics, shocks_SH: Floats) -> Floats:

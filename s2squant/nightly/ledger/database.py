@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from sqlalchemy import (
     ColumnElement,
     Connection,
@@ -35,7 +36,7 @@ from sqlalchemy.pool import NullPool
 from sqlalchemy.types import NullType
 
 from s2squant.errors import ConfigError, LedgerError, one_line
-from s2squant.series.forecast import LEVELS, QUANTILE_COLUMNS
+from s2squant.series.tails import ALL_COLUMNS, ALL_LEVELS, EVEN, LEVELS
 
 LEDGER = Path("data/ledger.sqlite")
 PLACE = "S2SQUANT_LEDGER"
@@ -226,9 +227,20 @@ def _unpacked(columns: Sequence[str], rows: Sequence[Any], days: Sequence[str], 
     table |= {name: _moments(table[name]) for name in moments}
     if packed is None:
         return pd.DataFrame(table, columns=list(by_name))
-    flat = np.frombuffer(b"".join(packed), "<f4").reshape(len(rows), len(LEVELS))
-    quantiles = pd.DataFrame(flat, columns=list(QUANTILE_COLUMNS), copy=True)
+    quantiles = pd.DataFrame(_levels(packed), columns=list(ALL_COLUMNS), copy=True)
     return pd.concat([pd.DataFrame(table, columns=list(by_name)), quantiles], axis=1)
+
+
+def _levels(packed: Sequence[bytes]) -> NDArray[np.float32]:
+    """Quantiles (N, A) at ALL_LEVELS; rows of before there were tails hold the even grid, and NaN outside."""
+    whole, even = len(ALL_LEVELS), len(LEVELS)
+    sizes = np.array([len(one) for one in packed], np.intp) // 4
+    levels_NA = np.full((len(packed), whole), np.nan, np.float32)
+    for size, columns in ((whole, slice(0, whole)), (even, EVEN)):
+        rows = np.flatnonzero(sizes == size)
+        flat = np.frombuffer(b"".join(packed[k] for k in rows), "<f4")
+        levels_NA[rows, columns] = flat.reshape(len(rows), size)
+    return levels_NA
 
 
 def _moments(values: Sequence[Any]) -> pd.Series:

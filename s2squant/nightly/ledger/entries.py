@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from s2squant.series.arrays import Floats
-from s2squant.series.forecast import LEVELS
+from s2squant.series.tails import ALL_LEVELS, LEVELS
 
 GapKind = Literal["late", "missed", "stale", "failed", "closed"]
 Issued = Literal["issued", "kept", "reissued"]
@@ -18,7 +18,10 @@ Issued = Literal["issued", "kept", "reissued"]
 
 @dataclass(frozen=True)
 class Issue:
-    """One model's forecast of one ticker from one cutoff: H steps, quantiles (H, Q) and mean (H,) of log returns."""
+    """One model's forecast of one ticker from one cutoff: H steps, quantiles and mean (H,) of log returns.
+
+    Quantiles are at ALL_LEVELS, or at the even grid alone.
+    """
 
     ticker: str
     market: str
@@ -61,7 +64,10 @@ class RunEntry:
 def forecast_rows(nightly: str, run_id: str, issue: Issue, at: datetime) -> list[dict[str, Any]]:
     """One row a step; raises ValueError where the quantiles, or another figure, are not what can be issued."""
     quantiles = np.ascontiguousarray(issue.quantiles_HQ, "<f4")
-    if quantiles.shape != (len(issue.sessions), len(LEVELS)) or not np.isfinite(quantiles).all():
+    if (
+        quantiles.shape not in [(len(issue.sessions), n) for n in (len(ALL_LEVELS), len(LEVELS))]
+        or not np.isfinite(quantiles).all()
+    ):
         raise ValueError(f"{issue.model} of {issue.ticker}: quantiles {quantiles.shape} cannot be issued")
     if not np.isfinite([*issue.mean_H, issue.close, issue.factor]).all():
         raise ValueError(f"{issue.model} of {issue.ticker}: its mean, close or factor is not finite")

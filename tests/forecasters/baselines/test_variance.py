@@ -7,7 +7,7 @@ from scipy import stats
 
 from s2squant.forecasters.baselines.student import student_shocks
 from s2squant.forecasters.baselines.variance import CEILING, SEED_BARS, filtered, simulated_quantiles, simulated_sums
-from s2squant.series.forecast import LEVELS
+from s2squant.series.tails import ALL_LEVELS
 from tests.forecasters.baselines.helpers import EWMA, GARCH, GJR, garch_returns
 
 DYNAMICS = {"garch": GARCH, "gjr": GJR, "ewma": EWMA}
@@ -61,7 +61,7 @@ def test_simulated_quantiles_without_feedback_are_normal_sums():
     shocks = student_shocks(4096, 20, 200.0, seed=0)
     dynamics = GARCH._replace(omega=1.0, alpha=0.0, beta=0.0)
     found = simulated_quantiles(np.ones(1), dynamics, shocks)[0] / steps
-    assert found == pytest.approx(np.broadcast_to(stats.norm.ppf(LEVELS), found.shape), abs=0.06)
+    assert found == pytest.approx(np.broadcast_to(stats.norm.ppf(ALL_LEVELS), found.shape), abs=0.06)
     assert (found == -found[:, ::-1]).all()
 
 
