@@ -126,10 +126,16 @@ class FittedAnchor:
     def state(self) -> State:
         drifts, spec = self.drifts.state(), self.spec.model_dump(mode="json")
         tails = {} if self.tails_GCHT is None else {"tails": self.tails_GCHT}
-        meta = {"kind": "anchor", "groups": list(self.groups), "classes": list(self.classes), "spec": spec}
+        meta = {
+            "kind": "anchor",
+            "groups": list(self.groups),
+            "classes": list(self.classes),
+            "spec": spec,
+            **drifts.meta,
+        }
         return State(
             arrays={"weights": self.weights_GHK, "table": self.table_GHQ, **tails, **drifts.arrays},
-            meta=meta | drifts.meta | ({"covariates": list(self.covariates)} if self.covariates else {}),
+            meta=meta | ({"covariates": list(self.covariates)} if self.covariates else {}),
         )
 
 

@@ -238,7 +238,7 @@ def _levels(packed: Sequence[bytes]) -> NDArray[np.float32]:
     levels_NA = np.full((len(packed), whole), np.nan, np.float32)
     for size, columns in ((whole, slice(0, whole)), (even, EVEN)):
         rows = np.flatnonzero(sizes == size)
-        flat = np.frombuffer(b"".join(packed[k] for k in rows), "<f4")
+        flat = np.frombuffer(b"".join(packed[int(k)] for k in rows), "<f4")
         levels_NA[rows, columns] = flat.reshape(len(rows), size)
     return levels_NA
 
