@@ -29,8 +29,9 @@ from s2squant.forecasters.baselines.variance import (
 )
 from s2squant.forecasters.expected_return import shrunk_drifts
 from s2squant.series.arrays import Floats, Ints
-from s2squant.series.forecast import LEVELS, Forecast, State
+from s2squant.series.forecast import Forecast, State
 from s2squant.series.panel import Panel
+from s2squant.series.tails import ALL_LEVELS
 
 NAME = "garch_x"
 REGRESSORS = Regressors._fields
@@ -81,7 +82,7 @@ class FittedGarchX(FittedBaseline[GarchTSpec]):
 
     def predict(self, panel: Panel, rows: Ints) -> Forecast:
         """Simulated quantiles from the variance filtered up to each origin, moved by the expected path."""
-        quantiles_NHQ = np.empty((len(rows), self.horizon, len(LEVELS)))
+        levels_NHA = np.empty((len(rows), self.horizon, len(ALL_LEVELS)))
         mean_NH = np.zeros((len(rows), self.horizon))
         paths_NSH = np.empty((len(rows), PATHS_KEPT, self.horizon), np.float32)
         covariates = covariates_of(panel, self.covariates, NAME)
@@ -98,12 +99,12 @@ class FittedGarchX(FittedBaseline[GarchTSpec]):
             moved_NH = np.cumsum(drift_NH, axis=1)
             shocks_SH = student_shocks(self.spec.paths, self.horizon, nu, self.seed_of(origins.ticker))
             variance_N = filtered(scaled_T - fitted_T, dynamics)[origins.bars]
-            quantiles_NHQ[origins.where] = unit * (
+            levels_NHA[origins.where] = unit * (
                 simulated_quantiles(variance_N, dynamics, shocks_SH) + moved_NH[:, :, None]
             )
             mean_NH[origins.where] = unit * moved_NH
             paths_NSH[origins.where] = unit * (simulated_paths(variance_N, dynamics, shocks_SH) + moved_NH[:, None])
-        return Forecast(NAME, rows, quantiles_NHQ, mean_NH, paths_NSH)
+        return Forecast.of_levels(NAME, rows, levels_NHA, mean_NH, paths_NSH)
 
 
 def estimate_x(returns_T: Floats, regressors_TK: Floats) -> tuple[Learnt, Floats]:
