@@ -33,9 +33,10 @@ class _Measure:
     word: Word
     effect: float
 
-    @property
-    def words(self) -> str:
-        return f"{phrase(self.name)}{f', {self.role}' if self.role else ''} ({skill(self.effect)})"
+    def words(self, first: bool) -> str:
+        """Name, role and skill; `first` says what kind of skill it is."""
+        size = f"CRPS skill {skill(self.effect)} by date" if first else skill(self.effect)
+        return f"{phrase(self.name)}{f', {self.role}' if self.role else ''} ({size})"
 
 
 def opening(c: Contents) -> Opening:
@@ -102,7 +103,9 @@ def _is_crps(row: Row) -> bool:
 
 def _verdict(c: Contents, measures: list[_Measure]) -> str:
     """The words of the measures as sentences: better than these, no evidence against those."""
-    by_word = {word: [m.words for m in measures if m.word == word] for word in ("better", "no evidence", "worse")}
+    order = sorted(measures, key=lambda m: ("better", "worse", "no evidence").index(m.word))
+    told = [(m.word, m.words(first=place == 0)) for place, m in enumerate(order)]
+    by_word = {word: [text for said, text in told if said == word] for word in ("better", "no evidence", "worse")}
     name, text = subject(c.recommended), []
     if by_word["better"]:
         text.append(f"{name} forecasts better than {join(by_word['better'])}.")

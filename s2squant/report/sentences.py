@@ -47,7 +47,12 @@ def cards(c: Contents, shown: Sequence[Card]) -> str:
     held = [r["coverage_80"] for r in rows(c.study.by_ticker, {"model": c.recommended}) if known(r["coverage_80"])]
     if not held:
         return text
-    mean, ends = percent(float(np.mean(held)), 1), f"{number(100 * min(held), 1)} to {percent(max(held), 1)} by ticker"
+    board = next(iter(rows(c.study.leaderboard, {"model": c.recommended})), {})
+    whole = board.get("coverage_80")  # the leaderboard's own figure, where there is one
+    mean, ends = (
+        percent(whole if known(whole) else float(np.mean(held)), 1),
+        f"{number(100 * min(held), 1)} to {percent(max(held), 1)} by ticker",
+    )
     return f"{text} Past 80{THIN}% bands held {mean} of outcomes{f' ({ends})' if len(held) > 1 else ''}."
 
 
@@ -75,12 +80,14 @@ def leaderboard(c: Contents) -> str:
     if board[ranked[0]]["skill"] <= 0:
         text = f"No model forecasts better than {reference}; {phrase(ranked[0])} comes nearest ({scores(ranked[0])})."
     else:
-        text = f"Against {reference}, {phrase(ranked[0])} scores best ({scores(ranked[0])})."
+        text = (
+            f"Against {reference}, {phrase(ranked[0])} has the highest skill, {scores(ranked[0])} (mean over tickers)."
+        )
     if c.recommended in ranked[1:]:
-        text += f" {subject(c.recommended)}, which this run recommends, scores {scores(c.recommended)}."
+        text += f" {subject(c.recommended)}, which this run recommends, has {scores(c.recommended)}."
     baseline = c.best_baseline
     if baseline in ranked[1:]:
-        text += f" The best baseline, {phrase(baseline)}, scores {scores(baseline)}."
+        text += f" The best baseline, {phrase(baseline)}, has {scores(baseline)}."
     return " ".join(filter(None, (text, recalibration(c.study.recalibration))))
 
 

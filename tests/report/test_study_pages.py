@@ -232,7 +232,7 @@ def with_skills(study, skills):
 def test_the_best_baseline_is_the_one_of_the_verdict(study):
     """The baseline of the highest skill; where that is the reference, the one that comes second is none."""
     ahead = with_skills(study, {"blend": 0.09, "ewma_t": 0.06, "gjr_t": 0.05})
-    assert "The best baseline, EWMA-t, scores" in takeaways.leaderboard(arrange(ahead))
+    assert "The best baseline, EWMA-t, has" in takeaways.leaderboard(arrange(ahead))
     behind = with_skills(study, dict.fromkeys(("random_walk", "ewma_t", "garch_t", "gjr_t"), -0.01))
     assert "The best baseline" not in takeaways.leaderboard(arrange(behind))
     assert arrange(behind).first("baseline") is not None
