@@ -21,7 +21,7 @@ from s2squant.config.baselines import (
     RidgeSpec,
 )
 from s2squant.config.networks import AnchorSpec, Scope, Seq2SeqSpec
-from s2squant.config.own import FEATURES, FORECASTERS, checked_name
+from s2squant.config.own import CHALLENGERS, FEATURES, FORECASTERS, checked_name
 from s2squant.config.part import Part, listed
 from s2squant.config.pretrained import PretrainedSpec
 
@@ -71,7 +71,7 @@ ModelName = Annotated[str, AfterValidator(_model_name)]
 ModelOrNone = Annotated[str, AfterValidator(lambda name: name and _model_name(name))]
 Models = Annotated[tuple[ModelName, ...], BeforeValidator(listed)]
 FeatureName = Annotated[str, AfterValidator(_feature_name)]
-Kind = Literal["reference", "baseline", "anchor", "pretrained", "network", "blend", "own", "recalibrated"]
+Kind = Literal["reference", "baseline", "anchor", "pretrained", "network", "blend", "challenger", "own", "recalibrated"]
 """What a model is in the leaderboard; the reference is the model that the verdict names."""
 Reads = Literal["past", "future", "static", "variance"]
 """A kind of covariates; variance: past ones that are one."""
@@ -205,10 +205,12 @@ def kind_of(model: str, reference: str) -> Kind:
         return "recalibrated"
     if model == reference:
         return "reference"
-    return "own" if row is None else row.kind
+    if row is None:
+        return "challenger" if model in CHALLENGERS else "own"
+    return row.kind
 
 
-PRIOR_WEIGHT: dict[Kind, float] = {"anchor": 2.0, "baseline": 1.0, "network": 1 / 3, "own": 1 / 3}
+PRIOR_WEIGHT: dict[Kind, float] = {"anchor": 2.0, "baseline": 1.0, "network": 1 / 3, "challenger": 1 / 3, "own": 1 / 3}
 """Weights that the blend's members begin with, by kind; chosen on 20 stocks and ten currencies before 2016."""
 
 
@@ -245,7 +247,7 @@ class BlendSpec(Part):
 
     def waits(self, member: str) -> bool:
         """Whether a member has to wait until it may have a weight: a network, or a model of the user's own."""
-        return kind_of(member, "") in ("network", "own")
+        return kind_of(member, "") in ("network", "challenger", "own")
 
 
 class FieldSpec(Part):

@@ -14,6 +14,13 @@ FORECASTERS = "s2squant.forecasters"
 FEATURES = "s2squant.features"
 """Groups of entry points."""
 
+CHALLENGERS: dict[str, str] = {
+    "fracast": "s2squant.forecasters.challengers.zero_shot:fracast",
+    "chronos2": "s2squant.forecasters.challengers.zero_shot:chronos2",
+    "statsforecast": "s2squant.forecasters.challengers.statsforecast:statsforecast",
+}
+"""Models from outside, each an extra of the package, and the functions that make them: own models with short names."""
+
 DOTTED = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 INSTALLED = re.compile(r"\w[\w.-]*")
 
@@ -35,7 +42,8 @@ def entry_point(group: str, name: str) -> EntryPoint | None:
 
 def checked_name(name: str, what: str, group: str, ours: Sequence[str]) -> str:
     """The name, where it is one of `ours`, a dotted path or installed; else ValueError with the nearest."""
-    if name in ours or is_dotted(name) or name in (others := installed(group)):
+    challengers = tuple(CHALLENGERS) if group == FORECASTERS else ()
+    if name in ours or is_dotted(name) or name in (others := (*challengers, *installed(group))):
         return name
     known = (*ours, *others)
     if ":" in name:

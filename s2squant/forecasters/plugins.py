@@ -16,7 +16,7 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
-from s2squant.config.own import FEATURES, FORECASTERS, entry_point, installed, is_dotted
+from s2squant.config.own import CHALLENGERS, FEATURES, FORECASTERS, entry_point, installed, is_dotted
 from s2squant.errors import ConfigError, one_line
 from s2squant.forecasters.leaks import Features
 from s2squant.series.forecast import Forecaster
@@ -63,10 +63,11 @@ def load(group: str, name: str) -> Callable[..., Any]:
     """
     if (here := str(Path.cwd())) not in sys.path:
         sys.path.append(here)
-    point = entry_point(group, name)
-    if point is None and not is_dotted(name):
+    path = CHALLENGERS.get(name, name) if group == FORECASTERS else name
+    point = entry_point(group, name) if path == name else None
+    if point is None and not is_dotted(path):
         raise ConfigError(f"{name}: write it as package.module:function")
-    point = point or EntryPoint(name, name, group)
+    point = point or EntryPoint(name, path, group)
     try:
         loaded = point.load()
     except Exception as error:  # whatever a user's module raises when it is imported
@@ -96,6 +97,8 @@ def _sha256(function: Callable[..., Any]) -> str:
 def _called(name: str, function: Callable[..., Any], settings: Settings) -> Any:
     try:
         return function(**settings)
+    except ConfigError:
+        raise
     except Exception as error:  # whatever a user's function raises
         given = ", ".join(settings) or "none"
         raise ConfigError(f"{name}: cannot be made ({_reason(error)}); its settings: {given}") from None

@@ -67,7 +67,7 @@ class Contents:
         The baseline is the one of the verdict, or else the best beside the reference.
         """
         chosen = [self.recommended, self.best_baseline or self.first("baseline"), self.first("anchor")]
-        chosen += [m for m in self.models if self.kinds.get(m) in ("network", "own")]
+        chosen += [m for m in self.models if self.kinds.get(m) in ("network", "challenger", "own")]
         return tuple(dict.fromkeys(m for m in chosen if m and m != self.reference))
 
     @property
