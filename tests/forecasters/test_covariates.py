@@ -107,6 +107,7 @@ def announced(panel, seed=0):
 
 
 LEARNING = settings(
+    har_x={"paths": 512},
     seq2seq__pooled={"steps": 80, "batch": 16, "seeds": 1, "lr": 3e-2},
     gbm={"trees": 40, "nodes": 2, "levels": [0.05, 0.25, 0.5, 0.75, 0.95]},
 )

@@ -36,7 +36,7 @@ def announced_moves(rows: int, *, past: int = 0) -> Resident:
     return Resident(inputs, steps, price, torch.arange(20, rows - H), known)
 
 
-@pytest.mark.parametrize("name", ["mlp", "lstm", pytest.param("transformer", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", ["mlp", *(pytest.param(n, marks=pytest.mark.slow) for n in ("lstm", "transformer"))])
 def test_a_size_that_is_announced_ahead_is_learnt(name):
     spec = Seq2SeqSpec(
         encoder=EncoderSpec(hidden=8, window=4),

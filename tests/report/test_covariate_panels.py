@@ -1,6 +1,7 @@
 """The section on covariates: what stands out is named, what does not is said plainly, and who reads what."""
 
 from dataclasses import replace
+from functools import cache
 
 import pandas as pd
 import pytest
@@ -19,9 +20,15 @@ SPECS = (
 )
 
 
+@cache
+def plain():
+    """A study without covariates."""
+    return make_study()
+
+
 def study(findings):
     """A study whose models lean on covariates as told: (model, covariate) -> (rise, finding)."""
-    made = make_study()
+    made = plain()
     rest = {"p": 0.01, "p_adjusted": 0.03, "n": 24, "n_eff": 12.0, "smallest_detectable": 0.01, "reason": ""}
     rows = [
         {"model": m, "covariate": name, "step": step, "rise": rise, "low": rise - 0.01, "high": rise + 0.01}
@@ -36,7 +43,7 @@ def study(findings):
 
 
 def test_a_run_without_covariates_has_no_such_section():
-    made = make_study()
+    made = plain()
     assert covariates(arrange(made)) is None
     assert "What did the covariates add" not in dict(render(made))["index.html"].decode()
 
