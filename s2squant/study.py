@@ -72,7 +72,7 @@ def open_run(
     repeatable = pinned(experiment.universe, (*plan.histories.values(), *plan.beside))
     experiment = experiment.model_copy(update={"universe": repeatable})
     folder = claimed_folder(experiment, plan, out, flow)
-    inputs = Inputs(experiment, plan.panels, plan.folds, plan.sessions, folder)
+    inputs = Inputs(experiment, plan.panels, plan.folds, plan.sessions, folder, importance=True)
     seconds = time.perf_counter() - started
     ledger = ledger_path() if trial else None
     try:

@@ -88,7 +88,7 @@ class Inputs:
     folds: Mapping[str, tuple[Fold, ...]]
     sessions: Mapping[str, Dates]
     folder: RunFolder
-    importance: bool = True
+    importance: bool = False
     """Whether losses with each covariate of another time are taken too."""
 
     @property

@@ -39,6 +39,7 @@ def write_inputs(inputs: Inputs) -> JobSpec[Inputs, Job]:
         "markets": {market: list(panel.tickers) for market, panel in inputs.panels.items()},
         "histories": {ticker: about_history(history) for ticker, history in histories.items()},
         "covariates": about_covariates(histories),
+        "importance": inputs.importance,
         "sha256": {ticker: history.sha256 for ticker, history in histories.items()},
     }
     text = json.dumps(stored, indent=1) + "\n"
@@ -75,7 +76,7 @@ def read_inputs(path: Path, version: str) -> Inputs:
     experiment = make_experiment(parse_settings(written, form="json", where=where), where=where)
     panels = {market: Panel(tuple(histories[t] for t in tickers)) for market, tickers in stored["markets"].items()}
     walk = experiment.walk
-    return Inputs(experiment, panels, folds_of(panels, walk), sessions_of(panels, walk), folder)
+    return Inputs(experiment, panels, folds_of(panels, walk), sessions_of(panels, walk), folder, stored["importance"])
 
 
 def versions() -> dict[str, str]:

@@ -315,7 +315,7 @@ def test_a_worker_refuses_inputs_that_are_not_the_run_s(planned, tmp_path, monke
     kept = json.loads(inputs.read_text())
     planned.folder.write_table("work/prices.parquet", run_inputs.bars_table({}))
     assert "KeyError" in reason() or "damaged" in reason()
-    assert set(kept) == {"versions", "experiment", "markets", "histories", "covariates", "sha256"}
+    assert set(kept) == {"versions", "experiment", "markets", "histories", "covariates", "importance", "sha256"}
     write_inputs(planned)
     planned.folder.write_text("work/experiment.json", planned.experiment.to_json().replace('"seed": 0', '"seed": 1'))
     assert "damaged" in reason()
