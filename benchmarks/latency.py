@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,9 @@ from s2squant.config.experiment import Experiment, Universe
 from s2squant.config.files import make_experiment
 from s2squant.config.models import ModelName
 from s2squant.forecasters.catalog import make, restore
+from s2squant.forecasters.pretrained import newest
 from s2squant.prices.universe import load_universe
+from s2squant.series.history import PriceHistory
 from s2squant.series.panel import Panel
 from s2squant.series.states import load_state, save_state
 
@@ -45,6 +48,17 @@ def main() -> None:
             loaded.predict(panel, rows[-1:])
             spent.append(time.perf_counter() - start)
         print(f"{name:20} load {1000 * load:5.1f} ms, one forecast {1000 * float(np.median(spent)):5.2f} ms")
+    without_a_fit(panel.histories[0])
+
+
+def without_a_fit(history: PriceHistory) -> None:
+    """Print what the pretrained weights take for many tickers, from histories to quantiles."""
+    for count in (1, 10, 1000):
+        many = [replace(history, ticker=f"T{n}") for n in range(count)]
+        start, spent = time.perf_counter(), time.process_time()
+        newest(many, 20)
+        wall, cpu = time.perf_counter() - start, time.process_time() - spent
+        print(f"pretrained, {count} tickers of {len(history)} bars: {cpu:.3f} CPU s, {wall:.3f} s")
 
 
 if __name__ == "__main__":

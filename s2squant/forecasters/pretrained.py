@@ -80,6 +80,8 @@ class AgedBank:
         for a in range(len(AGES)):
             near_N = np.maximum(1.0 - np.abs(age_N - a), 0.0)
             at = np.flatnonzero(near_N)
+            if len(at) == 0:
+                continue
             for k in range(members_NK.shape[1]):
                 variance_NH[at] += (near_N[at] * members_NK[at, k])[:, None] * self.weights_AHK[a, :horizon, k]
             table_NHQ[at] += near_N[at, None, None] * self.table_AHQ[a, :horizon]
@@ -222,22 +224,25 @@ class FittedPretrained:
         Raises ConfigError for a ticker of a class without weights.
         """
         returns = scaled_returns(panel, LEAST_BARS, BOUND)
-        order = np.argsort(rows, kind="stable")
-        members_NK = np.empty((len(rows), MEMBERS["market"]))
-        members_NK[order] = bank_members(panel, returns, market=True, ranges=False, asked=rows[order])
         unit_N, owner_N = returns.unit_M[panel.ticker_of[rows]], panel.ticker_of[rows]
         bars_N = panel.bar_number(rows) + 1
-        quantiles = np.empty((len(rows), self.horizon, len(LEVELS)))
         class_M = [history.asset_class for history in panel.histories]
+        banks: list[tuple[AgedBank, Ints]] = []
+        market = False
         for name in sorted({class_M[m] for m in owner_N}):
             if name not in self.weights:
                 raise ConfigError(no_weights(name))
             of_class = np.array([c == name for c in class_M])[owner_N]
             among = (peers(panel, rows, name) >= PEERS) & (bars_N >= PEERS_BARS)
-            for bank, at in (
-                (self.weights[name].market, np.flatnonzero(of_class & among)),
-                (self.weights[name].alone, np.flatnonzero(of_class & ~among)),
-            ):
+            market |= bool((of_class & among).any())
+            banks.append((self.weights[name].market, np.flatnonzero(of_class & among)))
+            banks.append((self.weights[name].alone, np.flatnonzero(of_class & ~among)))
+        order = np.argsort(rows, kind="stable")
+        members_NK = np.empty((len(rows), MEMBERS["market" if market else "alone"]))
+        members_NK[order] = bank_members(panel, returns, market=market, ranges=False, asked=rows[order])
+        quantiles = np.empty((len(rows), self.horizon, len(LEVELS)))
+        for bank, at in banks:
+            if len(at):
                 own_NK = members_NK[at, : bank.weights_AHK.shape[2]]
                 sd_NH, table_NHQ = bank.sd_and_table(own_NK, bars_N[at], self.horizon)
                 quantiles[at] = (sd_NH * unit_N[at, None])[:, :, None] * table_NHQ
