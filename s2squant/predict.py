@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from types import MappingProxyType
 
 from s2squant.config.asset_classes import AssetClass
@@ -16,7 +15,6 @@ from s2squant.errors import CallerError, SourceError, first_of
 from s2squant.forecasters.pretrained import load, newest, refusal
 from s2squant.prices.calendars.exchanges import next_sessions
 from s2squant.prices.sources.sample import SampleSource
-from s2squant.prices.store.price_store import PriceStore
 from s2squant.prices.universe import Loaded, load_from, load_universe
 from s2squant.series.outlook import Outlook
 
@@ -40,8 +38,9 @@ def predict(
 ) -> Prediction:
     """Forecast each ticker from its last bar, `horizon` sessions ahead.
 
-    Without a `source` prices come from the price store as far as it holds the tickers, else from Yahoo, else from the
-    sample; without tickers all of the source's are meant, or the sample's. `classes` overrides guessed asset classes.
+    Without a `source` prices come from the price store, brought up to date from Yahoo where a bar can be missing, and
+    from the sample where Yahoo gives none; without tickers all of the source's are meant, or the sample's. `classes`
+    overrides guessed asset classes.
     Raises SourceError where no ticker can be forecast.
     """
     declared = dict(classes or {})
@@ -77,10 +76,6 @@ def _loaded(
         return load_universe(universe.model_copy(update={"source": source})), source, ()
     if not tickers:
         return load_universe(universe), universe.source, ("no ticker is named: these are the sample's",)
-    store = PriceStore(Path(universe.store))
-    if set(tickers) <= set(store.tickers()):
-        held = f"store:{universe.store}"
-        return load_universe(universe.model_copy(update={"source": held})), held, ()
     try:
         return load_universe(universe.model_copy(update={"source": "yfinance"})), "yfinance", ()
     except CallerError as error:

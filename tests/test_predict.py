@@ -11,13 +11,16 @@ import pytest
 from s2squant.cli.app import main
 from s2squant.cli.fan_plot import fan_lines
 from s2squant.cli.prediction_files import as_csv
-from s2squant.errors import SourceError
+from s2squant.errors import SourceError, TemporaryPriceError
 from s2squant.forecasters.pretrained import newest
 from s2squant.predict import Prediction, predict
 from s2squant.prices.sources.sample import SampleSource
+from s2squant.prices.sources.yahoo import SERVER
+from s2squant.prices.store.price_store import PriceStore
 from s2squant.report.prediction_page import prediction_page
 from s2squant.series.forecast import LEVELS
 from s2squant.series.outlook import RANGES, Outlook, short_history
+from tests.local_yahoo import LocalYahoo
 from tests.worlds.runs import stock_days, write_prices
 
 HOSTILE = "=<img src=x onerror=alert(1)>"
@@ -141,3 +144,27 @@ def test_mistakes_are_one_line(capsys):
         assert main(["predict", *given]) == 2
         error = capsys.readouterr().err.splitlines()[-1]
         assert why in error
+
+
+def test_prices_come_from_yahoo_through_the_store_and_stay_there_without_it(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with LocalYahoo(years=2) as yahoo:
+        monkeypatch.setenv(SERVER, yahoo.url)
+        fetched = predict(["ALPHA"], None, 5)
+        asked = len(yahoo.arrivals)
+        again = predict(["ALPHA"], None, 5)
+        assert len(yahoo.arrivals) == asked, "nothing can be missing"
+    assert fetched.source == again.source == "yfinance"
+    assert np.array_equal(fetched.outlooks[0].quantiles_HQ, again.outlooks[0].quantiles_HQ)
+    assert PriceStore(tmp_path / "data" / "prices").tickers() == ("ALPHA",)
+    monkeypatch.setattr("s2squant.prices.store.refresh.Refresher.is_fresh", lambda self, stored: False)
+    monkeypatch.setattr("s2squant.prices.sources.yahoo.Yahoo.fetch", refuse)
+    assert main(["predict", "ALPHA"]) == 0
+    assert "note: ALPHA: not updated, read as stored: no answer" in capsys.readouterr().err
+    assert main(["predict", "AAPL"]) == 0
+    assert "Yahoo gave no prices" in capsys.readouterr().err
+    assert main(["predict", "NOSUCH"]) == 2
+
+
+def refuse(self, ticker, *_):
+    raise TemporaryPriceError(ticker, "no answer")
