@@ -146,6 +146,7 @@ def test_mistakes_are_one_line(capsys):
         assert why in error
 
 
+@pytest.mark.slow
 def test_prices_come_from_yahoo_through_the_store_and_stay_there_without_it(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     with LocalYahoo(years=2) as yahoo:

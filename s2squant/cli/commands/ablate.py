@@ -41,8 +41,6 @@ def ablate(
 
     Example: s2squant ablate mine.toml
 
-    Example: s2squant ablate experiment.toml --out reports/ablate/mine
-
     Exit status: 0 done, whatever was found; 3 done, but some tickers have no part;
     2 a mistake in what was asked (one line says which);
     1 a fault of s2squant itself; 130 interrupted.

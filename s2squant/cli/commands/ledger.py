@@ -109,6 +109,8 @@ def verify(
 ) -> int:
     """Check that every row of the ledger is what was entered, and that none was taken out or added past it.
 
+    Example: s2squant ledger verify
+
     Exit status: 0 all is as entered; 3 something is not; 2 a mistake in what was asked; 1 the ledger cannot be read.
     """
     from s2squant.nightly.ledger.ledger import existing_ledger

@@ -169,6 +169,8 @@ def repair(
 ) -> int:
     """Read every version of every ticker of a price store, and put those that are damaged aside, to be fetched again.
 
+    Example: s2squant prices repair --dry-run
+
     Exit status: 0 nothing is damaged, or it is put aside; 3 something is damaged and still there; 2 a mistake in what
     was asked.
     """
