@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import re
 import shlex
@@ -97,6 +98,27 @@ def test_the_quick_commands_of_the_readme_run(tmp_path: Path) -> None:
         assert done.returncode == 0, f"{line}: {done.stderr.decode()}"
     assert len(ran) >= 4
     assert (tmp_path / "experiment.json").is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["first_forecast", "own_prices_and_covariates"])
+def test_a_notebook_says_what_it_shows(name: str) -> None:
+    """Its cells run in order in the repository's folder, and print what stands beneath them."""
+    cells = json.loads((ROOT / "docs" / "notebooks" / f"{name}.ipynb").read_text(encoding="utf-8"))["cells"]
+    code = [cell for cell in cells if cell["cell_type"] == "code"]
+    assert all(cell["outputs"] for cell in code), "executed"
+    last = "".join(code[-1]["outputs"][0]["text"])
+    source = "\n".join("".join(cell["source"]) for cell in code)
+    done = subprocess.run(
+        [sys.executable, "-c", source],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == last.strip()
 
 
 def commands(page: Path) -> list[str]:
