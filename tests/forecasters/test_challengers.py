@@ -98,13 +98,6 @@ def test_the_licence_of_library_and_weights_is_said_once(tmp_path, capsys, monke
 
 @installed("fracast")
 @pytest.mark.slow
-def test_fracast_holds_the_contract():
-    found = contract("fracast", window=128)
-    assert set(found.values()) == {"passed"}, found
-
-
-@installed("fracast")
-@pytest.mark.slow
 def test_fracast_forecasts_from_the_weights_of_its_wheel():
     panel, chosen = garch_panel("AB", 300), settings("fracast", window=128)
     check_own(chosen, stored=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 
 import pytest
@@ -116,3 +117,17 @@ def test_a_killed_run_is_not_gone_on_with_by_other_code(tmp_path, prices, monkey
     monkeypatch.setattr(plugins, "_sha256", lambda function: "changed")
     with pytest.raises(RunError), open_run(wanted, tmp_path / "run", workers=0):
         pass
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(importlib.util.find_spec("fracast") is None, reason="the extra fracast is not installed")
+def test_fracast_runs_from_end_to_end(tmp_path, prices):
+    given = own("fracast", recommended="fracast")
+    given["forecasters"]["own"] = {"fracast": {"window": 128}}
+    folder, study = backtest(experiment(prices, base=given), tmp_path / "run", workers=1)
+    board = study.leaderboard.set_index("model")
+    assert board.loc["fracast", "kind"] == "challenger"
+    assert 0.5 < board.loc["fracast", "crps"] / board.loc["historical_simulation", "crps"] < 2
+    audited = study.audit.set_index("model")
+    assert audited.loc["fracast", "outcome"] == "passed", audited.loc["fracast", "sentence"]
+    assert load_study(folder).status == "done"
