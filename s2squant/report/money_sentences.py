@@ -8,6 +8,7 @@ from s2squant.config.models import phrase, subject
 from s2squant.evaluation.strategy.performance import rule_word
 from s2squant.evaluation.strategy.positions import BUY_AND_HOLD, EQUAL_VOLATILITY, RANDOM_WALK_SIGN
 from s2squant.report.formats import THIN, count, interval, known, number, percent, probability
+from s2squant.report.names import pool_name
 from s2squant.report.study_view import POOL, Contents, Row, rows, where
 
 BESIDE = {
@@ -63,7 +64,7 @@ def _told(c: Contents, unique_id: str) -> str:
     spec = c.study.experiment.strategy
     where_and_when = f"{row['first']} to {row['last']}"
     if unique_id in pools(c) and unique_id != POOL:
-        where_and_when = f"{unique_id}, {where_and_when}"
+        where_and_when = f"{pool_name(unique_id)}, {where_and_when}"
     size, more = row["beyond"], "more" if row["beyond"] >= 0 else "less"
     cost, rule = f"{number(spec.cost_bp, 1).removesuffix('.0')}{THIN}bp", spec.rule.replace("_", " ")
     text = (

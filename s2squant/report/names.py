@@ -70,6 +70,12 @@ def market_name(code: str) -> str:
     return f"{name}, {unit}" if unit else name
 
 
+def pool_name(name: str) -> str:
+    """A pool of tickers as people call it: its market's name, and what stands behind the code."""
+    code, space, rest = name.partition(" ")
+    return f"{market_name(code)}{space}{rest}"
+
+
 def universe_line(c: Contents) -> str:
     """What was tested: `14 tickers: 4 US stocks 2009-13 and 10 euro rates 2022-26, 20 sessions ahead, 200 cutoffs`."""
     histories = c.study.histories

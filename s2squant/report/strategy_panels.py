@@ -11,6 +11,7 @@ from s2squant.report import figures
 from s2squant.report.charts import Chart, absent, axis, broken, days, line, numbers
 from s2squant.report.formats import UNKNOWN, count, interval, known, number, probability
 from s2squant.report.money_sentences import pools, ratios, sharpe, word
+from s2squant.report.names import pool_name
 from s2squant.report.panels import Panel
 from s2squant.report.study_view import POOL, Contents, Row, rows, where
 from s2squant.report.styles import label
@@ -66,7 +67,7 @@ def performance(c: Contents, unique_id: str) -> Panel | None:
         return None
     say, shown, folded, charts = [], [], [], []
     for k, name in enumerate(names):
-        at = "" if name in (POOL, unique_id) else f", {name}"
+        at = "" if name in (POOL, unique_id) else f", {pool_name(name)}"
         own = c.of("performance", name)
         own = own.assign(
             sharpe_text=[sharpe(row) for row in rows(own)],
@@ -80,9 +81,9 @@ def performance(c: Contents, unique_id: str) -> Panel | None:
         costs = grid(f"cost-table{k or ''}", f"{label(c.recommended)} by cost{at}", mine, COSTS)
         folded += [(f"The same rule at other costs{at}", costs)] if len(mine) > 1 else []
         folded += _record(c, name, at, k)
-        charts += [(_equity(c, f"equity-{k}", name), f"Growth in {name}.")] if k else []
+        charts += [(_equity(c, f"equity-{k}", name), f"Growth, {pool_name(name)}.")] if k else []
         said = ratios(c, name)
-        say.append(f"{name}: {said}" if said and at else said)
+        say.append(f"{pool_name(name)}: {said}" if said and at else said)
     rolling = tuple(part for k, name in enumerate(names) for part in _rolling(c, name, k))
     title = "What the rule is worth beside holding"
     return Panel(
@@ -147,9 +148,9 @@ def overfitting(c: Contents) -> Panel | None:
     if known(row.get("pbo")):
         many = count(int(row["candidates"]), "candidate")
         say = (
-            f"Of the {row['basis']}: with probability {probability(row['pbo'])} the best of {many} in one half of the "
+            f"Of the {row['basis']}, the best of {many} in one half of the dates is below the median in the other half "
+            f"with probability {probability(row['pbo'])}."
         )
-        say += "dates is below the median in the other."
     else:
         say = f"Not computed: {row.get('reason') or 'no reason was recorded.'}"
     columns = [

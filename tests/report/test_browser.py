@@ -99,6 +99,7 @@ def test_fans_are_sorted_and_filtered_and_a_folded_place_opens(browser, folder):
         assert not sight.said
 
 
+@SLOW
 def test_tables_and_charts_can_be_taken_away(browser, folder):
     with opened(browser, folder / "index.html") as sight:
         page = sight.page

@@ -1,9 +1,11 @@
+import importlib.resources
 import json
 import math
 
 import numpy as np
 import plotly.graph_objects as go
 import pytest
+from plotly.offline import get_plotlyjs_version
 
 from s2squant.report import fan_charts as fans
 from s2squant.report.charts import Chart, broken, plain, thin
@@ -31,6 +33,12 @@ def undressed(value):
 @pytest.fixture(scope="module")
 def contents(study):
     return arrange(study)
+
+
+def test_the_bundle_is_of_the_version_whose_schema_is_tested():
+    bundle = (importlib.resources.files("s2squant.report") / "assets" / "plotly-cartesian.min.js").read_text("utf-8")
+    assert f"cartesian - minified) v{get_plotlyjs_version()}\n" in bundle[:400]
+    assert "Licensed under the MIT license" in bundle[:400]
 
 
 def test_figures_are_valid_plotly(contents):

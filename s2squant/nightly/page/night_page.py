@@ -105,7 +105,7 @@ def _sentence(night: Night) -> str:
         recent = min(track.window, track.sessions)
         text += (
             f". Last {count(recent, 'session')}: the 80{THIN}% intervals held {percent(track.coverage_now, 0)}"
-            f"{', drift' if night.monitor.alarmed else ''}"
+            f"{': they drift' if night.monitor.alarmed else ''}"
         )
     elif not track.issued:
         text += ". The record is still empty"
