@@ -9,6 +9,7 @@ from safetensors.numpy import load, save
 from s2squant.config.files import make_experiment
 from s2squant.config.models import READERS
 from s2squant.errors import ConfigError
+from s2squant.forecasters.baselines import ridge
 from s2squant.forecasters.catalog import restore
 from s2squant.series.covariates import Covariate, TickerCovariates
 from s2squant.series.forecast import State, quantile_crps
@@ -20,8 +21,16 @@ from tests.worlds.synthetic import garch_panel
 BARS, CUT = 460, 420
 
 
+@pytest.fixture(scope="module", autouse=True)
+def noise_is_read():
+    """Ridge reads noise too, which it else leaves alone; tests/tuning/test_ablation.py has it as it is."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ridge, "LEAST_GAIN", -9.0)
+        yield
+
+
 @pytest.fixture(scope="module")
-def panel():
+def panel(noise_is_read):
     return with_every_kind(garch_panel("AB", BARS))
 
 

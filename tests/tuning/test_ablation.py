@@ -77,7 +77,7 @@ def test_what_the_fitted_model_leans_on_agrees(ablated):
 
 def test_a_useless_covariate_costs_ridge_next_to_nothing(ablated):
     row = ablated.gains[(ablated.gains["left_out"] == "weekday") & (ablated.gains["step"] == "all")].iloc[0]
-    assert row["effect"] > -0.005, "of 70 cutoffs of one ticker; the log has what it is on the sample"
+    assert abs(row["effect"]) < 0.001, "read at no step where it does not pay, out of block"
 
 
 def test_only_models_that_read_run_and_those_they_stand_on(world):

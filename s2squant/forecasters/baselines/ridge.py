@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from s2squant.config.baselines import RidgeSpec
@@ -33,6 +34,8 @@ HELD_OUT = 0.25
 BLOCKS = 5
 LEAST_SIZE = 0.05
 """Smallest residual whose size is told apart, in standard deviations."""
+LEAST_GAIN = 0.02
+"""Share of the squared error that covariates have to take away at a step, out of block, to be read there."""
 WIDEST = 3.0
 """Largest factor by which covariates widen or narrow a forecast."""
 
@@ -88,12 +91,25 @@ class Ridge:
             clipped_BH = np.clip(labels_BH, -self.spec.clip, self.spec.clip)
             penalty_H = chosen_penalty(inputs_BF, clipped_BH, self.spec.penalties)
             weights_HF = solved(inputs_BF, clipped_BH, penalty_H)
-            residual_BH = labels_BH - out_of_block(inputs_BF, clipped_BH, penalty_H)
+            location_BH = out_of_block(inputs_BF, clipped_BH, penalty_H)
+            if columns:
+                plain_BF = inputs_BF[:, : len(NAMES)]
+                plain_H = chosen_penalty(plain_BF, clipped_BH, self.spec.penalties)
+                plain_BH = out_of_block(plain_BF, clipped_BH, plain_H)
+                idle = ~pays(clipped_BH - location_BH, clipped_BH - plain_BH)
+                none_HK = np.zeros((horizon, columns))
+                weights_HF[idle] = np.column_stack([solved(plain_BF, clipped_BH, plain_H), none_HK])[idle]
+                location_BH[:, idle] = plain_BH[:, idle]
+            residual_BH = labels_BH - location_BH
             if columns:
                 sizes_BH = np.log(np.maximum(np.abs(residual_BH), LEAST_SIZE))
                 penalty_H = chosen_penalty(more_BK, sizes_BH, self.spec.penalties)
                 spread_HK = solved(more_BK, sizes_BH, penalty_H)
-                residual_BH /= spread(out_of_block(more_BK, sizes_BH, penalty_H), spread_HK)
+                size_BH = out_of_block(more_BK, sizes_BH, penalty_H)
+                idle = ~pays(sizes_BH - size_BH, sizes_BH - sizes_BH.mean(axis=0))
+                spread_HK[idle, 1:] = 0.0
+                size_BH[:, idle] = spread_HK[idle, 0]
+                residual_BH /= spread(size_BH, spread_HK)
             shape_HQ = np.quantile(residual_BH, LEVELS, axis=0, method="hazen").T
         return Parts(np.array(unit), weights_HF, shape_HQ, own.centre_K, own.scale_K, spread_HK)
 
@@ -127,6 +143,12 @@ class FittedRidge(FittedBaseline[RidgeSpec]):
             quantiles_NHQ[origins.where] = scale_NH[:, :, None] * (location_NH[:, :, None] + shape_NHQ)
             mean_NH[origins.where] = scale_NH * (location_NH + shape_NHQ.mean(axis=2))
         return Forecast(NAME, rows, quantiles_NHQ, mean_NH)
+
+
+def pays(with_BH: Floats, without_BH: Floats) -> NDArray[np.bool_]:
+    """Steps (H,) at which the squared out-of-block errors are smaller with covariates than without by LEAST_GAIN."""
+    squared_H = np.square(with_BH).mean(axis=0), np.square(without_BH).mean(axis=0)
+    return np.asarray(squared_H[0] < (1 - LEAST_GAIN) * squared_H[1])
 
 
 def spread(log_size_NH: Floats, weights_HK: Floats) -> Floats:
