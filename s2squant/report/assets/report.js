@@ -238,6 +238,7 @@
       box.setAttribute("aria-label", "Data: " + named);
       box.appendChild(table);
       details.appendChild(box);
+      widths();
     });
   }
 
