@@ -1,0 +1,202 @@
+"""Returns as words: each daily return a token of a vocabulary of bins, the next ones drawn from a softmax.
+
+The encoder reads the tokens of the last bars, as many as there are since a hole or a listing; the decoder begins at
+BOS and reads each token that it has drawn. A path's return at a bar is a value of the token's bin, drawn too. Returns
+are in units of the ticker's deviation as known at the origin (`known_units`), less their mean in training; the forecast
+drifts as every model's does (`shrunk_drifts`).
+
+Source: a decoder that reads the tokens before, Sutskever, Vinyals and Le (2014); values as a vocabulary of bins, Oord
+et al. (2016, section 2.2, of audio) and Ansari et al. (2024, of scaled series).
+Shape legend: N origins, H steps ahead, S paths, B bins, V values of a bin, L tokens of a history.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from s2squant.config.networks import DecoderSpec, EncoderSpec
+from s2squant.config.part import Part
+from s2squant.config.relatives import TokenSpec
+from s2squant.config.training import TrainingSpec
+from s2squant.errors import CheckpointError
+from s2squant.forecasters.baselines.sampling import PATHS_KEPT, sample_quantiles, uniforms
+from s2squant.forecasters.expected_return import Drifts, shrunk_drifts
+from s2squant.forecasters.scenarios import known_units
+from s2squant.nets.token_batches import Batch, by_length, make_batch
+from s2squant.nets.tokens import TokenSeq2Seq, train_tokens
+from s2squant.series.arrays import Floats, Ints
+from s2squant.series.forecast import LEVELS, Forecast, State
+from s2squant.series.panel import Panel
+
+NAME = "return_tokens"
+PAD, BOS, EOS = 0, 1, 2
+FIRST = 3
+"""The token of the lowest bin."""
+VALUES = 16
+"""Values that stand for the returns of a bin."""
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """Bins of returns: inner edges (B - 1,) and the values (B, V) that stand for each, in units, their mean zero."""
+
+    edges: Floats
+    values_BV: Floats
+
+    @classmethod
+    def learnt(cls, returns: Floats, bins: int) -> Vocabulary:
+        """Equally likely bins of a sample of returns, each with its own values at equally spaced levels."""
+        levels = (np.arange(bins * VALUES) + 0.5) / (bins * VALUES)
+        values = np.quantile(returns, levels, method="hazen")
+        edges = np.quantile(returns, np.arange(1, bins) / bins, method="hazen")
+        return cls(edges, (values - values.mean()).reshape(bins, VALUES))
+
+    def tokens(self, returns: Floats) -> Ints:
+        """The token of each return."""
+        return np.searchsorted(self.edges, returns) + FIRST
+
+
+class ReturnTokens(Part):
+    """Seq2seq over returns as tokens, by cross-entropy, fed the true tokens; one network for all tickers given.
+
+    Its fields are its settings: what stands under `forecasters.own` for it.
+    """
+
+    bins: int = Field(24, ge=2, le=500, description="words: bins of returns, equally likely in training")
+    history: int = Field(60, ge=2, le=2_000, description="bars read at most")
+    shortest: int = Field(20, ge=1, le=2_000, description="bars that a training history is cut to at least")
+    cell: str = Field("lstm", pattern="^(lstm|transformer)$", description="lstm or transformer, on both sides")
+    hidden: int = Field(24, ge=2, le=4_096)
+    embedding: int = Field(8, ge=1, le=4_096)
+    steps: int = Field(300, ge=1, le=1_000_000)
+    batch: int = Field(64, ge=1, le=10_000)
+    lr: float = Field(3e-3, gt=0, le=10)
+    paths: int = Field(512, ge=64, le=20_000)
+
+    @property
+    def net(self) -> TokenSpec:
+        """The token network."""
+        recurrent = self.cell == "lstm"
+        encoder: dict[str, Any] = {"reads": "window", "window": self.history, "hidden": self.hidden}
+        decoder: dict[str, Any] = {"previous": True}
+        if recurrent:
+            decoder |= {"context": "initial", "start": "states"}
+        else:
+            encoder |= {"kind": "transformer", "heads": 2}
+            decoder |= {"kind": "transformer", "heads": 2}
+        marks = {"size": FIRST + self.bins, "pad": PAD, "bos": BOS, "eos": EOS, "embedding": self.embedding}
+        return TokenSpec(encoder=EncoderSpec(**encoder), decoder=DecoderSpec(**decoder), **marks)
+
+    def fit(self, panel: Panel, rows: Ints, *, horizon: int, seed: int) -> FittedReturnTokens:
+        """Learn the vocabulary and the network on the origins `rows`; histories are cut to lengths drawn anew."""
+        spec = self
+        unit_N = known_units(panel)[rows]
+        rows, unit_N = rows[unit_N > 0], unit_N[unit_N > 0]
+        after_NH = np.diff(panel.targets(rows, horizon), axis=1, prepend=0.0) / unit_N[:, None]
+        vocabulary = Vocabulary.learnt(after_NH.ravel(), spec.bins)
+        wanted = vocabulary.tokens(after_NH).tolist()
+        sources = histories(panel, rows, unit_N, vocabulary, spec.history)
+        whole_N = torch.tensor([len(source) for source in sources])
+        queue: list[Tensor] = []
+        length_N = whole_N
+
+        def batches(_: int, draw: torch.Generator) -> Batch:
+            nonlocal length_N
+            if not queue:
+                shortest_N = whole_N.clamp(max=spec.shortest)
+                length_N = shortest_N + (torch.rand(len(rows), generator=draw) * (whole_N - shortest_N + 1)).long()
+                queue.extend(by_length(length_N, spec.batch, draw))
+            chosen = queue.pop().tolist()
+            cut = [sources[n][-int(length_N[n]) :] for n in chosen]
+            return make_batch(cut, [wanted[n] for n in chosen], spec.net)
+
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            net = TokenSeq2Seq(spec.net)
+        training = TrainingSpec(regime="teacher")
+        losses = train_tokens(net, batches, training, steps=spec.steps, lr=spec.lr, seed=seed)
+        return FittedReturnTokens(spec, net.eval(), vocabulary, shrunk_drifts(panel), horizon, seed, tuple(losses))
+
+    def restore(self, state: State) -> FittedReturnTokens:
+        """The fitted forecaster that wrote `state`; raises CheckpointError where its parts do not fit together."""
+        try:
+            spec = ReturnTokens.model_validate(state.meta["spec"])
+            net = TokenSeq2Seq(spec.net)
+            weights = {k.removeprefix("net/"): torch.tensor(v) for k, v in state.arrays.items() if k.startswith("net/")}
+            net.load_state_dict(weights)
+            vocabulary = Vocabulary(state.arrays["edges"], state.arrays["values"])
+            horizon, seed = int(state.meta["horizon"]), int(state.meta["seed"])
+        except (KeyError, RuntimeError, ValueError) as error:
+            raise CheckpointError(f"stored weights do not fit their specification: {error}") from None
+        return FittedReturnTokens(spec, net.eval(), vocabulary, Drifts.restored(state), horizon, seed)
+
+
+@dataclass(frozen=True)
+class FittedReturnTokens:
+    """A token network and its vocabulary; it forecasts any ticker of the panel."""
+
+    spec: ReturnTokens
+    net: TokenSeq2Seq
+    vocabulary: Vocabulary
+    drifts: Drifts
+    horizon: int
+    seed: int
+    losses: tuple[float, ...] = ()
+    name: str = NAME
+
+    def predict(self, panel: Panel, rows: Ints) -> Forecast:
+        """Quantiles and paths by ancestral sampling, the same draws at every origin, which is decoded by itself."""
+        unit_N = known_units(panel)[rows]
+        if not (unit_N > 0).all():
+            raise ValueError(f"{self.name}: no deviation is known at a ticker's first bar; forecast from a later one")
+        drift_NH = self.drifts.of(panel)[panel.ticker_of[rows]][:, None] * np.arange(1, self.horizon + 1)
+        draws_S2H = uniforms(self.spec.paths, 2 * self.horizon, self.seed)
+        quantiles_NHQ = np.empty((len(rows), self.horizon, len(LEVELS)))
+        kept = min(PATHS_KEPT, len(draws_S2H))
+        paths_NSH = np.empty((len(rows), kept, self.horizon), np.float32)
+        for n, source in enumerate(histories(panel, rows, unit_N, self.vocabulary, self.spec.history)):
+            sums_SH = np.cumsum(self._drawn(source, draws_S2H), axis=1) * unit_N[n] + drift_NH[n]
+            paths_NSH[n] = sums_SH[:kept]
+            quantiles_NHQ[n] = sample_quantiles(sums_SH.T.copy())
+        return Forecast(self.name, rows, quantiles_NHQ, drift_NH, paths_NSH)
+
+    @torch.no_grad()
+    def _drawn(self, source: Sequence[int], draws_S2H: Floats) -> Floats:
+        """Returns (S, H) in units: a token by its probability, then a value of its bin."""
+        paths = len(draws_S2H)
+        memory = self.net.encode(torch.tensor([source]), torch.tensor([len(source)]))
+        state = self.net.start(memory).pick(torch.zeros(paths, dtype=torch.int64))
+        token_S, returns_SH = torch.full((paths,), BOS), np.empty((paths, self.horizon))
+        for h in range(self.horizon):
+            log_probs_SV, _, state = self.net.step(token_S, state)
+            share_SB = log_probs_SV[:, FIRST:].double().exp().cumsum(dim=1)
+            share_SB /= share_SB[:, -1:]  # a history of so many bars does not end
+            at_S = torch.searchsorted(share_SB, torch.from_numpy(draws_S2H[:, h : h + 1]).contiguous())[:, 0]
+            at_S = at_S.clamp(max=self.spec.bins - 1)
+            value_S = (draws_S2H[:, self.horizon + h] * VALUES).astype(np.intp)
+            returns_SH[:, h] = self.vocabulary.values_BV[at_S.numpy(), value_S]
+            token_S = at_S + FIRST
+        return returns_SH
+
+    def state(self) -> State:
+        weights = {f"net/{name}": value.numpy() for name, value in self.net.state_dict().items()}
+        drifts, words = self.drifts.state(), {"edges": self.vocabulary.edges, "values": self.vocabulary.values_BV}
+        plain = {"spec": self.spec.model_dump(mode="json"), "horizon": self.horizon, "seed": self.seed}
+        return State({**weights, **words, **drifts.arrays}, {**plain, **drifts.meta})
+
+
+def histories(panel: Panel, rows: Ints, unit_N: Floats, vocabulary: Vocabulary, most: int) -> list[list[int]]:
+    """The tokens of the last returns up to each row, oldest first: `most`, or all since a hole or a listing."""
+    moved_R = np.diff(panel.log_price, prepend=panel.log_price[:1])
+    first_N = np.maximum(panel.first_of(rows), rows - most) + 1
+    return [
+        vocabulary.tokens(moved_R[first : row + 1] / unit).tolist()
+        for first, row, unit in zip(first_N, rows, unit_N, strict=True)
+    ]
