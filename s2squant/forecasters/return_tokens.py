@@ -7,7 +7,7 @@ drifts as every model's does (`shrunk_drifts`).
 
 Source: a decoder that reads the tokens before, Sutskever, Vinyals and Le (2014); values as a vocabulary of bins, Oord
 et al. (2016, section 2.2, of audio) and Ansari et al. (2024, of scaled series).
-Shape legend: N origins, H steps ahead, S paths, B bins, V values of a bin, L tokens of a history.
+Shape legend: N origins, H steps ahead, S paths, B bins, V values of a bin, L tokens of a history, A quantile levels.
 """
 
 from __future__ import annotations
@@ -32,8 +32,9 @@ from s2squant.forecasters.scenarios import known_units
 from s2squant.nets.token_batches import Batch, by_length, make_batch
 from s2squant.nets.tokens import TokenSeq2Seq, train_tokens
 from s2squant.series.arrays import Floats, Ints
-from s2squant.series.forecast import LEVELS, Forecast, State
+from s2squant.series.forecast import Forecast, State
 from s2squant.series.panel import Panel
+from s2squant.series.tails import ALL_LEVELS
 
 NAME = "return_tokens"
 PAD, BOS, EOS = 0, 1, 2
@@ -158,14 +159,14 @@ class FittedReturnTokens:
             raise ValueError(f"{self.name}: no deviation is known at a ticker's first bar; forecast from a later one")
         drift_NH = self.drifts.of(panel)[panel.ticker_of[rows]][:, None] * np.arange(1, self.horizon + 1)
         draws_S2H = uniforms(self.spec.paths, 2 * self.horizon, self.seed)
-        quantiles_NHQ = np.empty((len(rows), self.horizon, len(LEVELS)))
+        levels_NHA = np.empty((len(rows), self.horizon, len(ALL_LEVELS)))
         kept = min(PATHS_KEPT, len(draws_S2H))
         paths_NSH = np.empty((len(rows), kept, self.horizon), np.float32)
         for n, source in enumerate(histories(panel, rows, unit_N, self.vocabulary, self.spec.history)):
             sums_SH = np.cumsum(self._drawn(source, draws_S2H), axis=1) * unit_N[n] + drift_NH[n]
             paths_NSH[n] = sums_SH[:kept]
-            quantiles_NHQ[n] = sample_quantiles(sums_SH.T.copy())
-        return Forecast(self.name, rows, quantiles_NHQ, drift_NH, paths_NSH)
+            levels_NHA[n] = sample_quantiles(sums_SH.T.copy())
+        return Forecast.of_levels(self.name, rows, levels_NHA, drift_NH, paths_NSH)
 
     @torch.no_grad()
     def _drawn(self, source: Sequence[int], draws_S2H: Floats) -> Floats:

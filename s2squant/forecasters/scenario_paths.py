@@ -4,7 +4,7 @@ The generator knows nothing of the origin but that deviation: what it can say of
 their mean in training; the forecast drifts as every model's does (`shrunk_drifts`).
 
 Source: Kingma and Welling (2014); a sequence decoder on a code, Bowman et al. (2016).
-Shape legend: N origins, H steps ahead, S paths.
+Shape legend: N origins, H steps ahead, S paths, A quantile levels.
 """
 
 from __future__ import annotations
@@ -71,10 +71,10 @@ class FittedScenarioPaths:
         sums_SH -= sums_SH.mean(axis=0)
         drift_N1 = self.drifts.of(panel)[panel.ticker_of[rows]][:, None]
         drift_NH = drift_N1 * np.arange(1, sums_SH.shape[1] + 1)
-        quantiles_HQ = sample_quantiles(sums_SH.T.copy())
-        quantiles_NHQ = unit_N[:, None, None] * quantiles_HQ + drift_NH[:, :, None]
+        levels_HA = sample_quantiles(sums_SH.T.copy())
+        levels_NHA = unit_N[:, None, None] * levels_HA + drift_NH[:, :, None]
         paths_NSH = unit_N[:, None, None] * sums_SH[:PATHS_KEPT] + drift_NH[:, None]
-        return Forecast(self.name, rows, quantiles_NHQ, drift_NH, paths_NSH.astype(np.float32))
+        return Forecast.of_levels(self.name, rows, levels_NHA, drift_NH, paths_NSH.astype(np.float32))
 
     def state(self) -> State:
         latent, drifts = self.generator.state(), self.drifts.state()

@@ -179,6 +179,14 @@ def test_no_connection_is_a_passing_failure(desk):
         )
 
 
+def test_no_network_is_said_in_plain_words(desk):
+    client = Yahoo(desk.client().spec, server="http://nowhere.invalid", clock=lambda: desk.now)
+    with pytest.raises(
+        TemporaryPriceError, match=r"Yahoo cannot be reached: its address is not found \(no network\?\)"
+    ):
+        client.fetch("GOODBYE", "1d", None, None)
+
+
 def test_no_bars_at_all(desk):
     desk.yahoo.stock("EMPTY").days = desk.yahoo.stock("GOOD").days + np.timedelta64(2000, "D")
     with pytest.raises((PriceError, TemporaryPriceError)):
