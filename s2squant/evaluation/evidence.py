@@ -23,6 +23,7 @@ from s2squant.evaluation.pools import pools
 from s2squant.evaluation.results import Evidence
 from s2squant.evaluation.scorecard import scorecard, shrunken
 from s2squant.evaluation.sharpness import sharpness
+from s2squant.evaluation.value_at_risk import risk_tables
 from s2squant.series.history import PriceHistory
 
 
@@ -51,7 +52,10 @@ def assess(
     widths = sharpness(losses, readings, spec.reference)
     tested = dict.fromkeys(zip(verdicts["challenger"].tolist(), verdicts["benchmark"].tolist(), strict=True))
     further = further_tests(losses, readings, all_pools, tested, spec, kinds)
+    risk, risk_scores = risk_tables(forecasts, spec, every=every, horizon=horizon, markets=markets)
     return Evidence(
+        risk=risk,
+        risk_scores=risk_scores,
         scorecard=scorecard(losses, readings, reference=spec.reference, histories=histories, widths=widths),
         coverage=calibration.coverage,
         reliability=calibration.reliability,

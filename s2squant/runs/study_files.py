@@ -1,7 +1,7 @@
 """A study as files and back: what a run's folder must hold so that its report can be written again, byte for byte.
 
 experiment.json                                         the configuration
-forecasts.parquet  scores.parquet  verdicts.parquet  equity.parquet     read by other programs too
+forecasts.parquet  scores.parquet  verdicts.parquet  equity.parquet  risk.parquet     read by other programs too
 tables/<field>.parquet                                  every other table of Study
 prices.parquet                                          all bars of all tickers, laid end to end
 attention.parquet                                       weights of the newest forecast, where a network has them
@@ -30,7 +30,7 @@ from s2squant.series.history import PriceHistory
 from s2squant.series.panel import Fold
 
 FORMAT = 1
-TOP = ("forecasts", "scores", "verdicts", "equity")
+TOP = ("forecasts", "scores", "verdicts", "equity", "risk")
 """Tables that other programs read, beside the manifest; the others are in tables/."""
 APART = ("experiment", "histories", "folds", "attention")
 """Fields with a form of their own on disk."""

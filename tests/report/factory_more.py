@@ -10,6 +10,7 @@ import pandas as pd
 from s2squant.errors import Finding
 from s2squant.evaluation.results import Study
 from s2squant.evaluation.strategy.track_record import track_record
+from s2squant.evaluation.value_at_risk import risk_tables
 
 FINDINGS = (
     Finding("gap", "note", 1, ("2021-12-24",), "kept", "a gap of 6 calendar days after 2021-12-24"),
@@ -254,6 +255,15 @@ def evidence(study: Study, rng: np.random.Generator, names: list[str]) -> dict[s
         "groups": grouped,
         "cross_section": ranked,
     }
+    spec = study.experiment.verdict
+    markets = {t.ticker: t.market for t in study.tickers if t.status == "ok"}
+    more |= dict(
+        zip(
+            ("risk", "risk_scores"),
+            risk_tables(study.forecasts, spec, every=10, horizon=20, markets=markets),
+            strict=True,
+        )
+    )
     made = more | {
         "scorecard": card,
         "coverage": held,

@@ -71,7 +71,7 @@ def test_the_files_of_the_contract(run):
     folder, _ = run
     top = {"index.html", "tickers", "assets", "experiment.json", "manifest.json", "models"}
     top |= {"tables", "study.json", "prices.parquet"}  # what `s2squant report` lays the pages out from again
-    top |= {f"{name}.parquet" for name in ("forecasts", "scores", "verdicts", "equity")}
+    top |= {f"{name}.parquet" for name in ("forecasts", "scores", "verdicts", "equity", "risk")}
     assert {path.name for path in folder.iterdir()} == top
     assert not [name for name in files(folder) if name.endswith(".tmp") or name.startswith("work")]
     check_report(folder)

@@ -1,0 +1,61 @@
+"""Expected shortfall against closed forms; sizes of its tests; losses by hand and by their minimum."""
+
+import numpy as np
+import pytest
+from scipy.stats import norm, t
+
+from s2squant.evaluation.statistics.expected_shortfall import (
+    GRID,
+    fissler_ziegel,
+    shortfall,
+    shortfall_tests,
+    tail_draws,
+    tick,
+)
+
+
+def normal_es(level):
+    return -norm.pdf(norm.ppf(level)) / level
+
+
+@pytest.mark.parametrize("level", GRID)
+def test_the_shortfall_of_a_normal_and_a_student_law(level):
+    assert shortfall(norm.ppf(GRID)[None], level)[0] == pytest.approx(normal_es(level), rel=0.03)
+    nu, q = 5, t(5).ppf(level)
+    exact = -t(nu).pdf(q) / level * (nu + q**2) / (nu - 1)
+    assert shortfall(t(nu).ppf(GRID)[None], level)[0] == pytest.approx(exact, rel=0.06)
+
+
+def test_the_shortfall_is_the_mean_of_the_draws_below_the_level():
+    tail = t(4).ppf(GRID)[None]
+    u = (np.arange(200_000) + 0.5) / 200_000 * 0.05
+    assert tail_draws(tail, np.zeros(len(u), int), u).mean() == pytest.approx(shortfall(tail, 0.05)[0], rel=1e-3)
+
+
+@pytest.mark.parametrize("level", [0.01, 0.025, 0.05])
+def test_a_right_forecast_is_refused_as_often_as_promised_and_a_thin_tail_is_found(level):
+    rng = np.random.default_rng(5)
+    scale = np.exp(0.3 * rng.normal(size=250))[:, None]
+    tail = scale * norm.ppf(GRID)
+    right, thin = [], []
+    for _ in range(150):
+        y = scale[:, 0] * norm.ppf(rng.random(250))
+        right.append(shortfall_tests(y, tail, level))
+        thin.append(shortfall_tests(y * 1.6, tail, level))
+    assert (np.nanmean(np.array(right) < 0.05, axis=0) < 0.1).all()
+    assert np.nanmean(np.array(thin)[:, 1] < 0.05) > 0.6
+
+
+def test_losses_by_hand_and_least_where_they_should_be():
+    assert tick(np.array([-3.0, 1.0]), np.array([-2.0, -2.0]), 0.05) == pytest.approx([0.95, 0.15])
+    found = fissler_ziegel(np.array([-3.0, 1.0]), np.array([-2.0, -2.0]), np.array([-2.5, -2.5]), 0.05)
+    tail = 2 / 2.5 + np.log(2.5) - 1
+    assert found == pytest.approx([1 / (0.05 * 2.5) + tail, tail])
+    assert np.isnan(fissler_ziegel(np.zeros(1), np.zeros(1), np.ones(1), 0.05)).all()
+    y = norm.ppf((np.arange(20_000) + 0.5) / 20_000)
+    var, es = norm.ppf(0.025), normal_es(0.025)
+
+    def mean(v, e):
+        return fissler_ziegel(y, np.full(len(y), v), np.full(len(y), e), 0.025).mean()
+
+    assert mean(var, es) < min(mean(var * 1.1, es), mean(var * 0.9, es), mean(var, es * 1.1), mean(var, es * 0.9))
