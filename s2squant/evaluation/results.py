@@ -96,7 +96,7 @@ class Evidence:
       smallest_detectable, reason
     - `importance`: model, covariate, step ("all" or a number), rise (of the loss when the covariate is that of another
       time, share of the ticker's mean loss; of the fitted model), low, high, p, p_adjusted (Benjamini-Hochberg over
-      models and covariates), n (cutoffs), n_eff, smallest_detectable, finding, reason; a single step is not tested
+      models and covariates), n (cutoffs), n_eff, smallest_detectable, finding, reason (a single step is not tested)
     - `misses`: scope ("all" or a ticker), unique_id, cutoff, step, ds, price (at the cutoff), realised, low, high (of
       the 95 % interval, prices), moved (simple return), miss (standard deviations of the forecast), pit, others (mean
       return of the market's other tickers on those days; all are of the recommended model)

@@ -86,11 +86,11 @@ def index_page(c: Contents) -> dict[str, Any]:
             pairwise_panels.pairs(c),
             pairwise_panels.paths(c),
         ),
-        "steps": present(calibration_panels.calibration(c), risk_panels.risk(c)),
+        "steps": present(calibration_panels.calibration(c)),
         "tickers": present(score_panels.shrinkage(c), breakdown_panels.groups(c), breakdown_panels.cross_section(c)),
         "time": present(score_panels.fluctuation(c), breakdown_panels.misses(c, POOL)),
         "tests": present(score_panels.tests(c)),
-        "equity": present(strategy_panels.performance(c, POOL), strategy_panels.overfitting(c)),
+        "equity": present(strategy_panels.performance(c, POOL), risk_panels.risk(c), strategy_panels.overfitting(c)),
         "files": present(file_table.files(c)),
         "run": present(panels.audit(c), panels.findings(study.tickers), panels.changes(c)),
     }
