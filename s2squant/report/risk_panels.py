@@ -6,7 +6,7 @@ from s2squant.config.models import phrase
 from s2squant.report.formats import THIN, count, number, percent
 from s2squant.report.panels import Panel
 from s2squant.report.study_view import POOL, Contents, rows, where
-from s2squant.report.tables import TICKER, Column, grid
+from s2squant.report.tables import TICKER, Column, grid, without_blanks
 
 HEAD = (
     Column("step", "Step", ",d"),
@@ -35,6 +35,7 @@ def risk(c: Contents) -> Panel | None:
     table = c.study.risk
     if table.empty:
         return None
+    table = without_blanks(table)
     own = where(table, {"model": c.recommended})
     single = own["unique_id"].isin({report.ticker for report in c.study.tickers})
     first, loss = own["step"] == 1, own["side"] == "loss"
@@ -44,7 +45,7 @@ def risk(c: Contents) -> Panel | None:
     each = grid(
         "risk-ticker-table", "Losses one step ahead, by ticker", own[single & first & loss], (TICKER, *HEAD, *TESTED)
     )
-    against = where(c.study.risk_scores, {"pool": POOL, "loss": "FZ0"})
+    against = without_blanks(where(c.study.risk_scores, {"pool": POOL, "loss": "FZ0"}))
     scores = grid("risk-score-table", "FZ0 loss against other models; positive is better", against, COMPARED)
     folded = (("Tests by ticker", each), ("Losses against other models", scores))
     title = "Can value at risk be trusted"
