@@ -69,7 +69,7 @@ def run(prices, tmp_path_factory):
 
 def test_the_files_of_the_contract(run):
     folder, _ = run
-    top = {"index.html", "tickers", "assets", "experiment.json", "manifest.json", "models"}
+    top = {"index.html", "forecast.csv", "tickers", "assets", "experiment.json", "manifest.json", "models"}
     top |= {"tables", "study.json", "prices.parquet"}  # what `s2squant report` lays the pages out from again
     top |= {f"{name}.parquet" for name in ("forecasts", "scores", "verdicts", "equity", "risk")}
     assert {path.name for path in folder.iterdir()} == top
