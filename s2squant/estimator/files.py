@@ -22,6 +22,7 @@ from s2squant.config.models import ModelName
 from s2squant.errors import PriceError, RunError
 from s2squant.estimator.caller_keys import Keys
 from s2squant.estimator.fits import Fits
+from s2squant.files import sealed, sha256_of, unsealed
 from s2squant.forecasters.catalog import restore
 from s2squant.forecasters.own_features import with_features, without_features
 from s2squant.forecasters.own_model import FittedOwn, check_storable
@@ -31,7 +32,7 @@ from s2squant.runs.study_files import about_history, bars_table, histories_of
 from s2squant.series.panel import Panel
 from s2squant.series.states import load_state, save_state
 
-FORMAT = 2
+FORMAT = 3
 LAST, PRICES, KEYS, COVARIATES = "forecaster.json", "prices.parquet", "keys.parquet", "covariates.parquet"
 
 
@@ -58,13 +59,13 @@ def write_fitted(
         "experiment": json.loads(experiment.to_json()),
         "markets": [list(panel.tickers) for panel in panels],
         "histories": {ticker: about_history(history) for ticker, history in histories.items()},
-        "sha256": {ticker: history.sha256 for ticker, history in histories.items()},
+        "prices": {ticker: history.sha256 for ticker, history in histories.items()},
         "covariates": about_covariates(histories),
         "fits": [list(key) for key in fits],
         "refused": dict(refused),
     }
     try:
-        text = json.dumps(content, indent=1) + "\n"
+        json.dumps(content)
     except TypeError as error:
         raise RunError(f"the settings cannot be written as JSON ({error}); give plain values") from None
     named = keys.table()
@@ -75,7 +76,9 @@ def write_fitted(
         if content["covariates"]:
             folder.write_table(COVARIATES, covariates_table(histories))
         folder.write_table(KEYS, named)
-        folder.write_text(LAST, text)
+        written = (PRICES, KEYS, COVARIATES) if content["covariates"] else (PRICES, KEYS)
+        sums = {name: sha256_of(folder.path / name) for name in written}
+        folder.write_text(LAST, sealed({**content, "files": sums}))
     except OSError as error:
         raise RunError(f"{folder.path}: cannot be written ({error.strerror})") from None
 
@@ -90,20 +93,23 @@ def read_fitted(
     if not (folder.path / LAST).is_file():
         raise RunError(f"{folder.path}: holds no {LAST}; give a folder that PriceForecaster.save wrote")
     try:
-        content = json.loads(folder.read_text(LAST))
+        content = unsealed(folder.read_text(LAST), since="files")
         if content["format"] != FORMAT:
             raise RunError(f"{folder.path}: written by s2squant {content['version']} in another form; fit it again")
+        for name, sha256 in content["files"].items():
+            if sha256_of(folder.path / name) != sha256:
+                raise ValueError(f"{name} is not what was written")
         experiment = make_experiment(content["experiment"], where=str(folder.path / LAST))
         histories = histories_of(folder.read_table(PRICES), content["histories"])
         if content.get("covariates"):
             histories = with_covariates_of(histories, folder.read_table(COVARIATES), content["covariates"])
-        if {ticker: history.sha256 for ticker, history in histories.items()} != content["sha256"]:
+        if {ticker: history.sha256 for ticker, history in histories.items()} != content["prices"]:
             raise ValueError("its prices were changed")
         bare = [Panel(tuple(histories[ticker] for ticker in tickers)) for tickers in content["markets"]]
         keys = TypeAdapter(list[tuple[ModelName, str]]).validate_python(content["fits"])
         params, refused = dict(content["params"]), dict(content["refused"])
         named = Keys.from_table(folder.read_table(KEYS))
-    except (KeyError, TypeError, ValueError, PriceError) as error:
+    except (OSError, KeyError, TypeError, ValueError, PriceError) as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:160]
         raise RunError(f"{folder.path}: damaged ({reason}); fit it again") from None
     settings = experiment.forecasters

@@ -275,7 +275,7 @@ def test_what_cannot_be_saved_or_loaded_is_said_in_one_line(fitted, tmp_path):
     with pytest.raises(CheckpointError, match="not a readable model file"):
         PriceForecaster.load(kept)
     record = json.loads((kept / "forecaster.json").read_text())
-    record["sha256"]["AAA"] = "0"
+    record["prices"]["AAA"] = "0"
     (kept / "forecaster.json").write_text(json.dumps(record))
     with pytest.raises(RunError, match=r"damaged .*its prices were changed.*; fit it again"):
         PriceForecaster.load(kept)
@@ -347,7 +347,7 @@ def test_threads_give_the_forecasts_of_one_after_the_other(prices):
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"models": "garch"}, "garch_t"),
+        ({"models": "garch"}, "did you mean 'garch_"),
         ({"models": []}, "name the models"),
         ({"models": "seq2seq_pooled"}, "add 'anchor'"),
         ({"models": "anchor", "settings": {"models": ["har"]}}, "name the models"),

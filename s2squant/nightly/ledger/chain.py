@@ -15,6 +15,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, func, select, text
 
+from s2squant.errors import one_line
 from s2squant.nightly.ledger.database import hold
 from s2squant.nightly.ledger.tables import CHAIN, CORRECTIONS, EVENTS, FORECASTS, GAPS, MODELS, OUTCOMES, RUNS
 
@@ -138,8 +139,13 @@ def _parts(keys: Sequence[int]) -> Iterator[Sequence[int]]:
 
 def _hashes(connection: Connection, table: Table, keys: Sequence[int]) -> dict[int, bytes]:
     key = _key(table)
-    rows = connection.execute(select(table).where(key.in_(keys))).mappings()
-    return {int(row[key.name]): row_hash(dict(row)) for row in rows}
+    query = select(table).where(key.in_(keys))
+    try:
+        return {int(row[key.name]): row_hash(dict(row)) for row in connection.execute(query).mappings()}
+    except (ValueError, TypeError, OverflowError):  # a value that is none any more: which row's?
+        if len(keys) == 1:
+            return {keys[0]: b""}
+        return {key: sha256 for one in keys for key, sha256 in _hashes(connection, table, [one]).items()}
 
 
 def _last(connection: Connection) -> tuple[int, bytes]:
@@ -188,14 +194,26 @@ def _row_faults(connection: Connection, table: Table, entered: Mapping[int, byte
         if key not in stands:
             yield f"{table.name}: row {key} is missing"
         elif stands[key] != sha256:
-            row = connection.execute(select(table).where(_key(table) == key)).mappings().one()
-            of = " ".join(str(row[name]) for name in ("ticker", "cutoff", "step", "model") if name in row)
-            yield f"{table.name}: row {key} was changed" + (f" ({of[:80]})" if of else "")
+            yield f"{table.name}: row {key} was changed{_named(connection, table, key)}"
+
+
+def _named(connection: Connection, table: Table, key: int) -> str:
+    """Whose row it is, where it still says so."""
+    names = [table.c[name] for name in ("ticker", "cutoff", "step", "model") if name in table.c]
+    try:
+        row = connection.execute(select(*names).where(_key(table) == key)).first() if names else None
+    except (ValueError, TypeError, OverflowError):
+        return ""
+    return "" if row is None else f" ({one_line(' '.join(map(str, row)))[:80]})"
 
 
 def _run_faults(connection: Connection, runs: Mapping[str, bytes]) -> Iterator[str]:
     for run_id, sha256 in runs.items():
-        row = connection.execute(select(RUNS).where(RUNS.c.run_id == run_id)).mappings().first()
+        try:
+            row = connection.execute(select(RUNS).where(RUNS.c.run_id == run_id)).mappings().first()
+        except (ValueError, TypeError, OverflowError):
+            yield f"runs: {run_id} was changed"
+            continue
         if row is None:
             yield f"runs: {run_id} is missing"
         elif row_hash(dict(row)) != sha256:
