@@ -13,7 +13,7 @@ from s2squant.config.experiment import Experiment
 from tests.worlds.settings import of_part
 
 pytestmark = pytest.mark.slow
-FILES = 100
+FILES = 1_000
 
 
 def test_a_file_of_settings_is_taken_or_refused_in_one_line(tmp_path, capsys):

@@ -16,7 +16,7 @@ from s2squant.study import backtest
 from tests.worlds.runs import COMMAND, TINY, environment, experiment, options, stock_days, write_prices
 
 pytestmark = pytest.mark.slow
-KILLS = 12
+KILLS = 8
 
 
 def test_a_killed_backtest_leaves_nobody_and_loses_nothing(tmp_path, capsys):

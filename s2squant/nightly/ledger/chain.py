@@ -81,7 +81,7 @@ def faults(connection: Connection, *, newest: int | None = None) -> Iterator[str
     """
     if connection.dialect.name == "sqlite":
         said = connection.execute(text(f"PRAGMA {'integrity_check' if newest is None else 'quick_check'}({LISTED})"))
-        yield from (f"the file: {line}" for line in said.scalars() if line != "ok")
+        yield from (one_line(f"the file: {line}") for line in said.scalars() if line != "ok")
     first = 1 if newest is None else max(1, _last(connection)[0] - newest + 1)
     yield from _chain_faults(connection, first)
     counted = dict.fromkeys((table.name for table in SEALED), 0)

@@ -126,7 +126,7 @@ class Database:
         try:
             yield
         except (OSError, DBAPIError, ValueError, TypeError, OverflowError) as error:
-            if what in ("written", "opened") and not isinstance(error, (OSError, DBAPIError)):
+            if what == "written" and not isinstance(error, (OSError, DBAPIError)):
                 raise  # what was to be entered is at fault, not what stands
             why = self._without_secrets(one_line(str(getattr(error, "orig", None) or error)))[:200]
             raise LedgerError(f"the ledger {self.name} could not be {what} ({why}); see to it and run again") from None
