@@ -39,7 +39,11 @@ def test_a_killed_backtest_leaves_nobody_and_loses_nothing(tmp_path, capsys):
         run = subprocess.Popen(
             [*COMMAND, *arguments], env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        time.sleep(rng.uniform(3, 9))
+        family: list[psutil.Process] = []
+        while run.poll() is None and len(family) < 2:  # a worker, and what tidies up after it
+            time.sleep(0.05)
+            family = psutil.Process(run.pid).children(recursive=True) if run.poll() is None else []
+        time.sleep(rng.uniform(0, 5))
         family = psutil.Process(run.pid).children(recursive=True) if run.poll() is None else []
         run.kill()
         run.wait()
@@ -52,6 +56,7 @@ def test_a_killed_backtest_leaves_nobody_and_loses_nothing(tmp_path, capsys):
         assert main(arguments) == 0
     with capsys.disabled():
         print(f"\nkills of backtest: {dict(said)}")
+    assert said["killed with workers"] > 1
     assert said["orphans"] == 0
     tables = [pd.read_parquet(folder / "forecasts.parquet") for folder in (tmp_path / "run", whole)]
     pd.testing.assert_frame_equal(*tables, check_exact=True)
