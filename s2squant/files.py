@@ -77,10 +77,10 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def sealed(content: Mapping[str, Any]) -> str:
-    """The JSON text of an object with its own checksum in it, under `sha256`."""
+def sealed(content: Mapping[str, Any], *, sort: bool = True) -> str:
+    """The JSON text of an object with its own checksum in it, under `sha256`; its keys sorted, or in their order."""
     body = {key: value for key, value in content.items() if key != SEAL}
-    return json.dumps({**body, SEAL: _seal_of(body)}, indent=1, sort_keys=True) + "\n"
+    return json.dumps({**body, SEAL: _seal_of(body)}, indent=1, sort_keys=sort) + "\n"
 
 
 def unsealed(text: str | bytes, *, since: str) -> dict[str, Any]:

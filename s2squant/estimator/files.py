@@ -78,7 +78,7 @@ def write_fitted(
         folder.write_table(KEYS, named)
         written = (PRICES, KEYS, COVARIATES) if content["covariates"] else (PRICES, KEYS)
         sums = {name: sha256_of(folder.path / name) for name in written}
-        folder.write_text(LAST, sealed({**content, "files": sums}))
+        folder.write_text(LAST, sealed({**content, "files": sums}, sort=False))
     except OSError as error:
         raise RunError(f"{folder.path}: cannot be written ({error.strerror})") from None
 
