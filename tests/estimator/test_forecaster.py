@@ -277,7 +277,7 @@ def test_what_cannot_be_saved_or_loaded_is_said_in_one_line(fitted, tmp_path):
     record = json.loads((kept / "forecaster.json").read_text())
     record["prices"]["AAA"] = "0"
     (kept / "forecaster.json").write_text(json.dumps(record))
-    with pytest.raises(RunError, match=r"damaged .*its prices were changed.*; fit it again"):
+    with pytest.raises(RunError, match=r"damaged .*its contents were changed.*; fit it again"):
         PriceForecaster.load(kept)
     (kept / "forecaster.json").write_text("{")
     with pytest.raises(RunError, match="damaged"):
