@@ -187,7 +187,7 @@ def test_a_name_that_is_no_file_of_the_folder_is_unknown(ticker, tmp_path):
     (tmp_path / "x.csv").write_text(table())
     (folder / "A.csv").write_text(table())
     with pytest.raises(SourceError, match="has no ticker"):
-        load_universe(Universe(source=f"csv:{folder}", tickers=(ticker,)))
+        open_source(f"csv:{folder}").check((ticker,))
 
 
 CELLS = st.one_of(
@@ -267,4 +267,6 @@ def test_no_name_reaches_another_file(name):
         if name == "T":
             return
         with pytest.raises(S2squantError):
-            load_universe(Universe(source=f"csv:{folder}", tickers=(name,)))
+            open_source(f"csv:{folder}").check((name,))
+        with pytest.raises(S2squantError):
+            open_source(f"csv:{folder}").history(name)
