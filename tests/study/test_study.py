@@ -400,4 +400,5 @@ def test_the_results_are_those_of_the_folder_it_is_given(prices, tmp_path, monke
     folder, _ = backtest(few(prices, "AAA"), workers=0)
     assert folder.parent == Path("reports/backtest")
     assert {path.name for path in tmp_path.iterdir()} == {"reports"}
-    assert len(list((tmp_path / "reports" / "backtest").iterdir())) == 1
+    runs = [path for path in (tmp_path / "reports" / "backtest").iterdir() if path.is_dir()]
+    assert runs == [folder.absolute()]
