@@ -44,10 +44,10 @@ def folder(tmp_path_factory):
     ("page", "place", "theme"),
     [
         ("index.html", "", "light"),
-        (HOSTILE_PAGE, "", "dark"),
+        pytest.param(HOSTILE_PAGE, "", "dark", marks=SLOW),
         pytest.param("experiment/index.html", "", "dark", marks=SLOW),
         pytest.param("report.html", "", "light", marks=SLOW),
-        ("report.html", "#/tickers/acme.html", "dark"),
+        pytest.param("report.html", "#/tickers/acme.html", "dark", marks=SLOW),
     ],
 )
 def test_all_charts_are_drawn_without_complaint(browser, folder, page, place, theme):
@@ -135,7 +135,8 @@ def test_charts_wait_until_they_come_into_view(browser, folder):
         assert sight.undrawn()
 
 
-@pytest.mark.parametrize("page", ["index.html", pytest.param("report.html", marks=SLOW)])
+@SLOW
+@pytest.mark.parametrize("page", ["index.html", "report.html"])
 def test_scripts_from_elsewhere_are_refused(browser, folder, page, tmp_path):
     changed = folder / f"refused-{page}"
     intruder = "<script>document.title='ran'</script></main>"
@@ -170,7 +171,7 @@ def test_a_phone_needs_no_sideways_scrolling_and_nothing_is_fetched(browser, fol
 @pytest.mark.parametrize(
     ("page", "theme", "width"),
     [
-        ("index.html", "light", 1100),
+        pytest.param("index.html", "light", 1100, marks=SLOW),
         pytest.param("index.html", "dark", 390, marks=SLOW),
         pytest.param(HOSTILE_PAGE, "dark", 1100, marks=SLOW),
         pytest.param(HOSTILE_PAGE, "light", 390, marks=SLOW),
@@ -243,6 +244,7 @@ def test_a_reader_can_sort_filter_choose_lines_change_theme_and_print(browser, f
         assert not sight.said
 
 
+@SLOW
 def test_the_pages_of_a_single_file_open(browser, folder):
     with opened(browser, folder / "report.html") as sight:
         page, title = sight.page, sight.page.locator("h1")

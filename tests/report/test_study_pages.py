@@ -205,6 +205,7 @@ def test_empty_tables_leave_their_reason(study):
             assert "was scored" in content.decode() or "were recorded" in content.decode()
 
 
+@pytest.mark.slow
 def test_any_one_table_may_be_missing():
     study = make_study(tickers={"ACME": "XNYS"}, bars=700, cutoffs=3)
     for name in tables(study):

@@ -97,6 +97,7 @@ def test_broken_off_after_any_number_of_jobs(prices, undisturbed, tmp_path, monk
     check_sound(folder, prices)
 
 
+@pytest.mark.slow
 def test_broken_off_while_the_report_is_written(prices, tmp_path, monkeypatch):
     """Before anything is written, before the pages are, and when all is written but the manifest."""
     wanted, run = few(prices, "AAA", "BBB"), tmp_path / "run"

@@ -278,7 +278,7 @@ def test_fifty_tickers_make_a_small_page_quickly():
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize(("width", "theme"), [(1280, "light"), (390, "dark")])
+@pytest.mark.parametrize(("width", "theme"), [pytest.param(1280, "light", marks=pytest.mark.slow), (390, "dark")])
 def test_the_page_draws_and_fits_a_phone(night, tmp_path, width, theme):
     for path, content in dict(render_night(night)).items():
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
