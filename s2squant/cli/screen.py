@@ -87,7 +87,7 @@ def leaderboard(study: Study) -> Table:
             _interval(row["effect"], row["effect_low"], row["effect_high"]),
             f"{100 * row['won']:.0f}",
             f"{100 * row['coverage_80']:.1f}",
-            f"{row['dm_p']:.3f}",
+            f"{row['dm_p']:.3f}" if isfinite(row["dm_p"]) else "-",
         )
     return table
 

@@ -159,7 +159,8 @@ class Study(Evidence):
     - `leaderboard`: model, kind (reference|baseline|anchor|pretrained|network|blend|challenger|own|recalibrated), crps
       (% log return), skill (against the reference, mean over tickers), effect, effect_low, effect_high (the same
       averaged over dates, as tested), location, location_low, location_high, shape, shape_low, shape_high (its parts,
-      as in Verdict), won (share of tickers), coverage_50, coverage_80, coverage_95, dm_t, dm_p, n, n_eff
+      as in Verdict), won (share of tickers), coverage_50, coverage_80, coverage_95, dm_t, dm_p (missing where nothing
+      was tested: the reference against itself), n, n_eff
     - `by_step`: model, step, crps, skill, low, high, coverage_50, coverage_80, coverage_95
     - `by_ticker`: model, unique_id, crps, skill, low, high, p, q (BH), n, n_eff, smallest_detectable, word,
       coverage_50, coverage_80, coverage_95 (skill against the reference), variance_share (of the variance over dates

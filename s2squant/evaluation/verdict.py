@@ -123,6 +123,8 @@ def _leaderboard(losses: Losses, against: pd.DataFrame, spec: VerdictSpec, kinds
         "statistic": "dm_t", "p": "dm_p", "n": "n", "n_eff": "n_eff",
     }  # fmt: skip
     pooled = against.loc[against["family"] == "all", list(names)].rename(columns=names)
+    untested = pooled["dm_t"].isna() | (pooled["model"] == spec.reference)
+    pooled.loc[untested, ["dm_t", "dm_p"]] = np.nan
     order = [
         "model", "kind", "crps", "skill", "effect", "effect_low", "effect_high", *PART_COLUMNS, "won", *COVERAGE,
         "dm_t", "dm_p", "n", "n_eff",

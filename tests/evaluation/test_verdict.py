@@ -120,7 +120,8 @@ def test_the_leaderboard_follows_its_definitions(horizon, every, cutoffs):
         assert got["n_eff"] == pytest.approx(cutoffs * min(1, every / horizon))
         power = (stats.t.ppf(0.975, nu) + stats.t.ppf(0.8, nu)) * se
         assert row(judgement, model)["smallest_detectable"] == pytest.approx(power)
-    assert board.loc["historical_simulation", ["skill", "dm_t", "dm_p"]].tolist() == [0.0, 0.0, 1.0]
+    assert board.loc["historical_simulation", "skill"] == 0.0
+    assert board.loc["historical_simulation", ["dm_t", "dm_p"]].isna().all(), "nothing was tested"
 
 
 @pytest.mark.parametrize("overlap", [1, 2, 4])
@@ -388,7 +389,7 @@ def test_tables_have_the_columns_of_study():
     assert not judgement.verdicts.duplicated(["pool", "step", "benchmark", "challenger"]).any()
     assert (judgement.verdicts["challenger"] != judgement.verdicts["benchmark"]).all()
     for table in (judgement.by_step, judgement.by_ticker, judgement.by_ticker_step, judgement.leaderboard):
-        assert not table.isna().any(axis=None)
+        assert not table.drop(columns=["dm_t", "dm_p"], errors="ignore").isna().any(axis=None)
 
 
 def with_a_peg(losses, *, at=40, size=400.0):
