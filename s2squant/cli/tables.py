@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 
 from rich import box
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.table import Table
 
 
@@ -21,10 +21,17 @@ def plain_console(*, soft_wrap: bool = False, least: int = 0) -> Console:
 
 
 def plain_table(*names: str) -> Table:
-    """An empty table without frames; a name that begins with > is a column of numbers, set to the right."""
+    """An empty table without frames; a name that begins with > is a column of numbers, set to the right.
+
+    Where the terminal is too narrow, the first column takes several lines, so that dates and numbers stay whole.
+    """
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True, padding=(0, 1))
-    for name in names:
-        table.add_column(name.removeprefix(">"), justify="right" if name.startswith(">") else "left", no_wrap=True)
+    for place, name in enumerate(names):
+        side: JustifyMethod = "right" if name.startswith(">") else "left"
+        folds = place == 0
+        table.add_column(
+            name.removeprefix(">"), justify=side, no_wrap=not folds, overflow="fold" if folds else "ellipsis"
+        )
     return table
 
 
