@@ -55,5 +55,5 @@ def test_three_hundred_tickers(tmp_path):
     assert len(pages) == MANY
     assert cpu < 180  # the clock says more of who else is at work on the machine
     assert peak_gb < 1.5
-    assert index < 1_500_000
+    assert index < 1_800_000  # every ticker has its fan on the first page
     assert largest < 300_000
