@@ -10,6 +10,7 @@ from s2squant.config.networks import AnchorSpec
 from s2squant.errors import SourceError
 from s2squant.forecasters.pretrained import AGES, LEAST_BARS, MEMBERS
 from s2squant.forecasters.pretraining import about, is_of, longest, moving, pieces, pretrain, whole_histories
+from s2squant.prices.calendars.exchanges import exchange_sessions
 from s2squant.series.panel import Panel
 from s2squant.series.states import save_state
 from tests.worlds.synthetic import garch_panel
@@ -75,8 +76,9 @@ def test_the_longest_history_of_a_ticker_counts(whole):
 
 @pytest.mark.slow
 def test_the_command_goes_on_where_it_was(tmp_path, capsys):
+    days = exchange_sessions("XNYS")[:1500]  # every weekday would be a currency's
     for name, history in zip("AB", garch_panel("AB", 1500).histories, strict=True):
-        rows = [f"{day},{price:.6f}" for day, price in zip(history.dates, history.adj_close, strict=True)]
+        rows = [f"{day},{price:.6f}" for day, price in zip(days, history.adj_close, strict=True)]
         (tmp_path / f"{name}.csv").write_text("\n".join(["Date,Close", *rows]))
     command = ["pretrain", f"csv:{tmp_path}", "--out", str(tmp_path / "out")]
     assert main(command) == 0
