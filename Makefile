@@ -20,7 +20,7 @@ backtest: $(READY)  ## run the backtest under Prefect and write its report; "Err
 	$(BIN)/python flows/backtest.py $(ARGS)
 
 test: $(READY)  ## the fast tests
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 slow: $(READY)  ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow -n $(WORKERS) --dist worksteal $(ARGS)
