@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import pickle
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -79,7 +78,7 @@ class WorkerPool(Generic[I, J]):
         refuse_unguarded()
         if multiprocessing.current_process().daemon:
             raise ConfigError("a daemonic process may start no workers; use workers=0, or one that is not daemonic")
-        self._given = pickle.dumps((perform, inputs))
+        self._given = (perform, inputs)
         self._free: LifoQueue[ProcessPoolExecutor | None] = LifoQueue()
         for _ in range(workers):
             self._free.put(None)
@@ -96,11 +95,14 @@ class WorkerPool(Generic[I, J]):
         lane = self._free.get()
         try:
             for _ in range(ATTEMPTS):
+                fresh = lane is None
                 lane = lane or self._start_lane()
                 if lane is None:
                     return ENDED, None
                 try:
-                    return _submit(lane, job).result()
+                    if fresh:
+                        _submit(lane, _take, self._given)
+                    return _submit(lane, _perform, job).result()
                 except BrokenProcessPool:
                     if self._drop(lane):
                         raise unguarded() from None
@@ -130,7 +132,7 @@ class WorkerPool(Generic[I, J]):
                 1,
                 mp_context=multiprocessing.get_context("spawn"),
                 initializer=_start,
-                initargs=(os.getpid(), self._given),
+                initargs=(os.getpid(),),
             )
             self._started.add(lane)
             return lane
@@ -197,16 +199,19 @@ def _call(work: Callable[[J], R], job: J) -> R:
     return work(job)
 
 
-def _submit(lane: ProcessPoolExecutor, job: Any) -> Future[tuple[str, Any]]:
-    """Hand a job to a lane, whose worker may be started here."""
+def _submit(lane: ProcessPoolExecutor, work: Callable[[Any], R], what: Any) -> Future[R]:
+    """Hand something to a lane, whose worker may be started here."""
     with interrupts_blocked():
-        return lane.submit(_perform, job)
+        return lane.submit(work, what)
 
 
-def _start(parent: int, given: bytes) -> None:
-    # First the watch: what the job needs is imported only as `given` is read, and that takes seconds.
+def _start(parent: int) -> None:
+    """Begin the watch before the worker is given anything: what its job needs is imported then, for seconds."""
     threading.Thread(target=_leave_with, args=(parent,), daemon=True).start()
-    _given[:] = [pickle.loads(given)]
+
+
+def _take(given: tuple[Callable[[Any, Any], Any], Any]) -> None:
+    _given[:] = [given]
     one_thread()
     keep_freed_memory()
 
