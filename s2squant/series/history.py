@@ -14,6 +14,7 @@ from s2squant.config.asset_classes import AssetClass, asset_class
 from s2squant.errors import Finding, PriceError
 from s2squant.series.arrays import Dates, Floats, frozen_array
 from s2squant.series.covariates import TickerCovariates
+from s2squant.series.slots import Slots
 
 OHLCV: tuple[str, ...] = ("open", "high", "low", "close", "volume")
 EVENTS: tuple[str, ...] = ("dividends", "splits")
@@ -50,6 +51,8 @@ class PriceHistory:
     """Its asset class where the user names it."""
     covariates: TickerCovariates | None = None
     """What else is known of it, or for it."""
+    slots: Slots | None = None
+    """Places of its bars within their sessions; None for bars of a day or longer."""
     unread: tuple[str, ...] = ()
     """Headings of its table that are neither a bar's nor a covariate's."""
 
@@ -64,6 +67,8 @@ class PriceHistory:
             raise PriceError(self.ticker, "dates and prices differ in length")
         if self.covariates is not None and len(self.covariates.past_TP) != len(self.dates):
             raise ValueError(f"{self.ticker}: covariates of {len(self.covariates.past_TP)} bars for {len(self.dates)}")
+        if self.slots is not None and len(self.slots) != len(self.dates):
+            raise ValueError(f"{self.ticker}: slots of {len(self.slots)} bars for {len(self.dates)}")
         if len(self.dates) < 2:
             raise PriceError(self.ticker, f"{len(self.dates)} usable row(s); at least 2 are needed for a return")
         if np.isnat(self.dates).any():
@@ -110,7 +115,7 @@ class PriceHistory:
 
     @property
     def sha256(self) -> str:
-        """Content hash of dates, adjusted close, bars, events, holes and covariates: equal data, equal hash."""
+        """Content hash of dates, prices, bars, events, holes, covariates and slots: equal data, equal hash."""
         digest = hashlib.sha256(self.dates.astype("int64").tobytes())
         digest.update(self.adj_close.tobytes())
         columns = self._columns
@@ -120,6 +125,8 @@ class PriceHistory:
         digest.update("".join(self.resumed).encode())
         if self.covariates is not None:
             digest.update(self.covariates.digest())
+        if self.slots is not None:
+            digest.update(self.slots.digest())
         return digest.hexdigest()
 
     def inside(self, start: Any = None, end: Any = None) -> NDArray[np.bool_]:
@@ -145,4 +152,5 @@ class PriceHistory:
             bars=bars,
             events=events,
             covariates=None if self.covariates is None else self.covariates.of_bars(keep),
+            slots=None if self.slots is None else self.slots.of_bars(keep),
         )

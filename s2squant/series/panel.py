@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from s2squant.series.arrays import Dates, Floats, Ints, frozen_array
 from s2squant.series.covariates import PanelCovariates, laid_out
 from s2squant.series.history import PriceHistory
+from s2squant.series.slots import Slots, slots_laid_out
 
 SETTLED = 22
 """Bars after a hole before a ticker is forecast again, a month: nothing that is fast still reads what came before."""
@@ -75,6 +76,11 @@ class Panel:
     def covariates(self) -> PanelCovariates | None:
         """The covariates of all rows; None where the panel has none."""
         return laid_out([h.dates for h in self.histories], [h.covariates for h in self.histories])
+
+    @cached_property
+    def slots(self) -> Slots | None:
+        """Places of all rows within their sessions; None for bars of a day or longer."""
+        return slots_laid_out([h.slots for h in self.histories])
 
     def rows_of(self, ticker: str) -> Ints:
         """All rows of one ticker, oldest first."""
