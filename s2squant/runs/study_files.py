@@ -140,7 +140,7 @@ def bars_table(histories: Mapping[str, PriceHistory]) -> pd.DataFrame:
 def about_history(history: PriceHistory) -> dict[str, Any]:
     """What a price history holds besides its bars and its covariates, ready for JSON."""
     hints = get_type_hints(PriceHistory)
-    arrays = ("ticker", "dates", "adj_close", "bars", "events", "covariates")
+    arrays = ("ticker", "dates", "adj_close", "bars", "events", "covariates", "slots")
     left = [f.name for f in dataclasses.fields(history) if f.name not in arrays]
     result = {name: TypeAdapter(hints[name]).dump_python(getattr(history, name), mode="json") for name in left}
     return result | {"bars": list(history.bars), "events": list(history.events)}
