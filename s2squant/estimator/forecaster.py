@@ -19,18 +19,16 @@ from s2squant.estimator.cross_validation import cross_validate
 from s2squant.estimator.fits import (
     Fits,
     fit_markets,
-    newest,
     newest_table,
-    sessions_ahead,
     told,
     with_pretrained,
 )
 from s2squant.estimator.frames import load_frame, newer_panels, warn_left_out
+from s2squant.estimator.paths import drawn_paths, joined_paths
 from s2squant.estimator.plots import plot_fan
 from s2squant.estimator.stored import StoredForecaster
-from s2squant.estimator.wide_table import paths_to_wide, to_wide
+from s2squant.estimator.wide_table import to_wide
 from s2squant.prices.covariates.load import with_covariates
-from s2squant.runs.engines.worker import as_a_worker
 from s2squant.series.panel import Panel
 
 DEFAULT = ("gjr_t", "anchor", "seq2seq_per_ticker", "seq2seq_pooled", "blend")
@@ -277,12 +275,14 @@ class PriceForecaster(StoredForecaster):
         return plot_fan(ticker, model, panels, with_pretrained(self.fits_, panels, self.experiment_), self.experiment_)
 
     def simulate(
-        self, n_paths: int = 100, *, df: pd.DataFrame | None = None, futr_df: pd.DataFrame | None = None
+        self,
+        n_paths: int = 100,
+        *,
+        df: pd.DataFrame | None = None,
+        futr_df: pd.DataFrame | None = None,
+        joint: bool = False,
     ) -> pd.DataFrame:
-        """Sample paths of prices after each ticker's last bar, of every model that draws whole paths.
-
-        Most baselines do, and networks whose head models single steps (student_t, mixture, categorical): quantiles of
-        each step by itself say nothing of how steps depend on each other.
+        """Sample paths of prices after each ticker's last bar.
 
         Parameters
         ----------
@@ -290,6 +290,10 @@ class PriceForecaster(StoredForecaster):
             Paths a ticker.
         df, futr_df : DataFrame, optional
             Newer bars and future values, as in `predict`.
+        joint : bool
+            False: of the models that draw whole paths, ticker by ticker (most baselines, networks with a head of single
+            steps). True: of every model, any number; its quantiles in the rank order of past outcomes, so that a
+            `sample_id` is one history of all tickers and steps (docs/risk.md).
 
         Returns
         -------
@@ -300,25 +304,20 @@ class PriceForecaster(StoredForecaster):
         ------
         ConfigError
             No model draws paths, or one draws fewer than `n_paths`.
+        SourceError
+            No ticker has past dates enough for joint paths.
 
         Examples
         --------
-        >>> model.simulate(10).groupby("sample_id").size().tolist()
+        >>> model.simulate(10, joint=True).groupby("sample_id").size().tolist()
         [5, 5, 5, 5, 5, 5, 5, 5, 5, 5]
         """
         self._fitted()
         if count_of("n_paths", n_paths, "simulate(df=...)") < 1:
             raise ConfigError(f"n_paths is {n_paths}; ask for at least one")
-        parts = []
         keys, panels = self._panels(df, futr_df, self.experiment_.walk.horizon)
-        for panel in panels:
-            sessions = sessions_ahead(panel, self.experiment_.walk.horizon)
-            for ticker in panel.tickers:
-                with as_a_worker():
-                    drawn = newest(panel.only(ticker), self.fits_, self.experiment_.forecasters, {})
-                    forecasts = [f for _, f in drawn]
-                parts.append(paths_to_wide(ticker, panel, forecasts, sessions[ticker], n_paths))
-        return keys.back(pd.concat(parts, ignore_index=True))
+        make = joined_paths if joint else drawn_paths
+        return keys.back(make(panels, self.fits_, self.experiment_, n_paths))
 
     def cross_validation(
         self,

@@ -67,7 +67,7 @@ def paths_to_wide(ticker: str, panel: Panel, forecasts: Sequence[Forecast], days
     drawn = {f.forecaster: f.paths_NSH[0] for f in forecasts if f.paths_NSH is not None}
     if not drawn:
         named = ", ".join(f.forecaster for f in forecasts)
-        raise ConfigError(f"no model here draws paths ({named}); add garch_t, or a net with head.kind student_t")
+        raise ConfigError(f"no model here draws paths ({named}); ask for joint=True, which every model has")
     for model, paths_SH in drawn.items():
         if len(paths_SH) < paths:
             raise ConfigError(f"{model} keeps {len(paths_SH)} paths, {paths} were asked for")

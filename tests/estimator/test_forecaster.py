@@ -299,12 +299,24 @@ def test_paths_spread_as_the_quantiles_say(fitted):
 
 def test_a_model_without_paths_has_none_to_give(prices):
     bare = forecaster(["anchor"]).fit(stocks(prices))
-    with pytest.raises(ConfigError, match="no model here draws paths \\(anchor\\); add garch_t"):
+    with pytest.raises(ConfigError, match="no model here draws paths \\(anchor\\); ask for joint=True"):
         bare.simulate()
     with pytest.raises(ConfigError, match="n_paths is 0"):
         bare.simulate(0)
     with pytest.raises(ConfigError, match="garch_t keeps 128 paths, 129 were asked for"):
         forecaster("garch_t").fit(stocks(prices)).simulate(129)
+
+
+def test_joint_paths_are_of_every_model_and_keep_its_quantiles(fitted):
+    paths = fitted.simulate(2000, joint=True)
+    assert set(MODELS) <= set(paths.columns)
+    assert paths.groupby(["unique_id", "ds"]).size().eq(2000).all()
+    bands = fitted.predict(level=[80, 99]).set_index(["unique_id", "ds"])
+    for model in ("garch_t", "blend"):
+        wide = paths.pivot_table(index=["unique_id", "ds"], columns="sample_id", values=model)
+        for edge, below in (("lo-99", 10), ("lo-80", 200), ("hi-80", 1800), ("hi-99", 1990)):
+            limit = bands[f"{model}-{edge}"].reindex(wide.index).to_numpy()[:, None]
+            assert np.abs((wide.to_numpy() < limit).sum(axis=1) - below).max() <= 1, (model, edge)
 
 
 def test_parameters_are_scikit_learns(fitted):
