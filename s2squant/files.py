@@ -66,6 +66,14 @@ def safe_name(key: str) -> str:
     return f"{readable}-{hashlib.sha256(key.encode()).hexdigest()[:10]}"
 
 
+def is_utf8(path: str | Path) -> bool:
+    """Whether a path is text: one that is not cannot be named to other programs, or in a page."""
+    try:
+        return bool(str(path).encode())
+    except UnicodeEncodeError:
+        return False
+
+
 def guarded(text: str) -> str:
     """Text for a CSV file that a spreadsheet does not take for a formula."""
     return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text

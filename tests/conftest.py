@@ -15,6 +15,7 @@ os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
 os.environ["PREFECT_LOGGING_LEVEL"] = "WARNING"
 os.environ["DO_NOT_TRACK"] = "1"
 os.environ["OMP_NUM_THREADS"] = "1"
+os.environ["S2SQUANT_CACHE"] = f"{os.environ['PREFECT_HOME']}/cache"
 os.environ["S2SQUANT_TRIALS"] = f"{os.environ['PREFECT_HOME']}/trials.sqlite"
 os.environ.pop("PREFECT_API_URL", None)
 

@@ -35,6 +35,8 @@ from s2squant.cli.commands.status import status
 from s2squant.cli.commands.tune import tune
 from s2squant.cli.commands.up import up
 from s2squant.cli.exits import exit_status_of
+from s2squant.errors import CallerError
+from s2squant.files import is_utf8
 
 if TYPE_CHECKING:
     from s2squant.prices.fetch import FetchRunner
@@ -131,5 +133,11 @@ def _run(
     """Carry out a command line, of all commands or of the one named; its exit status."""
     given = list(sys.argv[1:] if argv is None else argv)
     front = Front(shlex.join([*program.split(), *given]), runner, fetching, nights)
+
+    def carried_out() -> Any:
+        if odd := next((text for text in given if not is_utf8(text)), None):
+            raise CallerError(f"{odd!a} is not UTF-8; rename the folder or file, or start inside it (cd)")
+        return command.main(given, prog_name=program, standalone_mode=False, obj=front)
+
     command: Any = typer.main.get_command(app) if name is None else typer.main.get_group(app).commands[name]
-    return exit_status_of(lambda: command.main(given, prog_name=program, standalone_mode=False, obj=front), program)
+    return exit_status_of(carried_out, program)

@@ -46,6 +46,7 @@ def write_fitted(
     keys: Keys,
 ) -> None:
     """Write everything into the folder; raises RunError when something else is there, or it cannot be written."""
+    folder.check_name()
     if folder.path.exists() and (not folder.path.is_dir() or any(folder.path.iterdir())):
         raise RunError(f"{folder.path}: something is there already; choose a new folder")
     for name in {name for (name, _), fitted in fits.items() if isinstance(fitted, FittedOwn)}:

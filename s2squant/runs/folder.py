@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 
 from s2squant.errors import RunError
-from s2squant.files import locked, safe_name, sealed, sha256_of, unsealed, write_atomic
+from s2squant.files import is_utf8, locked, safe_name, sealed, sha256_of, unsealed, write_atomic
 
 REPORTS = Path("reports")
 MANIFEST = "manifest.json"
@@ -94,6 +94,11 @@ class RunFolder:
             raise
         return False
 
+    def check_name(self) -> None:
+        """Raise RunError for a path that is not UTF-8: no parquet file could be written there."""
+        if not is_utf8(self.path):
+            raise RunError(f"{str(self.path)!a}: not UTF-8; rename the folder, or choose another")
+
     @property
     def _stamp(self) -> Path:
         return self.path / "work" / "identity.json"
@@ -130,6 +135,7 @@ class RunFolder:
 
     def _refuse_foreign(self) -> None:
         """Raise RunError unless the folder is missing, empty, or holds parts of an unfinished run."""
+        self.check_name()
         if self.path.exists() and not self.path.is_dir():
             raise RunError(f"{self.path}: not a folder; choose another --out")
         if (self.path / MANIFEST).exists():

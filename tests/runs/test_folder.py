@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 from safetensors.numpy import save_file
 
+from s2squant.cli.app import main
 from s2squant.errors import CheckpointError, RunError
 from s2squant.files import safe_name, write_atomic
 from s2squant.runs.folder import RunFolder
@@ -483,3 +484,12 @@ def test_a_damaged_part_is_made_again(folder, kind):
     assert not folder.is_done(key)
     fill(folder)
     assert folder.is_done(key)
+
+
+def test_a_folder_that_is_not_utf8_is_refused_before_the_work(tmp_path, capsys):
+    odd = os.fsdecode(os.fsencode(tmp_path) + b"/\xff")
+    with pytest.raises(RunError, match=r"xff.*not UTF-8|udcff.*not UTF-8"):
+        RunFolder(Path(odd)).claim(IDENTITY)
+    assert main(["backtest", "--source", "sample", "--out", odd]) == 2
+    assert "is not UTF-8; rename the folder or file" in capsys.readouterr().err
+    assert not Path(odd).exists()

@@ -63,10 +63,12 @@ def up(
     for file in nightly or ():
         read_nightly(file)  # a mistake in it is said before anything starts
 
-    from s2squant.files import locked
+    from s2squant.files import is_utf8, locked
     from s2squant.nightly.operation.server import NOTED, PrefectApi, home
 
     folder = home()
+    if not is_utf8(folder):
+        raise ConfigError(f"{str(folder)!a} is not UTF-8; rename the folder, or set PREFECT_HOME")
     _refuse_second(folder)
     _free(port)
     folder.mkdir(parents=True, exist_ok=True)

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from s2squant.errors import ConfigError
 from s2squant.prices.calendars.periods import LONGEST, last_of_each, period_of, unit_of
+from s2squant.prices.calendars.remembered import keep_sessions, read_sessions
 from s2squant.series.arrays import Dates, frozen_array
 
 SETTLED = timedelta(minutes=30)
@@ -162,9 +163,20 @@ def target_closings(first: np.datetime64, last: np.datetime64) -> Dates:
 
 @cache
 def exchange_sessions(calendar: str) -> Dates:
-    """Every known session of an exchange, from 1990 where its calendar reaches back so far; empty for unknown codes."""
+    """Every known session of an exchange, from 1990 where its calendar reaches back so far; empty for unknown codes.
+
+    They end a year after the first of this month, so that every process of a month knows the same.
+    """
+    month = np.datetime64(datetime.now(UTC).date(), "M")
+    until: np.datetime64 = (month + 12).astype("datetime64[D]")
+    kept = read_sessions(calendar, until)
+    if kept is not None:
+        return frozen_array(kept, "datetime64[D]")
     exchange = find_exchange(calendar)
-    days = [] if exchange is None else exchange.sessions.to_numpy().astype("datetime64[D]")
+    days: Dates = np.array([] if exchange is None else exchange.sessions.to_numpy(), "datetime64[D]")
+    days = days[days <= until]
+    if len(days):
+        keep_sessions(calendar, until, days)
     return frozen_array(days, "datetime64[D]")
 
 

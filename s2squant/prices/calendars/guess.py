@@ -45,8 +45,9 @@ YAHOO_EXCHANGES: dict[str, str] = dict(zip(_EXCHANGE_TABLE.split()[::2], _EXCHAN
 _MAIN = "XLON XETR XPAR XSWX XMIL XMAD XTKS XHKG XSHG XASX XTSE XTAI XBOM BVMF CMES"
 _OTHERS = "XDUB XSTO XHEL XCSE XOSL XICE XWBO XWAR XPRA XBUD XIST XJSE XMEX XBUE XSGO XSES XNZE XBKK XIDX XKLS XPHS"
 STAGES = (("24/5",), ("ECB", *_MAIN.split()), ("XKRX",), tuple(_OTHERS.split()))
-"""Tried after New York, one stage after another until a calendar fits clearly: half a second each, Seoul ten, the first
-time. Amsterdam, Brussels and Lisbon keep the days and hours of Paris, and the floors of Germany the days of Xetra."""
+"""Tried after New York, one stage after another until a calendar fits clearly: a tenth of a second each, Seoul more,
+the first time on a machine. Amsterdam, Brussels and Lisbon keep the days and hours of Paris, and the floors of Germany
+the days of Xetra."""
 
 CLEAR = 0.006
 """Disagreements in sessions up to which no further calendar is tried, and no holiday is looked for in the holes."""

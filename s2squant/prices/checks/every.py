@@ -14,13 +14,13 @@ from s2squant.prices.checks.bars import inconsistent, magnitudes, no_volume, non
 from s2squant.prices.checks.factors import bad_factors
 from s2squant.prices.checks.flats import flats
 from s2squant.prices.checks.jumps import jumps
-from s2squant.prices.checks.spans import future, gaps, sessions, too_short
+from s2squant.prices.checks.spans import future, gaps, long_ago, sessions, too_short
 from s2squant.series.history import PriceHistory
 
 NAMES = (
     *("100x unit jump", "reverting outlier", "recycled ticker", "unadjusted split", "unexplained jump", "large move"),
     *("missing session", "extra session", "filled day", "shifted dates", "gap"),
-    *("date in the future", "short history", "unfinished bar", "unknown calendar", "unknown heading"),
+    *("date in the future", "date long ago", "short history", "unfinished bar", "unknown calendar", "unknown heading"),
     *("covariate missing", "covariate carried on"),
     *("time of day", "Sunday bar", "weekly or monthly"),
     *("non-positive price", "implausible price", "impossible value", "OHLC inconsistent"),
@@ -65,6 +65,7 @@ def check(history: PriceHistory, now: datetime | None = None) -> tuple[Finding, 
             *non_positive(history),
             *magnitudes(history),
             *(future(history, now) if now is not None else ()),
+            *long_ago(history),
             *jumps(history),
             *bad_factors(history),
             *flats(history),

@@ -1,4 +1,4 @@
-"""Checks of the dates: sessions missing and extra, gaps, dates in the future, too few bars, a bar not yet finished."""
+"""Checks of the dates: sessions missing and extra, gaps, impossible dates, too few bars, an unfinished bar."""
 
 from __future__ import annotations
 
@@ -23,6 +23,9 @@ YEAR: dict[Unit, int] = {"": 250, "weekly": 52, "monthly": 12}
 """Bars below which a history is called short, by their spacing."""
 AHEAD = timedelta(hours=14)
 """The furthest zone east of Greenwich: there it may already be tomorrow."""
+
+OLDEST: np.datetime64 = np.datetime64("1792-01-01", "D")
+"""New York's exchange was founded in that year; London's prices of before then are few."""
 
 
 def sessions(history: PriceHistory) -> tuple[Finding, ...]:
@@ -76,6 +79,13 @@ def future(history: PriceHistory, now: datetime) -> tuple[Finding, ...]:
     days = history.dates[history.dates > np.datetime64((now + AHEAD).date(), "D")]
     text = f"{len(days)} bar(s) dated in the future, the first {days[0]}" if len(days) else ""
     return mark("date in the future", "error", days, text)
+
+
+def long_ago(history: PriceHistory) -> tuple[Finding, ...]:
+    """Bars dated before any exchange of today was there: more often a mistake of an export than a price."""
+    days = history.dates[history.dates < OLDEST]
+    text = f"{len(days)} bar(s) dated before {OLDEST.astype(object).year}, the first {days[0]}" if len(days) else ""
+    return mark("date long ago", "error", days, text)
 
 
 def too_short(history: PriceHistory) -> tuple[Finding, ...]:

@@ -10,6 +10,7 @@ from io import StringIO
 import pandas as pd
 
 from s2squant.prices.sources.exports import HEADLESS, is_date, is_price, plain
+from s2squant.prices.sources.room import check_text
 
 SEPARATORS = ",;\t|"
 LOOKED_AT = 60
@@ -38,13 +39,17 @@ class Heading:
     """Lines before the first row."""
 
 
-def read_delimited(data: bytes) -> pd.DataFrame:
-    """The table in a delimited file, dates as text; raises TableError (cause and remedy in one line) for another."""
+def read_delimited(data: bytes, *, most_rows: int | None = None) -> pd.DataFrame:
+    """The table in a delimited file, dates as text; raises TableError (cause and remedy in one line) for another.
+
+    Raises TooLargeError for one that asks for too much.
+    """
     text = decoded(data)
     lines = _first_lines(text)
     heading = _heading(lines)
     start = sum(len(line) for line in lines[: heading.body])
     names, body = _as_wide(heading, lines[heading.body :]), text[start:]
+    check_text(len(data), body.count("\n"), len(names), most_rows)
     as_text = range(len(names)) if heading.separator != "," else [k for k, n in enumerate(names) if is_date(plain(n))]
     try:
         frame = pd.read_csv(

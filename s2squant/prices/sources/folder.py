@@ -14,6 +14,7 @@ from s2squant.errors import PriceError, SourceError
 from s2squant.prices.port import ListedSource
 from s2squant.prices.sources.delimited import EmptyError, TableError, read_delimited
 from s2squant.prices.sources.memory import FrameSource
+from s2squant.prices.sources.room import MOST_ROWS, TEXT, TooLargeError, check_memory
 from s2squant.prices.sources.table import from_frame, headings_of, read_other, read_parquet, split_tickers
 from s2squant.series.arrays import Dates
 from s2squant.series.history import PriceHistory
@@ -56,7 +57,7 @@ class FolderSource(ListedSource):
         path = self._files[ticker]
         if why := _no_file(path):
             raise PriceError(ticker, f"{path.name} {why}")
-        return read_file(self._form, path, ticker)
+        return read_file(self._form, path, ticker, most_rows=MOST_ROWS)
 
 
 def open_file(form: Form, path: Path) -> FrameSource:
@@ -123,15 +124,17 @@ def _listing(name: str, form: Form, folder: Path) -> dict[str, Path]:
     return files
 
 
-def read_file(form: Form, path: Path, ticker: str) -> pd.DataFrame:
-    """The table in one file; raises PriceError, one line, where there is none."""
+def read_file(form: Form, path: Path, ticker: str, *, most_rows: int | None = None) -> pd.DataFrame:
+    """The table in one file; raises PriceError, one line, where there is none, or it holds more than `most_rows`."""
     try:
-        return read_parquet(path.read_bytes()) if form == "parquet" else read_delimited(path.read_bytes())
+        check_memory(path.stat().st_size * (TEXT if form == "csv" else 1))
+        data = path.read_bytes()
+        return (read_parquet if form == "parquet" else read_delimited)(data, most_rows=most_rows)
     except PermissionError as error:
         raise PriceError(ticker, f"{path.name} cannot be read ({error.strerror}); see to its permissions") from None
     except EmptyError:
         raise PriceError(ticker, f"{path.name} is empty; give it a heading and one row a day") from None
-    except TableError as error:
+    except (TableError, TooLargeError) as error:
         raise PriceError(ticker, f"{path.name}: {error}") from None
     except (OSError, ValueError, NotImplementedError) as error:
         why = " ".join(str(error).split())[:160]

@@ -13,6 +13,7 @@ from io import BytesIO
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from s2squant.errors import Finding, PriceError, first_of, one_line
@@ -30,6 +31,7 @@ from s2squant.prices.sources.exports import (
     tickers_of,
 )
 from s2squant.prices.sources.numbers import decimal_sign, numbers
+from s2squant.prices.sources.room import check_memory, check_parquet
 from s2squant.prices.sources.stamps import parse, sessions_of
 from s2squant.series.arrays import Dates, Floats
 from s2squant.series.history import PriceHistory
@@ -176,16 +178,30 @@ def _read(frame: pd.DataFrame, ticker: str, named: Named, calendar: str) -> Colu
     return Columns(dates, table, likely if raw else None, moved)
 
 
-def read_parquet(data: bytes) -> pd.DataFrame:
+def read_parquet(data: bytes, *, most_rows: int | None = None) -> pd.DataFrame:
     """Parse a parquet file's bytes; bytes, so that no folder name around the file adds a partition column.
 
-    Raises OSError or ValueError for bytes that are no parquet file.
+    Raises OSError or ValueError for bytes that are no parquet file, TooLargeError for one that asks for too much.
     """
     try:
-        frame: pd.DataFrame = pq.ParquetFile(BytesIO(data)).read(use_threads=False).to_pandas()
+        file = pq.ParquetFile(BytesIO(data))
+        check_parquet(file.metadata, most_rows)
+        schema = file.schema_arrow
+        texts = [field.name for field in schema if pa.types.is_string(field.type) or pa.types.is_binary(field.type)]
+        table = pq.ParquetFile(BytesIO(data), read_dictionary=texts).read(use_threads=False)
+        check_memory(sum(_text_bytes(column) for column in table.columns))  # a text read once may stand often
+        frame: pd.DataFrame = table.cast(schema).to_pandas()
     except pa.ArrowException as error:
         raise ValueError(str(error)) from None
     return frame
+
+
+def _text_bytes(column: pa.ChunkedArray) -> int:
+    """Bytes of a column's texts written out; 0 of other columns."""
+    if not pa.types.is_dictionary(column.type):
+        return 0
+    chunks = (pc.sum(pc.take(pc.binary_length(chunk.dictionary), chunk.indices)).as_py() for chunk in column.chunks)
+    return sum(size or 0 for size in chunks)
 
 
 def _columns(headings: list[str], ticker: str, named: Named) -> dict[str, int]:

@@ -26,7 +26,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from s2squant.errors import BadPricesError, PriceError, SourceError
-from s2squant.files import locked, safe_name, sha256_of, write_atomic
+from s2squant.files import is_utf8, locked, safe_name, sha256_of, write_atomic
 from s2squant.prices.store.bars import GIVEN, About, Bars, columns_of, day_of
 from s2squant.prices.store.manifest import Manifest, Version, read_manifest, write_manifest
 from s2squant.prices.store.revisions import Change
@@ -68,6 +68,8 @@ class PriceStore:
     def locked(self, ticker: str, interval: str = "1d") -> Iterator[None]:
         """Hold the ticker alone, waiting for another process to let go; sweeps what a killed one left."""
         place = self._place(ticker, interval)
+        if not is_utf8(self.folder):
+            raise SourceError(f"the price store {str(self.folder)!a} is not UTF-8; choose another --store")
         with ExitStack() as stack:
             try:
                 place.mkdir(parents=True, exist_ok=True)

@@ -16,8 +16,8 @@ from multiprocessing.connection import wait
 from queue import LifoQueue
 from typing import Any, Generic, TypeVar
 
-from s2squant.errors import ConfigError, S2squantError
-from s2squant.runs.engines.main_guard import UNGUARDED, leave_if_run_again, refuse_unguarded, unguarded
+from s2squant.errors import S2squantError
+from s2squant.runs.engines.main_guard import UNGUARDED, leave_if_run_again, refuse_daemonic, refuse_unguarded, unguarded
 from s2squant.runs.engines.worker import (
     ATTEMPTS,
     ENDED,
@@ -76,8 +76,7 @@ class WorkerPool(Generic[I, J]):
     def __init__(self, inputs: I, workers: int, perform: Callable[[I, J], Any]) -> None:
         leave_if_run_again()
         refuse_unguarded()
-        if multiprocessing.current_process().daemon:
-            raise ConfigError("a daemonic process may start no workers; use workers=0, or one that is not daemonic")
+        refuse_daemonic()
         self._given = (perform, inputs)
         self._free: LifoQueue[ProcessPoolExecutor | None] = LifoQueue()
         for _ in range(workers):

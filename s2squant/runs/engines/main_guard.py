@@ -48,6 +48,12 @@ def refuse_unguarded() -> None:
         return
 
 
+def refuse_daemonic() -> None:
+    """Raise ConfigError in a daemonic process, which Python lets have no children."""
+    if multiprocessing.current_process().daemon:
+        raise ConfigError("a daemonic process may start no workers; use workers=0, or one that is not daemonic")
+
+
 def _same(one: str, other: str) -> bool:
     return Path(one).resolve() == Path(other).resolve()
 

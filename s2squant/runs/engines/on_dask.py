@@ -12,6 +12,7 @@ from uuid import uuid4
 
 from s2squant.errors import CallerError
 from s2squant.runs.engines.cluster import ClusterPool
+from s2squant.runs.engines.main_guard import refuse_daemonic
 from s2squant.runs.engines.worker import ATTEMPTS, KILLED, I, J, JobSpec, carry_out, interrupts_blocked, short
 from s2squant.runs.folder import RunFolder
 
@@ -56,6 +57,7 @@ class DaskPool(ClusterPool[I, J]):
             except (OSError, ValueError) as error:
                 raise CallerError(f"{ADDRESS}={address}: no Dask scheduler answers ({short(error)})") from None
             return
+        refuse_daemonic()
         with interrupts_blocked():
             with dask.config.set(CALM):
                 self._cluster = _start(workers, Security.temporary())

@@ -30,7 +30,8 @@ COVARIATES = "work/covariates.parquet"
 
 def write_inputs(inputs: Inputs) -> JobSpec[Inputs, Job]:
     """Write what the workers need into the run's folder, and say where it lies."""
-    folder = inputs.folder
+    folder, place = inputs.folder, inputs.folder.path.resolve()
+    RunFolder(place).check_name()
     histories = {h.ticker: h for panel in inputs.panels.values() for h in panel.histories}
     experiment = inputs.experiment.to_json()
     stored = {
@@ -48,7 +49,7 @@ def write_inputs(inputs: Inputs) -> JobSpec[Inputs, Job]:
     if stored["covariates"]:
         folder.write_table(COVARIATES, covariates_table(histories))
     folder.write_text(INPUTS, text)
-    return JobSpec(folder.path.resolve(), _digest(text), read_inputs, perform)
+    return JobSpec(place, _digest(text), read_inputs, perform)
 
 
 def read_inputs(path: Path, version: str) -> Inputs:

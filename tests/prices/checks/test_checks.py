@@ -359,6 +359,9 @@ def test_too_short_and_the_future():
     ahead = made(walk()["close"], np.datetime64("2026-01-01") + np.arange(400))
     assert found(ahead, "date in the future").severity == "error"
     assert found(ahead, "date in the future").rows[0] == "2026-11-22"  # the 21st has begun in the Pacific
+    old = made(walk()["close"], np.datetime64("1791-12-30") + np.arange(400))
+    assert found(old, "date long ago").severity == "error"
+    assert found(old, "date long ago").rows == ("1791-12-30", "1791-12-31")
 
 
 def test_the_unfinished_bar_is_dropped_and_said_so():

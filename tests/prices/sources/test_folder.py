@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from s2squant.config.experiment import Universe
 from s2squant.errors import PriceError, SourceError
+from s2squant.prices.sources import room
 from s2squant.prices.universe import load_ticker, load_universe, open_source
 
 GOOD = "Date,Close\n2024-01-02,1\n2024-01-03,2\n2024-01-04,3\n"
@@ -77,6 +80,27 @@ def test_csv_with_byte_order_mark_and_empty_rows(tmp_path):
     (tmp_path / "A.csv").write_text("\ufeff" + GOOD + ",\n,\n", encoding="utf-8")
     history = open_source(f"csv:{tmp_path}").history("A")
     assert (len(history), history.findings) == (3, ())
+
+
+def test_a_file_that_asks_for_too_much_is_refused_before_it_is_read(tmp_path, monkeypatch):
+    """A few kilobytes of a compressed file may stand for gigabytes: by its rows, its columns, or one long text."""
+    rows, day = 1_000_001, pa.scalar(20_000, pa.int32())
+    files = {
+        "ROWS": pa.table({"Date": pa.repeat(day, rows).cast(pa.date32()), "Close": pa.repeat(1.0, rows)}),
+        "TEXT": pa.table({"Date": ["x" * 100_000] * 1_000, "Close": [1.0] * 1_000}),
+    }
+    for ticker, table in files.items():
+        pq.write_table(table, tmp_path / f"{ticker}.parquet")
+        assert (tmp_path / f"{ticker}.parquet").stat().st_size < 300_000
+    source = open_source(f"parquet:{tmp_path}")
+    with pytest.raises(PriceError, match="holds 1,000,001 rows, and one ticker at most 1,000,000"):
+        source.history("ROWS")
+    (tmp_path / "WIDE.csv").write_text("Date,Close" + ",x" * 10_000 + "\n1" + "," * 10_001 + "\n1" * 10_000)
+    monkeypatch.setattr(room, "free_memory", lambda: 100 * 2**20)
+    with pytest.raises(PriceError, match=r"takes about 0\.1 GiB of memory, and a file may take 0\.0 GiB here; split"):
+        source.history("TEXT")
+    with pytest.raises(PriceError, match=r"WIDE\.csv: reading it takes about 1\.5 GiB"):
+        open_source(f"csv:{tmp_path}").history("WIDE")
 
 
 def test_bad_folders(tmp_path):

@@ -182,10 +182,11 @@ def test_a_local_worker_ends_with_its_killed_run_even_while_it_starts(tmp_path):
     assert all_gone(started, 5)
 
 
-def test_a_daemonic_process_is_told_to_use_none(monkeypatch):
+def test_a_daemonic_process_is_told_to_use_none(monkeypatch, tmp_path):
     monkeypatch.setitem(multiprocessing.current_process()._config, "daemon", True)
-    with pytest.raises(ConfigError, match="workers=0"):
-        WorkerPool(None, 2, perform)
+    for start in (lambda: WorkerPool(None, 2, perform), lambda: DaskPool(job_spec(tmp_path), 2)):
+        with pytest.raises(ConfigError, match="workers=0"):
+            start()
 
 
 @pytest.mark.slow
