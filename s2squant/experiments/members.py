@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from s2squant.config.networks import Seq2SeqSpec
 
@@ -14,14 +14,18 @@ BASE = "LSTM, context at every step"
 
 @dataclass(frozen=True)
 class Member:
-    """One structure of the family: its changes from the base, as nested settings of Seq2SeqSpec."""
+    """One structure of the family: its changes from the base, as nested settings of Seq2SeqSpec.
+
+    Returns as words and scenarios are models of their own, whose settings the changes are.
+    """
 
     name: str
     group: str
     changes: Mapping[str, Any] = field(default_factory=dict)
+    model: Literal["network", "words", "scenarios"] = "network"
 
     def spec(self, base: Mapping[str, Any]) -> Seq2SeqSpec:
-        """The whole specification: the base's settings, then this member's changes."""
+        """The whole specification of a network: the base's settings, then this member's changes."""
         return Seq2SeqSpec.model_validate(merged(base, self.changes))
 
 
@@ -58,14 +62,31 @@ def members() -> tuple[Member, ...]:
             {"encoder": window, "decoder": {"context": "initial", "start": "states", "previous": True}},
         ),
         *(Member(name, "attention", {"decoder": {"attention": kind}}) for name, kind in attending.items()),
+        Member(
+            "Bahdanau, two directions, previous output",
+            "attention",
+            {
+                "encoder": window | {"directions": "both"},
+                "decoder": {"attention": attending["Bahdanau"], "previous": True},
+            },
+        ),
         Member("perceptron for each step", "decoder", {"decoder": {"kind": "mlp"}}),
         Member("perceptron for each step, linear head", "decoder", {"decoder": {"kind": "mlp", "width": 0}}),
         Member("transformer decoder", "decoder", {"decoder": {"kind": "transformer"}}),
         Member("transformer encoder", "decoder", {"encoder": transformer}),
         Member("transformer, both", "decoder", {"encoder": transformer, "decoder": {"kind": "transformer"}}),
+        Member(
+            "transformer encoder, learned positions", "decoder", {"encoder": transformer | {"positions": "learned"}}
+        ),
         Member("linear head", "head", {"decoder": {"width": 0}}),
         Member("point, squared error", "head", {"head": {"kind": "point"}}),
         Member("point, Huber", "head", {"head": {"kind": "point", "loss": "huber"}}),
+        Member("point, absolute error", "head", {"head": {"kind": "point", "loss": "mae"}}),
+        Member(
+            "point, teacher forcing",
+            "head",
+            {"decoder": {"previous": True}, "head": {"kind": "point"}, "training": {"regime": "teacher"}},
+        ),
         Member("Student-t steps, no feedback", "head", {"head": {"kind": "student_t"}}),
         fed("Student-t steps, teacher forcing", "head", "student_t"),
         fed("Gaussian mixture, teacher forcing", "head", "mixture"),
@@ -79,6 +100,9 @@ def members() -> tuple[Member, ...]:
             "regime",
             {"decoder": {"previous": True}, "training": {"regime": "scheduled"}},
         ),
+        Member("returns as words, LSTM", "words", model="words"),
+        Member("returns as words, transformer", "words", {"cell": "transformer"}, model="words"),
+        Member("scenarios of a variational autoencoder", "scenarios", model="scenarios"),
     )
 
 

@@ -9,27 +9,45 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from math import ceil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from torch import nn
 
 from s2squant import __version__
 from s2squant.config.experiment import Experiment
 from s2squant.config.files import make_experiment
+from s2squant.config.models import Forecasters
 from s2squant.evaluation.comparisons import compare
 from s2squant.evaluation.losses import Losses, score
 from s2squant.evaluation.pools import pools
-from s2squant.experiments.members import BASE, members
+from s2squant.experiments.members import BASE, Member, members
 from s2squant.experiments.result import Progress, Result
+from s2squant.experiments.zoo_likelihood import (
+    STUDENT,
+    UNTRAINED,
+    known_rows,
+    likelihood_table,
+    nats_by_date,
+    student_likelihood,
+    true_likelihood,
+    words_of,
+)
 from s2squant.experiments.zoo_result import zoo_result
 from s2squant.forecasters.anchor import FittedAnchor
 from s2squant.forecasters.fitting import TRAINING_COLUMNS
+from s2squant.forecasters.network import FittedSeq2Seq
 from s2squant.forecasters.network_training import Seq2SeqForecaster
+from s2squant.forecasters.return_tokens import FittedReturnTokens, ReturnTokens
+from s2squant.forecasters.scenario_paths import FittedScenarioPaths, Scenarios
 from s2squant.runs.engines.local import map_jobs
 from s2squant.runs.folder import RunFolder
 from s2squant.runs.jobs import Inputs, Job, load_fitted, perform
 from s2squant.runs.plan import Plan, make_plan
+from s2squant.series.forecast import Fitted, Forecaster
 from s2squant.series.long_table import to_frame
 from s2squant.series.windows import test_rows, train_rows
 
@@ -58,20 +76,21 @@ def run(progress: Progress, *, out: Path, quick: bool = False, seed: int = 0, wo
     folder.claim(
         {
             "experiment": experiment.model_dump(mode="json"),
-            "members": [m.changes for m in family],
+            "members": [[m.name, m.model, m.changes] for m in family],
             "version": __version__,
         }
     )
     try:
         _carry_out(Inputs(experiment, plan.panels, plan.folds, plan.sessions, folder), progress, workers)
         progress("scoring", 0.97)
-        forecasts, costs = _collect(plan, folder)
+        forecasts, costs, nats = _collect(plan, folder)
         losses = score(forecasts)
     finally:
         folder.release()
     table = ranking(losses, costs, experiment, plan)
     table["group"] = table["model"].map({m.name: m.group for m in family}).fillna("reference")
-    result = zoo_result(table, skill_by_step(losses), experiment, quick=quick)
+    likelihood = likelihood_table(nats, ceil(experiment.walk.horizon / experiment.walk.every))
+    result = zoo_result(table, skill_by_step(losses), likelihood, experiment, quick=quick)
     seconds = round(time.perf_counter() - started, 1)
     return replace(result, numbers={**result.numbers, "seconds": seconds})
 
@@ -131,34 +150,60 @@ def _perform(inputs: Inputs, job: Job | Fit) -> None:
 
 
 def fit_member(inputs: Inputs, fit: Fit) -> None:
-    """Fit one member's nets on one fold and keep its forecasts, with the seconds and the parameters they took."""
+    """Fit one member on one fold and keep its forecasts, what they cost, and the likelihood of the true steps."""
     settings, seed = inputs.experiment.forecasters, inputs.experiment.seed
     panel, fold = inputs.panels[fit.market], inputs.folds[fit.market][fit.fold]
     member = next(m for m in members() if m.name == fit.member)
-    spec = member.spec(settings.seq2seq.model_dump(mode="json"))
     past = panel.until(fold.fit_date)
-    rows = train_rows(past, fold, warmup=settings.anchor.warmup)
+    rows, asked = train_rows(past, fold, warmup=settings.anchor.warmup), test_rows(panel, fold.cutoffs)
     started = time.process_time()
     anchor = load_fitted(inputs, "anchor", fold.market, fold)
     assert isinstance(anchor, FittedAnchor)
-    forecaster = Seq2SeqForecaster(spec, "pooled", anchor)
-    fitted = forecaster.fit(past, rows, horizon=fold.horizon, seed=seed)
+    fitted = forecaster_of(member, settings, anchor).fit(past, rows, horizon=fold.horizon, seed=seed)
     trained = time.process_time()
-    frame = to_frame(panel, fitted.predict(panel, test_rows(panel, fold.cutoffs)), inputs.sessions)
+    frame = to_frame(panel, fitted.predict(panel, asked), inputs.sessions)
     frame["model"] = fit.member
-    net = next(iter(fitted.nets.values()))[0]
-    facts = {
-        "seconds": trained - started,
-        "forecast_seconds": time.process_time() - trained,
-        "parameters": sum(p.numel() for p in net.parameters()),
-        "loss": float(np.mean([curve[-1] for curves in fitted.losses.values() for curve in curves])),
-    }
+    facts: dict[str, Any] = {"seconds": trained - started, "forecast_seconds": time.process_time() - trained}
+    facts["parameters"] = sum(p.numel() for p in _net_of(fitted).parameters())
+    known, words = known_rows(panel, asked, fold.horizon), words_of(past, rows, fold.horizon)
+    if (true_N := true_likelihood(fitted, panel, known, words)) is not None:
+        facts["nats"] = {fit.member: nats_by_date(panel, known, true_N, fold.horizon)}
+    if fit.member == STUDENT and isinstance(fitted, FittedSeq2Seq):
+        alone_N = student_likelihood(fitted, panel, known, words, untrained=True)
+        facts["nats"] |= {UNTRAINED: nats_by_date(panel, known, alone_N, fold.horizon)}
     inputs.folder.save_part(fit.key, frame, pd.DataFrame(columns=TRAINING_COLUMNS), facts)
 
 
-def _collect(plan: Plan, folder: RunFolder) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """All parts: forecasts in one table, and what each member cost."""
+def forecaster_of(member: Member, settings: Forecasters, anchor: FittedAnchor) -> Forecaster:
+    """The unfitted forecaster of a member: as many training origins as the networks' seeds have together."""
+    pooled, positions = settings.seq2seq.pooled, settings.seq2seq.training.positions
+    steps, paths = pooled.steps * pooled.seeds, settings.seq2seq.head.paths
+    match member.model:
+        case "network":
+            return Seq2SeqForecaster(member.spec(settings.seq2seq.model_dump(mode="json")), "pooled", anchor)
+        case "words":
+            batch = pooled.batch * positions
+            return ReturnTokens(**{"steps": steps, "batch": batch, "paths": paths, **member.changes})
+        case "scenarios":
+            return Scenarios(**{"steps": steps, "batch": pooled.batch * positions, "paths": paths, **member.changes})
+
+
+def _net_of(fitted: Fitted) -> nn.Module:
+    """The network, or the first of several seeds."""
+    match fitted:
+        case FittedSeq2Seq():
+            return next(iter(fitted.nets.values()))[0]
+        case FittedScenarioPaths():
+            return fitted.generator.net
+        case FittedReturnTokens():
+            return fitted.net
+    raise TypeError(f"no member of the zoo is a {type(fitted).__name__}")
+
+
+def _collect(plan: Plan, folder: RunFolder) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, dict[str, float]]]:
+    """All parts: forecasts in one table, what each member cost, and nats a step by model and date."""
     frames, costs = [], []
+    nats: dict[str, dict[str, list[float]]] = {}
     for market, panel in sorted(plan.panels.items()):
         keys = [f"anchor:{market}", *(f"ticker:{t}" for t in panel.tickers)]
         frames += [folder.read_part(key)[0] for key in keys]
@@ -166,13 +211,17 @@ def _collect(plan: Plan, folder: RunFolder) -> tuple[pd.DataFrame, pd.DataFrame]
             for fold in plan.folds[market]:
                 frame, _, facts = folder.read_part(Fit(member.name, market, fold.number).key)
                 frames.append(frame)
+                for name, by_date in facts.pop("nats", {}).items():
+                    for date, value in by_date.items():
+                        nats.setdefault(name, {}).setdefault(date, []).append(value)
                 costs.append({"model": member.name, **facts})
     table = pd.DataFrame(costs).groupby("model", sort=False)
     cost = table[["seconds", "forecast_seconds"]].sum().join(table["parameters"].max())
     forecasts = pd.concat([frame[frame["model"] != "seq2seq_per_ticker"] for frame in frames], ignore_index=True)
     names = [*REFERENCES, *(m.name for m in members())]
     forecasts["model"] = pd.Categorical(forecasts["model"], categories=names)
-    return forecasts.dropna(subset=["model", "y"]), cost.reset_index()
+    means = {name: {date: float(np.mean(each)) for date, each in by_date.items()} for name, by_date in nats.items()}
+    return forecasts.dropna(subset=["model", "y"]), cost.reset_index(), means
 
 
 def ranking(losses: Losses, costs: pd.DataFrame, experiment: Experiment, plan: Plan) -> pd.DataFrame:

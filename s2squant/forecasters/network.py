@@ -7,7 +7,7 @@ Shape legend: R rows, N origins, L bars of a window, F inputs, H steps, Q levels
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -149,19 +149,56 @@ class FittedSeq2Seq:
         """One outlook a net for the rows of one ticker, in scaled units."""
         import torch
 
-        m = int(panel.ticker_of[rows[mine[0]]])
-        ticker = panel.tickers[m]
-        nets = self.nets.get(ticker, self.nets.get(POOLED))
-        if nets is None:
-            raise ValueError(f"{self.name} was not fitted for {ticker}; fitted: {', '.join(self.nets)}")
-        back = torch.arange(1 - self.spec.training.chunk, 1)
-        first_N1 = torch.from_numpy(panel.first_of(rows[mine]))[:, None]
-        window = torch.maximum(torch.from_numpy(rows[mine])[:, None] + back, first_N1)
-        past_NLF = torch.from_numpy(seen.inputs_RF[window.numpy()].astype(np.float32))
+        ticker, nets = self._nets_of(panel, rows[mine])
+        past_NLF = self._past(panel, seen, rows[mine])
         deviation_NH = torch.from_numpy(data.deviation_NH[mine])
         seeds = [stable_seed(0, "paths", ticker, str(s)) for s in range(len(nets))]
         ahead = None if seen.known is None else seen.known.of(torch.from_numpy(rows[mine]), self.anchor.horizon)
         return [net.forecast(past_NLF, deviation_NH, ahead, seed=s) for net, s in zip(nets, seeds, strict=True)]
+
+    def fed_the_truth(self, panel: Panel, rows: Ints) -> Iterator[tuple[Ints, list[Tensor], Tensor]]:
+        """Head outputs (H, N, Z) of each net, each step given the true ones before it, ticker by ticker.
+
+        With the places of a ticker's rows among `rows`, and the deviation (N, H) of each step's own log return there.
+        """
+        import torch
+
+        from s2squant.nets.path_heads import step_deviation
+        from s2squant.nets.seq2seq import Feeding
+
+        data = prepare(self.anchor, self.spec, panel, rows, ranges=self.ranges)
+        seen, horizon = self._seen(panel, data), self.anchor.horizon
+        for m in np.unique(panel.ticker_of[rows]):
+            mine = np.flatnonzero(panel.ticker_of[rows] == m)
+            _, nets = self._nets_of(panel, rows[mine])
+            unit_N1 = torch.from_numpy(data.unit_R[rows[mine]])[:, None]
+            step_NH = step_deviation(torch.from_numpy(data.deviation_NH[mine])) * unit_N1
+            moved_NH = panel.targets(rows[mine], horizon) - self.anchor.drift(panel, rows[mine])
+            truth_NH = torch.from_numpy(np.diff(moved_NH, axis=1, prepend=0.0)) / step_NH
+            past_NLF, ends_P = self._past(panel, seen, rows[mine]), torch.tensor([self.spec.training.chunk - 1])
+            ahead = None if seen.known is None else seen.known.of(torch.from_numpy(rows[mine]), horizon)
+            feeding = Feeding(1.0, torch.Generator())
+            with torch.no_grad():
+                memories = [net.encode(past_NLF, ends_P, ahead) for net in nets]
+                parts = [n.decode(c, truth_NH.T.float(), feeding) for n, c in zip(nets, memories, strict=True)]
+            yield mine, parts, step_NH
+
+    def _nets_of(self, panel: Panel, rows: Ints) -> tuple[str, Sequence[Seq2Seq]]:
+        """The ticker that some rows belong to, and its nets; raises ValueError for one that was not fitted."""
+        ticker = panel.tickers[int(panel.ticker_of[rows[0]])]
+        nets = self.nets.get(ticker, self.nets.get(POOLED))
+        if nets is None:
+            raise ValueError(f"{self.name} was not fitted for {ticker}; fitted: {', '.join(self.nets)}")
+        return ticker, nets
+
+    def _past(self, panel: Panel, seen: Seen, rows: Ints) -> Tensor:
+        """Inputs (N, L, F) of the chunk that ends at each row; before its ticker's or segment's first bar, that bar."""
+        import torch
+
+        back = torch.arange(1 - self.spec.training.chunk, 1)
+        first_N1 = torch.from_numpy(panel.first_of(rows))[:, None]
+        window = torch.maximum(torch.from_numpy(rows)[:, None] + back, first_N1)
+        return torch.from_numpy(seen.inputs_RF[window.numpy()].astype(np.float32))
 
     def state(self) -> State:
         anchor = self.anchor.state()

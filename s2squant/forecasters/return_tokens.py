@@ -29,6 +29,7 @@ from s2squant.errors import CheckpointError
 from s2squant.forecasters.baselines.sampling import PATHS_KEPT, sample_quantiles, uniforms
 from s2squant.forecasters.expected_return import Drifts, shrunk_drifts
 from s2squant.forecasters.scenarios import known_units
+from s2squant.nets.seq2seq import Feeding
 from s2squant.nets.token_batches import Batch, by_length, make_batch
 from s2squant.nets.tokens import TokenSeq2Seq, train_tokens
 from s2squant.series.arrays import Floats, Ints
@@ -98,9 +99,7 @@ class ReturnTokens(Part):
     def fit(self, panel: Panel, rows: Ints, *, horizon: int, seed: int) -> FittedReturnTokens:
         """Learn the vocabulary and the network on the origins `rows`; histories are cut to lengths drawn anew."""
         spec = self
-        unit_N = known_units(panel)[rows]
-        rows, unit_N = rows[unit_N > 0], unit_N[unit_N > 0]
-        after_NH = np.diff(panel.targets(rows, horizon), axis=1, prepend=0.0) / unit_N[:, None]
+        rows, unit_N, after_NH = returns_after(panel, rows, horizon)
         vocabulary = Vocabulary.learnt(after_NH.ravel(), spec.bins)
         wanted = vocabulary.tokens(after_NH).tolist()
         sources = histories(panel, rows, unit_N, vocabulary, spec.history)
@@ -168,6 +167,26 @@ class FittedReturnTokens:
             levels_NHA[n] = sample_quantiles(sums_SH.T.copy())
         return Forecast.of_levels(self.name, rows, levels_NHA, drift_NH, paths_NSH)
 
+    def log_likelihood(self, panel: Panel, rows: Ints) -> Floats:
+        """Log probability (N,), in nats, of the true words of the steps after each row: the sum of the steps'.
+
+        Each step is given the true words before it, and a sequence of so many words does not end before them. Raises
+        ValueError where a step's return is not known.
+        """
+        rows_N, unit_N, after_NH = returns_after(panel, rows, self.horizon)
+        if len(rows_N) < len(rows) or not np.isfinite(after_NH).all():
+            raise ValueError(f"{self.name}: the likelihood of steps that are not known was asked for")
+        sources = histories(panel, rows, unit_N, self.vocabulary, self.spec.history)
+        wanted_NH = self.vocabulary.tokens(after_NH)
+        parts = []
+        for some in np.array_split(np.arange(len(rows)), max(1, len(rows) // 256)):
+            batch = make_batch([sources[n] for n in some], wanted_NH[some].tolist(), self.spec.net)
+            with torch.no_grad():
+                words_BHW = self.net(batch, Feeding(1.0, torch.Generator()))[:, : self.horizon, FIRST:]
+            at_BH1 = torch.from_numpy(wanted_NH[some] - FIRST)[:, :, None]
+            parts.append(torch.log_softmax(words_BHW, dim=2).gather(2, at_BH1).sum(dim=(1, 2)).double().numpy())
+        return np.concatenate(parts)
+
     @torch.no_grad()
     def _drawn(self, source: Sequence[int], draws_S2H: Floats) -> Floats:
         """Returns (S, H) in units: a token by its probability, then a value of its bin."""
@@ -191,6 +210,13 @@ class FittedReturnTokens:
         drifts, words = self.drifts.state(), {"edges": self.vocabulary.edges, "values": self.vocabulary.values_BV}
         plain = {"spec": self.spec.model_dump(mode="json"), "horizon": self.horizon, "seed": self.seed}
         return State({**weights, **words, **drifts.arrays}, {**plain, **drifts.meta})
+
+
+def returns_after(panel: Panel, rows: Ints, horizon: int) -> tuple[Ints, Floats, Floats]:
+    """The rows at which a deviation is known, it (N,), and the daily returns (N, H) after each in units of it."""
+    unit_N = known_units(panel)[rows]
+    rows, unit_N = rows[unit_N > 0], unit_N[unit_N > 0]
+    return rows, unit_N, np.diff(panel.targets(rows, horizon), axis=1, prepend=0.0) / unit_N[:, None]
 
 
 def histories(panel: Panel, rows: Ints, unit_N: Floats, vocabulary: Vocabulary, most: int) -> list[list[int]]:
