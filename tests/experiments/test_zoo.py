@@ -3,8 +3,10 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from s2squant.config.experiment import Experiment
+from s2squant.config.networks import AnchorSpec, Seq2SeqSpec
 from s2squant.experiments.members import BASE
 from s2squant.experiments.result import experiment_page
 from s2squant.experiments.zoo_likelihood import (
@@ -16,7 +18,10 @@ from s2squant.experiments.zoo_likelihood import (
     words_of,
 )
 from s2squant.experiments.zoo_result import zoo_result
+from s2squant.forecasters.network_training import Seq2SeqForecaster
+from s2squant.forecasters.scenarios import known_units
 from s2squant.report.experiment_page import render_experiment
+from tests.worlds.synthetic import garch_panel
 
 
 @pytest.fixture
@@ -52,3 +57,35 @@ def test_the_conclusion_counts_what_is_significant(ranking):
     text = dict(render_experiment(experiment_page(result, command="", facts={})))["index.html"].decode()
     for wanted in ("quick version", "skill against GARCH-t", "GRU"):
         assert wanted in text
+
+
+def test_the_likelihood_of_a_student_t_is_that_of_its_bins():
+    """Against scipy's law, origin by origin; the seeds are mixed as whole sequences, and no other row has a part."""
+    panel, horizon = garch_panel("A", 420), 2
+    rows = np.arange(100, 380)
+    spec = Seq2SeqSpec(
+        encoder={"hidden": 4},
+        decoder={"width": 4, "previous": True},
+        head={"kind": "student_t"},
+        training={"regime": "teacher", "chunk": 40, "warm": 20},
+        pooled={"steps": 3, "batch": 2, "seeds": 2, "lr": 0.05},
+    )
+    fitted = Seq2SeqForecaster(spec, "pooled", AnchorSpec(steps=3, warmup=60)).fit(panel, rows, horizon=horizon, seed=0)
+    words, asked = words_of(panel, rows, horizon), np.array([390, 400])
+    total_N = true_likelihood(fitted, panel, asked, words)
+    (_, nets, step_NH), drift = next(fitted.fed_the_truth(panel, asked)), fitted.anchor.drift(panel, asked)[0, 0]
+    edges = np.concatenate([[-np.inf], words.edges, [np.inf]])
+    for n, row in enumerate(asked):
+        unit, whole = known_units(panel)[row], []
+        for net in nets:
+            each = []
+            for h in range(horizon):
+                k = np.searchsorted(words.edges, (panel.log_price[row + h + 1] - panel.log_price[row + h]) / unit)
+                location, scale, degrees = net[h, n].tolist()
+                law = stats.t(degrees, drift + location * float(step_NH[n, h]), scale * float(step_NH[n, h]))
+                each.append(law.cdf(unit * edges[k + 1]) - law.cdf(unit * edges[k]))
+            whole.append(np.prod(each))
+        assert total_N[n] == pytest.approx(np.log(np.mean(whole)), abs=1e-5)
+    assert true_likelihood(fitted, panel, asked[1:], words)[0] == pytest.approx(total_N[1], abs=1e-6)
+    untrained_N = student_likelihood(fitted, panel, asked, words, untrained=True)
+    assert abs(untrained_N - total_N).max() > 1e-4

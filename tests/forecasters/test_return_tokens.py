@@ -6,6 +6,7 @@ import torch
 
 from s2squant.forecasters.own_model import own_model
 from s2squant.forecasters.return_tokens import FIRST, ReturnTokens, Vocabulary, histories
+from s2squant.forecasters.scenarios import known_units
 from s2squant.nets import token_batches
 from s2squant.series.forecast import quantile_crps
 from s2squant.series.panel import Panel
@@ -93,3 +94,21 @@ def test_it_runs_as_a_model_by_its_path():
     named = own_model("s2squant.forecasters.return_tokens:ReturnTokens", SMALL)
     forecast = named.fit(panel, origins(panel), horizon=H, seed=1).predict(panel, np.array([299]))
     assert forecast.forecaster == "s2squant.forecasters.return_tokens:ReturnTokens"
+
+
+def test_the_likelihood_of_words_is_the_product_of_the_steps():
+    panel = garch_panel("A", 300)
+    fitted = ReturnTokens(**SMALL).fit(panel, origins(panel), horizon=H, seed=1)
+    rows = np.array([100, 250])
+    units = known_units(panel)[rows]
+    for n, row in enumerate(rows):
+        words = fitted.vocabulary.tokens(np.diff(panel.log_price[row : row + H + 1]) / units[n])
+        source = histories(panel, rows[n : n + 1], units[n : n + 1], fitted.vocabulary, fitted.spec.history)
+        state, before, total = fitted.net.start(fitted.net.encode(torch.tensor(source), torch.tensor([12]))), 1, 0.0
+        for word in words:
+            logs, _, state = fitted.net.step(torch.tensor([before]), state)
+            total += float((logs[0, word] - torch.logsumexp(logs[0, FIRST:], dim=0)).detach())
+            before = int(word)
+        assert fitted.log_likelihood(panel, rows)[n] == pytest.approx(total, abs=1e-5)
+    with pytest.raises(ValueError, match="not known"):
+        fitted.log_likelihood(panel, np.array([299]))
