@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
 
 from s2squant.config.asset_classes import AssetClass
 from s2squant.config.experiment import Universe
+from s2squant.config.fetching import QUICK
 from s2squant.errors import CallerError, SourceError, first_of
 from s2squant.forecasters.pretrained import load, newest, refusal
 from s2squant.prices.calendars.exchanges import next_sessions
+from s2squant.prices.sources.from_store import LiveSource
 from s2squant.prices.sources.sample import SampleSource
 from s2squant.prices.universe import Loaded, load_from, load_universe
 from s2squant.series.outlook import Outlook
@@ -77,7 +80,7 @@ def _loaded(
     if not tickers:
         return load_universe(universe), universe.source, ("no ticker is named: these are the sample's",)
     try:
-        return load_universe(universe.model_copy(update={"source": "yfinance"})), "yfinance", ()
+        return load_from(LiveSource(Path(universe.store), spec=QUICK), universe), LiveSource.name, ()
     except CallerError as error:
         sample = SampleSource()
         if not set(tickers) <= set(sample.tickers()):

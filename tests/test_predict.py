@@ -15,7 +15,7 @@ from s2squant.errors import SourceError, TemporaryPriceError
 from s2squant.forecasters.pretrained import newest
 from s2squant.predict import Prediction, predict
 from s2squant.prices.sources.sample import SampleSource
-from s2squant.prices.sources.yahoo import SERVER
+from s2squant.prices.sources.yahoo import SERVER, Yahoo
 from s2squant.prices.store.price_store import PriceStore
 from s2squant.report.prediction_page import prediction_page
 from s2squant.series.forecast import LEVELS
@@ -165,6 +165,20 @@ def test_prices_come_from_yahoo_through_the_store_and_stay_there_without_it(tmp_
     assert main(["predict", "AAPL"]) == 0
     assert "Yahoo gave no prices" in capsys.readouterr().err
     assert main(["predict", "NOSUCH"]) == 2
+
+
+def test_without_a_network_yahoo_is_asked_once_and_in_a_word(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(SERVER, "http://127.0.0.1:9")  # the port that discards; nobody listens
+    asked = []
+    once = Yahoo._once
+    monkeypatch.setattr(Yahoo, "_once", lambda self, ticker, *more: asked.append(ticker) or once(self, ticker, *more))
+    made = predict(["AAPL", "MSFT", "IBM"], None, 5)
+    assert asked == ["AAPL"]
+    assert made.source == "sample"
+    assert made.remarks[0].startswith(
+        "Yahoo gave no prices (no usable prices in yfinance: AAPL: Yahoo cannot be reached"
+    )
 
 
 def refuse(self, ticker, *_):

@@ -24,6 +24,7 @@ class Fetching(Part):
     longest_pause: float = Field(
         300.0, ge=0, le=86_400, description="seconds; asked to wait longer, the rest is given up"
     )
+    connect: float = Field(5.0, gt=0, le=1e8, description="seconds to wait for a connection")
     timeout: float = Field(20.0, gt=0, le=1e8, description="seconds to wait for an answer")
     give_up_after: int = Field(
         5, ge=1, le=10_000, description="passing failures in a row after which nobody is asked any more"
@@ -31,3 +32,7 @@ class Fetching(Part):
     overlap: int = Field(
         20, ge=1, le=10_000, description="stored bars that are asked for again, to see what was revised"
     )
+
+
+QUICK = Fetching(tries=1, limited_tries=0, connect=3.0, timeout=10.0, give_up_after=1)
+"""For somebody who waits: one try, and where the source cannot be reached nobody else is asked for."""

@@ -95,9 +95,4 @@ class Nightly(Part):
             raise ValueError("seq2seq_adapted is no model of a nightly; leave it out")
         if self.experiment.universe.end is not None or self.experiment.universe.as_of is not None:
             raise ValueError("a nightly takes the newest bars; leave universe.end and universe.as_of out")
-        if self.experiment.covariates:
-            first = self.experiment.covariates[0].name
-            raise ValueError(
-                f"a nightly reads no covariates yet; take out {first}, or forecast with backtest or PriceForecaster"
-            )
         return self

@@ -6,8 +6,8 @@ E numbers of a step.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -83,12 +83,21 @@ class CovariateReader:
         )
 
     def _of(self, panel: Panel) -> PanelCovariates:
-        """The panel's columns that were there in the fit; raises ValueError where one is missing or another."""
+        """The panel's columns that were there in the fit, categories by the codes of the fit; others are unknown.
+
+        Raises ValueError where a column is missing or another.
+        """
         own = None if panel.covariates is None else panel.covariates.only(self.names)
-        if own is None or (own.past, own.future, own.static) != (self.past, self.future, self.static):
+        if own is None or (own.past, own.future, own.names) != (self.past, self.future, self.names):
             there = ", ".join(panel.covariates.names) if panel.covariates is not None else "none"
             raise ValueError(f"the network was fitted with covariates {', '.join(self.names)}; the prices have {there}")
-        return own
+        if own.static == self.static:
+            return own
+        codes_MC = [
+            _coded(values_M, there.categories, fitted.categories)
+            for values_M, there, fitted in zip(own.static_MC.T, own.static, self.static, strict=True)
+        ]
+        return replace(own, static=self.static, static_MC=np.stack(codes_MC, axis=1))
 
     def _scaled(self, panel: Panel, values: Floats, owner: Ints, columns: slice) -> Floats:
         """Values of some of the K columns, scaled by the ticker that each row belongs to."""
@@ -155,6 +164,17 @@ def sizes_of(reader: CovariateReader | None) -> CovariateSizes:
     from s2squant.nets.covariates import NO_COVARIATES
 
     return NO_COVARIATES if reader is None else reader.sizes
+
+
+def _coded(values_M: Floats, there: Sequence[str], fitted: Sequence[str]) -> Floats:
+    """Values of a static covariate by the categories of the fit, NaN where that had none such; numbers stay."""
+    if not there and not fitted:
+        return values_M
+    code = {label: float(place) for place, label in enumerate(fitted)}
+    known_M = np.isfinite(values_M) & bool(there)
+    return np.array(
+        [code.get(there[int(x)], np.nan) if known else np.nan for x, known in zip(values_M, known_M, strict=True)]
+    )
 
 
 def _across(values_MC: Floats) -> Scale:

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from s2squant.config.models import RECALIBRATED
+from s2squant.errors import first_of
 from s2squant.nightly.agenda import Missing
 from s2squant.nightly.compose import by_ticker, compose, issues_of
 from s2squant.nightly.jobs import NightJob
@@ -148,6 +149,8 @@ def note_events(state: NightState) -> None:
         if market in state.plan["retrain"]:
             why = state.plan["retrain"][market]
             state.event(due.session, "drift" if why.startswith("drift") else "retrained", f"{market}: {why}")
+    if told := state.plan.get("told"):
+        state.event(max(due.session for due in state.agenda.markets.values()), "covariate", "; ".join(told))
     for ticker, what in state.plan["revised"].items():
         state.event(state.due(state.agenda.market_of[ticker]), "revised", what, ticker)
     for ticker, night in state.prices.tickers.items():
@@ -156,9 +159,12 @@ def note_events(state: NightState) -> None:
 
 
 def verdict(
-    tickers: Sequence[TickerNight], asked: Sequence[str], failed_models: Mapping[str, str]
+    tickers: Sequence[TickerNight], asked: Sequence[str], failed_models: Mapping[str, str], told: Sequence[str] = ()
 ) -> tuple[NightStatus, str]:
-    """How a night ended, in a word and a line; tickers not `asked` for had their forecasts from an earlier run."""
+    """How a night ended, in a word and a line; tickers not `asked` for had their forecasts from an earlier run.
+
+    `told` are lines about covariates.
+    """
     due = [night for night in tickers if night.ticker in asked]
     good = [night for night in due if night.status == "ok"]
     lost = [night for night in due if night.status != "ok"]
@@ -168,6 +174,7 @@ def verdict(
     stand = f"; {before} {'stands' if before == 1 else 'stand'} from an earlier run" if before else ""
     message = f"{len(good)} of {len(due)} tickers forecast{stand}" + (f"; {named}{more}" if lost else "")
     message += "".join(f"; {name} failed on {why}" for name, why in failed_models.items())
+    message += "; " + first_of(told, 2, between="; ") if told else ""
     if not lost:
         return ("partial" if failed_models else "done"), message
     if good or len(due) < len(tickers):

@@ -283,7 +283,8 @@ def _settings(inputs: NightInputs, market: str) -> str:
     own = code_of(experiment.forecasters.own_models, experiment.forecasters.features)
     chosen = experiment.forecasters.model_dump(mode="json", exclude={"blend"} | (set() if own else {"features", "own"}))
     facts = {"forecasters": chosen, "walk": experiment.walk.model_dump(mode="json"), "ranges": ranges}
-    return settings_hash(facts | ({"own": own} if own else {}))
+    others = [one.model_dump(mode="json") for one in experiment.covariates]
+    return settings_hash(facts | ({"own": own} if own else {}) | ({"covariates": others} if others else {}))
 
 
 def _market_facts(inputs: NightInputs, market: str) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from s2squant.forecasters.own_check import check_own
 from s2squant.forecasters.own_features import with_features
 from s2squant.nightly.agenda import Agenda, agenda
 from s2squant.nightly.corrections import REACH, rescore
+from s2squant.nightly.covariates import check_covariates, draw, fetched_beside, recalled
 from s2squant.nightly.issue import IssuedNight, collect, issue, note_events, verdict
 from s2squant.nightly.jobs import NightInputs, NightJob, night_stages, perform
 from s2squant.nightly.ledger.entries import RunEntry
@@ -40,6 +41,7 @@ from s2squant.nightly.prices import Prices, acquaint, bars_of_former, ingest, op
 from s2squant.nightly.results import Night
 from s2squant.nightly.state import PLAN, Clock, NightState
 from s2squant.nightly.summary import age_of, drift, facts_of, last_fit, manifest_of, view
+from s2squant.nightly.weights import ModelStore
 from s2squant.prices.store.price_store import PriceStore
 from s2squant.prices.store.refresh import Refresher
 from s2squant.report.runs_page import runs_page
@@ -85,6 +87,7 @@ def open_night(
     check_own(spec.experiment.forecasters, stored=True)
     refresher, tickers = open_prices(spec, fetching or Fetching(), clock)
     ledger = Ledger()
+    check_covariates(spec, ledger)
     acquaint(refresher, tickers)
     todo = agenda(spec, tickers, ledger, scheduled=scheduled, now=started)
     due = {market: night.session for market, night in todo.markets.items()}
@@ -112,7 +115,7 @@ def open_night(
         plan, prices, panels = dict[str, Any](), Prices({}, {}), dict[str, Panel]()
         scored = 0
         if works:
-            plan = folder.read_work(PLAN) or ingest(refresher, tickers, now=started) | {"open": list(todo.open_tickers)}
+            plan = folder.read_work(PLAN) or _ingested(refresher, spec, tickers, todo, started)
             prices = read_prices(spec, tickers, plan, todo)
             panels = _panels(spec, prices, todo, plan, clock)
             scored = _score(ledger, spec, entry, prices, todo, refresher, clock)
@@ -160,7 +163,7 @@ class NightRun(JobRunner[NightJob]):
         collected = collect(state, self)
         issued = issue(state, collected)
         note_events(state)
-        status, message = verdict(issued.tickers, state.plan["open"], issued.failed_models)
+        status, message = verdict(issued.tickers, state.plan["open"], issued.failed_models, state.plan.get("told", ()))
         self._seconds |= {key: job_facts["seconds"] for key, job_facts in collected.facts.items()}
         self._seconds["issue"] = round(time.perf_counter() - began, 3)
         night = view(state, status, message, issued, scored=self._scored, workers=self.workers, seconds=self._seconds)
@@ -175,15 +178,34 @@ class NightRun(JobRunner[NightJob]):
         return night
 
 
-def _panels(spec: Nightly, prices: Prices, todo: Agenda, plan: Mapping[str, Any], clock: Clock) -> dict[str, Panel]:
-    """The bars of each market that can still be forecast; one that a killed run had begun is not given up."""
+def _ingested(
+    refresher: Refresher, spec: Nightly, tickers: Sequence[str], todo: Agenda, now: datetime
+) -> dict[str, Any]:
+    plan = ingest(refresher, tickers, now=now) | {"open": list(todo.open_tickers)}
+    if not spec.experiment.covariates:
+        return plan
+    return plan | {"beside": fetched_beside(refresher, spec, now=now), "covariates": {}, "told": []}
+
+
+def _panels(spec: Nightly, prices: Prices, todo: Agenda, plan: dict[str, Any], clock: Clock) -> dict[str, Panel]:
+    """The bars of each market that can still be forecast; one that a killed run had begun is not given up.
+
+    The versions of the covariates that are drawn for them are entered into the plan.
+    """
     panels: dict[str, Panel] = {}
     for market, night in todo.markets.items():
         ready = [ticker for ticker, n in prices.tickers.items() if n.market == market and n.status == "ok"]
         in_time = night.deadline is not None and clock() < night.deadline
         if set(ready) & set(plan["open"]) and (in_time or "parents" in plan):
-            panel = Panel(tuple(prices.histories[ticker].between(None, night.session) for ticker in ready))
-            panels[market] = with_features(panel, spec.experiment.forecasters)
+            histories = tuple(prices.histories[ticker].between(None, night.session) for ticker in ready)
+            if version := plan.get("covariates", {}).get(market):
+                histories = recalled(ModelStore(Path(spec.models)), version, histories)
+            elif spec.experiment.covariates:
+                drawn = draw(spec, histories, plan, todo.market_of)
+                histories = drawn.histories
+                plan["covariates"][market] = drawn.version
+                plan["told"] = list(dict.fromkeys([*plan["told"], *drawn.told]))
+            panels[market] = with_features(Panel(histories), spec.experiment.forecasters)
     return panels
 
 

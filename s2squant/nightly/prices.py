@@ -99,15 +99,13 @@ def _late_changes(update: Update) -> list[str]:
 
 def read_prices(spec: Nightly, tickers: Sequence[str], plan: Mapping[str, Any], agenda: Agenda) -> Prices:
     """The bars that the plan names, up to the due session; and what is wrong with those that cannot be forecast."""
-    source = Pinned(PriceStore(Path(spec.experiment.universe.store)), plan["versions"])
+    source = Pinned(PriceStore(Path(spec.experiment.universe.store)), plan["versions"], plan["refused"])
     now, walk = datetime.fromisoformat(plan["at"]), spec.experiment.walk
     histories: dict[str, PriceHistory] = {}
     nights: dict[str, TickerNight] = {}
     for ticker in tickers:
         night = TickerNight(ticker, agenda.market_of[ticker], "ok", prices_at=plan["versions"].get(ticker, ""))
         try:
-            if ticker not in plan["versions"]:
-                raise PriceError(ticker, plan["refused"].get(ticker, "not fetched"))
             whole = load_ticker(source, ticker, spec.experiment.universe, now)
             market = agenda.markets.get(whole.calendar)
             if market is None:
@@ -138,9 +136,11 @@ def read_prices(spec: Nightly, tickers: Sequence[str], plan: Mapping[str, Any], 
 class Pinned:
     """A price store at the versions that a night reads."""
 
-    def __init__(self, store: PriceStore, versions: Mapping[str, str]) -> None:
+    def __init__(
+        self, store: PriceStore, versions: Mapping[str, str], refused: Mapping[str, str] | None = None
+    ) -> None:
         self.name = f"store:{store.folder}"
-        self._store, self._versions = store, dict(versions)
+        self._store, self._versions, self._refused = store, dict(versions), dict(refused or {})
 
     def tickers(self) -> tuple[str, ...]:
         return tuple(self._versions)
@@ -152,5 +152,7 @@ class Pinned:
         """Nothing is refused: what is missing is found when it is read."""
 
     def history(self, ticker: str) -> PriceHistory:
+        if ticker not in self._versions:
+            raise PriceError(ticker, self._refused.get(ticker, "not fetched"))
         moment = datetime.fromisoformat(self._versions[ticker])
         return as_history(self._store.read(ticker, as_of=moment))

@@ -20,6 +20,7 @@ from s2squant.config.nightly import Nightly
 from s2squant.errors import CheckpointError, PriceError, RunError
 from s2squant.forecasters.own_features import with_features
 from s2squant.nightly.compose import compose
+from s2squant.nightly.covariates import recalled
 from s2squant.nightly.jobs import NightInputs, forecast, restored
 from s2squant.nightly.ledger.entries import RunEntry
 from s2squant.nightly.ledger.ledger import Ledger
@@ -71,7 +72,7 @@ def replay(run_id: str, ledger: Ledger) -> Replay:
     for market, tickers in facts["panels"].items():
         try:
             panel = _panel(spec, market, tickers, facts)
-        except PriceError as error:
+        except (PriceError, CheckpointError) as error:
             problems.append(f"{market}: its prices cannot be read as they were: {error}")
             continue
         markets |= dict.fromkeys(tickers, market)
@@ -90,8 +91,12 @@ def replay(run_id: str, ledger: Ledger) -> Replay:
 def _panel(spec: Nightly, market: str, tickers: list[str], facts: Mapping[str, Any]) -> Panel:
     source = Pinned(PriceStore(Path(spec.experiment.universe.store)), facts["price_versions"])
     now, due = _moment(facts["planned_at"]), facts["due"][market]
-    histories = [load_ticker(source, ticker, spec.experiment.universe, now).between(None, due) for ticker in tickers]
-    return with_features(Panel(tuple(histories)), spec.experiment.forecasters)
+    histories = tuple(
+        load_ticker(source, ticker, spec.experiment.universe, now).between(None, due) for ticker in tickers
+    )
+    if version := facts.get("covariates", {}).get(market):
+        histories = recalled(ModelStore(Path(spec.models)), version, histories)
+    return with_features(Panel(histories), spec.experiment.forecasters)
 
 
 def _forecasts(

@@ -115,6 +115,7 @@ def facts_of(state: NightState, collected: CollectedNight) -> dict[str, Any]:
         "due": {market: night.session for market, night in state.agenda.markets.items()},
         "panels": {market: list(panel.tickers) for market, panel in state.panels.items()},
         "price_versions": state.plan["versions"],
+        "covariates": state.plan.get("covariates", {}),
         "models": {
             key: {"version": model["version"], "anchor_version": model["anchor_version"]}
             for key, model in collected.facts.items()

@@ -31,10 +31,6 @@ def test_what_is_left_out_is_a_nightly_s_own(tmp_path: Path) -> None:
         ({"retraining": {"every": 0}}, "retraining.every: Input should be greater than or equal to 1"),
         ({"experiment": {"universe": {"end": "2020-01-01"}}}, "takes the newest bars"),
         (
-            {"experiment": {"covariates": [{"name": "vix", "ticker": "^VIX"}]}},
-            "a nightly reads no covariates yet; take out vix",
-        ),
-        (
             {"experiment": {"forecasters": {"models": [*ISSUED, "seq2seq_adapted"]}}},
             "seq2seq_adapted is no model of a nightly",
         ),

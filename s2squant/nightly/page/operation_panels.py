@@ -57,6 +57,8 @@ def alerts(night: Night, shown: Tonight) -> Panel:
     for market in night.markets:
         if market.missed:
             rows.append(("missed", market.market, f"no forecast was issued for {', '.join(market.missed)}"))
+    told = _events(night, "covariate")
+    rows += [("covariate", "all", text) for text in (told["text"][told["run_id"] == night.run_id] if len(told) else ())]
     left = 0
     for word in ("surprise", "moved", "wide", "narrow"):
         of_kind = [(word, r.ticker, why) for r in shown.flagged for kind, why in r.flags if kind == word]

@@ -6,7 +6,7 @@ Shape legend: T bars, S scheduled sessions of a ticker, P past, F future-known a
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,7 +14,7 @@ import pandas as pd
 
 from s2squant.config.covariates import CovariateSpec
 from s2squant.config.experiment import Experiment
-from s2squant.errors import ConfigError, Finding, PriceError, SourceError, first_of
+from s2squant.errors import ConfigError, Finding, PriceError, SourceError, first_of, one_line
 from s2squant.prices.covariates.built_in import WEEKDAYS
 from s2squant.prices.covariates.columns import (
     Origin,
@@ -24,7 +24,8 @@ from s2squant.prices.covariates.columns import (
     sessions_around,
     static_value,
 )
-from s2squant.prices.covariates.told import missing, missing_and_carried, missing_static
+from s2squant.prices.covariates.told import lateness, missing, missing_and_carried, missing_static
+from s2squant.prices.port import Source
 from s2squant.prices.sources.table import nearest
 from s2squant.prices.universe import Loaded
 from s2squant.series.arrays import Dates, Floats, Ints
@@ -45,32 +46,54 @@ class Drawn:
     static: Mapping[str, str]
 
 
-def with_covariates(loaded: Loaded, experiment: Experiment) -> Loaded:
+@dataclass(frozen=True)
+class Masking:
+    """What cannot be read is masked and told instead of refused: a nightly goes on without it."""
+
+    markets: Mapping[str, str]
+    """Market by ticker, of all that are asked for, those without prices now too: they settle the columns."""
+    tell: Callable[[str], None]
+    """Is handed one line for each covariate that cannot be read, and for each that is late at the last bar."""
+
+
+def with_covariates(loaded: Loaded, experiment: Experiment, masking: Masking | None = None) -> Loaded:
     """The histories with the experiment's covariates; as they are where it has none.
 
     A ticker whose own file cannot be read for one is refused by name. Raises CallerError for a covariate that cannot be
-    read at all, that is for nobody, or that covers no date.
+    read at all, that is for nobody, or that covers no date. With `masking` these are masked and told.
     """
     specs = experiment.covariates
     if not specs:
         return loaded
-    _refuse_strangers(specs, loaded)
-    origins = {spec.name: open_origin(spec, experiment.universe, loaded.source) for spec in specs}
+    asked = masking.markets if masking else {h.ticker: h.calendar for h in loaded.histories}
+    _refuse_strangers(specs, [*asked, *loaded.refused], sorted(set(asked.values())))
+    origins = _origins(specs, experiment, loaded.source, masking)
     refused, findings = dict(loaded.refused), dict(loaded.findings)
     drawn: dict[str, Drawn] = {}
     for history in loaded.histories:
         try:
-            drawn[history.ticker] = _drawn(history, specs, origins, experiment.walk.horizon)
+            drawn[history.ticker] = _drawn(history, specs, origins, experiment.walk.horizon, masking)
         except PriceError as error:
             refused[history.ticker], findings[history.ticker] = error.reason, error.findings
     usable = tuple(history for history in loaded.histories if history.ticker in drawn)
     if not usable:
         reasons = [f"{ticker}: {reason}" for ticker, reason in refused.items()]
         raise SourceError(f"no usable prices; {first_of(reasons, 3, between='; ')}")
-    _refuse_empty(specs, drawn, loaded)
+    empty = _empty(specs, drawn, loaded)
+    if empty and masking is None:
+        name = next(iter(empty))
+        raise SourceError(f"covariate {name}: {empty[name]}")
+    if masking is not None:
+        known = tuple(spec for spec in specs if spec.name in origins)
+        for name in (spec.name for spec in known if spec.name in empty):
+            masking.tell(f"covariate {name}: {empty[name]}")
+        for line in _late([spec for spec in known if spec.name not in empty], drawn, experiment.walk.horizon):
+            masking.tell(line)
     drawn = _ranked(specs, usable, drawn)
     labels = {spec.name: _labels(spec, drawn) for spec in specs if spec.kind == "static"}
-    attached = tuple(_attached(h, _of_market(specs, usable, h.calendar), drawn[h.ticker], labels) for h in usable)
+    markets = masking.markets if masking else {h.ticker: h.calendar for h in usable}
+    columns = {market: _of_market(specs, markets, market) for market in {h.calendar for h in usable}}
+    attached = tuple(_attached(h, columns[h.calendar], drawn[h.ticker], labels) for h in usable)
     beside = tuple(origin for origin in origins.values() if isinstance(origin, PriceHistory))
     return replace(loaded, histories=attached, refused=refused, findings=findings, beside=beside)
 
@@ -81,22 +104,31 @@ def unread(loaded: Sequence[PriceHistory], specs: Specs) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for history in loaded for name in history.unread if name not in declared))
 
 
-def is_for(spec: CovariateSpec, history: PriceHistory) -> bool:
-    """Whether a covariate is for a ticker."""
-    by_market = not spec.markets or history.calendar in spec.markets
-    return by_market and (not spec.tickers or history.ticker in spec.tickers)
+def _is_for(spec: CovariateSpec, ticker: str, market: str) -> bool:
+    return (not spec.markets or market in spec.markets) and (not spec.tickers or ticker in spec.tickers)
 
 
-def _of_market(specs: Specs, histories: Sequence[PriceHistory], market: str) -> Specs:
+def _of_market(specs: Specs, markets: Mapping[str, str], market: str) -> Specs:
     """The covariates that are for any ticker of a market: the columns that all of its tickers have."""
-    members = [history for history in histories if history.calendar == market]
-    return tuple(spec for spec in specs if any(is_for(spec, history) for history in members))
+    members = [ticker for ticker, own in markets.items() if own == market]
+    return tuple(spec for spec in specs if any(_is_for(spec, ticker, market) for ticker in members))
 
 
-def _refuse_strangers(specs: Specs, loaded: Loaded) -> None:
+def _origins(specs: Specs, experiment: Experiment, source: Source | None, masking: Masking | None) -> dict[str, Origin]:
+    """What each covariate is read from, by name; with `masking` one that cannot be had is told and left out."""
+    origins: dict[str, Origin] = {}
+    for spec in specs:
+        try:
+            origins[spec.name] = open_origin(spec, experiment.universe, source)
+        except SourceError as error:
+            if masking is None:
+                raise
+            masking.tell(one_line(str(error)))
+    return origins
+
+
+def _refuse_strangers(specs: Specs, tickers: Sequence[str], markets: Sequence[str]) -> None:
     """Raise ConfigError for a covariate that names a ticker or a market that is not there."""
-    tickers = [*(h.ticker for h in loaded.histories), *loaded.refused]
-    markets = sorted({h.calendar for h in loaded.histories})
     for spec in specs:
         for key, names, known in (("tickers", spec.tickers, tickers), ("markets", spec.markets, markets)):
             if strangers := [name for name in names if name not in known]:
@@ -107,29 +139,53 @@ def _refuse_strangers(specs: Specs, loaded: Loaded) -> None:
             raise ConfigError(f"covariate {spec.name}: values names no ticker of {first_of(tickers, 8)}")
 
 
-def _drawn(history: PriceHistory, specs: Specs, origins: Mapping[str, Origin], horizon: int) -> Drawn:
-    own = tuple(spec for spec in specs if is_for(spec, history))
+def _drawn(
+    history: PriceHistory, specs: Specs, origins: Mapping[str, Origin], horizon: int, masking: Masking | None
+) -> Drawn:
+    own = tuple(spec for spec in specs if _is_for(spec, history.ticker, history.calendar))
     days_S = sessions_around(history, own, horizon)
     place_T = np.searchsorted(days_S, history.dates, side="right") - 1
-    past = {}
-    for spec in own:
-        if spec.kind == "past":
-            column = past_column(spec, origins[spec.name], history, days_S)
-            past[spec.name] = (
-                np.where(place_T >= 0, column.values_S[place_T], np.nan),
-                np.where(place_T >= 0, column.age_S[place_T], -1),
-            )
     first = max(int(place_T[0]), 0)
-    return Drawn(
-        days_S=days_S[first:],
-        past=past,
-        future={s.name: future_column(s, origins[s.name], history, days_S)[first:] for s in own if s.kind == "future"},
-        static={s.name: static_value(s, origins[s.name], history) for s in own if s.kind == "static"},
-    )
+    none_T, none_S = (np.full(len(history), np.nan), np.full(len(history), -1)), np.full(len(days_S) - first, np.nan)
+    past = dict.fromkeys((spec.name for spec in own if spec.kind == "past"), none_T)
+    future = dict.fromkeys((spec.name for spec in own if spec.kind == "future"), none_S)
+    static = dict.fromkeys((spec.name for spec in own if spec.kind == "static"), "")
+    for spec in (spec for spec in own if spec.name in origins):
+        try:
+            match spec.kind:
+                case "past":
+                    column = past_column(spec, origins[spec.name], history, days_S)
+                    past[spec.name] = (
+                        np.where(place_T >= 0, column.values_S[place_T], np.nan),
+                        np.where(place_T >= 0, column.age_S[place_T], -1),
+                    )
+                case "future":
+                    future[spec.name] = future_column(spec, origins[spec.name], history, days_S)[first:]
+                case "static":
+                    static[spec.name] = static_value(spec, origins[spec.name], history)
+        except PriceError as error:
+            if masking is None:
+                raise
+            masking.tell(f"covariate {spec.name}: {error}")
+    return Drawn(days_S[first:], past, future, static)
 
 
-def _refuse_empty(specs: Specs, drawn: Mapping[str, Drawn], loaded: Loaded) -> None:
-    """Raise SourceError for a covariate that no ticker has a value of."""
+def _late(specs: Sequence[CovariateSpec], drawn: Mapping[str, Drawn], horizon: int) -> list[str]:
+    """One line for each covariate and way in which it is late at the last bar: what, and for whom."""
+    tickers: dict[tuple[str, str], list[str]] = {}
+    for spec in specs:
+        for ticker, own in drawn.items():
+            what = lateness(*own.past[spec.name]) if spec.name in own.past else ""
+            if spec.name in own.future and (unknown := int(np.isnan(own.future[spec.name][-horizon:]).sum())):
+                what = f"not known on {unknown} of the {horizon} sessions to come"
+            if what:
+                tickers.setdefault((spec.name, what), []).append(ticker)
+    return [f"covariate {name}: {what} for {first_of(own, 3)}" for (name, what), own in tickers.items()]
+
+
+def _empty(specs: Specs, drawn: Mapping[str, Drawn], loaded: Loaded) -> dict[str, str]:
+    """The covariates that no ticker has a value of, and what to see to."""
+    empty = dict[str, str]()
     for spec in specs:
         each = [own for own in drawn.values() if spec.name in (*own.past, *own.future, *own.static)]
         values = [own.past[spec.name][0] for own in each if spec.name in own.past]
@@ -143,7 +199,8 @@ def _refuse_empty(specs: Specs, drawn: Mapping[str, Drawn], loaded: Loaded) -> N
         else:
             days = [day for own in each for day in (own.days_S[0], own.days_S[-1])]
             what = f"it has no value of any ticker between {min(days)} and {max(days)}; see to its dates and tickers"
-        raise SourceError(f"covariate {spec.name}: {what}")
+        empty[spec.name] = what
+    return empty
 
 
 def _ranked(specs: Specs, histories: Sequence[PriceHistory], drawn: dict[str, Drawn]) -> dict[str, Drawn]:

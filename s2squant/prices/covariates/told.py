@@ -11,6 +11,8 @@ from s2squant.series.arrays import Dates, Floats, Ints
 
 MUCH = 0.05
 """Share of missing values from which it is a warning; so is a last bar without one."""
+RECENT, USUAL = 500, 0.95
+"""A value is late if it is older than were this share of those of so many bars."""
 
 
 def missing_and_carried(name: str, dates: Dates, values_T: Floats, age_T: Ints) -> tuple[Finding, ...]:
@@ -29,6 +31,16 @@ def missing(name: str, dates: Dates, values: Floats) -> tuple[Finding, ...]:
         return ()
     grave: Severity = "warning" if lacking.mean() >= MUCH or lacking[-1] else "note"
     return (_finding("covariate missing", grave, f"{name} is missing on", lacking, dates, "masked"),)
+
+
+def lateness(values_T: Floats, age_T: Ints) -> str:
+    """How the last bar's value is late: missing, or older than usual; empty where it is neither."""
+    if not np.isfinite(values_T[-1]):
+        return "missing"
+    recent = age_T[-RECENT:]
+    if age_T[-1] <= np.quantile(recent[recent >= 0], USUAL):
+        return ""
+    return f"{age_T[-1]} session{'s' if age_T[-1] > 1 else ''} old"
 
 
 def missing_static(name: str) -> Finding:

@@ -158,6 +158,8 @@ class PoliteRequest:
         if self.seen.refused is not None:
             return self.seen.refused
         address = _elsewhere(url, self._base) if self._base else url
+        most = min(timeout or self._spec.timeout, self._spec.timeout)
+        connect = min(self._spec.connect, most)
         while True:
             with self._gate.turn():
                 answer = self._send(
@@ -167,7 +169,7 @@ class PoliteRequest:
                     data=data,
                     json=json,
                     headers=headers,
-                    timeout=min(timeout or self._spec.timeout, self._spec.timeout),
+                    timeout=(connect, most - connect),
                     allow_redirects=allow_redirects,
                 )
                 if answer.status_code == TOO_MANY:

@@ -301,6 +301,8 @@ def _unknown(ticker: str, known: About | None) -> PriceError:
 def _no_answer(error: Exception, statuses: Sequence[int]) -> str:
     if type(error).__name__ == "DNSError":  # curl_cffi's
         return "Yahoo cannot be reached: its address is not found (no network?); try again later"
+    if "Failed to connect" in str(error) or "Connection timed out" in str(error):
+        return "Yahoo cannot be reached: no connection (no network?); try again later"
     status = f"HTTP {statuses[-1]}, " if statuses and statuses[-1] >= 400 else ""
     return f"no proper answer from Yahoo ({status}{type(error).__name__}: {_brief(error)}); try again later"
 

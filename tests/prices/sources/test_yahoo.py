@@ -173,7 +173,7 @@ def test_too_long_a_retry_after_is_given_up_at_once(desk):
 
 
 def test_no_connection_is_a_passing_failure(desk):
-    with pytest.raises(TemporaryPriceError, match="no proper answer from Yahoo"):
+    with pytest.raises(TemporaryPriceError, match="Yahoo cannot be reached: no connection"):
         Yahoo(desk.client().spec, server="http://127.0.0.1:9", clock=lambda: desk.now).fetch(
             "GOODBYE", "1d", None, None
         )
