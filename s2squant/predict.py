@@ -1,6 +1,6 @@
 """Forecasts of any tickers by the pretrained weights: prices, checks, forecast; nothing is fitted, nothing is judged.
 
-Shape legend: H steps, Q levels.
+Shape legend: M tickers, H steps, Q levels, S paths.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+
+import numpy as np
 
 from s2squant.config.asset_classes import AssetClass
 from s2squant.config.experiment import Universe
@@ -19,7 +21,9 @@ from s2squant.prices.calendars.exchanges import next_sessions
 from s2squant.prices.sources.from_store import LiveSource
 from s2squant.prices.sources.sample import SampleSource
 from s2squant.prices.universe import Loaded, load_from, load_universe
+from s2squant.series.joint_paths import Paths, joint_paths
 from s2squant.series.outlook import Outlook
+from s2squant.series.past_paths import joinable, past_paths
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,33 @@ def predict(
             widening = load(history.asset_class).widening(len(history), horizon)
             found[history.ticker] = Outlook(history, dates_H, quantiles_HQ, widening)
     return Prediction(tuple(found[h.ticker] for h in usable), refused, name, remarks)
+
+
+@dataclass(frozen=True)
+class Joined:
+    """Joint paths of some of a prediction's tickers, and the reason of each that is left out."""
+
+    outlooks: tuple[Outlook, ...]
+    paths_MHS: Paths
+    """Cumulative log returns."""
+    refused: Mapping[str, str]
+
+
+def joined(made: Prediction, paths: int, *, seed: int = 0) -> Joined:
+    """Join a prediction's forecasts over steps and tickers by the rank order of past outcomes.
+
+    Raises SourceError where no ticker has past dates enough.
+    """
+    horizon = len(made.outlooks[0].dates_H)
+    histories, refused = joinable([o.history for o in made.outlooks], horizon)
+    if not histories:
+        reasons = [f"{ticker}: {why}" for ticker, why in refused.items()]
+        raise SourceError(f"no joint paths; {first_of(reasons, 3, between='; ')}")
+    kept = {h.ticker for h in histories}
+    outlooks = tuple(o for o in made.outlooks if o.history.ticker in kept)
+    past = past_paths(histories, horizon).known(max(h.dates[-1] for h in histories))
+    levels_MHA = np.stack([o.levels_HA for o in outlooks])
+    return Joined(outlooks, joint_paths(levels_MHA, past.order(seed), paths, seed=seed), refused)
 
 
 def _loaded(

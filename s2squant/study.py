@@ -36,6 +36,7 @@ from s2squant.runs.collect import Collected, collect, combine, reports_after, wi
 from s2squant.runs.engines.choose import check_engine, make_pool
 from s2squant.runs.identity import as_begun, beside_previous, claimed_folder
 from s2squant.runs.jobs import Inputs, Job, stages_of
+from s2squant.runs.joint import joint_scores
 from s2squant.runs.manifest import manifest, provenance
 from s2squant.runs.plan import make_plan
 from s2squant.runs.run_list import write_list
@@ -136,13 +137,16 @@ class Run(JobRunner[Job]):
                 importances=collected.importances,
             )
             traded = self._trade(forecasts, evaluation)
+        with self._timed("joint"):
+            joined = joint_scores(replace(self.inputs, experiment=running), forecasts)
         with self._timed("shuffled"):
             kept = self._ledger.parent / "shuffled" if self._ledger is not None else None
             inputs = replace(self.inputs, experiment=running)
             nothing = shuffled_headline(inputs, evaluation.losses.tickers, kept)
         with self._timed("audit"):
             audited = audit(inputs, forecasts)
-        study = self._study(collected, forecasts, (weights, recalibration), evaluation, traded, nothing, audited)
+        beyond = (nothing, joined, audited)
+        study = self._study(collected, forecasts, (weights, recalibration), evaluation, traded, beyond)
         study = beside_previous(study, self.inputs.folder)
         self._write(study)
         return study
@@ -169,12 +173,12 @@ class Run(JobRunner[Job]):
         decisions: tuple[pd.DataFrame, pd.DataFrame],
         evaluation: Evaluation,
         traded: Traded,
-        nothing: pd.DataFrame,
-        audited: pd.DataFrame,
+        beyond: tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame],
     ) -> Study:
         """Everything as one record."""
         tickers, present = reports_after(self._tickers, self), set(evaluation.losses.tickers)
         judgement = evaluation.judgement
+        nothing, joined, audited = beyond
         sentence, word = after_audit(after_shuffling(judgement.sentence, nothing), judgement.word, audited)
         return Study(
             experiment=self.experiment,
@@ -206,6 +210,7 @@ class Run(JobRunner[Job]):
             drawdowns=traded.drawdowns,
             rolling_sharpe=traded.rolling_sharpe,
             shuffled=nothing,
+            joint=joined,
             audit=audited,
             failed_models=collected.failed_models,
             attention={t: weights for t, weights in collected.attention.items() if t in present},

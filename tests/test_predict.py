@@ -6,14 +6,16 @@ import csv
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from s2squant.cli.app import main
 from s2squant.cli.fan_plot import fan_lines
 from s2squant.cli.prediction_files import as_csv
 from s2squant.errors import SourceError, TemporaryPriceError
+from s2squant.evaluation.statistics.expected_shortfall import expected_loss
 from s2squant.forecasters.pretrained import newest
-from s2squant.predict import Prediction, predict
+from s2squant.predict import Prediction, joined, predict
 from s2squant.prices.sources.sample import SampleSource
 from s2squant.prices.sources.yahoo import SERVER, Yahoo
 from s2squant.prices.store.price_store import PriceStore
@@ -132,6 +134,25 @@ def test_the_command_tells_it_in_every_form(tmp_path, monkeypatch, capsys):
     assert set(step["ranges"]) == {str(percent) for percent in RANGES}
     assert step["ranges"]["95"][0] < step["median"] < step["ranges"]["95"][1]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["page.html", "table.csv"], "nothing else is written"
+
+
+def test_joint_paths_are_written_and_who_is_not_among_them_is_told(tmp_path, monkeypatch, capsys, made):
+    monkeypatch.chdir(tmp_path)
+    given = ["predict", "AAPL,MSFT,FB", "EURUSD", "--source", "sample", "--horizon", "3", "--csv", "-"]
+    assert main([*given, "--paths", "p.parquet", "--draws", "400"]) == 0
+    told = capsys.readouterr()
+    assert "no joint paths of AAPL: its prices end on 2013-03-01, others on 2026-10-30" in told.err
+    [row] = [r for r in csv.DictReader(told.out.splitlines()) if (r["ticker"], r["step"]) == ("EURUSD", "3")]
+    table = pd.read_parquet("p.parquet")
+    assert table.columns.tolist() == ["unique_id", "sample_id", "cutoff", "close", "step_1", "step_2", "step_3"]
+    prices = table["close"] * np.exp(table["step_3"])
+    for level, below in (("q0.005", 2), ("q0.500", 200), ("q0.990", 396)):
+        assert (prices < float(row[level])).sum() == below
+    drawn = joined(predict(["AAPL", "MSFT", "IBM", "FB"], "sample", 3), 3000)
+    assert set(drawn.refused) == {"FB"}
+    assert np.corrcoef(drawn.paths_MHS[:, 2])[0, 1:].min() > 0.2
+    aapl = made.outlooks[1]
+    assert aapl.value_at_risk(7) < expected_loss(aapl.levels_HA, 0.05)[6] < aapl.value_at_risk(7, 0.01)
 
 
 def test_mistakes_are_one_line(capsys):

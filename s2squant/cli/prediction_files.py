@@ -6,10 +6,14 @@ import csv
 import io
 from typing import Any
 
+import numpy as np
+import pandas as pd
+
+from s2squant.evaluation.statistics.expected_shortfall import expected_loss
 from s2squant.files import guarded, json_values
-from s2squant.predict import Prediction
-from s2squant.series.forecast import QUANTILE_COLUMNS
+from s2squant.predict import Joined, Prediction
 from s2squant.series.outlook import RANGES, Outlook, short_history
+from s2squant.series.tails import ALL_COLUMNS
 
 HEAD = ("ticker", "asset_class", "cutoff", "close", "step", "date")
 
@@ -31,12 +35,29 @@ def as_csv(made: Prediction) -> str:
     """One row a ticker and step, the quantiles in prices, dates as ISO has them."""
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
-    rows.writerow([*HEAD, *QUANTILE_COLUMNS])
+    rows.writerow([*HEAD, *ALL_COLUMNS])
     for o in made.outlooks:
         head = [guarded(o.history.ticker), o.history.asset_class, str(o.history.dates[-1]), f"{o.close:.10g}"]
-        for step, (day, prices_Q) in enumerate(zip(o.dates_H, o.prices_HQ, strict=True), 1):
-            rows.writerow([*head, step, str(day), *(f"{price:.8g}" for price in prices_Q)])
+        for step, (day, levels_A) in enumerate(zip(o.dates_H, o.levels_HA, strict=True), 1):
+            rows.writerow([*head, step, str(day), *(f"{price:.8g}" for price in o.close * np.exp(levels_A))])
     return text.getvalue()
+
+
+def as_parquet(drawn: Joined) -> bytes:
+    """A row a ticker and path: unique_id, sample_id, cutoff, close, then the cumulative log return of each step.
+
+    The same sample_id is the same history of all tickers.
+    """
+    paths = drawn.paths_MHS.shape[2]
+    parts = []
+    for o, paths_HS in zip(drawn.outlooks, drawn.paths_MHS, strict=True):
+        cutoff = o.history.dates[-1].astype("datetime64[s]")
+        head = {"unique_id": o.history.ticker, "sample_id": np.arange(paths, dtype=np.int32), "cutoff": cutoff}
+        steps = {f"step_{step}": paths_S for step, paths_S in enumerate(paths_HS, 1)}
+        parts.append(pd.DataFrame(head | {"close": o.close} | steps))
+    table = pd.concat(parts, ignore_index=True).astype({"unique_id": "category"})
+    content: bytes = table.to_parquet(index=False)
+    return content
 
 
 def _ticker(o: Outlook) -> dict[str, Any]:
@@ -59,6 +80,9 @@ def _ticker(o: Outlook) -> dict[str, Any]:
                 "ranges": {str(percent): list(o.range(step, percent)) for percent in RANGES},
                 "probability_of_fall": o.fall(step),
                 "value_at_risk_95": o.value_at_risk(step),
+                "value_at_risk_99": o.value_at_risk(step, 0.01),
+                "expected_shortfall_95": float(expected_loss(o.levels_HA, 0.05)[step - 1]),
+                "expected_shortfall_99": float(expected_loss(o.levels_HA, 0.01)[step - 1]),
             }
             for step, day in enumerate(o.dates_H, 1)
         ],

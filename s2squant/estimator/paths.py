@@ -20,7 +20,7 @@ from s2squant.runs.engines.worker import as_a_worker
 from s2squant.series.arrays import Floats
 from s2squant.series.joint_paths import joint_paths
 from s2squant.series.panel import Panel
-from s2squant.series.past_paths import past_paths, sharing
+from s2squant.series.past_paths import joinable, past_paths
 from s2squant.series.tails import all_quantiles
 
 
@@ -39,10 +39,10 @@ def drawn_paths(panels: Sequence[Panel], fits: Fits, experiment: Experiment, pat
 def joined_paths(panels: Sequence[Panel], fits: Fits, experiment: Experiment, paths: int) -> pd.DataFrame:
     """Joint paths of every model; a path is one history of all tickers and steps, the same dates for all models.
 
-    Tickers without dates in common are left out with a warning; raises SourceError where none is left.
+    Tickers that end earlier or share no dates are left out with a warning; raises SourceError where none is left.
     """
     fits, horizon = with_pretrained(fits, panels, experiment), experiment.walk.horizon
-    histories, refused = sharing([h for panel in panels for h in panel.histories], horizon)
+    histories, refused = joinable([h for panel in panels for h in panel.histories], horizon)
     whom = [f"{ticker}: {why}" for ticker, why in refused.items()]
     if not histories:
         raise SourceError(f"no ticker can be joined; {first_of(whom, 3, between='; ')}")

@@ -190,6 +190,9 @@ class Study(Evidence):
     - `shuffled`: challenger, benchmark, effect, low, high, location, location_low, location_high, shape, shape_low,
       shape_high (as in Verdict, on shuffled returns), p, n, n_eff, shuffles, tickers, without (members of the blend
       that did not take part), reason (why there is no figure)
+    - `joint`: pool, score (energy|variogram, of tickers and steps together), against (independent|gjr_fhs), tickers,
+      own, other (mean scores, lower is better), effect (share of the other's; positive: own paths are better), low,
+      high, p, n (cutoffs), n_eff, finding, reason
     - `audit`: check, model, outcome (passed|failed|not run), figure, sentence
     """
 
@@ -229,6 +232,7 @@ class Study(Evidence):
     drawdowns: pd.DataFrame = field(default_factory=pd.DataFrame)
     rolling_sharpe: pd.DataFrame = field(default_factory=pd.DataFrame)
     shuffled: pd.DataFrame = field(default_factory=pd.DataFrame)
+    joint: pd.DataFrame = field(default_factory=pd.DataFrame)
     audit: pd.DataFrame = field(default_factory=pd.DataFrame)
     recalibration: pd.DataFrame = field(default_factory=pd.DataFrame)
     failed_models: Mapping[str, str] = field(default_factory=dict)

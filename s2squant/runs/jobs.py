@@ -19,6 +19,7 @@ from s2squant.config.experiment import Experiment
 from s2squant.config.models import Forecasters, ModelName, is_refitted
 from s2squant.evaluation.energy import path_scores
 from s2squant.evaluation.importance import importances
+from s2squant.evaluation.joint_scores import RIVAL
 from s2squant.forecasters.catalog import restore
 from s2squant.forecasters.fitting import (
     TRAINING_COLUMNS,
@@ -174,7 +175,7 @@ def _fits(inputs: Inputs, job: Job, panel: Panel, fold: Fold, failing: Failing) 
     seed = inputs.experiment.seed
     fits = fit_models(names, settings, past, rows, horizon=fold.horizon, seed=seed, market=market, failing=failing)
     for name, fitted in fits:
-        if not is_refitted(name):
+        if not is_refitted(name) or name == RIVAL:  # whose paths over tickers are drawn when all have ended
             save_state(inputs.folder.model(name, job.ticker or job.market, str(fold.number)), fitted.state())
         yield fitted
 

@@ -1,6 +1,6 @@
 """One ticker's forecast from its last bar, in prices.
 
-Shape legend: H steps, Q levels.
+Shape legend: H steps, Q levels, T tail levels, A all levels.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import numpy as np
 from s2squant.series.arrays import Dates, Floats
 from s2squant.series.forecast import LEVELS
 from s2squant.series.history import PriceHistory
+from s2squant.series.tails import at_level, exponential_tails, put_together
 
 RANGES = (50, 80, 95)
 """Central ranges, in per cent."""
@@ -32,6 +33,8 @@ class Outlook:
     """Cumulative log return at LEVELS."""
     widening: float
     """Width of the last step's 95 % band over that of a long history, where volatility is the same."""
+    tails_HT: Floats | None = None
+    """The same at TAIL_LEVELS; exponential where there are none."""
 
     def __post_init__(self) -> None:
         if self.quantiles_HQ.shape != (len(self.dates_H), len(LEVELS)):
@@ -47,6 +50,12 @@ class Outlook:
         """The quantiles as prices."""
         return np.asarray(self.close * np.exp(self.quantiles_HQ))
 
+    @cached_property
+    def levels_HA(self) -> Floats:
+        """Cumulative log return at ALL_LEVELS."""
+        tails = exponential_tails(self.quantiles_HQ) if self.tails_HT is None else self.tails_HT
+        return put_together(self.quantiles_HQ, tails)
+
     def price(self, step: int, level: float) -> float:
         """The price that is stayed below with this probability, one of LEVELS."""
         return float(self.prices_HQ[step - 1, _place(level)])
@@ -61,9 +70,9 @@ class Outlook:
         moves_Q = self.quantiles_HQ[step - 1]
         return float(np.interp(0.0, moves_Q, LEVELS, left=LEVELS[0], right=LEVELS[-1]))
 
-    def value_at_risk(self, step: int) -> float:
-        """Value at risk at 95 %: the share of the price lost at VALUE_AT_RISK; below zero where that is a gain."""
-        return float(-np.expm1(self.quantiles_HQ[step - 1, _place(VALUE_AT_RISK)]))
+    def value_at_risk(self, step: int, level: float = VALUE_AT_RISK) -> float:
+        """Share of the price lost at a level, 0.05 for a VaR of 95 %; below zero where that is a gain."""
+        return float(-np.expm1(at_level(self.levels_HA[step - 1], level)))
 
 
 def _place(level: float) -> int:

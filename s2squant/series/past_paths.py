@@ -22,10 +22,14 @@ DECAY = 0.94
 """Of the EWMA variance (RiskMetrics 1996)."""
 WARMUP = 22
 """Bars of a segment before its first outcome."""
-FEWEST = 100
+FEWEST = 250
 """Common dates without which nothing is joined."""
 MOST = 2500
 """Common dates, the newest, that are read: ten years."""
+
+
+LAG = 7
+"""Days by which last bars may differ."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,7 @@ def past_paths(histories: Sequence[PriceHistory], horizon: int) -> PastPaths:
     ends_W = starts_W.copy()
     for m, history in enumerate(histories):
         at_W = np.searchsorted(history.dates, starts_W)
-        log_price, deviation_W = history.log_price, _deviation(history)[at_W]
+        log_price, deviation_W = history.log_price, ewma_deviation(history)[at_W]
         ends_W = np.maximum(ends_W, history.dates[at_W + horizon])
         for step in range(1, horizon + 1):
             outcomes[m, step - 1] = (log_price[at_W + step] - log_price[at_W]) / deviation_W
@@ -103,6 +107,22 @@ def sharing(histories: Sequence[PriceHistory], horizon: int) -> tuple[list[Price
     return [histories[m] for m in kept], refused
 
 
+def joinable(histories: Sequence[PriceHistory], horizon: int) -> tuple[list[PriceHistory], dict[str, str]]:
+    """The tickers whose newest forecasts can be joined, and why each of the others cannot.
+
+    They end together and share dates (`sharing`).
+    """
+    newest = max((history.dates[-1] for history in histories), default=np.datetime64("NaT"))
+    together = [history for history in histories if (newest - history.dates[-1]).astype(int) <= LAG]
+    refused = {
+        history.ticker: f"its prices end on {history.dates[-1]}, others on {newest}"
+        for history in histories
+        if (newest - history.dates[-1]).astype(int) > LAG
+    }
+    kept, apart = sharing(together, horizon)
+    return kept, refused | apart
+
+
 def _eligible(history: PriceHistory, horizon: int) -> Ints:
     """Bars from which an outcome of `horizon` bars begins inside one segment, after its first WARMUP bars."""
     first_R = np.maximum.accumulate(np.where(history.resumed_T, np.arange(len(history)), 0))
@@ -111,7 +131,7 @@ def _eligible(history: PriceHistory, horizon: int) -> Ints:
     return np.asarray(bars[whole])
 
 
-def _deviation(history: PriceHistory) -> Floats:
+def ewma_deviation(history: PriceHistory) -> Floats:
     """EWMA deviation of one-bar log returns (R,), as known at each bar's close."""
     from scipy.signal import lfilter
 

@@ -247,7 +247,14 @@ def evidence(study: Study, rng: np.random.Generator, names: list[str]) -> dict[s
         for m in models
         for h in ("all", "1", "2")
     ]
+    together = [
+        {"pool": "XNYS", "score": s, "against": a, "tickers": 4, "own": 0.9, "other": 1.0, "effect": 0.1, "low": 0.04}
+        | {"high": 0.16, "p": 0.002, "n": 24, "n_eff": 12.0, "finding": "better", "reason": ""}
+        for s in ("energy", "variogram")
+        for a in ("independent", "gjr_fhs")
+    ]
     more = {
+        "joint": together,
         "importance": leant,
         "pairs": against,
         "energy": drawn,

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from s2squant.report import breakdown_panels as place_panels
-from s2squant.report import calibration_panels, panels
+from s2squant.report import calibration_panels, joint_panels, panels
 from s2squant.report import pairwise_panels as model_panels
 from s2squant.report import score_panels as evidence_panels
 from s2squant.report.study_pages import render
@@ -153,6 +153,15 @@ def test_a_miss_reads_as_a_sentence_and_a_ticker_lists_its_own(whole):
     assert len(cells(own)) == 4
     assert len(cells(own)[0]) == len(cells(run)[0]) - 1, "its name is on the page already"
     assert place_panels.misses(c, "unheard of") is None
+
+
+def test_joint_paths_are_told_against_both(whole):
+    made = joint_panels.joint(arrange(whole))
+    assert "variogram score" in made.say
+    assert "against independent steps and tickers; " in made.say
+    assert "against GJR-FHS on common dates" in made.say
+    assert len(cells(made)) == 4
+    assert joint_panels.joint(arrange(replace(whole, joint=pd.DataFrame()))) is None
 
 
 def test_a_study_of_an_older_version_has_no_such_sections(whole):

@@ -25,10 +25,11 @@ FANS = 3
 """Tickers whose fan is drawn."""
 ROWS = 10
 """With more tickers only the last step of each is listed."""
-WIDTH = 116
+WIDTH = 128
 STALE = 7
 """Days after which the last bar is worth a word."""
 HORIZON = 20
+DRAWS = 10_000
 
 
 def predict(
@@ -48,6 +49,11 @@ def predict(
     csv: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write every step and quantile in prices; - is standard output.")
     ] = None,
+    paths: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write joint paths of all tickers, a parquet file; docs/risk.md."),
+    ] = None,
+    draws: Annotated[int, typer.Option(metavar="N", min=1, max=1_000_000, help="How many joint paths.")] = DRAWS,
     as_json: AsJson = False,
 ) -> int:
     """Forecast prices now, without fitting: pretrained weights, any daily series of 60 bars or more.
@@ -71,6 +77,8 @@ def predict(
     elif not to_stdout:
         _show(made)
     _write(made, html, csv)
+    if paths is not None:
+        _draw(made, paths, draws)
     for ticker, why in made.refused.items():
         print(f"no forecast of {ticker}: {why}", file=sys.stderr)
     return IN_PART if made.refused else 0
@@ -109,6 +117,18 @@ def _write(made: Prediction, html: Path | None, csv: Path | None) -> None:
         print(f"page: {page_at(html)}", file=sys.stderr)
 
 
+def _draw(made: Prediction, file: Path, draws: int) -> None:
+    """Write joint paths, and say who is not among them."""
+    from s2squant.cli.prediction_files import as_parquet
+    from s2squant.predict import joined
+
+    drawn = joined(made, draws)
+    _put(file, as_parquet(drawn))
+    for ticker, why in drawn.refused.items():
+        print(f"no joint paths of {ticker}: {why}", file=sys.stderr)
+    print(f"joint paths: {file.absolute()}", file=sys.stderr)
+
+
 def _put(path: Path, content: str | bytes) -> None:
     from s2squant.files import write_atomic
 
@@ -132,7 +152,7 @@ def _show(made: Prediction) -> None:
         print("\n".join(fan_lines(history.adj_close, history.dates, o.prices_HQ, o.dates_H)), end="\n\n")
     print(key())
     plain_console(least=WIDTH).print(_table(made))
-    print("fall: probability of a close below the last one; VaR: loss that is exceeded with a probability of 5 %")
+    print("fall: probability of a close below the last one; VaR: loss that is exceeded with a probability of 5 or 1 %")
     classes: dict[str, list[str]] = {}
     for o in made.outlooks:
         word = "declared" if o.history.declared_class else "guessed"
@@ -167,12 +187,13 @@ def _table(made: Prediction) -> Table:
     from s2squant.series.outlook import RANGES
 
     names = ("ticker", ">close", ">step", "date", ">median", *(f">{p} % range" for p in RANGES))
-    table = plain_table(*names, ">fall", ">VaR 95 %")
+    table = plain_table(*names, ">fall", ">VaR 95 %", ">VaR 99 %")
     for o in made.outlooks:
         horizon = len(o.dates_H)
         for step in sorted({1, horizon}) if len(made.outlooks) <= ROWS else (horizon,):
             ranges = (" to ".join(price(edge, o.close) for edge in o.range(step, percent)) for percent in RANGES)
-            risk = f"{100 * o.fall(step):.0f} %", f"{100 * o.value_at_risk(step):.1f} %"
+            losses = (f"{100 * o.value_at_risk(step, level):.1f} %" for level in (0.05, 0.01))
+            risk = f"{100 * o.fall(step):.0f} %", *losses
             cells = (o.history.ticker, price(o.close), str(step), str(o.dates_H[step - 1]))
             table.add_row(*cells, price(o.price(step, 0.5), o.close), *ranges, *risk)
     return table

@@ -33,6 +33,11 @@ def shortfall(tail_NA: Floats, level: float) -> Floats:
     return np.asarray(total / level)
 
 
+def expected_loss(levels_NA: Floats, level: float) -> Floats:
+    """Share of the price lost on average beyond VaR (N,), from cumulative log returns at ALL_LEVELS (N, all)."""
+    return -shortfall(np.expm1(levels_NA[:, : len(GRID)]), level)
+
+
 def tail_draws(tail_NA: Floats, place: Ints, level_u: Floats) -> Floats:
     """Quantiles of the forecasts at `place` at the levels `level_u` (below .05)."""
     k = np.clip(np.searchsorted(GRID, level_u) - 1, 0, len(GRID) - 2)

@@ -1,0 +1,117 @@
+"""Joint paths of a run's recommended model at every cutoff, scored against independent ones and against GJR-FHS.
+
+Shape legend: M tickers, K steps, A quantile levels, S paths.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from s2squant.errors import CheckpointError, SourceError
+from s2squant.evaluation.joint_scores import INDEPENDENT, OWN, RIVAL, joint_table, pairs_of, scored
+from s2squant.forecasters.anchor import stable_seed
+from s2squant.forecasters.baselines.fhs import FittedGjrFhs
+from s2squant.forecasters.baselines.joint_fhs import joint_fhs
+from s2squant.runs.jobs import Inputs, load_fitted
+from s2squant.series.arrays import Floats, Ints
+from s2squant.series.history import PriceHistory
+from s2squant.series.joint_paths import joint_paths
+from s2squant.series.panel import Fold
+from s2squant.series.past_paths import PastPaths, ewma_deviation, past_paths, sharing
+from s2squant.series.tails import all_quantiles
+
+PATHS = 256
+MOST_TICKERS = 40
+"""Tickers of a market that take part, evenly spaced over all of it."""
+STEPS = (1, 5, 10, 20)
+"""Steps that take part, beside the last."""
+
+
+def joint_scores(inputs: Inputs, forecasts: pd.DataFrame) -> pd.DataFrame:
+    """The table `joint` of Study; without rows where no market has two tickers with dates in common."""
+    walk, recommended = inputs.experiment.walk, inputs.experiment.verdict.recommended
+    own = forecasts[(forecasts["model"] == recommended) & forecasts["y"].notna()]
+    steps = np.array(sorted({walk.horizon, *(s for s in STEPS if s < walk.horizon)}))
+    own = own[own["step"].isin(steps)]
+    records: list[dict[str, Any]] = []
+    for market in inputs.panels:
+        records += _of_market(inputs, market, own, steps)
+    return joint_table(records, every=walk.every, horizon=walk.horizon)
+
+
+def _of_market(inputs: Inputs, market: str, own: pd.DataFrame, steps: Ints) -> Iterator[dict[str, Any]]:
+    present = set(own["unique_id"].unique())
+    able = [h for h in inputs.panels[market].histories if h.ticker in present]
+    some = np.linspace(0, len(able) - 1, min(len(able), MOST_TICKERS)).astype(int)
+    horizon = int(steps.max())
+    histories, _ = sharing([able[k] for k in some], horizon)
+    if len(histories) < 2:
+        return
+    past = past_paths(histories, horizon)
+    past = PastPaths(past.tickers, past.starts_W, past.ends_W, past.outcomes_MHW[:, steps - 1])
+    seed = stable_seed(inputs.experiment.seed, "joint", market)
+    pairs = pairs_of(len(histories) * len(steps), seed)
+    deviations = {h.ticker: dict(zip(h.dates.tolist(), ewma_deviation(h), strict=True)) for h in histories}
+    origins = dict(_origins(own, past.tickers, len(steps)))
+    for fold in inputs.folds[market]:
+        days = [day for day in fold.cutoffs if day in origins]
+        rival_MNKS = _rival(inputs, fold, histories, days, steps, seed) if days else None
+        for n, day in enumerate(days):
+            levels_MKA, y_MK = origins[day]
+            try:
+                order = past.known(day).order(seed)
+            except SourceError:
+                continue
+            deviation_M = np.array([deviations[ticker][day.item()] for ticker in past.tickers])
+            scale_D = (deviation_M[:, None] * np.sqrt(steps)).ravel()
+            joint = joint_paths(levels_MKA, order, PATHS, seed=seed)
+            alone = np.random.default_rng(seed + 1).permuted(joint, axis=2)
+            drawn = {OWN: joint, INDEPENDENT: alone}
+            drawn |= {} if rival_MNKS is None else {RIVAL: rival_MNKS[:, n]}
+            head = {"pool": market, "tickers": len(histories), "cutoff": day}
+            for name, paths_MKS in drawn.items():
+                paths_DS = paths_MKS.reshape(len(scale_D), -1) / scale_D[:, None]
+                yield head | {"candidate": name} | scored(paths_DS, y_MK.ravel() / scale_D, pairs)
+
+
+def _origins(
+    own: pd.DataFrame, tickers: Sequence[str], steps: int
+) -> Iterator[tuple[np.datetime64, tuple[Floats, Floats]]]:
+    """Quantiles (M, K, A) and outcomes (M, K) of each cutoff that all tickers have, whole."""
+    place = {ticker: m for m, ticker in enumerate(tickers)}
+    mine = own[own["unique_id"].isin(tickers)]
+    mine = mine.assign(place=mine["unique_id"].map(place).astype(int)).sort_values(["cutoff", "place", "step"])
+    for cutoff, part in mine.groupby("cutoff", sort=True):
+        if len(part) == len(tickers) * steps:
+            levels = all_quantiles(part).reshape(len(tickers), steps, -1)
+            yield (
+                np.datetime64(str(cutoff)[:10], "D"),
+                (levels, part["y"].to_numpy(np.float64).reshape(len(tickers), steps)),
+            )
+
+
+def _rival(
+    inputs: Inputs,
+    fold: Fold,
+    histories: Sequence[PriceHistory],
+    days: Sequence[np.datetime64],
+    steps: Ints,
+    seed: int,
+) -> Floats | None:
+    """Paths (M, N, K, S) of GJR-FHS from the cutoffs of a fold; None where it did not run."""
+    if RIVAL not in inputs.experiment.forecasters.models:
+        return None
+    fits = []
+    for history in histories:
+        try:
+            fitted = load_fitted(inputs, RIVAL, history.ticker, fold)
+        except CheckpointError:
+            return None
+        assert isinstance(fitted, FittedGjrFhs)
+        fits.append(fitted)
+    together = joint_fhs(fits, histories, fold.fit_date)
+    return None if together is None else together.simulate(np.array(days), steps, PATHS, seed=seed)
