@@ -8,12 +8,14 @@ from types import ModuleType
 import pytest
 
 from s2squant.config import files
-from s2squant.estimator import forecaster, stored
+from s2squant.estimator import forecaster, split, stored, walked
 from s2squant.prices import port
 from s2squant.series import forecast
 
 FACE = {
-    forecaster: ("PriceForecaster", "fit", "predict", "make_future", "plot", "simulate", "cross_validation"),
+    forecaster: ("PriceForecaster", "fit", "predict", "make_future", "plot", "simulate"),
+    walked: ("WalkedForecaster", "cross_validation", "predict_insample", "score"),
+    split: ("DateSplit",),
     stored: ("StoredForecaster", "save", "load"),
     files: ("make_experiment",),
     port: ("Source", "check", "history"),

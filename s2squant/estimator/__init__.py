@@ -1,5 +1,6 @@
 """The package from Python."""
 
 from s2squant.estimator.forecaster import PriceForecaster
+from s2squant.estimator.split import DateSplit
 
-__all__ = ["PriceForecaster"]
+__all__ = ["DateSplit", "PriceForecaster"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from numbers import Integral, Real
 from typing import Any
 
@@ -12,8 +12,8 @@ from s2squant.config.experiment import Experiment
 from s2squant.config.files import make_experiment
 from s2squant.errors import ConfigError
 from s2squant.estimator.covariates import declared
-from s2squant.estimator.wide_table import band_levels
 from s2squant.prices.checks.every import check_accepted
+from s2squant.series.tails import ALL_LEVELS
 
 
 def plain(value: Any) -> Any:
@@ -143,18 +143,38 @@ def count_of(parameter: str, value: object, frame: str = "") -> int:
     raise ConfigError(f"{parameter} is {_shown(value)}, not a whole number{remedy}")
 
 
-def levels_of(level: object) -> Sequence[float]:
-    """Levels of bands, one or several, each on the grid."""
-    several = [level] if isinstance(level, Real) else level
-    if isinstance(several, str) or not isinstance(several, Iterable):
-        raise ConfigError(f"level is {_shown(level)}; give per cents, as level=[80, 95]")
-    levels = [float(one) if isinstance(one, Real) else _no_level(one) for one in several]
-    band_levels(levels)
-    return levels
+def edges_of(level: object, quantiles: object) -> dict[str, float]:
+    """Quantile levels by the suffix of their columns: "-lo-80" and "-hi-80" of a band, "_ql0.1" of a quantile.
+
+    Raises ConfigError for what no forecast holds, and where both are given.
+    """
+    bands = _numbers("level", level, "per cents, as level=[80, 95]")
+    asked = _numbers("quantiles", quantiles, "shares, as quantiles=[0.1, 0.9]")
+    if bands and asked:
+        raise ConfigError("level and quantiles are two ways to say the same; give one")
+    edges = {}
+    for percent in bands:
+        tail = (100.0 - percent) / 200.0
+        if not ALL_LEVELS[0] - 1e-9 <= tail < 0.5:
+            raise ConfigError(f"level {percent:g} is no band of a forecast; bands hold up to 99 per cent")
+        edges[f"-lo-{percent:g}"], edges[f"-hi-{percent:g}"] = tail, 1 - tail
+    for share in asked:
+        if not ALL_LEVELS[0] - 1e-9 <= share <= ALL_LEVELS[-1] + 1e-9:
+            raise ConfigError(f"quantiles holds {share:g}; a forecast holds those from 0.005 to 0.995")
+        edges[f"_ql{share:g}"] = share
+    return edges
 
 
-def _no_level(value: object) -> float:
-    raise ConfigError(f"level holds {_shown(value)}; give per cents, as level=[80, 95]")
+def _numbers(parameter: str, value: object, remedy: str) -> list[float]:
+    several = [value] if isinstance(value, Real) else value
+    if isinstance(several, str) or not isinstance(several, Iterable) or hasattr(several, "columns"):
+        raise ConfigError(f"{parameter} is {_shown(value)}; give {remedy}")
+    numbers = []
+    for one in several:
+        if isinstance(one, bool) or not isinstance(one, Real):
+            raise ConfigError(f"{parameter} holds {_shown(one)}; give {remedy}")
+        numbers.append(float(one))
+    return numbers
 
 
 def _shown(value: object) -> str:

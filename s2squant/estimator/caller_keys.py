@@ -5,13 +5,15 @@ Inside, tickers are text and dates are calendar days.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import tzinfo
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from s2squant.errors import RunError, SourceError
+from s2squant.estimator.dataframes import Library
 
 DATES = ("ds", "cutoff")
 DAY = pd.Timestamp("2000-01-03")
@@ -20,13 +22,14 @@ DAY = pd.Timestamp("2000-01-03")
 
 @dataclass(frozen=True, eq=False)
 class Keys:
-    """Ids of a frame by their text, in its own type, and the zone of its dates, if any."""
+    """Ids of a frame by their text, in its own type, the zone of its dates, if any, and whose frame it is."""
 
     ids: pd.Series
     zone: tzinfo | None
+    library: Library = field(default_factory=Library)
 
     @classmethod
-    def of(cls, df: pd.DataFrame) -> Keys:
+    def of(cls, df: pd.DataFrame, library: Library) -> Keys:
         """The keys of a frame; raises SourceError for ids that are missing, the same as text, or no text at all."""
         given, days = df["unique_id"], df["ds"]
         for name, column in (("unique_id", given), ("ds", days)):
@@ -50,10 +53,10 @@ class Keys:
             text = ids.index[ids.index.duplicated()][0]
             same = " and ".join(repr(one) for one, name in zip(each.tolist(), ids.index, strict=True) if name == text)
             raise SourceError(f"unique_id {same} are the same as text; rename one")
-        return cls(ids, days.dtype.tz if isinstance(days.dtype, pd.DatetimeTZDtype) else None)
+        return cls(ids, days.dtype.tz if isinstance(days.dtype, pd.DatetimeTZDtype) else None, library)
 
-    def back(self, table: pd.DataFrame) -> pd.DataFrame:
-        """The table with the frame's own ids, its dates at midnight of the frame's zone."""
+    def back(self, table: pd.DataFrame) -> Any:
+        """The table with the frame's own ids, its dates at midnight of the frame's zone, in the frame's library."""
         place = self.ids.index.get_indexer(pd.Index(table["unique_id"].tolist(), dtype=object))
         own = {"unique_id": pd.Series(self.ids.array.take(place), index=table.index, dtype=self.ids.dtype)}
         if self.zone is not None:
@@ -63,7 +66,7 @@ class Keys:
                 for name in DATES
                 if name in table
             }
-        return table.assign(**own)
+        return self.library.frame(table.assign(**own))
 
     def table(self) -> pd.DataFrame:
         """As a table that parquet keeps; raises RunError for ids of mixed or other types."""
@@ -76,6 +79,8 @@ class Keys:
                 "unique_id": self.ids.array,
                 "ds": day,
                 "object": self.ids.dtype == object,
+                "library": self.library.name,
+                "dates": self.library.dates,
             }
         )
 
@@ -88,4 +93,5 @@ class Keys:
         return cls(
             pd.Series(ids.array, index=index, dtype=ids.dtype),
             dtype.tz if isinstance(dtype, pd.DatetimeTZDtype) else None,
+            Library(table["library"].iloc[0], table["dates"].iloc[0]) if "library" in table else Library(),
         )

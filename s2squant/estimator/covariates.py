@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from s2squant.config.covariates import CovariateSpec
 from s2squant.config.experiment import Experiment
-from s2squant.errors import ConfigError, PriceError, SourceError
+from s2squant.errors import ConfigError, PriceError, SourceError, first_of
 from s2squant.estimator.caller_keys import Keys
+from s2squant.estimator.dataframes import as_pandas
 from s2squant.prices.covariates.load import with_covariates
 from s2squant.prices.sources.continued import ContinuedSource
 from s2squant.prices.sources.memory import FrameSource
@@ -54,13 +55,18 @@ def _names(parameter: str, given: object) -> tuple[str, ...]:
     return tuple(given)
 
 
-def with_static(df: pd.DataFrame, static_df: pd.DataFrame | None) -> pd.DataFrame:
+def with_static(df: pd.DataFrame, static_df: object) -> pd.DataFrame:
     """The frame with the columns of another that has a row a ticker."""
     if static_df is None:
         return df
-    if "unique_id" not in static_df.columns or not static_df["unique_id"].is_unique:
+    static, _ = as_pandas(static_df, "static_df")
+    if "unique_id" not in static.columns or not static["unique_id"].astype(str).is_unique:
         raise SourceError("static_df has a row a ticker: a column unique_id in which each stands once")
-    return df.merge(static_df, on="unique_id", how="left")
+    if both := [str(name) for name in static.columns if name in df.columns and name != "unique_id"]:
+        raise SourceError(f"static_df has {first_of(both, 3)}, and so has df; keep one")
+    by_text = static.assign(unique_id=static["unique_id"].astype(str)).set_index("unique_id")
+    columns = by_text.reindex(df["unique_id"].astype(str))
+    return df.assign(**{str(name): columns[name].to_numpy() for name in columns})
 
 
 def newer_covariates(loaded: Loaded, fitted: Mapping[str, PriceHistory], experiment: Experiment) -> Loaded:
@@ -133,7 +139,7 @@ def _renew(
             values[rows, k] = np.where(np.isfinite(new), new, values[rows, k])
 
 
-def future_frame(panels: Sequence[Panel], keys: Keys, experiment: Experiment, steps: int) -> pd.DataFrame:
+def future_frame(panels: Sequence[Panel], keys: Keys, experiment: Experiment, steps: int) -> Any:
     """A row a ticker and session after its last bar, with what is known of the columns that a caller has to fill."""
     parts = []
     for history in (h for panel in panels for h in panel.histories):
@@ -142,15 +148,18 @@ def future_frame(panels: Sequence[Panel], keys: Keys, experiment: Experiment, st
     return keys.back(pd.concat(parts, ignore_index=True))
 
 
-def with_future(panels: Sequence[Panel], futr_df: pd.DataFrame | None, experiment: Experiment) -> list[Panel]:
+def with_future(panels: Sequence[Panel], futr_df: object, experiment: Experiment) -> list[Panel]:
     """The panels with the future values of a frame; raises SourceError where it is none of the caller's columns."""
     if futr_df is None:
         return list(panels)
-    columns = [spec for spec in _to_fill(experiment) if spec.column in futr_df.columns]
-    if not {"unique_id", "ds"} <= set(futr_df.columns) or not columns:
-        wanted = ", ".join(["unique_id", "ds", *(spec.column for spec in _to_fill(experiment))])
-        raise SourceError(f"futr_df has not the columns {wanted}; make_future gives the frame to fill")
-    source = FrameSource.from_long(futr_df, name="futr_df", named=FUTURE)
+    future, _ = as_pandas(futr_df, "futr_df")
+    if not (wanted := _to_fill(experiment)):
+        raise SourceError("futr_df is read by nothing; no column was declared in futr_exog")
+    columns = [spec for spec in wanted if spec.column in future.columns]
+    if not {"unique_id", "ds"} <= set(future.columns) or not columns:
+        named = ", ".join(["unique_id", "ds", *(spec.column for spec in wanted)])
+        raise SourceError(f"futr_df has not the columns {named}; make_future gives the frame to fill")
+    source = FrameSource.from_long(future, name="futr_df", named=FUTURE)
     return [_of(panel, {h.ticker: _filled(h, source, columns) for h in panel.histories}) for panel in panels]
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from s2squant.config.experiment import Experiment
 from s2squant.estimator.frames import load_frame, warn_left_out
@@ -22,12 +22,14 @@ from s2squant.runs.plan import make_plan
 from s2squant.runs.runner import JobRunner
 
 
-def cross_validate(df: pd.DataFrame, experiment: Experiment, level: Sequence[float], workers: int) -> pd.DataFrame:
+def cross_validate(
+    df: object, static_df: object, experiment: Experiment, edges: Mapping[str, float], workers: int
+) -> Any:
     """The wide table of the forecasts from the cutoffs that `experiment.walk` asks for, as far as their prices came.
 
-    Warns of the tickers left out, in the line of the caller's caller.
+    Warns of the tickers left out.
     """
-    keys, loaded = load_frame(df, experiment)
+    keys, loaded = load_frame(df, experiment, static_df=static_df)
     plan = make_plan(experiment, loaded)
     with tempfile.TemporaryDirectory(prefix="s2squant-") as folder:
         inputs = Inputs(experiment, plan.panels, plan.folds, plan.sessions, RunFolder(Path(folder)))
@@ -40,11 +42,11 @@ def cross_validate(df: pd.DataFrame, experiment: Experiment, level: Sequence[flo
     failed, forecasts = collected.failed_models, collected.forecasts
     settings = experiment.forecasters.without(failed)
     left_out = {report.ticker: report.reason for report in reports if report.status != "ok"}
-    warn_left_out(left_out | dict(failed), above=2, everything=not settings.models)
+    warn_left_out(left_out | dict(failed), everything=not settings.models)
     calendar = inputs.markets
     forecasts, _ = with_blend(forecasts, settings, calendar)
     asked = {market: {day for fold in folds for day in fold.cutoffs} for market, folds in plan.folds.items()}
     days = forecasts["cutoff"].to_numpy().astype("datetime64[D]")
     is_asked = [day in asked[calendar[t]] for t, day in zip(forecasts["unique_id"], days, strict=True)]
     scored = forecasts[np.array(is_asked) & forecasts["y"].notna().to_numpy()]
-    return keys.back(to_wide(scored, plan.panels.values(), settings.models, level))
+    return keys.back(to_wide(scored, plan.panels.values(), settings.models, edges))

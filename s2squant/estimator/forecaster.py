@@ -10,37 +10,29 @@ from typing import Any, Self
 
 import pandas as pd
 
-from s2squant.config.experiment import Experiment
 from s2squant.errors import ConfigError
-from s2squant.estimator.arguments import count_of, experiment_of, levels_of, steps_of, walk_of, whole
-from s2squant.estimator.caller_keys import Keys
-from s2squant.estimator.covariates import future_frame, require_future, with_future, with_static
-from s2squant.estimator.cross_validation import cross_validate
-from s2squant.estimator.fits import (
-    Fits,
-    fit_markets,
-    newest_table,
-    told,
-    with_pretrained,
-)
-from s2squant.estimator.frames import load_frame, newer_panels, warn_left_out
+from s2squant.estimator.arguments import count_of, edges_of, steps_of
+from s2squant.estimator.covariates import future_frame
+from s2squant.estimator.fits import Fits, fit_markets
+from s2squant.estimator.forecasts import columns_of, forecast_table, with_pretrained
+from s2squant.estimator.frames import load_frame, warn_left_out
+from s2squant.estimator.keywords import named
 from s2squant.estimator.paths import drawn_paths, joined_paths
 from s2squant.estimator.plots import plot_fan
-from s2squant.estimator.stored import StoredForecaster
+from s2squant.estimator.walked import WalkedForecaster
 from s2squant.estimator.wide_table import to_wide
 from s2squant.prices.covariates.load import with_covariates
-from s2squant.series.panel import Panel
 
 DEFAULT = ("gjr_t", "anchor", "seq2seq_per_ticker", "seq2seq_pooled", "blend")
 
 
-class PriceForecaster(StoredForecaster):
+class PriceForecaster(WalkedForecaster):
     """Multi-step forecasts of many price series, from any models of this package.
 
-    Prices are a long frame: `unique_id` (the ticker), `ds` (dates), `y` (adjusted closes). Open, High, Low, Close
-    and Volume are read as raw bars where they stand beside it, other columns where they are declared. Tickers come back
-    with the values and type they went in with, `ds` as midnights, in the frame's time zone where it has one. Parameters
-    are checked by `fit`.
+    Prices are a long frame of pandas, polars or pyarrow, and come back as one: `unique_id` (the ticker), `ds` (dates),
+    `y` (adjusted closes). Open, High, Low, Close and Volume are read as raw bars where they stand beside it, other
+    columns where they are declared. Tickers come back with the values and type they went in with, `ds` as midnights, in
+    the frame's time zone where it has one. Parameters are checked by `fit`.
 
     Parameters
     ----------
@@ -82,6 +74,7 @@ class PriceForecaster(StoredForecaster):
     ['unique_id', 'ds', 'random_walk', 'random_walk-lo-80', 'random_walk-hi-80']
     """
 
+    @named
     def __init__(
         self,
         models: str | Sequence[str] = DEFAULT,
@@ -107,7 +100,8 @@ class PriceForecaster(StoredForecaster):
         self.covariates = covariates
         self.random_state = random_state
 
-    def fit(self, df: pd.DataFrame, y: object = None, *, static_df: pd.DataFrame | None = None) -> Self:  # noqa: ARG002
+    @named
+    def fit(self, df: Any, y: object = None, *, static_df: Any = None) -> Self:  # noqa: ARG002
         """Fit every model on all bars of a frame.
 
         Parameters
@@ -137,7 +131,7 @@ class PriceForecaster(StoredForecaster):
         {}
         """
         experiment = self._experiment()
-        keys, loaded = load_frame(with_static(df, static_df), experiment)
+        keys, loaded = load_frame(df, experiment, static_df=static_df)
         panels, fits, refused, experiment = fit_markets(with_covariates(loaded, experiment), experiment)
         warn_left_out(refused, everything=not panels)
         self._holding(experiment, panels, fits, refused, keys)
@@ -145,6 +139,7 @@ class PriceForecaster(StoredForecaster):
         return self
 
     @classmethod
+    @named
     def pretrained(cls, *, horizon: int = 20, judged: bool = False, calendars: Mapping[str, str] | None = None) -> Self:
         """Make an estimator of the shipped weights: `predict(df=...)` forecasts stocks and currencies without a fit.
 
@@ -171,15 +166,17 @@ class PriceForecaster(StoredForecaster):
         estimator = cls("pretrained", horizon=horizon, settings=settings, calendars=calendars)
         return estimator._holding(estimator._experiment(), (), Fits(), {}, None)
 
+    @named
     def predict(
         self,
         h: int | None = None,
         *,
-        df: pd.DataFrame | None = None,
-        futr_df: pd.DataFrame | None = None,
-        X_df: pd.DataFrame | None = None,
+        df: Any = None,
+        futr_df: Any = None,
+        X_df: Any = None,
         level: float | Sequence[float] = (),
-    ) -> pd.DataFrame:
+        quantiles: float | Sequence[float] = (),
+    ) -> Any:
         """Median prices of the sessions after each ticker's last bar, and prediction bands.
 
         Parameters
@@ -196,16 +193,18 @@ class PriceForecaster(StoredForecaster):
             The columns of `futr_exog` on the sessions to come, as `make_future` lays them out; one name or the other.
         level : float or sequence of float
             Coverage of the bands in per cent, up to 99; between the levels of a forecast it is interpolated.
+        quantiles : float or sequence of float
+            In the place of `level`, quantiles from 0.005 to 0.995.
 
         Returns
         -------
         DataFrame
-            unique_id, ds, then `<model>`, `<model>-lo-80`, `<model>-hi-80`.
+            unique_id, ds, then `<model>`, `<model>-lo-80`, `<model>-hi-80`, or `<model>_ql0.1`.
 
         Raises
         ------
         ConfigError
-            `h` or `level` is out of range.
+            `h`, `level` or `quantiles` is out of range.
         SourceError
             No ticker of `df` can be used, or a future value is missing: which, when, for whom.
 
@@ -224,17 +223,20 @@ class PriceForecaster(StoredForecaster):
         True
         """
         self._fitted()
-        steps, level = steps_of(h, self.experiment_.walk.horizon), levels_of(level)
+        steps, edges = steps_of(h, self.experiment_.walk.horizon), edges_of(level, quantiles)
+        if futr_df is not None and X_df is not None:
+            raise ConfigError("futr_df and X_df are two names of the same; give one")
         parts = []
         keys, panels = self._panels(df, futr_df if X_df is None else X_df, steps)
         fits = with_pretrained(self.fits_, panels, self.experiment_)
         for panel in panels:
-            table = newest_table(panel, fits, self.experiment_)
+            table = forecast_table(panel, fits, self.experiment_)
             table = table[table["step"] <= steps]
-            parts.append(to_wide(table, [panel], told(self.experiment_.forecasters, table), level))
+            parts.append(to_wide(table, [panel], columns_of(self.experiment_.forecasters, table), edges))
         return keys.back(pd.concat(parts, ignore_index=True).drop(columns=["cutoff", "y"]))
 
-    def make_future(self, h: int | None = None, *, df: pd.DataFrame | None = None) -> pd.DataFrame:
+    @named
+    def make_future(self, h: int | None = None, *, df: Any = None) -> Any:
         """The frame to fill with future values: the sessions after each ticker's last bar.
 
         Parameters
@@ -262,7 +264,8 @@ class PriceForecaster(StoredForecaster):
         keys, panels = self._panels(df, None, 0)
         return future_frame(panels, keys, self.experiment_, steps_of(h, self.experiment_.walk.horizon))
 
-    def plot(self, ticker: object, *, model: str | None = None, df: pd.DataFrame | None = None) -> Any:
+    @named
+    def plot(self, ticker: object, *, model: str | None = None, df: Any = None) -> Any:
         """Fan of a ticker's newest forecast as a plotly figure, by the blend or the model named; `df` as in `predict`.
 
         Examples
@@ -274,14 +277,8 @@ class PriceForecaster(StoredForecaster):
         _, panels = self._panels(df, None, self.experiment_.walk.horizon)
         return plot_fan(ticker, model, panels, with_pretrained(self.fits_, panels, self.experiment_), self.experiment_)
 
-    def simulate(
-        self,
-        n_paths: int = 100,
-        *,
-        df: pd.DataFrame | None = None,
-        futr_df: pd.DataFrame | None = None,
-        joint: bool = False,
-    ) -> pd.DataFrame:
+    @named
+    def simulate(self, n_paths: int = 100, *, df: Any = None, futr_df: Any = None, joint: bool = False) -> Any:
         """Sample paths of prices after each ticker's last bar.
 
         Parameters
@@ -318,81 +315,3 @@ class PriceForecaster(StoredForecaster):
         keys, panels = self._panels(df, futr_df, self.experiment_.walk.horizon)
         make = joined_paths if joint else drawn_paths
         return keys.back(make(panels, self.fits_, self.experiment_, n_paths))
-
-    def cross_validation(
-        self,
-        df: pd.DataFrame,
-        *,
-        n_windows: int = 20,
-        step_size: int | None = None,
-        refit: bool | int = False,
-        min_train: int = 750,
-        level: float | Sequence[float] = (),
-        static_df: pd.DataFrame | None = None,
-        workers: int = 0,
-    ) -> pd.DataFrame:
-        """Walk-forward forecasts from the last cutoffs of a frame; the estimator stays as it was.
-
-        The blend's gate looks at matured cutoffs, as in a backtest.
-
-        Parameters
-        ----------
-        df : DataFrame
-            Prices: unique_id, ds, y.
-        n_windows : int
-            Cutoffs.
-        step_size : int, optional
-            Bars from one cutoff to the next; the horizon by default.
-        refit : bool or int
-            False fits at the first cutoff only, True at every one, n at every n-th; always on bars up to it alone.
-        min_train : int
-            Bars that a ticker needs at the first cutoff.
-        level : float or sequence of float
-            Coverage of the bands in per cent, as in `predict`.
-        static_df : DataFrame, optional
-            As in `fit`.
-        workers : int
-            Processes to spread the fits over; 0 is this one. A script that asks for any has to stand below
-            `if __name__ == "__main__":`, as every worker would run it again otherwise.
-
-        Returns
-        -------
-        DataFrame
-            unique_id, ds, cutoff, y, then as in `predict`; rows whose price never came are left out.
-
-        Raises
-        ------
-        ConfigError
-            A parameter cannot be meant, or a script without that guard asks for workers.
-        SourceError
-            No ticker of `df` can be used.
-
-        Examples
-        --------
-        >>> table = model.cross_validation(prices, n_windows=3, step_size=10)
-        >>> table["cutoff"].nunique(), table["y"].notna().all().item()
-        (3, True)
-        """
-        level = levels_of(level)
-        walk = walk_of(whole("horizon", self.horizon, least=1), n_windows, step_size, refit, min_train)
-        experiment, processes = self._experiment(walk), whole("workers", workers, least=0)
-        return cross_validate(with_static(df, static_df), experiment, level, processes)
-
-    def _experiment(self, walk: Mapping[str, Any] | None = None) -> Experiment:
-        return experiment_of(self.get_params(deep=False), walk or {})
-
-    def _panels(
-        self, df: pd.DataFrame | None, futr_df: pd.DataFrame | None, steps: int
-    ) -> tuple[Keys, Sequence[Panel]]:
-        """The panels to forecast from, of the fit or of newer bars, and the caller's keys of their tickers."""
-        experiment = self.experiment_
-        if df is not None:
-            keys, panels = newer_panels(df, self.panels_, experiment)
-        elif self.keys_ is None:
-            raise ConfigError("PriceForecaster.pretrained holds no prices; give some as df=...")
-        else:
-            keys, panels = self.keys_, list(self.panels_)
-        panels = with_future(panels, futr_df, experiment)
-        if steps and experiment.covariates:
-            require_future(panels, experiment, steps)
-        return keys, panels

@@ -1,18 +1,17 @@
-"""Long frames of pandas into checked price histories, and the warning of tickers left out."""
+"""Long frames into checked price histories, and the warning of tickers left out."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
-
-import pandas as pd
 
 from s2squant.config.experiment import Experiment
 from s2squant.config.models import Forecasters
 from s2squant.errors import SourceError, first_of
 from s2squant.estimator.caller_keys import Keys
-from s2squant.estimator.covariates import newer_covariates
+from s2squant.estimator.covariates import newer_covariates, with_static
+from s2squant.estimator.dataframes import as_pandas
 from s2squant.estimator.fits import bars_looked_at, bars_of_newcomer, bars_served, reads_market
+from s2squant.estimator.keywords import warn
 from s2squant.forecasters.fitting import market_models
 from s2squant.forecasters.own_features import with_features
 from s2squant.forecasters.pretrained import excluded
@@ -35,21 +34,18 @@ HEADINGS = Named(dates=("ds",), prices=("y",))
 
 
 def load_frame(
-    df: pd.DataFrame, experiment: Experiment, fitted: Mapping[str, PriceHistory] | None = None
+    df: object, experiment: Experiment, fitted: Mapping[str, PriceHistory] | None = None, static_df: object = None
 ) -> tuple[Keys, Loaded]:
-    """Read a long frame into checked histories; raises SourceError, one line, when none can be used.
+    """Read a long frame, and one of a row a ticker, into checked histories; raises SourceError when none can be used.
 
     Bars of the frame continue those of `fitted`, by ticker, where that is given.
     """
-    missing = [name for name in FIELDS if name not in getattr(df, "columns", ())]
+    frame, library = as_pandas(df, "df")
+    missing = [name for name in FIELDS if name not in frame.columns]
     if missing:
         raise SourceError(f"the frame has no column {missing[0]!r}; give unique_id, ds and y (adjusted closes)")
-    if not isinstance(df, pd.DataFrame):
-        remedy = "use .to_pandas()" if hasattr(df, "to_pandas") else "make it one"
-        given = f"{type(df).__module__.partition('.')[0]} {type(df).__name__}"
-        raise SourceError(f"prices come as a DataFrame of pandas, not a {given}; {remedy}")
-    keys = Keys.of(df)
-    frames = FrameSource.from_long(df, name="frame", named=HEADINGS)
+    keys = Keys.of(frame, library)
+    frames = FrameSource.from_long(with_static(frame, static_df), name="frame", named=HEADINGS)
     if fitted is None:
         loaded = load_from(frames, experiment.universe)
         _warn_found(loaded)
@@ -69,17 +65,16 @@ def _warn_found(loaded: Loaded) -> None:
     told = [f"dates were changed; {first_of(dated, 3, between='; ')}"] if dated else []
     told += [f"prices look odd; {first_of(odd, 1, between='; ')}; see findings_"] if odd else []
     if told:
-        warnings.warn("; ".join(told), UserWarning, stacklevel=4)
+        warn("; ".join(told))
 
 
 def _warn_unread(loaded: Loaded, experiment: Experiment) -> None:
     """Warn once, at fit's caller, of columns that nobody declared."""
     if names := unread(loaded.histories, experiment.covariates):
-        text = f"columns that are not read: {first_of(names, 5)}; declare them in hist_exog, futr_exog or stat_exog"
-        warnings.warn(text, UserWarning, stacklevel=4)
+        warn(f"columns that are not read: {first_of(names, 5)}; declare them in hist_exog, futr_exog or stat_exog")
 
 
-def newer_panels(df: pd.DataFrame, fitted: Sequence[Panel], experiment: Experiment) -> tuple[Keys, list[Panel]]:
+def newer_panels(df: object, fitted: Sequence[Panel], experiment: Experiment) -> tuple[Keys, list[Panel]]:
     """The markets of a fit with the newer bars of a frame, only its tickers, and how the frame names them.
 
     Each newcomer stands beside the tickers of its market's fit, those of a market without a fit beside each other.
@@ -90,7 +85,7 @@ def newer_panels(df: pd.DataFrame, fitted: Sequence[Panel], experiment: Experime
     refused |= {h.ticker: why for h in new if (why := _unserved(h, fitted, experiment))}
     new = [h for h in new if h.ticker not in refused]
     newer = {h.ticker: h for h in loaded.histories if h.ticker in known}
-    warn_left_out(refused, everything=not (new or newer), above=3)  # predict's or simulate's caller
+    warn_left_out(refused, everything=not (new or newer))
     panels: list[Panel] = []
     stale: list[str] = []
     for panel in fitted:
@@ -102,10 +97,7 @@ def newer_panels(df: pd.DataFrame, fitted: Sequence[Panel], experiment: Experime
         now = Panel(tuple(newer.get(h.ticker, h) for h in panel.histories))
         panels.append(with_features(now, experiment.forecasters).only(*asked))
     if stale and reads_market(experiment.forecasters):
-        text = (
-            f"df has no newer bars of {first_of(stale, 3)}: what their market did since is read from the others alone"
-        )
-        warnings.warn(text, UserWarning, stacklevel=4)
+        warn(f"df has no newer bars of {first_of(stale, 3)}: what their market did since is read from the others alone")
     return keys, panels + _new_panels(new, fitted, newer, experiment.forecasters)
 
 
@@ -135,12 +127,12 @@ def _new_panels(
     return panels + [with_features(Panel(members), models) for members in others.values()]
 
 
-def warn_left_out(refused: Mapping[str, str], *, everything: bool = False, above: int = 1) -> None:
-    """Warn of tickers that were left out, naming the line `above` calls up; raise when nothing is left."""
+def warn_left_out(refused: Mapping[str, str], *, everything: bool = False) -> None:
+    """Warn of tickers that were left out; raise SourceError when nothing is left."""
     if not refused:
         return
     named = "; ".join(f"{ticker}: {reason}" for ticker, reason in list(refused.items())[:3])
     more = f"; and {len(refused) - 3} more, in refused_" if len(refused) > 3 else ""
     if everything:
         raise SourceError(f"no ticker can be used; {named}{more}")
-    warnings.warn(f"left out: {named}{more}", UserWarning, stacklevel=2 + above)
+    warn(f"left out: {named}{more}")

@@ -5,7 +5,6 @@ Shape legend: M tickers, H steps, A quantile levels, S paths.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,7 +13,9 @@ from numpy.typing import NDArray
 
 from s2squant.config.experiment import Experiment
 from s2squant.errors import SourceError, first_of
-from s2squant.estimator.fits import Fits, newest, newest_table, sessions_ahead, told, with_pretrained
+from s2squant.estimator.fits import Fits
+from s2squant.estimator.forecasts import columns_of, forecast_table, forecasts, sessions_ahead, with_pretrained
+from s2squant.estimator.keywords import warn
 from s2squant.estimator.wide_table import paths_to_wide
 from s2squant.runs.engines.worker import as_a_worker
 from s2squant.series.arrays import Floats
@@ -31,7 +32,7 @@ def drawn_paths(panels: Sequence[Panel], fits: Fits, experiment: Experiment, pat
         sessions = sessions_ahead(panel, experiment.walk.horizon)
         for ticker in panel.tickers:
             with as_a_worker():
-                drawn = [f for _, f in newest(panel.only(ticker), fits, experiment.forecasters, {})]
+                drawn = [f for _, f in forecasts(panel.only(ticker), fits, experiment.forecasters, {})]
             parts.append(paths_to_wide(ticker, panel, drawn, sessions[ticker], paths))
     return pd.concat(parts, ignore_index=True)
 
@@ -47,13 +48,13 @@ def joined_paths(panels: Sequence[Panel], fits: Fits, experiment: Experiment, pa
     if not histories:
         raise SourceError(f"no ticker can be joined; {first_of(whom, 3, between='; ')}")
     if whom:
-        warnings.warn(f"left out: {first_of(whom, 3, between='; ')}", UserWarning, stacklevel=3)
+        warn(f"left out: {first_of(whom, 3, between='; ')}")
     past = past_paths(histories, horizon).known(max(h.dates[-1] for h in histories))
     order_MHW = past.order(experiment.seed)
-    table = pd.concat([newest_table(panel, fits, experiment) for panel in panels], ignore_index=True)
+    table = pd.concat([forecast_table(panel, fits, experiment) for panel in panels], ignore_index=True)
     drawn = {
         model: _of_model(table, model, past.tickers, order_MHW, paths, experiment.seed)
-        for model in told(experiment.forecasters, table)
+        for model in columns_of(experiment.forecasters, table)
     }
     sessions = {ticker: days for panel in panels for ticker, days in sessions_ahead(panel, horizon).items()}
     parts = []

@@ -9,7 +9,7 @@ from typing import Any
 from s2squant.config.experiment import Experiment
 from s2squant.config.models import ModelName, phrase
 from s2squant.errors import ConfigError, first_of
-from s2squant.estimator.fits import newest_table
+from s2squant.estimator.forecasts import forecast_table
 from s2squant.series.forecast import Fitted
 from s2squant.series.panel import Panel
 
@@ -37,7 +37,7 @@ def plot_fan(
         known = [name for panel in panels for name in panel.tickers]
         raise ConfigError(f"plot: no ticker {ticker!r}; there are {first_of(known, NAMED)}")
     panel = holding[0].only(str(ticker))
-    table = newest_table(panel, fits, experiment)
+    table = forecast_table(panel, fits, experiment)
     models = [str(name) for name in table["model"].unique()]
     chosen = model or ("blend" if "blend" in models else models[-1])
     if chosen not in models:

@@ -15,6 +15,7 @@ from s2squant.estimator.arguments import plain
 from s2squant.estimator.caller_keys import Keys
 from s2squant.estimator.files import read_fitted, write_fitted
 from s2squant.estimator.fits import Fits
+from s2squant.estimator.keywords import named
 from s2squant.runs.engines.worker import as_a_worker
 from s2squant.runs.folder import RunFolder
 from s2squant.series.panel import Panel
@@ -39,6 +40,7 @@ class StoredForecaster(BaseEstimator):  # type: ignore[misc]
     refused_: dict[str, str]
     keys_: Keys | None
 
+    @named
     def save(self, path: str | Path) -> None:
         """Write the fitted estimator into a new folder: safetensors, JSON, and the bars as parquet.
 
@@ -70,6 +72,7 @@ class StoredForecaster(BaseEstimator):  # type: ignore[misc]
         write_fitted(folder, params, self.experiment_, self.panels_, self.fits_, self.refused_, self.keys_)
 
     @classmethod
+    @named
     def load(cls, path: str | Path) -> Self:
         """Read an estimator that `save` wrote: the same forecasts, bit for bit.
 

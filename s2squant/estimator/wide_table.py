@@ -5,7 +5,7 @@ Prices come back as prices: a quantile of the cumulative log return from the cut
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -15,31 +15,19 @@ from s2squant.series.arrays import Dates, Floats
 from s2squant.series.forecast import QUANTILE_COLUMNS, Forecast
 from s2squant.series.long_table import KEYS
 from s2squant.series.panel import Panel
-from s2squant.series.tails import ALL_LEVELS, all_quantiles, at_level
+from s2squant.series.tails import all_quantiles, at_level
 
 MEDIAN = QUANTILE_COLUMNS[len(QUANTILE_COLUMNS) // 2]
 
 
-def band_levels(level: Sequence[float]) -> dict[str, float]:
-    """Edges of prediction bands: suffix ("lo-80") -> quantile level; raises ConfigError for what no forecast holds."""
-    levels = {}
-    for percent in level:
-        tail = (100.0 - percent) / 200.0
-        if not ALL_LEVELS[0] - 1e-9 <= tail < 0.5:
-            raise ConfigError(f"level {percent:g} is no band of a forecast; bands hold up to 99 per cent")
-        levels[f"lo-{percent:g}"], levels[f"hi-{percent:g}"] = tail, 1 - tail
-    return levels
-
-
 def to_wide(
-    forecasts: pd.DataFrame, panels: Iterable[Panel], models: Sequence[str], level: Sequence[float]
+    forecasts: pd.DataFrame, panels: Iterable[Panel], models: Sequence[str], edges: Mapping[str, float]
 ) -> pd.DataFrame:
-    """Wide table: unique_id, ds, cutoff, y, then a model's median price and bands `<model>-lo-80`, `<model>-hi-80`.
+    """Wide table: unique_id, ds, cutoff, y, then each model's median price and its `edges`, quantile levels by suffix.
 
     `forecasts` is the long table of cumulative log returns that files use, `panels` hold the prices at its cutoffs. `y`
     is the price that came, NaN where it has not; rows by ticker (as given), cutoff and step.
     """
-    bands = band_levels(level)
     parts = {model: rows.set_index(KEYS) for model, rows in forecasts.groupby("model", observed=True, sort=False)}
     base = parts.get(models[0], forecasts.iloc[:0].set_index(KEYS))
     some = forecasts.drop_duplicates(KEYS).set_index(KEYS)  # a model need not have forecast every ticker
@@ -52,10 +40,9 @@ def to_wide(
     for model in models:
         rows = parts.get(model, base.iloc[:0]).reindex(base.index)
         columns[model] = price * np.exp(rows[MEDIAN].to_numpy(np.float64))
-        if bands:
+        if edges:
             known_NA = all_quantiles(rows)
-            edges = {f"{model}-{edge}": at_level(known_NA, tail) for edge, tail in bands.items()}
-            columns |= {name: price * np.exp(values) for name, values in edges.items()}
+            columns |= {f"{model}{edge}": price * np.exp(at_level(known_NA, q)) for edge, q in edges.items()}
     return pd.concat([head, pd.DataFrame(columns)], axis=1)
 
 

@@ -429,7 +429,7 @@ def test_a_frame_or_a_word_in_the_wrong_place_is_said_in_one_line(fitted, prices
 def test_a_wrong_frame_is_said_in_one_line(prices):
     with pytest.raises(SourceError, match="no column 'y'; give unique_id, ds and y"):
         forecaster("anchor").fit(prices.drop(columns="y"))
-    with pytest.raises(SourceError, match="no column 'unique_id'"):
+    with pytest.raises(SourceError, match="df is a table with named columns, not a str; make it a frame of pandas or"):
         forecaster("anchor").fit("prices.csv")
     with pytest.raises(ConfigError, match=r"level 99\.5 is no band of a forecast; bands hold up to 99 per cent"):
         forecaster("anchor").cross_validation(prices, level=[99.5])
@@ -540,16 +540,6 @@ def test_ids_that_cannot_be_told_apart_are_refused(prices):
     with pytest.raises(RunError, match="ids of mixed or unusual types cannot be kept"):
         say.fit(mixed).save("nowhere")
     assert not Path("nowhere").exists()
-
-
-def test_another_librarys_frame_is_refused_with_the_remedy():
-    class Frame:
-        columns = ("unique_id", "ds", "y")
-        to_pandas = None
-
-    Frame.__module__ = "polars.dataframe.frame"
-    with pytest.raises(SourceError, match=r"a DataFrame of pandas, not a polars Frame; use \.to_pandas\(\)"):
-        forecaster("random_walk").fit(Frame())
 
 
 @pytest.fixture(scope="module")
