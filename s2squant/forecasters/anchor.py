@@ -17,6 +17,7 @@ from s2squant.errors import CheckpointError
 from s2squant.forecasters.covariate_members import CovariateMembers, covariate_members, variance_names
 from s2squant.forecasters.expected_return import Drifts, shrunk_drifts, training_drifts
 from s2squant.forecasters.features import Returns, bank_members, has_ranges, scaled_returns
+from s2squant.forecasters.intraday_profile import Profiles, profiles_of
 from s2squant.forecasters.pareto_tails import EVERYTHING, pareto_tails
 from s2squant.forecasters.pretrained import shrunk
 from s2squant.series.arrays import Floats, Ints
@@ -61,6 +62,8 @@ class FittedAnchor:
     """Asset classes that have tails of their own, after all together; empty where none were fitted."""
     tails_GCHT: Floats | None = None
     """The table's tails, by asset class."""
+    profiles: Profiles | None = None
+    """Of returns within the day; None for bars of a day or longer."""
 
     @property
     def horizon(self) -> int:
@@ -68,7 +71,7 @@ class FittedAnchor:
 
     def view(self, panel: Panel) -> AnchorView:
         """Run the filters over a panel once."""
-        returns = scaled_returns(panel, self.spec.warmup, self.spec.bound)
+        returns = scaled_returns(panel, self.spec.warmup, self.spec.bound, self.profiles)
         members = bank_members(panel, returns, market=self.spec.market, ranges=self.spec.ranges)
         return AnchorView(returns, members, covariate_members(panel, self.covariates, returns.bounded_R))
 
@@ -84,8 +87,15 @@ class FittedAnchor:
         of_ticker = np.array([number.get(ticker, 0) for ticker in panel.tickers], np.intp)
         return of_ticker[panel.ticker_of[rows]]
 
-    def sd(self, panel: Panel, view: AnchorView, rows: Ints, steps: Sequence[int] | None = None) -> Floats:
-        """Standard deviation (N, H) of the cumulative return from `rows`, in scaled units, at all steps or at `steps`.
+    def sd(self, panel: Panel, view: AnchorView, rows: Ints) -> Floats:
+        """Standard deviation (N, H) of the cumulative return from `rows`, in scaled units."""
+        even_NH = self.even_sd(panel, view, rows)
+        if self.profiles is None:
+            return even_NH
+        return even_NH * np.sqrt(self.profiles.clock(panel, rows, self.horizon) / np.arange(1, self.horizon + 1))
+
+    def even_sd(self, panel: Panel, view: AnchorView, rows: Ints, steps: Sequence[int] | None = None) -> Floats:
+        """The same at all steps or at `steps`, the daily profile left out.
 
         Summed member by member, so that a row's value does not depend on which other rows are asked for.
         """
@@ -133,8 +143,16 @@ class FittedAnchor:
             "spec": spec,
             **drifts.meta,
         }
+        profiles = State({}, {}) if self.profiles is None else self.profiles.state()
+        meta |= profiles.meta
         return State(
-            arrays={"weights": self.weights_GHK, "table": self.table_GHQ, **tails, **drifts.arrays},
+            arrays={
+                "weights": self.weights_GHK,
+                "table": self.table_GHQ,
+                **tails,
+                **drifts.arrays,
+                **profiles.arrays,
+            },
             meta=meta | ({"covariates": list(self.covariates)} if self.covariates else {}),
         )
 
@@ -152,6 +170,7 @@ def restore_anchor(state: State) -> FittedAnchor:
         covariates=tuple(state.meta.get("covariates", ())),
         classes=tuple(state.meta.get("classes", ())),
         tails_GCHT=state.arrays.get("tails"),
+        profiles=Profiles.restored(state),
     )
 
 
@@ -182,7 +201,8 @@ class Anchor:
         from s2squant.nets.bank import fit_bank
 
         spec = self.spec.model_copy(update={"ranges": self.spec.ranges and has_ranges(panel)})
-        returns = scaled_returns(panel, spec.warmup, spec.bound)
+        profiles = profiles_of(panel)
+        returns = scaled_returns(panel, spec.warmup, spec.bound, profiles)
         members = bank_members(panel, returns, market=spec.market, ranges=spec.ranges)
         names_J = variance_names(panel)
         beside = covariate_members(panel, names_J, returns.bounded_R)
@@ -198,6 +218,8 @@ class Anchor:
         for name, part in zip(names, parts, strict=True):
             moved = panel.targets(part, horizon) - mean_M[panel.ticker_of[part]][:, None] * steps
             y = moved / unit[part][:, None]
+            if profiles is not None:  # as if every step ahead were a mean bar
+                y *= np.sqrt(steps / profiles.clock(panel, part, horizon))
             strided = panel.bar_number(part) % self.spec.stride == 0
             some_NHJ = None if beside is None else torch.from_numpy(beside.of(part[strided], horizon))
             bank = fit_bank(
@@ -233,6 +255,7 @@ class Anchor:
             covariates=names_J,
             classes=classes,
             tails_GCHT=np.stack(tails),
+            profiles=profiles,
         )
 
     def restore(self, state: State) -> FittedAnchor:

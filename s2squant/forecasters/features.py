@@ -18,6 +18,7 @@ import numpy as np
 from scipy.signal import lfilter
 
 from s2squant.forecasters.baselines.ranges import PER_RETURN, PRICES, moves, range_volatility
+from s2squant.forecasters.intraday_profile import Profiles
 from s2squant.series.arrays import Dates, Floats, Ints
 from s2squant.series.history import PriceHistory
 from s2squant.series.panel import Panel
@@ -70,26 +71,40 @@ class Returns:
     dispersion_D: Floats
     date_of_R: Ints
     """The market's date of each row."""
+    even_R: Floats | float = 1.0
+    """Relative standard deviations by the daily profile, which the returns are divided by; 1 for daily bars."""
+
+    def even_of(self, rows: slice) -> Floats | float:
+        """The relative standard deviations of some rows."""
+        return self.even_R if isinstance(self.even_R, float) else self.even_R[rows]
 
 
 MARKETS: WeakKeyDictionary[Panel, dict[tuple[Any, ...], Market]] = WeakKeyDictionary()
 """Markets of whole panels, for as long as those live: every ticker asks for them in every fold."""
 
 
-def _market_around(whole: Panel, whole_until: np.datetime64 | None, warmup: int, bound: float | None) -> Market:
-    known, key = MARKETS.setdefault(whole, {}), (whole_until, warmup, bound)
+def _market_around(
+    whole: Panel, whole_until: np.datetime64 | None, warmup: int, bound: float | None, profiles: Profiles | None
+) -> Market:
+    known = MARKETS.setdefault(whole, {})
+    key = (whole_until, warmup, bound, None if profiles is None else profiles.key)
     if key not in known:
         then = whole if whole_until is None else whole.until(whole_until)
-        known[key] = _market(then, _bounded(then, _scaled(then, warmup)[1], bound)[1])
+        even_R = 1.0 if profiles is None else profiles.sd(then)
+        known[key] = _market(then, _bounded(then, _scaled(then, warmup, even_R)[1], bound)[1])
     return known[key]
 
 
-def scaled_returns(panel: Panel, warmup: int, bound: float | None) -> Returns:
-    """Scale the returns of every ticker by one causal constant, bound them, and place them in their market."""
-    unit, scaled = _scaled(panel, warmup)
+def scaled_returns(panel: Panel, warmup: int, bound: float | None, profiles: Profiles | None = None) -> Returns:
+    """Scale the returns of every ticker by one causal constant, bound them, and place them in their market.
+
+    With `profiles` they are divided by their daily profile first.
+    """
+    even_R = 1.0 if profiles is None else profiles.sd(panel)
+    unit, scaled = _scaled(panel, warmup, even_R)
     limit, bounded = _bounded(panel, scaled, bound)
     whole, until = panel.whole, panel.whole_until
-    market = _market_around(whole, until, warmup, bound) if whole else _market(panel, bounded)
+    market = _market_around(whole, until, warmup, bound, profiles) if whole else _market(panel, bounded)
     return Returns(
         unit_M=unit,
         scaled_R=scaled,
@@ -98,6 +113,7 @@ def scaled_returns(panel: Panel, warmup: int, bound: float | None) -> Returns:
         market_D=market.mean_D,
         dispersion_D=market.dispersion_D,
         date_of_R=np.searchsorted(market.days_D, panel.dates),
+        even_R=even_R,
     )
 
 
@@ -113,9 +129,9 @@ def _market(panel: Panel, bounded_R: Floats) -> Market:
     )
 
 
-def _scaled(panel: Panel, warmup: int) -> tuple[Floats, Floats]:
+def _scaled(panel: Panel, warmup: int, even_R: Floats | float) -> tuple[Floats, Floats]:
     """Early standard deviations (M,) and returns in units of them (R,)."""
-    raw = np.diff(panel.log_price, prepend=panel.log_price[:1])
+    raw = np.diff(panel.log_price, prepend=panel.log_price[:1]) / even_R
     raw[panel.segments] = 0.0
     unit = np.empty(len(panel.tickers))
     for m, (a, b) in enumerate(zip(panel.starts[:-1], panel.starts[1:], strict=True)):
@@ -182,14 +198,15 @@ def bank_members(panel: Panel, returns: Returns, *, market: bool, ranges: bool, 
             own += [beta * series[on] for series in common]
             own += [relative * series[on] for series in dispersed]
         if ranges:
-            measured = _measured(panel.histories[m], r, returns.unit_M[m], returns.limit_R[a:b])
+            unit_T = returns.unit_M[m] * returns.even_of(slice(a, b))
+            measured = _measured(panel.histories[m], r, unit_T, returns.limit_R[a:b])
             own += [ewma(measured, alpha)[at] ** 2 for alpha in RANGE]
         columns.append(np.stack(own, axis=1))
     members_RK: Floats = np.maximum(np.concatenate(columns), VARIANCE_FLOOR)
     return members_RK
 
 
-def _measured(history: PriceHistory, bounded_T: Floats, unit: float, limit_T: Floats) -> Floats:
+def _measured(history: PriceHistory, bounded_T: Floats, unit: Floats | float, limit_T: Floats) -> Floats:
     """Range volatility (T,) at the level of the absolute returns so far, or the absolute return of a bar without range.
 
     Prices move in steps and unseen between trades, so that a range is too small or too large by a factor of its ticker.
@@ -227,7 +244,8 @@ def network_inputs(
 ) -> Floats:
     """The inputs (R, F) of a network, none of them a level: F is 5, +1 with the market, +3 with ranges.
 
-    `step_sd_R` and `path_sd_R` are the anchor's standard deviations for 1 and for `horizon` bars, scaled units.
+    `step_sd_R` and `path_sd_R` are the anchor's standard deviations for 1 and for `horizon` bars, scaled units, the
+    daily profile left out.
     """
     inputs: list[Floats] = []
     own_fast, own_slow = np.empty(len(step_sd_R)), np.empty(len(step_sd_R))
@@ -251,7 +269,7 @@ def network_inputs(
 
 def _range_inputs(panel: Panel, returns: Returns, step_sd_R: Floats) -> list[Floats]:
     """Parkinson (1980) range, overnight gap and volume surprise; whatever a bar lacks reads zero, and that alone."""
-    sd = step_sd_R * returns.unit_M[panel.ticker_of]
+    sd = step_sd_R * returns.unit_M[panel.ticker_of] * returns.even_R
     bar_moves = [moves(h) for h in panel.histories]
     parkinson = np.concatenate([move.span_T for move in bar_moves]) / np.sqrt(4 * np.log(2))
     spread = np.log(np.maximum(parkinson, 1e-3 * sd) / sd)

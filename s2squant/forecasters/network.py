@@ -19,6 +19,8 @@ from s2squant.forecasters.anchor import POOLED, FittedAnchor, restore_anchor, st
 from s2squant.forecasters.baselines.sampling import PATHS_KEPT
 from s2squant.forecasters.covariate_reader import CovariateReader, restore_reader, sizes_of
 from s2squant.forecasters.features import network_inputs
+from s2squant.forecasters.intraday_profile import Profiles
+from s2squant.forecasters.session_inputs import session_beside, session_known, with_session
 from s2squant.series.arrays import Floats, Ints
 from s2squant.series.forecast import LEVELS, Forecast, State
 from s2squant.series.panel import Panel
@@ -27,7 +29,7 @@ from s2squant.series.tails import stretched_tails
 if TYPE_CHECKING:  # torch takes a second that who has no network need not wait for
     from torch import Tensor
 
-    from s2squant.nets.covariates import KnownAhead
+    from s2squant.nets.covariates import CovariateSizes, KnownAhead, KnownTogether
     from s2squant.nets.seq2seq import Outlook, Seq2Seq
 
 
@@ -59,7 +61,7 @@ def prepare(anchor: FittedAnchor, spec: Seq2SeqSpec, panel: Panel, rows: Ints, *
     view = anchor.view(panel)
     asked = np.flatnonzero(np.isin(panel.ticker_of, np.unique(panel.ticker_of[rows])))
     ends_R2 = np.ones((len(panel.log_price), 2))
-    ends_R2[asked] = anchor.sd(panel, view, asked, (1, anchor.horizon))
+    ends_R2[asked] = anchor.even_sd(panel, view, asked, (1, anchor.horizon))
     inputs = network_inputs(
         panel,
         view.returns,
@@ -74,10 +76,31 @@ def prepare(anchor: FittedAnchor, spec: Seq2SeqSpec, panel: Panel, rows: Ints, *
 
 
 class Seen(NamedTuple):
-    """A panel as a network reads it, with its covariates."""
+    """A panel as a network reads it, with its covariates and, within the day, its time."""
 
     inputs_RF: Floats
-    known: KnownAhead | None
+    known: KnownAhead | KnownTogether | None
+
+
+def seen_of(panel: Panel, data: Prepared, reader: CovariateReader | None, profiles: Profiles | None) -> Seen:
+    """What a network reads of a panel: inputs of the bars, and what is known of the steps after them."""
+    beside, known = [data.inputs_RF], []
+    if reader is not None:
+        beside.append(reader.beside(panel, data.sd_R))
+        known.append(reader.known(panel))
+    if profiles is not None:
+        beside.append(session_beside(panel, profiles))
+        known.append(session_known(panel, profiles))
+    if not known:
+        return Seen(data.inputs_RF, None)
+    from s2squant.nets.covariates import KnownTogether
+
+    return Seen(np.concatenate(beside, axis=1), known[0] if len(known) == 1 else KnownTogether(tuple(known)))
+
+
+def sizes_read(reader: CovariateReader | None, profiles: Profiles | None) -> CovariateSizes:
+    """What a network has to be built for that reads these."""
+    return sizes_of(reader) if profiles is None else with_session(sizes_of(reader))
 
 
 @dataclass(frozen=True)
@@ -98,7 +121,7 @@ class FittedSeq2Seq:
         `prepared` is the panel as `prepare` sees it from all its rows, where the caller has it at hand.
         """
         data = prepared.of_rows(rows) if prepared else prepare(self.anchor, self.spec, panel, rows, ranges=self.ranges)
-        seen = self._seen(panel, data)
+        seen = seen_of(panel, data, self.covariates, self.anchor.profiles)
         quantiles, drift = np.empty((len(rows), self.anchor.horizon, len(LEVELS))), self.anchor.drift(panel, rows)
         attention: list[tuple[Ints, Floats]] = []
         paths: list[tuple[Ints, Floats]] = []
@@ -130,7 +153,7 @@ class FittedSeq2Seq:
                 f"a {self.spec.head.kind} head has no paths; set forecasters.seq2seq.head.kind: {', '.join(PATH_HEADS)}"
             )
         data = prepare(self.anchor, self.spec, panel, rows, ranges=self.ranges)
-        seen = self._seen(panel, data)
+        seen = seen_of(panel, data, self.covariates, self.anchor.profiles)
         parts, drift = [], self.anchor.drift(panel, rows)
         for m in np.unique(panel.ticker_of[rows]):
             mine = np.flatnonzero(panel.ticker_of[rows] == m)
@@ -138,12 +161,6 @@ class FittedSeq2Seq:
             scaled = np.concatenate(paths, axis=1)
             parts.append((mine, scaled * data.unit_R[rows[mine]][:, None, None] + drift[mine][:, None]))
         return np.asarray(_gathered(parts))
-
-    def _seen(self, panel: Panel, data: Prepared) -> Seen:
-        if self.covariates is None:
-            return Seen(data.inputs_RF, None)
-        more_RK = self.covariates.beside(panel, data.sd_R)
-        return Seen(np.concatenate([data.inputs_RF, more_RK], axis=1), self.covariates.known(panel))
 
     def _outlooks(self, panel: Panel, data: Prepared, seen: Seen, rows: Ints, mine: Ints) -> list[Outlook]:
         """One outlook a net for the rows of one ticker, in scaled units."""
@@ -238,15 +255,14 @@ def restore_seq2seq(state: State) -> FittedSeq2Seq:
     anchor = restore_anchor(State(parts, meta["anchor"]))
     scales = {k.removeprefix("covariates/"): v for k, v in state.arrays.items() if k.startswith("covariates/")}
     reader = restore_reader(scales, meta["covariates"]) if scales else None
+    sizes = sizes_read(reader, anchor.profiles)
     nets: dict[str, list[Seq2Seq]] = {}
     for k, (key, count) in enumerate(zip(meta["tickers"], meta["seeds"], strict=True)):
         for s in range(count):
             prefix = f"net/{k}/{s}/"
             weights = {n.removeprefix(prefix): torch.tensor(v) for n, v in state.arrays.items() if n.startswith(prefix)}
             with torch.random.fork_rng(devices=[]):  # what it is drawn with first is of no account
-                net = Seq2Seq(
-                    spec, meta["inputs"], torch.zeros(anchor.horizon, len(LEVELS)), levels_Q(), sizes_of(reader)
-                )
+                net = Seq2Seq(spec, meta["inputs"], torch.zeros(anchor.horizon, len(LEVELS)), levels_Q(), sizes)
             try:
                 net.load_state_dict(weights)
             except RuntimeError as error:

@@ -15,10 +15,10 @@ from torch import Tensor
 from s2squant.config.networks import AnchorSpec, Scope, Seq2SeqSpec
 from s2squant.config.training import AdaptedSpec, PerTickerSpec, PooledSpec, TrainingSpec
 from s2squant.forecasters.anchor import POOLED, Anchor, FittedAnchor, stable_seed
-from s2squant.forecasters.covariate_reader import CovariateReader, fit_reader, sizes_of
+from s2squant.forecasters.covariate_reader import CovariateReader, fit_reader
 from s2squant.forecasters.expected_return import training_drifts
 from s2squant.forecasters.features import has_ranges
-from s2squant.forecasters.network import FittedSeq2Seq, levels_Q, prepare, restore_seq2seq
+from s2squant.forecasters.network import FittedSeq2Seq, levels_Q, prepare, restore_seq2seq, seen_of, sizes_read
 from s2squant.nets.covariates import CovariateSizes
 from s2squant.nets.seq2seq import Seq2Seq
 from s2squant.nets.training import Resident, train
@@ -49,18 +49,16 @@ class Seq2SeqForecaster:
         data = prepare(anchor, self.spec, panel, rows, ranges=ranges)
         name = f"seq2seq_{self.scope}"
         reader = self._reader(panel, rows, data.sd_R)
-        inputs_RF = data.inputs_RF
-        if reader is not None:
-            inputs_RF = np.concatenate([inputs_RF, reader.beside(panel, data.sd_R)], axis=1)
+        seen, sizes = seen_of(panel, data, reader, anchor.profiles), sizes_read(reader, anchor.profiles)
         deviation_RH = np.ones((len(panel.log_price), anchor.horizon), np.float32)
         deviation_RH[rows] = data.deviation_NH
         mean_M, every = training_drifts(panel, rows), np.arange(len(panel.log_price))
         resident = Resident(
-            torch.from_numpy(inputs_RF.astype(np.float32)),
+            torch.from_numpy(seen.inputs_RF.astype(np.float32)),
             torch.from_numpy(deviation_RH),
             torch.from_numpy((panel.log_price - mean_M[panel.ticker_of] * panel.bar_number(every)) / data.unit_R),
             torch.empty(0, dtype=torch.int64),
-            None if reader is None else reader.known(panel),
+            seen.known,
         )
         nets: dict[str, list[Seq2Seq]] = {}
         losses: dict[str, list[list[float]]] = {}
@@ -73,7 +71,7 @@ class Seq2SeqForecaster:
                 )
             table = torch.from_numpy(anchor.table_GHQ[anchor.group_of(panel, part[:1])[0]])
             fits = [
-                self._train(key, s, resident._replace(chunk_ends=torch.from_numpy(ends)), table, sizes_of(reader), seed)
+                self._train(key, s, resident._replace(chunk_ends=torch.from_numpy(ends)), table, sizes, seed)
                 for s in range(self._settings().seeds)
             ]
             nets[key], losses[key] = [net for net, _ in fits], [loss for _, loss in fits]

@@ -59,6 +59,17 @@ class KnownAhead(NamedTuple):
         return Ahead(torch.cat([self.sessions_VE[index_NH], same_NHE], dim=2), self.codes_RC[rows_N])
 
 
+class KnownTogether(NamedTuple):
+    """Numbers of several kinds, side by side; each with sessions of its own."""
+
+    parts: tuple[KnownAhead, ...]
+
+    def of(self, rows_N: Tensor, horizon: int) -> Ahead:
+        """What some rows know of their next steps."""
+        values, codes = zip(*(part.of(rows_N, horizon) for part in self.parts), strict=True)
+        return Ahead(torch.cat(values, dim=2), torch.cat(codes, dim=1))
+
+
 class StepCovariates(nn.Module):
     """Inputs of every step (N, H, E + G): the numbers, and each category's embedding, the same at every step."""
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from s2squant.config.training import TrainingSpec
 from s2squant.nets.adam import Adam
-from s2squant.nets.covariates import Ahead, KnownAhead
+from s2squant.nets.covariates import Ahead, KnownAhead, KnownTogether
 from s2squant.nets.heads import PointHead, QuantileHead
 from s2squant.nets.path_heads import CategoricalHead, step_deviation
 from s2squant.nets.seq2seq import Feeding, Seq2Seq
@@ -121,7 +121,7 @@ class Resident(NamedTuple):
     """Log price in scaled units, float64."""
     chunk_ends: Tensor
     """Rows at which a chunk may end: its first bar and its last label are of the same ticker and known."""
-    ahead: KnownAhead | None = None
+    ahead: KnownAhead | KnownTogether | None = None
     """Covariates of the steps after each row."""
 
     def ahead_of(self, rows_N: Tensor) -> Ahead | None:

@@ -92,6 +92,11 @@ class Slots:
         return passed_V
 
     @property
+    def grid(self) -> Places:
+        """Places of all scheduled bars, each (V,)."""
+        return Places(self.slot_V, self.weekday_V, self.first_V, self.phase_V)
+
+    @property
     def bars(self) -> Places:
         """Places of the bars themselves, each (R,)."""
         at = self.place_R

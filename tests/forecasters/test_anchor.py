@@ -39,7 +39,7 @@ def sd_of(anchor: FittedAnchor, returns_MT: np.ndarray, bar: int) -> np.ndarray:
     panel = Panel(tuple(history(r, f"T{m}", ohlcv=True) for m, r in enumerate(returns_MT)))
     rows = panel.starts[:-1] + bar
     view = anchor.view(panel)
-    return anchor.sd(panel, view, rows, (20,))[:, 0] * view.returns.unit_M
+    return anchor.sd(panel, view, rows)[:, 19] * view.returns.unit_M
 
 
 @pytest.mark.parametrize("tickers", [1, 5])
@@ -123,7 +123,7 @@ def test_ranges_tell_tomorrow_s_deviation():
     told = []
     for panel in (measured, plain):
         anchor = fit(panel.until(panel.dates[1000]), AnchorSpec(ranges=True))
-        told.append(np.corrcoef(anchor.sd(panel, anchor.view(panel), rows, (1,))[:, 0], size)[0, 1])
+        told.append(np.corrcoef(anchor.sd(panel, anchor.view(panel), rows)[:, 0], size)[0, 1])
     assert told[0] > told[1] + 0.02
 
 

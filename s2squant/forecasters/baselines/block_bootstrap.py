@@ -15,6 +15,7 @@ from s2squant.forecasters.baselines.fitted import FittedBaseline
 from s2squant.forecasters.baselines.historical import resampled
 from s2squant.forecasters.baselines.returns import tickers_of
 from s2squant.forecasters.baselines.sampling import uniforms
+from s2squant.forecasters.intraday_profile import profiles_of
 from s2squant.series.arrays import Ints
 from s2squant.series.forecast import Forecast, State
 from s2squant.series.panel import Panel
@@ -30,7 +31,9 @@ class BlockBootstrap:
 
     def fit(self, panel: Panel, rows: Ints, *, horizon: int, seed: int) -> FittedBlockBootstrap:
         """Nothing to learn but the seed: the window moves with each origin."""
-        return FittedBlockBootstrap(self.spec, NAME, tickers_of(panel, rows), horizon, seed)
+        return FittedBlockBootstrap(
+            self.spec, NAME, tickers_of(panel, rows), horizon, seed, profiles=profiles_of(panel)
+        )
 
     def restore(self, state: State) -> FittedBlockBootstrap:
         """The fitted forecaster that wrote `state`."""
@@ -44,7 +47,7 @@ class FittedBlockBootstrap(FittedBaseline[BlockBootstrapSpec]):
     def predict(self, panel: Panel, rows: Ints) -> Forecast:
         """Sample quantiles of the resampled sums; an origin with fewer bars than the window repeats those it has."""
         draws = {t: block_draws(self.spec, self.horizon, self.seed_of(t)) for t in self.tickers}
-        return resampled(panel, rows, draws, window=self.spec.window, name=NAME)
+        return resampled(self.origins(panel, rows), rows, draws, window=self.spec.window, name=NAME)
 
 
 def block_draws(spec: BlockBootstrapSpec, horizon: int, seed: int) -> Ints:

@@ -13,7 +13,8 @@ from scipy.special import ndtri
 from s2squant.config.baselines import DriftSpec
 from s2squant.forecasters.baselines.fitted import FittedBaseline
 from s2squant.forecasters.baselines.random_walk import trailing_scale
-from s2squant.forecasters.baselines.returns import by_ticker, tickers_of
+from s2squant.forecasters.baselines.returns import log_returns, tickers_of
+from s2squant.forecasters.intraday_profile import profiles_of
 from s2squant.series.arrays import Floats, Ints
 from s2squant.series.forecast import Forecast, State
 from s2squant.series.panel import Panel
@@ -33,7 +34,7 @@ class Drift:
 
     def fit(self, panel: Panel, rows: Ints, *, horizon: int, seed: int) -> FittedDrift:  # noqa: ARG002
         """Nothing to learn: both windows move with each origin; `seed` is not used."""
-        return FittedDrift(self.spec, NAME, tickers_of(panel, rows), horizon)
+        return FittedDrift(self.spec, NAME, tickers_of(panel, rows), horizon, profiles=profiles_of(panel))
 
     def restore(self, state: State) -> FittedDrift:
         """The fitted forecaster that wrote `state`."""
@@ -46,15 +47,15 @@ class FittedDrift(FittedBaseline[DriftSpec]):
 
     def predict(self, panel: Panel, rows: Ints) -> Forecast:
         """Closed-form quantiles; an origin with fewer bars than a window uses those it has."""
-        drift_N, scale_N, known_N = np.empty(len(rows)), np.empty(len(rows)), np.empty(len(rows))
-        for origins in by_ticker(panel, rows, self.tickers, NAME):
-            where, bars_N = origins.where, origins.bars
-            known_N[where] = np.minimum(bars_N, self.spec.window)
-            drift_N[where] = trailing_mean(origins.returns, self.spec.window)[bars_N]
-            scale_N[where] = trailing_scale(origins.returns, bars_N, self.spec.scale_window)
         step_H = np.arange(1, self.horizon + 1)
-        mean_NH = drift_N[:, None] * step_H
-        spread_NH = scale_N[:, None] * np.sqrt(step_H + step_H**2 / known_N[:, None])
+        mean_NH, spread_NH = np.empty((2, len(rows), self.horizon))
+        for origins in self.origins(panel, rows):
+            where, bars_N = origins.where, origins.bars
+            known_N = np.minimum(bars_N, self.spec.window)
+            mean_NH[where] = trailing_mean(log_returns(panel, origins.ticker), self.spec.window)[bars_N, None] * step_H
+            scale_N = trailing_scale(origins.returns, bars_N, self.spec.scale_window)
+            clock_xH = origins.clock(self.horizon)
+            spread_NH[where] = scale_N[:, None] * np.sqrt(clock_xH + step_H**2 / known_N[:, None])
         return Forecast.of_levels(NAME, rows, mean_NH[:, :, None] + spread_NH[:, :, None] * ndtri(ALL_LEVELS), mean_NH)
 
 

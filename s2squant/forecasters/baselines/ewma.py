@@ -12,7 +12,7 @@ import numpy as np
 
 from s2squant.config.baselines import EwmaTSpec
 from s2squant.forecasters.baselines.fitted import FittedBaseline
-from s2squant.forecasters.baselines.returns import by_ticker, log_returns, tickers_of
+from s2squant.forecasters.baselines.returns import even_returns, tickers_of
 from s2squant.forecasters.baselines.sampling import PATHS_KEPT
 from s2squant.forecasters.baselines.student import fit_student_t, student_shocks
 from s2squant.forecasters.baselines.variance import (
@@ -23,6 +23,7 @@ from s2squant.forecasters.baselines.variance import (
     simulated_paths,
     simulated_quantiles,
 )
+from s2squant.forecasters.intraday_profile import profiles_of
 from s2squant.series.arrays import Ints
 from s2squant.series.forecast import Forecast, State
 from s2squant.series.panel import Panel
@@ -44,14 +45,15 @@ class EwmaT:
     def fit(self, panel: Panel, rows: Ints, *, horizon: int, seed: int) -> FittedEwmaT:
         """Student-t of the standardised returns, per ticker with a training row, on all bars of the panel."""
         tickers = tickers_of(panel, rows)
-        learnt_M3 = np.empty((len(tickers), 3))
+        learnt_M3, profiles = np.empty((len(tickers), 3)), profiles_of(panel)
+        sd_R = None if profiles is None else profiles.sd(panel)
         for m, ticker in enumerate(tickers):
-            returns_T = log_returns(panel, ticker)
+            returns_T = even_returns(panel, ticker, sd_R)
             unit = scale_of(returns_T)
             scaled_T = returns_T / unit
             standardised_T = scaled_T / np.sqrt(filtered(scaled_T, dynamics(self.spec))[:-1])
             learnt_M3[m] = (unit, *fit_student_t(standardised_T[SEED_BARS:]))
-        return FittedEwmaT(self.spec, NAME, tickers, horizon, seed, {"learnt": learnt_M3})
+        return FittedEwmaT(self.spec, NAME, tickers, horizon, seed, {"learnt": learnt_M3}, profiles=profiles)
 
     def restore(self, state: State) -> FittedEwmaT:
         """The fitted forecaster that wrote `state`."""
@@ -66,9 +68,15 @@ class FittedEwmaT(FittedBaseline[EwmaTSpec]):
         """Quantiles sigma_t x table, the table simulated once a ticker; the mean is zero."""
         levels_NHA = np.empty((len(rows), self.horizon, len(ALL_LEVELS)))
         paths_NSH = np.empty((len(rows), PATHS_KEPT, self.horizon), np.float32)
-        for origins in by_ticker(panel, rows, self.tickers, NAME):
+        for origins in self.origins(panel, rows):
             unit, nu, scale = self.learnt[origins.number]
             shocks_SH = scale * student_shocks(self.spec.paths, self.horizon, nu, self.seed_of(origins.ticker))
+            if origins.ahead is not None:  # each origin has steps of its own
+                variance_N = filtered(origins.returns / unit, dynamics(self.spec))[origins.bars]
+                law = (variance_N, dynamics(self.spec), shocks_SH, origins.ahead)
+                levels_NHA[origins.where] = unit * simulated_quantiles(*law)
+                paths_NSH[origins.where] = unit * simulated_paths(*law)
+                continue
             table_HA = simulated_quantiles(np.ones(1), dynamics(self.spec), shocks_SH)[0]
             sigma_N = unit * np.sqrt(filtered(origins.returns / unit, dynamics(self.spec))[origins.bars])
             levels_NHA[origins.where] = sigma_N[:, None, None] * table_HA

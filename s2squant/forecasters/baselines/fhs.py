@@ -13,10 +13,11 @@ import numpy as np
 from s2squant.config.baselines import GarchTSpec
 from s2squant.forecasters.baselines.fitted import FittedBaseline
 from s2squant.forecasters.baselines.garch import Law, estimate, simulated_forecast
-from s2squant.forecasters.baselines.returns import Origins, log_returns, tickers_of
+from s2squant.forecasters.baselines.returns import Origins, even_returns, tickers_of
 from s2squant.forecasters.baselines.sampling import uniforms
 from s2squant.forecasters.baselines.variance import SEED_BARS, Dynamics, filtered
 from s2squant.forecasters.expected_return import shrunk_drifts
+from s2squant.forecasters.intraday_profile import profiles_of
 from s2squant.series.arrays import Floats, Ints
 from s2squant.series.forecast import Forecast, State
 from s2squant.series.panel import Panel
@@ -41,9 +42,10 @@ class GjrFhs:
         """Maximum likelihood on the last `spec.window` returns of every ticker with a training row."""
         tickers = tickers_of(panel, rows)
         learnt_M6, shocks_MK = np.empty((len(tickers), 6)), np.empty((len(tickers), SHOCKS))
-        fallback = []
+        fallback, profiles = [], profiles_of(panel)
+        sd_R = None if profiles is None else profiles.sd(panel)
         for m, ticker in enumerate(tickers):
-            returns_T = log_returns(panel, ticker)[-self.spec.window :]
+            returns_T = even_returns(panel, ticker, sd_R)[-self.spec.window :]
             learnt = estimate(returns_T, leverage=True, zero_mean=self.spec.mean == "zero")
             if not learnt.converged:
                 fallback.append(ticker)
@@ -51,7 +53,14 @@ class GjrFhs:
             learnt_M6[m, 1] = mean = self._mean(panel, ticker, returns_T) / learnt.unit
             shocks_MK[m] = residuals(returns_T / learnt.unit - mean, learnt.dynamics)
         return FittedGjrFhs(
-            self.spec, NAME, tickers, horizon, seed, {"learnt": learnt_M6, "shocks": shocks_MK}, tuple(fallback)
+            self.spec,
+            NAME,
+            tickers,
+            horizon,
+            seed,
+            {"learnt": learnt_M6, "shocks": shocks_MK},
+            tuple(fallback),
+            profiles=profiles,
         )
 
     def _mean(self, panel: Panel, ticker: str, returns_T: Floats) -> float:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Generic, Self, TypeVar
 
 import numpy as np
 
 from s2squant.errors import CheckpointError
+from s2squant.forecasters.baselines.returns import Origins, by_ticker
 from s2squant.forecasters.baselines.sampling import ticker_seed
-from s2squant.series.arrays import Floats, frozen_array
+from s2squant.forecasters.intraday_profile import Profiles
+from s2squant.series.arrays import Floats, Ints, frozen_array
 from s2squant.series.forecast import State
+from s2squant.series.panel import Panel
 
 Spec = TypeVar("Spec")
 
@@ -32,6 +35,8 @@ class FittedBaseline(Generic[Spec]):
     """Tickers whose likelihood could not be maximised; None for a model without one."""
     covariates: tuple[str, ...] = ()
     """Names of the covariates that it was fitted with."""
+    profiles: Profiles | None = None
+    """Of returns within the day; None for bars of a day or longer."""
 
     def __post_init__(self) -> None:
         frozen = {name: frozen_array(values, np.float64) for name, values in self.arrays.items()}
@@ -47,6 +52,17 @@ class FittedBaseline(Generic[Spec]):
         assert self.seed is not None
         return ticker_seed(self.seed, ticker, self.name)
 
+    def origins(self, panel: Panel, rows: Ints) -> Iterator[Origins]:
+        """The origins ticker by ticker, their returns over the daily profile where there is one."""
+        sd_R = None if self.profiles is None else self.profiles.sd(panel)
+        for origins in by_ticker(panel, rows, self.tickers, self.name):
+            if self.profiles is None or sd_R is None:
+                yield origins
+                continue
+            ahead_NH = self.profiles.ahead(panel, rows[origins.where], self.horizon)
+            sd_T = sd_R[panel.rows_of(origins.ticker)[1:]]
+            yield origins._replace(returns=origins.returns / sd_T, ahead=ahead_NH, sd=sd_T)
+
     def state(self) -> State:
         meta: dict[str, object] = {"name": self.name, "tickers": list(self.tickers), "horizon": self.horizon}
         if self.seed is not None:
@@ -55,7 +71,10 @@ class FittedBaseline(Generic[Spec]):
             meta["fallback"] = list(self.fallback)
         if self.covariates:
             meta["covariates"] = list(self.covariates)
-        return State(self.arrays, meta)
+        if self.profiles is None:
+            return State(self.arrays, meta)
+        profiles = self.profiles.state()
+        return State({**self.arrays, **profiles.arrays}, {**meta, **profiles.meta})
 
     @classmethod
     def restored(cls, spec: Spec, state: State, name: str) -> Self:
@@ -64,8 +83,17 @@ class FittedBaseline(Generic[Spec]):
         meta = state.meta
         fallback = tuple(meta["fallback"]) if "fallback" in meta else None
         covariates = tuple(meta.get("covariates", ()))
+        arrays = {key: values for key, values in state.arrays.items() if not key.startswith("profile/")}
         return cls(
-            spec, name, tuple(meta["tickers"]), meta["horizon"], meta.get("seed"), state.arrays, fallback, covariates
+            spec,
+            name,
+            tuple(meta["tickers"]),
+            meta["horizon"],
+            meta.get("seed"),
+            arrays,
+            fallback,
+            covariates,
+            Profiles.restored(state),
         )
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from s2squant.config.baselines import GarchTSpec
 from s2squant.forecasters.baselines.fitted import FittedBaseline
-from s2squant.forecasters.baselines.returns import Origins, by_ticker, log_returns, tickers_of
+from s2squant.forecasters.baselines.returns import Origins, even_returns, tickers_of
 from s2squant.forecasters.baselines.sampling import PATHS_KEPT
 from s2squant.forecasters.baselines.student import fit_student_t, student_shocks
 from s2squant.forecasters.baselines.variance import (
@@ -28,6 +28,7 @@ from s2squant.forecasters.baselines.variance import (
     simulated_quantiles,
 )
 from s2squant.forecasters.expected_return import shrunk_drifts
+from s2squant.forecasters.intraday_profile import profiles_of
 from s2squant.series.arrays import Floats, Ints
 from s2squant.series.forecast import Forecast, State
 from s2squant.series.panel import Panel
@@ -64,7 +65,9 @@ class GarchT:
     def fit(self, panel: Panel, rows: Ints, *, horizon: int, seed: int) -> FittedGarchT:
         """Maximum likelihood on the last `spec.window` returns of every ticker with a training row."""
         tickers = tickers_of(panel, rows)
-        recent = [log_returns(panel, ticker)[-self.spec.window :] for ticker in tickers]
+        profiles = profiles_of(panel)
+        sd_R = None if profiles is None else profiles.sd(panel)
+        recent = [even_returns(panel, ticker, sd_R)[-self.spec.window :] for ticker in tickers]
         learnt = [estimate(returns, self.leverage, zero_mean=self.spec.mean == "zero") for returns in recent]
         if self.spec.mean == "shrunk":
             drift_M = shrunk_drifts(panel).of(panel)
@@ -72,7 +75,9 @@ class GarchT:
             learnt = [x._replace(mean=drift / x.unit) for x, drift in zip(learnt, drifts, strict=True)]
         learnt_M7 = np.array([(x.unit, x.mean, x.nu, *x.dynamics) for x in learnt]).reshape(-1, 7)
         fallback = tuple(ticker for ticker, x in zip(tickers, learnt, strict=True) if not x.converged)
-        return FittedGarchT(self.spec, self.name, tickers, horizon, seed, {"learnt": learnt_M7}, fallback)
+        return FittedGarchT(
+            self.spec, self.name, tickers, horizon, seed, {"learnt": learnt_M7}, fallback, profiles=profiles
+        )
 
     def restore(self, state: State) -> FittedGarchT:
         """The fitted forecaster that wrote `state`."""
@@ -109,13 +114,13 @@ def simulated_forecast(
     levels_NHA = np.empty((len(rows), fitted.horizon, len(ALL_LEVELS)))
     mean_NH = np.zeros((len(rows), fitted.horizon))
     paths_NSH = np.empty((len(rows), PATHS_KEPT, fitted.horizon), np.float32)
-    for origins in by_ticker(panel, rows, fitted.tickers, fitted.name):
+    for origins in fitted.origins(panel, rows):
         unit, mean, dynamics, shocks_SH = law_of(origins)
         variance_N = filtered(origins.returns / unit - mean, dynamics)[origins.bars]
         drift_H = mean * np.arange(1, fitted.horizon + 1)
-        moved_NHA = simulated_quantiles(variance_N, dynamics, shocks_SH) + drift_H[:, None]
+        moved_NHA = simulated_quantiles(variance_N, dynamics, shocks_SH, origins.ahead) + drift_H[:, None]
         levels_NHA[origins.where], mean_NH[origins.where] = unit * moved_NHA, unit * drift_H
-        paths_NSH[origins.where] = unit * (simulated_paths(variance_N, dynamics, shocks_SH) + drift_H)
+        paths_NSH[origins.where] = unit * (simulated_paths(variance_N, dynamics, shocks_SH, origins.ahead) + drift_H)
     return Forecast.of_levels(fitted.name, rows, levels_NHA, mean_NH, paths_NSH)
 
 

@@ -17,7 +17,7 @@ from s2squant.config.baselines import GarchTSpec
 from s2squant.forecasters.baselines.exogenous import Regressors, by_step, covariates_of, names_read, weighted
 from s2squant.forecasters.baselines.fitted import FittedBaseline
 from s2squant.forecasters.baselines.garch import FEWEST_RETURNS, Learnt, estimate
-from s2squant.forecasters.baselines.returns import by_ticker, log_returns, tickers_of
+from s2squant.forecasters.baselines.returns import even_returns, tickers_of
 from s2squant.forecasters.baselines.sampling import PATHS_KEPT
 from s2squant.forecasters.baselines.student import student_shocks
 from s2squant.forecasters.baselines.variance import (
@@ -28,6 +28,7 @@ from s2squant.forecasters.baselines.variance import (
     simulated_quantiles,
 )
 from s2squant.forecasters.expected_return import shrunk_drifts
+from s2squant.forecasters.intraday_profile import profiles_of
 from s2squant.series.arrays import Floats, Ints
 from s2squant.series.forecast import Forecast, State
 from s2squant.series.panel import Panel
@@ -50,8 +51,10 @@ class GarchX:
         covariates = covariates_of(panel, names, NAME)
         recent, drift_M = slice(-self.spec.window, None), shrunk_drifts(panel).of(panel)
         learnt_M7, slopes, regressors, fallback = np.empty((len(tickers), 7)), [], [], []
+        profiles = profiles_of(panel)
+        sd_R = None if profiles is None else profiles.sd(panel)
         for m, ticker in enumerate(tickers):
-            returns_T = log_returns(panel, ticker)
+            returns_T = even_returns(panel, ticker, sd_R)
             unit = scale_of(returns_T[recent])
             first_TK: Floats = np.empty((len(returns_T), 0))
             if covariates is not None:
@@ -69,7 +72,7 @@ class GarchX:
         if covariates is not None:
             arrays |= {name: np.array(x) for name, x in zip(REGRESSORS, zip(*regressors, strict=True), strict=True)}
             arrays["slopes"] = np.array(slopes)
-        return FittedGarchX(self.spec, NAME, tickers, horizon, seed, arrays, tuple(fallback), names)
+        return FittedGarchX(self.spec, NAME, tickers, horizon, seed, arrays, tuple(fallback), names, profiles)
 
     def restore(self, state: State) -> FittedGarchX:
         """The fitted forecaster that wrote `state`."""
@@ -86,7 +89,7 @@ class FittedGarchX(FittedBaseline[GarchTSpec]):
         mean_NH = np.zeros((len(rows), self.horizon))
         paths_NSH = np.empty((len(rows), PATHS_KEPT, self.horizon), np.float32)
         covariates = covariates_of(panel, self.covariates, NAME)
-        for origins in by_ticker(panel, rows, self.tickers, NAME):
+        for origins in self.origins(panel, rows):
             unit, mean, nu, *coefficients = self.learnt[origins.number]
             dynamics, scaled_T = Dynamics(*coefficients), origins.returns / unit
             fitted_T, drift_NH = np.full(len(scaled_T), mean), np.full((len(origins.bars), self.horizon), mean)
@@ -100,10 +103,12 @@ class FittedGarchX(FittedBaseline[GarchTSpec]):
             shocks_SH = student_shocks(self.spec.paths, self.horizon, nu, self.seed_of(origins.ticker))
             variance_N = filtered(scaled_T - fitted_T, dynamics)[origins.bars]
             levels_NHA[origins.where] = unit * (
-                simulated_quantiles(variance_N, dynamics, shocks_SH) + moved_NH[:, :, None]
+                simulated_quantiles(variance_N, dynamics, shocks_SH, origins.ahead) + moved_NH[:, :, None]
             )
             mean_NH[origins.where] = unit * moved_NH
-            paths_NSH[origins.where] = unit * (simulated_paths(variance_N, dynamics, shocks_SH) + moved_NH[:, None])
+            paths_NSH[origins.where] = unit * (
+                simulated_paths(variance_N, dynamics, shocks_SH, origins.ahead) + moved_NH[:, None]
+            )
         return Forecast.of_levels(NAME, rows, levels_NHA, mean_NH, paths_NSH)
 
 

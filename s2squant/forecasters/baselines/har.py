@@ -24,9 +24,10 @@ from s2squant.forecasters.baselines.drift import trailing_mean
 from s2squant.forecasters.baselines.exogenous import Regressors, by_step, covariates_of, names_read, weighted
 from s2squant.forecasters.baselines.fitted import FittedBaseline
 from s2squant.forecasters.baselines.ranges import has_ranges, volatility
-from s2squant.forecasters.baselines.returns import by_ticker, log_returns, tickers_of
+from s2squant.forecasters.baselines.returns import even_returns, tickers_of
 from s2squant.forecasters.baselines.sampling import CHUNK, PATHS_KEPT, sample_quantiles, uniforms
 from s2squant.forecasters.baselines.variance import scale_of
+from s2squant.forecasters.intraday_profile import profiles_of
 from s2squant.series.arrays import Floats, Ints
 from s2squant.series.forecast import Forecast, State
 from s2squant.series.history import PriceHistory
@@ -74,11 +75,13 @@ class Har:
         tickers, names = tickers_of(panel, rows), names_read(panel) if self.reads else ()
         covariates = covariates_of(panel, names, self.name)
         learnt_M8, shocks_MK2 = np.empty((len(tickers), 8)), np.empty((len(tickers), KEPT, 2))
-        regressors, sides = [], []
+        regressors, sides, profiles = [], [], profiles_of(panel)
+        sd_R = None if profiles is None else profiles.sd(panel)
         for m, ticker in enumerate(tickers):
             history = panel.histories[panel.tickers.index(ticker)]
-            ranges, unit = has_ranges(history), scale_of(log_returns(panel, ticker)[-self.spec.window :])
-            returns_T, volatility_T = scaled(history, unit, ranges=ranges)
+            ranges, unit = has_ranges(history), scale_of(even_returns(panel, ticker, sd_R)[-self.spec.window :])
+            sd_T = 1.0 if sd_R is None else sd_R[panel.rows_of(ticker)[1:]]
+            returns_T, volatility_T = scaled(history, unit * sd_T, ranges=ranges)
             recent = slice(-self.spec.window, None)
             mean = float(returns_T[recent].mean())
             components = components_of(returns_T - mean, volatility_T)
@@ -96,7 +99,7 @@ class Har:
         if covariates is not None:
             arrays |= {name: np.array(x) for name, x in zip(REGRESSORS, zip(*regressors, strict=True), strict=True)}
             arrays["sides"] = np.array(sides)
-        return FittedHar(self.spec, self.name, tickers, horizon, seed, arrays, covariates=names)
+        return FittedHar(self.spec, self.name, tickers, horizon, seed, arrays, covariates=names, profiles=profiles)
 
     def restore(self, state: State) -> FittedHar:
         """The fitted forecaster that wrote `state`."""
@@ -117,11 +120,11 @@ class FittedHar(FittedBaseline[HarSpec]):
         mean_NH = np.zeros((len(rows), self.horizon))
         paths_NSH = np.empty((len(rows), PATHS_KEPT, self.horizon), np.float32)
         covariates = covariates_of(panel, self.covariates, self.name)
-        for origins in by_ticker(panel, rows, self.tickers, self.name):
+        for origins in self.origins(panel, rows):
             unit, mean, ranges, *weights = self.learnt[origins.number]
             coefficients = Coefficients(*weights)
             history = panel.histories[panel.tickers.index(origins.ticker)]
-            returns_T, volatility_T = scaled(history, unit, ranges=bool(ranges))
+            returns_T, volatility_T = scaled(history, unit * origins.sd, ranges=bool(ranges))
             components = components_of(returns_T - mean, volatility_T)
             more_NH: Floats = np.zeros((len(origins.bars), self.horizon))
             if covariates is not None:
@@ -138,7 +141,15 @@ class FittedHar(FittedBaseline[HarSpec]):
                 chunk = slice(start, start + CHUNK)
                 past_NL = past_month(volatility_T, origins.bars[chunk])
                 known_N = np.minimum(origins.bars[chunk], MONTH)
-                sums = simulated_sums(first_N[chunk], past_NL, known_N, coefficients, shocks_HS2, more_NH[chunk])
+                sums = simulated_sums(
+                    first_N[chunk],
+                    past_NL,
+                    known_N,
+                    coefficients,
+                    shocks_HS2,
+                    more_NH[chunk],
+                    origins.ahead_of(chunk),
+                )
                 quantiles, paths = [], []
                 for sums_NS in sums:
                     paths.append(sums_NS[:, :PATHS_KEPT].copy())
@@ -149,8 +160,8 @@ class FittedHar(FittedBaseline[HarSpec]):
         return Forecast.of_levels(self.name, rows, levels_NHA, mean_NH, paths_NSH)
 
 
-def scaled(history: PriceHistory, unit: float, *, ranges: bool) -> tuple[Floats, Floats]:
-    """Returns (T,) and volatilities (T,) in units of the ticker's scale."""
+def scaled(history: PriceHistory, unit: Floats | float, *, ranges: bool) -> tuple[Floats, Floats]:
+    """Returns (T,) and volatilities (T,) in units of the ticker's scale, or of each bar's."""
     return history.log_returns / unit, volatility(history, ranges=ranges) / unit
 
 
@@ -210,10 +221,17 @@ def past_month(volatility_T: Floats, bars_N: Ints) -> Floats:
 
 
 def simulated_sums(
-    first_N: Floats, past_NL: Floats, known_N: Ints, coefficients: Coefficients, shocks_HS2: Floats, more_NH: Floats
+    first_N: Floats,
+    past_NL: Floats,
+    known_N: Ints,
+    coefficients: Coefficients,
+    shocks_HS2: Floats,
+    more_NH: Floats,
+    ahead_NH: Floats | None = None,
 ) -> Iterator[NDArray[np.float32]]:
     """Yield, step by step, the cumulative centred returns (N, S) of all paths; the same array every time.
 
+    With `ahead_NH` each step's return is multiplied by its relative standard deviation.
     `more_NH` is what covariates add to the expected volatility of each step; the first step's is in `first_N`.
     `known_N` of the 22 places in `past_NL` are filled: a week or month that is shorter is averaged over what it has.
     """
@@ -228,7 +246,7 @@ def simulated_sums(
     low, high = np.float32(FLOOR), np.float32(CEILING)
     for step, pair_S2 in enumerate(shocks_HS2.astype(np.float32)):
         move = level * pair_S2[:, 1]
-        sums += move
+        sums += move if ahead_NH is None else move * ahead_NH[:, step, None].astype(np.float32)
         yield sums
         new = level * pair_S2[:, 0]
         week_sum += new - months[-WEEK]

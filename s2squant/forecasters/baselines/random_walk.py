@@ -12,7 +12,8 @@ from scipy.special import ndtri
 
 from s2squant.config.baselines import RandomWalkSpec
 from s2squant.forecasters.baselines.fitted import FittedBaseline
-from s2squant.forecasters.baselines.returns import by_ticker, tickers_of, trailing_index
+from s2squant.forecasters.baselines.returns import tickers_of, trailing_index
+from s2squant.forecasters.intraday_profile import profiles_of
 from s2squant.series.arrays import Floats, Ints
 from s2squant.series.forecast import Forecast, State
 from s2squant.series.panel import Panel
@@ -29,7 +30,7 @@ class RandomWalk:
 
     def fit(self, panel: Panel, rows: Ints, *, horizon: int, seed: int) -> FittedRandomWalk:  # noqa: ARG002
         """Nothing to learn: the window moves with each origin; `seed` is not used."""
-        return FittedRandomWalk(self.spec, NAME, tickers_of(panel, rows), horizon)
+        return FittedRandomWalk(self.spec, NAME, tickers_of(panel, rows), horizon, profiles=profiles_of(panel))
 
     def restore(self, state: State) -> FittedRandomWalk:
         """The fitted forecaster that wrote `state`."""
@@ -42,11 +43,11 @@ class FittedRandomWalk(FittedBaseline[RandomWalkSpec]):
 
     def predict(self, panel: Panel, rows: Ints) -> Forecast:
         """Closed-form quantiles s sqrt(h) z_p; an origin with fewer bars than the window uses those it has."""
-        scale_N = np.empty(len(rows))
-        for origins in by_ticker(panel, rows, self.tickers, NAME):
-            scale_N[origins.where] = trailing_scale(origins.returns, origins.bars, self.spec.window)
-        spread_HA = np.sqrt(np.arange(1, self.horizon + 1))[:, None] * ndtri(ALL_LEVELS)
-        levels_NHA = scale_N[:, None, None] * spread_HA
+        levels_NHA = np.empty((len(rows), self.horizon, len(ALL_LEVELS)))
+        for origins in self.origins(panel, rows):
+            scale_N = trailing_scale(origins.returns, origins.bars, self.spec.window)
+            spread_xHA = np.sqrt(origins.clock(self.horizon))[..., None] * ndtri(ALL_LEVELS)
+            levels_NHA[origins.where] = scale_N[:, None, None] * spread_xHA
         return Forecast.of_levels(NAME, rows, levels_NHA, np.zeros(levels_NHA.shape[:2]))
 
 

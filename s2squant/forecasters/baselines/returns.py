@@ -1,15 +1,16 @@
 """One ticker's bars out of a panel: its returns, its origins, its trailing window.
 
 A bar number b counts the bars of the ticker before it, so exactly b returns are known at its close: `returns_T[:b]`.
-Shape legend: T returns of a ticker, M fitted tickers, N origins, W bars of a trailing window.
+Shape legend: T returns of a ticker, M fitted tickers, N origins, W bars of a trailing window, H steps ahead.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from s2squant.series.arrays import Floats, Ints
 from s2squant.series.panel import Panel
@@ -27,11 +28,31 @@ class Origins(NamedTuple):
     """(N,) places of these origins in the answer."""
     bars: Ints
     """(N,) their bar numbers."""
+    ahead: Floats | None = None
+    """(N, H) relative standard deviations of the next returns by their daily profile; None for bars of a day."""
+    sd: Floats | float = 1.0
+    """(T,) those that `returns` are divided by."""
+
+    def clock(self, horizon: int) -> NDArray[Any]:
+        """Variance up to each step in that of a bar, (H,) or (N, H): its number where there is no profile."""
+        if self.ahead is None:
+            return np.asarray(np.arange(1, horizon + 1))
+        return np.asarray(np.cumsum(self.ahead**2, axis=1))
+
+    def ahead_of(self, chunk: slice) -> Floats | None:
+        """The relative standard deviations of some of the origins."""
+        return None if self.ahead is None else self.ahead[chunk]
 
 
 def log_returns(panel: Panel, ticker: str) -> Floats:
     """Log returns (T,) of one ticker, zero over a hole; the b-th bar's return stands at b - 1."""
     return panel.histories[panel.tickers.index(ticker)].log_returns
+
+
+def even_returns(panel: Panel, ticker: str, sd_R: Floats | None) -> Floats:
+    """Log returns (T,) of one ticker, over the relative standard deviations of a panel's rows (R,) if it has any."""
+    returns_T = log_returns(panel, ticker)
+    return returns_T if sd_R is None else returns_T / sd_R[panel.rows_of(ticker)[1:]]
 
 
 def tickers_of(panel: Panel, rows: Ints) -> tuple[str, ...]:

@@ -58,9 +58,12 @@ def filtered(scaled_T: Floats, dynamics: Dynamics) -> Floats:
     return floored
 
 
-def simulated_sums(variance_N: Floats, dynamics: Dynamics, shocks_SH: Floats) -> Iterator[Floats]:
+def simulated_sums(
+    variance_N: Floats, dynamics: Dynamics, shocks_SH: Floats, ahead_NH: Floats | None = None
+) -> Iterator[Floats]:
     """Yield, step by step, the cumulative returns (N, S) of all paths from each origin's next variance.
 
+    With `ahead_NH` each step's return is multiplied by its relative standard deviation; the variance goes on without.
     All origins share the shocks. Single precision; the same array every time: read it, do not keep or change it.
     """
     shape = (len(variance_N), len(shocks_SH))
@@ -69,17 +72,21 @@ def simulated_sums(variance_N: Floats, dynamics: Dynamics, shocks_SH: Floats) ->
     omega, ceiling = np.float32(dynamics.omega), np.float32(CEILING)
     variance = np.broadcast_to(variance_N[:, None], shape).astype(np.float32)
     sums, move = np.zeros(shape, np.float32), np.empty(shape, np.float32)
-    for gain_S, shock_S in zip(gain_HS, shock_HS, strict=True):
+    for step, (gain_S, shock_S) in enumerate(zip(gain_HS, shock_HS, strict=True)):
         np.minimum(variance, ceiling, out=variance)
         np.sqrt(variance, out=move)
         move *= shock_S
+        if ahead_NH is not None:
+            move *= ahead_NH[:, step, None].astype(np.float32)
         sums += move
         yield sums
         variance *= gain_S
         variance += omega
 
 
-def simulated_quantiles(variance_N: Floats, dynamics: Dynamics, shocks_SH: Floats) -> Floats:
+def simulated_quantiles(
+    variance_N: Floats, dynamics: Dynamics, shocks_SH: Floats, ahead_NH: Floats | None = None
+) -> Floats:
     """Quantiles (N, H, A) of the cumulative return, in the ticker's scale, from each origin's next variance.
 
     Without leverage the law is symmetric, and so are its quantiles made: that halves their sampling variance.
@@ -88,7 +95,12 @@ def simulated_quantiles(variance_N: Floats, dynamics: Dynamics, shocks_SH: Float
         np.stack(
             [
                 sample_quantiles(sums.copy())
-                for sums in simulated_sums(variance_N[first : first + CHUNK], dynamics, shocks_SH)
+                for sums in simulated_sums(
+                    variance_N[first : first + CHUNK],
+                    dynamics,
+                    shocks_SH,
+                    None if ahead_NH is None else ahead_NH[first : first + CHUNK],
+                )
             ],
             axis=1,
         )
@@ -98,10 +110,12 @@ def simulated_quantiles(variance_N: Floats, dynamics: Dynamics, shocks_SH: Float
     return levels_NHA if dynamics.gamma else (levels_NHA - levels_NHA[..., ::-1]) / 2
 
 
-def simulated_paths(variance_N: Floats, dynamics: Dynamics, shocks_SH: Floats) -> Floats:
+def simulated_paths(
+    variance_N: Floats, dynamics: Dynamics, shocks_SH: Floats, ahead_NH: Floats | None = None
+) -> Floats:
     """The first PATHS_KEPT paths (N, S, H) of the cumulative return, in the ticker's scale; single precision."""
     shape = (len(variance_N), min(PATHS_KEPT, len(shocks_SH)), shocks_SH.shape[1])
     paths_NSH = np.empty(shape, np.float32)
-    for step, sums_NS in enumerate(simulated_sums(variance_N, dynamics, shocks_SH[:PATHS_KEPT])):
+    for step, sums_NS in enumerate(simulated_sums(variance_N, dynamics, shocks_SH[:PATHS_KEPT], ahead_NH)):
         paths_NSH[..., step] = sums_NS
     return paths_NSH
