@@ -184,7 +184,7 @@ class FittedSeq2Seq:
         from s2squant.nets.seq2seq import Feeding
 
         data = prepare(self.anchor, self.spec, panel, rows, ranges=self.ranges)
-        seen, horizon = self._seen(panel, data), self.anchor.horizon
+        seen, horizon = seen_of(panel, data, self.covariates, self.anchor.profiles), self.anchor.horizon
         for m in np.unique(panel.ticker_of[rows]):
             mine = np.flatnonzero(panel.ticker_of[rows] == m)
             _, nets = self._nets_of(panel, rows[mine])
