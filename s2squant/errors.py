@@ -67,6 +67,11 @@ def one_line(text: str) -> str:
     return line if line.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
 
 
+def shorten(text: str, most: int) -> str:
+    """At most so many characters of a name, an ellipsis last where it has more."""
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
 def first_of(items: Sequence[str], most: int, *, between: str = ", ") -> str:
     """The first `most` of them on one line, and how many more there are."""
     rest = len(items) - most

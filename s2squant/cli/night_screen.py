@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from s2squant.cli.progress import JobProgress, Mode
-from s2squant.cli.tables import page_at, plain_console, plain_table
+from s2squant.cli.tables import page_at, plain_console, plain_table, ticker_cell
 
 if TYPE_CHECKING:  # a night brings torch, which a help text can do without
     from s2squant.nightly.night import NightRun
@@ -66,7 +66,7 @@ def tonight(night: Night) -> Table:
         digits = 2 if close >= 10 else 4 if close >= 0.1 else 6
         prices = [f"{p:,.{digits}f}" for p in (close, *(close * exp(row[q]) for q in ("q0.050", "q0.500", "q0.950")))]
         day = str(row["cutoff"])[:10]
-        table.add_row(row["unique_id"], day, prices[0], str(row["step"]), *prices[1:])
+        table.add_row(ticker_cell(row["unique_id"]), day, prices[0], str(row["step"]), *prices[1:])
     return table
 
 

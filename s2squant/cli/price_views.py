@@ -11,7 +11,7 @@ import numpy as np
 import plotille
 from rich.table import Table
 
-from s2squant.cli.tables import plain_table
+from s2squant.cli.tables import plain_table, ticker_cell
 from s2squant.errors import SEVERITIES, Finding, PriceError, worst
 from s2squant.prices.calendars.exchanges import next_sessions
 from s2squant.prices.checks.evidence import volume_of
@@ -111,9 +111,9 @@ def overview(histories: dict[str, PriceHistory], refused: dict[str, PriceError])
     for ticker, h in histories.items():
         counts = Counter(f.severity for f in h.findings)
         span = (h.calendar, str(h.dates[0]), str(h.dates[-1]), str(len(h)))
-        table.add_row(ticker, *span, *(str(counts[severity] or "") for severity in SEVERITIES))
+        table.add_row(ticker_cell(ticker), *span, *(str(counts[severity] or "") for severity in SEVERITIES))
     for ticker in refused:
-        table.add_row(ticker, "-", "-", "-", "-", "", "", "1")
+        table.add_row(ticker_cell(ticker), "-", "-", "-", "-", "", "", "1")
     return table
 
 

@@ -9,6 +9,11 @@ from rich import box
 from rich.console import Console, JustifyMethod
 from rich.table import Table
 
+from s2squant.errors import shorten
+
+LONGEST = 40
+"""Characters of a ticker that a table shows."""
+
 
 def plain_console(*, soft_wrap: bool = False, least: int = 0) -> Console:
     """Standard output without colours of numbers, and with tickers like [red] as they are.
@@ -33,6 +38,11 @@ def plain_table(*names: str) -> Table:
             name.removeprefix(">"), justify=side, no_wrap=not folds, overflow="fold" if folds else "ellipsis"
         )
     return table
+
+
+def ticker_cell(ticker: str) -> str:
+    """A ticker in a table: a name of 200 characters leaves the other columns their place."""
+    return shorten(ticker, LONGEST)
 
 
 def page_at(page: Path) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from s2squant.errors import shorten
 from s2squant.report.charts import Chart, Trace, absent, axis, band, broken, days, drawn, line, numbers, plain, thin
 from s2squant.report.formats import THIN, interval, known, skill
 from s2squant.report.study_view import Row, by
@@ -84,17 +85,12 @@ def skill_by_ticker(tickers: Sequence[str], form: str) -> dict[str, Any]:
     """The layout of skill by ticker, the last one on top; of many tickers every so many is named."""
     every = 1 + (len(tickers) - 1) // MOST_NAMES
     ticks = list(range(len(tickers) - 1, -1, -every))
-    names = [plain(shorten(tickers[i])) for i in ticks]
+    names = [plain(shorten(tickers[i], 16)) for i in ticks]
     return {
         "hovermode": "closest",
         "xaxis": axis("CRPS skill against the reference", form) | {"zeroline": True},
         "yaxis": {"tickvals": ticks, "ticktext": names, "range": [-0.8, len(tickers) - 0.2], "showgrid": False},
     }
-
-
-def shorten(text: str, most: int = 16) -> str:
-    """Text that fits beside an axis."""
-    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def over_time(id: str, table: pd.DataFrame, models: Sequence[str], strong: str) -> Chart:

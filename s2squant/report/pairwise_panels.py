@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from s2squant.config.models import phrase, subject
+from s2squant.errors import shorten
 from s2squant.report.charts import Chart, Trace
-from s2squant.report.figures import shorten
 from s2squant.report.formats import count, interval, known, pvalue, skill
 from s2squant.report.heatmaps import heatmap
 from s2squant.report.panels import Panel

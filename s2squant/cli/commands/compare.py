@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from s2squant.cli.options import AsJson
-from s2squant.cli.tables import page_at, plain_console, plain_table
+from s2squant.cli.tables import page_at, plain_console, plain_table, ticker_cell
 from s2squant.errors import RunError
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def _show(paired: PairedRuns, settings: list[tuple[str, Any, Any]]) -> None:
     table = plain_table("ticker", ">gain of B, %", "95 % interval", ">p", "verdict")
     for r in paired.by_ticker.to_dict("records"):
         interval = f"[{100 * r['low']:+.2f}, {100 * r['high']:+.2f}]" if r["low"] == r["low"] else "not tested"
-        table.add_row(r["pool"], f"{100 * r['effect']:+.2f}", interval, f"{r['p']:.3f}", r["word"])
+        table.add_row(ticker_cell(r["pool"]), f"{100 * r['effect']:+.2f}", interval, f"{r['p']:.3f}", r["word"])
     console.print(table)
 
 

@@ -13,7 +13,7 @@ from rich.table import Table
 from s2squant.cli.exits import interrupted
 from s2squant.cli.options import AsJson
 from s2squant.cli.progress import Progress, usual_columns
-from s2squant.cli.tables import plain_console, plain_table
+from s2squant.cli.tables import plain_console, plain_table, ticker_cell
 from s2squant.config.defaults import PER_SECOND, STORE, TOGETHER
 from s2squant.errors import SourceError
 
@@ -128,7 +128,7 @@ def table_of(updates: list[Update]) -> Table:
         plain = outcome(update)
         values = [plain[name] for name in ("rows", "added", "changed", "first", "last")]
         shown = ["" if v is None else f"{v:,}" if isinstance(v, int) else v for v in values]
-        table.add_row(update.ticker, update.status, *shown, plain["checks"])
+        table.add_row(ticker_cell(update.ticker), update.status, *shown, plain["checks"])
     return table
 
 

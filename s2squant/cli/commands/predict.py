@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, get_args
 import typer
 
 from s2squant.cli.options import AsJson, SourceSpec
-from s2squant.cli.tables import page_at, plain_console, plain_table
+from s2squant.cli.tables import page_at, plain_console, plain_table, ticker_cell
 from s2squant.errors import ConfigError, SourceError, first_of
 
 if TYPE_CHECKING:
@@ -194,6 +194,6 @@ def _table(made: Prediction) -> Table:
             ranges = (" to ".join(price(edge, o.close) for edge in o.range(step, percent)) for percent in RANGES)
             losses = (f"{100 * o.value_at_risk(step, level):.1f} %" for level in (0.05, 0.01))
             risk = f"{100 * o.fall(step):.0f} %", *losses
-            cells = (o.history.ticker, price(o.close), str(step), str(o.dates_H[step - 1]))
+            cells = (ticker_cell(o.history.ticker), price(o.close), str(step), str(o.dates_H[step - 1]))
             table.add_row(*cells, price(o.price(step, 0.5), o.close), *ranges, *risk)
     return table
