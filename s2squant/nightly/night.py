@@ -122,7 +122,7 @@ def open_night(
         state = NightState(spec, entry, ledger, folder, clock, command, todo, prices, plan, panels)
         if works and "parents" not in plan:
             plan |= {"parents": _parents(state), "retrain": _retrain(state)}
-            folder.write_text(PLAN, json.dumps(plan, indent=1, sort_keys=True) + "\n")
+            folder.write_work(PLAN, plan)
         return NightRun(state, workers=workers, scored=scored, seconds=time.perf_counter() - began)
     except BaseException:
         folder.release()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -66,7 +65,7 @@ class NightState:
         stored = self.folder.read_work(KNOWN)
         if stored is None:
             stored = {"at": self.clock().astimezone(UTC).isoformat()}
-            self.folder.write_text(KNOWN, json.dumps(stored) + "\n")
+            self.folder.write_work(KNOWN, stored)
         return datetime.fromisoformat(stored["at"])
 
     def miss(self, missing: Missing) -> None:

@@ -78,7 +78,7 @@ class RunFolder:
             self._stamp.parent.mkdir(parents=True, exist_ok=True)
             self._own()
             if self._stamp.exists():
-                if self._stamp.read_text() != text:
+                if self._stamp.read_bytes() != text.encode():
                     raise RunError(
                         f"{self.path}: holds parts of a different run (settings, prices or version differ); "
                         "choose another --out"
@@ -221,19 +221,25 @@ class RunFolder:
 
     def read_text(self, name: str) -> str:
         """A text file of the folder; raises RunError when it cannot be read or is not what the run wrote."""
-        self._check(name)
+        self.check(name)
         try:
             return (self.path / name).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise RunError(f"{self.path / name}: cannot be read ({_why(error)})") from None
 
     def read_work(self, name: str) -> dict[str, Any] | None:
-        """A JSON object that this unfinished run wrote before; None where it did not get so far."""
+        """What `write_work` wrote before; None where it did not get so far. Raises RunError where it was changed."""
         path = self.path / name
         if not path.exists():
             return None
-        value: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return value
+        try:
+            return unsealed(path.read_bytes(), since="")
+        except (OSError, ValueError) as error:
+            raise RunError(f"{path}: damaged ({_why(error)}); remove {self.path} and run again") from None
+
+    def write_work(self, name: str, content: Mapping[str, Any]) -> None:
+        """Write a JSON object that this run reads again when it goes on after a kill, with its checksum."""
+        write_atomic(self.path / name, sealed(content))
 
     def read_json(self, name: str, *, after: str) -> dict[str, Any]:
         """A JSON object of a run that is finished, which its file `after` says; raises RunError otherwise."""
@@ -254,7 +260,7 @@ class RunFolder:
 
     def read_table(self, name: str, *, models: Collection[str] | None = None) -> pd.DataFrame:
         """A table of the folder, of all models or of these; raises RunError when it cannot be read, or was changed."""
-        self._check(name)
+        self.check(name)
         chosen = None if models is None else [("model", "in", sorted(models))]
         try:
             return pd.read_parquet(self.path / name, filters=chosen)
@@ -299,7 +305,7 @@ class RunFolder:
         except (OSError, ValueError) as error:
             raise RunError(f"{self.path / MANIFEST}: damaged ({_why(error)}); run the backtest again") from None
 
-    def _check(self, name: str) -> None:
+    def check(self, name: str) -> None:
         """Raise RunError where a file of a finished run is not the one that its manifest names.
 
         Files that it does not name, and runs of a version that named none, are read as they are.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -12,7 +11,7 @@ from typing import Any
 
 from s2squant.errors import RunError
 from s2squant.evaluation.run_entry import RunEntry
-from s2squant.files import write_atomic
+from s2squant.files import unsealed, write_atomic
 from s2squant.runs.folder import REPORTS, RunFolder
 
 MOST = 200
@@ -133,12 +132,13 @@ def _entry(flow: str, path: Path) -> RunEntry | None:
 
 
 def _object(path: Path) -> dict[str, Any]:
-    """A JSON object; an empty one where it cannot be read."""
+    """A JSON object; an empty one where it cannot be read, nothing but a status where it was changed."""
     try:
-        value = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+        return unsealed(path.read_bytes(), since="files")
+    except OSError:
         return {}
-    return value if isinstance(value, dict) else {}
+    except ValueError:
+        return {"status": "damaged"}
 
 
 def _number(value: object) -> float | None:

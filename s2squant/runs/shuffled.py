@@ -23,7 +23,7 @@ from s2squant.config.models import MODELS, ModelName
 from s2squant.evaluation.comparisons import PARTS, compare
 from s2squant.evaluation.losses import score
 from s2squant.evaluation.pools import pools
-from s2squant.files import write_atomic
+from s2squant.files import sealed, unsealed, write_atomic
 from s2squant.forecasters.anchor import stable_seed
 from s2squant.forecasters.fitting import fit_models, predict_models
 from s2squant.runs.collect import combine
@@ -58,7 +58,7 @@ def shuffled_headline(inputs: Inputs, tickers: Sequence[str], kept: Path | None)
         path = kept / f"{_identity(settings, panels)}.json" if kept is not None and not own else None
         row = _read(path) or _compared(settings, panels, inputs)
         if path is not None:
-            write_atomic(path, json.dumps(row) + "\n")
+            write_atomic(path, sealed(row))
     except Exception as error:
         row = {"reason": " ".join(str(error).split())[:200] or type(error).__name__}
     return pd.DataFrame([pair | about | {"reason": ""} | row]).reindex(columns=list(COLUMNS))
@@ -151,7 +151,7 @@ def _forecasts(settings: Experiment, panels: Mapping[str, Panel], inputs: Inputs
 def _read(path: Path | None) -> dict[str, Any] | None:
     """A row that an earlier run left; None where there is none, or a damaged one."""
     try:
-        row = json.loads(path.read_text(encoding="utf-8")) if path is not None else None
+        row = unsealed(path.read_bytes(), since="") if path is not None else None
     except (OSError, ValueError):
         return None
     wanted = {*FIGURES, "n", "n_eff", "tickers"}

@@ -40,7 +40,16 @@ from s2squant.tuning.page import write
 from s2squant.tuning.results import HeldOut, TrialResult, Tuned, sentence_of
 from s2squant.tuning.space import candidate, default_space, present, space_of
 from s2squant.tuning.split import Split, split
-from s2squant.tuning.study import distribution, importances, open_study, sampler
+from s2squant.tuning.study import (
+    check_study,
+    distribution,
+    importances,
+    looks_of,
+    note_facts,
+    note_looks,
+    open_study,
+    sampler,
+)
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 
@@ -118,6 +127,7 @@ class Search:
         self._started, self._begun = datetime.now(UTC), time.monotonic()
         self._ledger: Trials | None = None
         self._study = open_study(folder.path.with_name(f"{folder.name}.sqlite"), folder.name, prune=tuning.prune)
+        check_study(self._study)
         for left in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             self._study.tell(left.number, state=TrialState.FAIL)  # its process was killed
         self.bench = Bench(parts.search, folder.path, self._processes)
@@ -164,7 +174,7 @@ class Search:
             self._study.tell(trial, state=TrialState.FAIL)
             raise
         facts = {"ending": ending, "skills": skills, "reason": reason, "seconds": time.perf_counter() - begun}
-        trial.set_user_attr("facts", facts)
+        note_facts(trial, facts)
         if ending == "done":
             self._study.tell(trial, skills[-1])
         else:
@@ -307,10 +317,10 @@ class Search:
 
     def _looks(self, best: TrialResult | None) -> int:
         """Note that these settings are scored on the held-out cutoffs; returns how many ever were."""
-        looked = list(self._study.user_attrs.get("looked", []))
+        looked = looks_of(self._study)
         if best is not None and (mark := json.dumps(best.values, sort_keys=True)) not in looked:
             looked.append(mark)
-            self._study.set_user_attr("looked", looked)
+            note_looks(self._study, looked)
         return len(looked)
 
     def _compare(self, candidates: Mapping[str, Experiment]) -> tuple[HeldOut, ...]:

@@ -21,7 +21,7 @@ from s2squant.cli.exits import interrupted
 from s2squant.cli.progress import Progress as Bars
 from s2squant.cli.tables import page_at, plain_console
 from s2squant.errors import RunError
-from s2squant.files import json_values
+from s2squant.files import json_values, sealed
 
 if TYPE_CHECKING:  # an experiment brings torch, which a help text can do without
     from s2squant.experiments.result import Progress, Result
@@ -78,7 +78,7 @@ def reproduce(
     page = experiment_page(result, command=ctx.obj.command, facts=facts)
     with _writable(folder.path):
         folder.write_pages(render_experiment(page, runs=folder.runs_page))
-        folder.write_text(RESULT, _json({**facts, "command": ctx.obj.command, "figures": figures}))
+        folder.write_text(RESULT, sealed({**facts, "command": ctx.obj.command, "figures": figures}, sort=False))
     write_list(folder, runs_page)
     plain_console().print(_table(figures))
     print(result.conclusion)

@@ -61,11 +61,14 @@ def open_page(
     """
     import webbrowser
 
+    from s2squant.runs.folder import RunFolder
     from s2squant.runs.run_list import find_run
 
-    page = find_run(run) / "index.html"
+    folder = RunFolder(find_run(run))
+    page = folder.path / "index.html"
     if not page.is_file():
         raise RunError(f"{page}: not there; the run has not finished, or `s2squant report` writes its pages again")
+    folder.check(page.name)
     print(page_at(page), flush=True)
     webbrowser.open(page_at(page))
     return 0

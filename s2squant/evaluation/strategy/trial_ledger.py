@@ -28,6 +28,7 @@ from sqlalchemy.pool import NullPool
 from sqlalchemy.schema import CreateTable
 
 from s2squant.config.experiment import Experiment, Universe
+from s2squant.files import sealed, unsealed
 
 LEDGER = Path("data/trials.sqlite")
 PLACE = "S2SQUANT_TRIALS"
@@ -36,6 +37,20 @@ WAIT_SECONDS = 15
 """Wait for another writer of the file."""
 DIGITS = 8
 """Decimal places of a stored return."""
+
+SEALED = (
+    "universe",
+    "configuration",
+    "last_run",
+    "last_at",
+    "name",
+    "source",
+    "tickers",
+    "experiment",
+    "word",
+    "ratios",
+)
+"""Columns that one entry writes together; how often it was run, and the first time, are of several."""
 
 TABLE = Table(
     "trials",
@@ -153,16 +168,23 @@ def _write(engine: Engine, entry: dict[str, Any]) -> None:
 
 
 def _read(engine: Engine, universe: str) -> list[dict[str, Any]]:
+    """The rows of a universe; raises ValueError where anything in the file is not as it was written."""
     with engine.connect() as connection:
-        result = connection.execute(select(TABLE).where(TABLE.c.universe == universe).order_by(TABLE.c.first_at))
-        return [dict(row) for row in result.mappings()]
+        said = connection.exec_driver_sql("PRAGMA integrity_check").scalars().first()
+        if said != "ok":
+            raise ValueError(f"it is damaged: {said}")
+        rows = [dict(row) for row in connection.execute(select(TABLE).order_by(TABLE.c.first_at)).mappings()]
+    for row in rows:  # of another universe too: a row whose universe was changed would be missing without a word
+        if unsealed(row["returns"], since="row").get("row", _seal(row)) != _seal(row):
+            raise ValueError(f"it is damaged: the entry of {row['last_run']} was changed")
+    return [row for row in rows if row["universe"] == universe]
 
 
 def _entry(trial: Trial) -> dict[str, Any]:
     days = trial.returns.index.to_numpy().astype("datetime64[D]").astype(int)
     returns = {"days": days.tolist(), "net": np.round(trial.returns.to_numpy(np.float64), DIGITS).tolist()}
     ratios = {name: float(ratio) for name, ratio in sorted(trial.ratios.items()) if np.isfinite(ratio)}
-    return {
+    entry = {
         "universe": trial.universe,
         "configuration": trial.configuration,
         "runs": 1,
@@ -176,8 +198,13 @@ def _entry(trial: Trial) -> dict[str, Any]:
         "experiment": trial.experiment.model_dump_json(),
         "word": trial.word,
         "ratios": json.dumps(ratios),
-        "returns": json.dumps(returns),
     }
+    return {**entry, "returns": sealed({**returns, "row": _seal(entry)})}
+
+
+def _seal(row: Mapping[str, Any]) -> str:
+    """Hash of what a count, a ratio and a look at the ledger rest on; `returns` has a checksum of its own."""
+    return _hash([row[name] for name in SEALED])
 
 
 def _trials(entries: Sequence[Mapping[str, Any]], note: str) -> Trials:
