@@ -7,9 +7,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from s2squant.config.intervals import unit_of_dates
+
 Floats = NDArray[np.floating[Any]]
 Ints = NDArray[np.intp]
 Dates = NDArray[np.datetime64]
+"""datetime64[D] where bars are daily or longer; datetime64[s], UTC, where they are shorter."""
+
+
+def dates_of(market: str, values: Any) -> Dates:
+    """Values as dates of a market's bars: days, or moments where its bars are shorter; NaT where there is none."""
+    return np.asarray(values, f"datetime64[{unit_of_dates(market)}]")
+
+
+def date_of(market: str, value: Any) -> np.datetime64:
+    """One value as a date of a market's bars; a day is the moment at which it begins, UTC."""
+    return np.datetime64(value, unit_of_dates(market))
 
 
 def frozen_array(values: Any, dtype: Any) -> NDArray[Any]:

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from s2squant.config.asset_classes import AssetClass, asset_class
 from s2squant.errors import Finding, PriceError
-from s2squant.series.arrays import Dates, Floats, frozen_array
+from s2squant.config.intervals import calendar_of, interval_of, intraday, unit_of_dates
+from s2squant.series.arrays import Dates, Floats, date_of, dates_of, frozen_array
 from s2squant.series.covariates import TickerCovariates
 from s2squant.series.slots import Slots
 
@@ -22,8 +23,10 @@ EVENTS: tuple[str, ...] = ("dividends", "splits")
 
 @dataclass(frozen=True)
 class PriceHistory:
-    """One ticker's daily bars, oldest first, in the currency of its exchange.
+    """One ticker's bars of one interval, oldest first, in the currency of its exchange.
 
+    `calendar` is the market: an exchange's calendar, with the interval before it where bars are not daily (1h:XNYS).
+    `dates` (T,) are sessions; for bars within the day the UTC moments at which they begin, known at their ends.
     `adj_close` (T,) is finite, and above zero wherever a logarithm is taken (`log_price` refuses other prices). `bars`
     holds raw open, high, low, close, volume where known, each (T,), NaN where a bar lacks it. `events` holds what the
     source itself says of dividends (cash a share, in units of the raw close) and splits (new shares an old one: 2 for
@@ -57,7 +60,7 @@ class PriceHistory:
     """Headings of its table that are neither a bar's nor a covariate's."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "dates", frozen_array(self.dates, "datetime64[D]"))
+        object.__setattr__(self, "dates", frozen_array(self.dates, f"datetime64[{unit_of_dates(self.calendar)}]"))
         object.__setattr__(self, "adj_close", frozen_array(self.adj_close, np.float64))
         for name, columns, known in (("bars", self.bars, OHLCV), ("events", self.events, EVENTS)):
             object.__setattr__(self, name, {k: frozen_array(v, np.float64) for k, v in columns.items()})
@@ -86,7 +89,17 @@ class PriceHistory:
     @property
     def asset_class(self) -> AssetClass:
         """What kind of asset it is: as declared, else by its spelling and calendar."""
-        return self.declared_class or asset_class(self.ticker, self.calendar)
+        return self.declared_class or asset_class(self.ticker, calendar_of(self.calendar))
+
+    @property
+    def interval(self) -> str:
+        """The interval of its bars: 1d, 1h."""
+        return interval_of(self.calendar)
+
+    @property
+    def is_intraday(self) -> bool:
+        """Whether its bars are shorter than a day."""
+        return intraday(self.calendar) is not None
 
     @property
     def log_price(self) -> Floats:
@@ -98,7 +111,7 @@ class PriceHistory:
     @property
     def resumed_T(self) -> NDArray[np.bool_]:
         """Mask (T,) of the bars that come first after a hole."""
-        return np.isin(self.dates, np.array(self.resumed, "datetime64[D]"))
+        return np.isin(self.dates, dates_of(self.calendar, self.resumed))
 
     @property
     def log_returns(self) -> Floats:
@@ -130,12 +143,13 @@ class PriceHistory:
         return digest.hexdigest()
 
     def inside(self, start: Any = None, end: Any = None) -> NDArray[np.bool_]:
-        """Mask (T,) of the bars from `start` to `end`, both included; None leaves a side open."""
+        """Mask (T,) of the bars from `start` to `end`, both included; None leaves a side open. A day is the whole day."""
         inside = np.ones(len(self.dates), bool)
         if start is not None:
-            inside &= self.dates >= np.datetime64(start, "D")
+            inside &= self.dates >= date_of(self.calendar, start)
         if end is not None:
-            inside &= self.dates <= np.datetime64(end, "D")
+            last = date_of(self.calendar, end)
+            inside &= self.dates <= last if not _is_day(end) else self.dates < last + _DAY
         return inside
 
     def between(self, start: Any = None, end: Any = None) -> PriceHistory:

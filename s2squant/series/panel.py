@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from s2squant.series.arrays import Dates, Floats, Ints, frozen_array
+from s2squant.config.intervals import unit_of_dates
+from s2squant.series.arrays import Dates, Floats, Ints, date_of, frozen_array
 from s2squant.series.covariates import PanelCovariates, laid_out
 from s2squant.series.history import PriceHistory
 from s2squant.series.slots import Slots, slots_laid_out
@@ -54,7 +55,7 @@ class Panel:
         lengths = [len(h) for h in self.histories]
         object.__setattr__(self, "starts", frozen_array(np.concatenate([[0], np.cumsum(lengths)]), np.intp))
         object.__setattr__(
-            self, "dates", frozen_array(np.concatenate([h.dates for h in self.histories]), "datetime64[D]")
+            self, "dates", frozen_array(np.concatenate([h.dates for h in self.histories]), self.histories[0].dates.dtype)
         )
         object.__setattr__(
             self, "log_price", frozen_array(np.concatenate([h.log_price for h in self.histories]), np.float64)
@@ -119,7 +120,7 @@ class Panel:
 
     def until(self, date: Any) -> Panel:
         """The panel as it stood after `date`: later bars gone, tickers without two bars by then gone."""
-        day = np.datetime64(date, "D")
+        day = date_of(self.market, date)
         histories = tuple(h.between(None, day) for h in self.histories if (h.dates <= day).sum() >= 2)
         if not histories:
             raise ValueError(f"no ticker of {self.market} has two bars by {day}")
@@ -146,7 +147,7 @@ class Fold:
     horizon: int
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "cutoffs", frozen_array(self.cutoffs, "datetime64[D]"))
+        object.__setattr__(self, "cutoffs", frozen_array(self.cutoffs, f"datetime64[{unit_of_dates(self.market)}]"))
         if len(self.cutoffs) == 0:
             raise ValueError("a fold needs a cutoff")
         if self.fit_date > self.cutoffs[0]:
