@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime
 from typing import Annotated, Literal
+from zoneinfo import ZoneInfo
 
 from pydantic import Field, field_validator, model_validator
 
 from s2squant.config.asset_classes import AssetClass
 from s2squant.config.covariates import CovariateSpec
 from s2squant.config.defaults import STORE
+from s2squant.config.intervals import Interval
 from s2squant.config.models import (
     ON_COVARIATES,
     Forecasters,
@@ -28,6 +30,10 @@ class Universe(Part):
 
     source: str = Field("sample", description="sample | yfinance | store:DIR | csv:DIR or FILE | parquet:DIR or FILE")
     tickers: tuple[Ticker, ...] = Field((), description="empty: the source's default universe")
+    interval: Interval | Literal[""] = Field(
+        "", description="of the bars; coarser than the source's are made of them; empty: files' own, else 1d"
+    )
+    zone: str = Field("", description="of stamps within the day that name none, as America/New_York; empty: found")
     start: date | None = Field(None, strict=False, description="first date used")
     end: date | None = Field(None, strict=False, description="last date used, inclusive")
     calendars: dict[Ticker, str] = Field(
@@ -51,6 +57,14 @@ class Universe(Part):
     _dates = field_validator("start", "end", "as_of", mode="before")(written_out)
     _known_days = field_validator("start", "end", "as_of", "pinned")(dated)
     _whole = field_validator("calendars", "asset_classes", mode="before")(whole_tickers)
+
+    @field_validator("zone")
+    @classmethod
+    def _of_the_world(cls, zone: str) -> str:
+        try:
+            return zone and ZoneInfo(zone).key
+        except (ValueError, OSError) as error:
+            raise ValueError(f"no zone is called {zone!r}; write it as America/New_York or UTC") from error
 
     @field_validator("as_of", "pinned")
     @classmethod

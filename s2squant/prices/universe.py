@@ -19,9 +19,12 @@ from s2squant.prices.checks.segments import in_segments, last_segment, without_h
 from s2squant.prices.checks.spacing import on_periods
 from s2squant.prices.checks.spans import without_unfinished
 from s2squant.prices.checks.sundays import without_sundays
+from s2squant.prices.checks.within import check_within, in_segments_within, without_unfinished_within
+from s2squant.prices.coarser import at_interval, daily
 from s2squant.prices.port import Source
 from s2squant.prices.sources.folder import FolderSource, open_file
-from s2squant.prices.sources.from_store import LiveSource, StoreSource
+from s2squant.prices.sources.from_store import LiveSource, StoreSource, stored_at
+from s2squant.prices.sources.moments import Clock
 from s2squant.prices.sources.plugins import open_plugin, plugin_names
 from s2squant.prices.sources.sample import SampleSource
 from s2squant.series.history import PriceHistory
@@ -65,14 +68,17 @@ def open_source(spec: str, universe: Universe | None = None) -> Source:
         case "sample", "":
             return SampleSource()
         case "yfinance", "":
-            return LiveSource(Path(settings.store), as_of=settings.as_of)
+            return LiveSource(Path(settings.store), as_of=settings.as_of, interval=stored_at(settings.interval))
         case "csv" | "parquet" | "store", "":
             raise SourceError(f"source {spec!r} names no folder; write {kind}:DIR")
         case "csv" | "parquet", _:
             path = Path(place).expanduser()
-            return open_file(kind, path) if path.is_file() else FolderSource(kind, Path(place))
+            clock = Clock(settings.zone, settings.calendars)
+            return (
+                open_file(kind, path, clock=clock) if path.is_file() else FolderSource(kind, Path(place), clock=clock)
+            )
         case "store", _:
-            return StoreSource(Path(place), as_of=settings.as_of)
+            return StoreSource(Path(place), as_of=settings.as_of, interval=stored_at(settings.interval))
     offered = open_plugin(kind, place) if kind else None
     if offered is not None:
         return offered
@@ -95,18 +101,28 @@ def inspect_ticker(source: Source, ticker: str, universe: Universe, now: datetim
     now = now or datetime.now(UTC)
     whole = source.history(ticker)
     if ticker in universe.calendars:
-        whole = replace(whole, calendar=check_calendar(universe.calendars[ticker]))
+        named = check_calendar(universe.calendars[ticker])
+        whole = replace(whole, calendar=whole.calendar if whole.is_intraday else named)
     if ticker in universe.asset_classes:
         whole = replace(whole, declared_class=universe.asset_classes[ticker])
     inside = int(whole.inside(universe.start, universe.end).sum())
     if inside < 2:
         asked = f"{universe.start or 'its start'} and {universe.end or 'its end'}"
         raise PriceError(ticker, f"{inside} bar(s) between {asked}; it has {whole.dates[0]} to {whole.dates[-1]}")
-    whole = on_periods(whole, certain=ticker in universe.calendars)
+    if whole.is_intraday:
+        return _inspect_within(whole, universe, now)
+    whole = at_interval(on_periods(whole, certain=ticker in universe.calendars), universe.interval)
     history = whole.between(universe.start, universe.end)
     history = without_sundays(without_filler(history, certain=ticker in universe.calendars))
     history = in_segments(last_segment(without_halts(without_unfinished(history, now))))
     return replace(history, findings=(*history.findings, *check(history, now)))
+
+
+def _inspect_within(whole: PriceHistory, universe: Universe, now: datetime) -> PriceHistory:
+    """As `inspect_ticker` for bars within the day; coarser ones are made of those that are finished."""
+    history = in_segments_within(without_unfinished_within(whole.between(universe.start, universe.end), now))
+    history = replace(history, findings=(*history.findings, *check_within(history, daily(history), now)))
+    return at_interval(history, universe.interval)
 
 
 def open_universe(universe: Universe) -> Source:

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from s2squant.config.asset_classes import AssetClass, asset_class
-from s2squant.errors import Finding, PriceError
 from s2squant.config.intervals import calendar_of, interval_of, intraday, unit_of_dates
+from s2squant.errors import Finding, PriceError
 from s2squant.series.arrays import Dates, Floats, date_of, dates_of, frozen_array
 from s2squant.series.covariates import TickerCovariates
 from s2squant.series.slots import Slots
@@ -143,13 +143,14 @@ class PriceHistory:
         return digest.hexdigest()
 
     def inside(self, start: Any = None, end: Any = None) -> NDArray[np.bool_]:
-        """Mask (T,) of the bars from `start` to `end`, both included; None leaves a side open. A day is the whole day."""
+        """Mask (T,) of the bars from `start` to `end`, both included, a day as a whole; None leaves a side open."""
         inside = np.ones(len(self.dates), bool)
         if start is not None:
             inside &= self.dates >= date_of(self.calendar, start)
         if end is not None:
             last = date_of(self.calendar, end)
-            inside &= self.dates <= last if not _is_day(end) else self.dates < last + _DAY
+            whole = self.is_intraday and str(end) == str(np.datetime64(end, "D"))
+            inside &= self.dates < last + np.timedelta64(1, "D") if whole else self.dates <= last
         return inside
 
     def between(self, start: Any = None, end: Any = None) -> PriceHistory:

@@ -55,7 +55,9 @@ class Panel:
         lengths = [len(h) for h in self.histories]
         object.__setattr__(self, "starts", frozen_array(np.concatenate([[0], np.cumsum(lengths)]), np.intp))
         object.__setattr__(
-            self, "dates", frozen_array(np.concatenate([h.dates for h in self.histories]), self.histories[0].dates.dtype)
+            self,
+            "dates",
+            frozen_array(np.concatenate([h.dates for h in self.histories]), self.histories[0].dates.dtype),
         )
         object.__setattr__(
             self, "log_price", frozen_array(np.concatenate([h.log_price for h in self.histories]), np.float64)

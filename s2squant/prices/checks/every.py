@@ -23,6 +23,7 @@ NAMES = (
     *("date in the future", "date long ago", "short history", "unfinished bar", "unknown calendar", "unknown heading"),
     *("covariate missing", "covariate carried on"),
     *("time of day", "Sunday bar", "weekly or monthly"),
+    *("interval", "outside hours", "missing bar"),
     *("non-positive price", "implausible price", "impossible value", "OHLC inconsistent"),
     *("zero volume", "move without volume", "constant series", "placeholder before listing"),
     *("placeholder after the end", "stale run", "copied bars", "pegged series"),
@@ -31,7 +32,14 @@ NAMES = (
 """Every finding of the checks, and of reading a table."""
 NEVER_ACCEPTED = ("non-positive price", "implausible price", "date in the future", "conflicting rows")
 """Errors that no one can wave through: nothing could be computed from such prices."""
-NOTES_THAT_MATTER = ("large move", "reverting outlier", "dividend mismatch", "time of day", "weekly or monthly")
+NOTES_THAT_MATTER = (
+    "large move",
+    "reverting outlier",
+    "dividend mismatch",
+    "time of day",
+    "weekly or monthly",
+    "interval",
+)
 """Notes that a person should see unasked: moves and dividends that are kept as they are, and dates that are not."""
 REMEDIES = {
     "unadjusted split": "give closes that are adjusted for it (Adj Close), or start=DATE after it",
@@ -47,6 +55,8 @@ REMEDIES = {
     "filled day": "nothing; write only days on which the exchange was open",
     "gap": "download the days again; where there was no trading, start=DATE after it",
     "missing session": "download them again, or name the calendar in universe.calendars",
+    "missing bar": "download them again; where there was no trade there is no bar",
+    "outside hours": "nothing; or name the calendar in universe.calendars, the zone of the stamps in universe.zone",
     "extra session": "delete them, or name the calendar in universe.calendars",
     "stale run": "look whether it was traded then; start=DATE leaves the beginning out",
     "non-positive price": "correct it; a real one (WTI on 2020-04-20) has no logarithm: start=DATE after it",

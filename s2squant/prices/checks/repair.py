@@ -57,7 +57,7 @@ def _repair(
     order = np.argsort(dates, kind="stable")
     out_of_place = dates[1:][steps < 0]
     dates, table = _taken(dates, table, order)
-    if (np.diff(dates) == np.timedelta64(0, "D")).any():
+    if (np.diff(dates).astype(np.int64) == 0).any():
         repeated = pd.DataFrame({"date": dates, **table}).duplicated().to_numpy()
         days = dates[repeated]
         findings += mark("duplicate", "note", days, f"{len(days)} duplicate row(s) dropped", done="dropped")
@@ -73,7 +73,7 @@ def _last_of_day(
     dates: Dates, table: dict[str, Floats], ticker: str, findings: tuple[Finding, ...]
 ) -> tuple[Dates, dict[str, Floats], tuple[Finding, ...]]:
     """The last row of each day whose prices agree; raises PriceError where they do not, naming the column."""
-    same = np.diff(dates) == np.timedelta64(0, "D")
+    same = np.diff(dates).astype(np.int64) == 0
     differ = {n: same & (v[1:] != v[:-1]) & ~(np.isnan(v[1:]) & np.isnan(v[:-1])) for n, v in table.items()}
     unequal = [n for n, rows in differ.items() if n not in ("volume", *EVENTS) and rows.any()]
     if unequal:
@@ -81,7 +81,7 @@ def _last_of_day(
         first = int(np.flatnonzero(differ[name])[0])
         what = "prices" if name == "adj_close" else f"values of {name}"
         both = f"{what} {table[name][first]:g} and {table[name][first + 1]:g}"
-        text = f"{dates[first]} stands twice with different values ({both}); keep one row a day"
+        text = f"{dates[first]} stands twice with different values ({both}); keep one row a bar"
         rows = np.unique(dates[1:][np.logical_or.reduce([differ[n] for n in unequal])])
         raise PriceError(ticker, text, (*findings, *mark("conflicting rows", "error", rows, text)))
     if not same.any():

@@ -15,6 +15,7 @@ from s2squant.prices.port import ListedSource
 from s2squant.prices.sources.delimited import EmptyError, TableError, read_delimited
 from s2squant.prices.sources.memory import FrameSource
 from s2squant.prices.sources.room import MOST_ROWS, TEXT, TooLargeError, check_memory
+from s2squant.prices.sources.moments import Clock
 from s2squant.prices.sources.table import from_frame, headings_of, read_other, read_parquet, split_tickers
 from s2squant.series.arrays import Dates
 from s2squant.series.history import PriceHistory
@@ -32,15 +33,17 @@ class FolderSource(ListedSource):
     of the form.
     """
 
-    def __init__(self, form: Form, folder: Path) -> None:
+    def __init__(self, form: Form, folder: Path, *, clock: Clock | None = None) -> None:
         name = f"{form}:{folder}"
+        self._clock = clock
         self._form, self._files = form, _listing(name, form, folder.expanduser())
         super().__init__(name, self._files)
 
     def history(self, ticker: str) -> PriceHistory:
         """The bars in the ticker's file."""
         frame = self.table(ticker)
-        return from_frame(frame, ticker, source=self.name, fetched_at=_changed(self._files[ticker]))
+        changed = _changed(self._files[ticker])
+        return from_frame(frame, ticker, source=self.name, fetched_at=changed, clock=self._clock)
 
     def headings(self, ticker: str) -> tuple[str, ...]:
         """The headings of the ticker's table."""
@@ -60,7 +63,7 @@ class FolderSource(ListedSource):
         return read_file(self._form, path, ticker, most_rows=MOST_ROWS)
 
 
-def open_file(form: Form, path: Path) -> FrameSource:
+def open_file(form: Form, path: Path, *, clock: Clock | None = None) -> FrameSource:
     """The source of one file that holds several tickers, named by a column or by its headings; one is its name's.
 
     Raises SourceError for a file that cannot be read, or names no ticker.
@@ -70,7 +73,8 @@ def open_file(form: Form, path: Path) -> FrameSource:
         frame = read_file(form, path, path.stem)
     except PriceError as error:
         raise SourceError(f"{name}: {error.reason}") from None
-    return FrameSource(split_tickers(frame) or {path.stem: frame}, name=name, fetched_at=_changed(path))
+    frames = split_tickers(frame) or {path.stem: frame}
+    return FrameSource(frames, name=name, fetched_at=_changed(path), clock=clock)
 
 
 def _changed(path: Path) -> str:

@@ -8,6 +8,7 @@ import pandas as pd
 
 from s2squant.errors import SourceError
 from s2squant.prices.port import ListedSource
+from s2squant.prices.sources.moments import Clock
 from s2squant.prices.sources.table import ANY, Named, from_frame, headings_of, read_columns, read_other
 from s2squant.series.arrays import Dates, Floats
 from s2squant.series.history import PriceHistory
@@ -17,16 +18,29 @@ class FrameSource(ListedSource):
     """Frames in memory, one a ticker, with the headings a CSV would have; nothing is copied before it is asked for."""
 
     def __init__(
-        self, frames: Mapping[str, pd.DataFrame], *, name: str = "memory", named: Named = ANY, fetched_at: str = ""
+        self,
+        frames: Mapping[str, pd.DataFrame],
+        *,
+        name: str = "memory",
+        named: Named = ANY,
+        fetched_at: str = "",
+        clock: Clock | None = None,
     ) -> None:
         super().__init__(name, frames)
         self._frames, self._named, self._fetched_at = dict(frames), named, fetched_at
+        self._clock = clock
         if not self._frames:
             raise SourceError(f"{name}: no frame was given; give one a ticker")
 
     @classmethod
     def from_long(
-        cls, frame: pd.DataFrame, *, ticker: str = "unique_id", name: str = "memory", named: Named = ANY
+        cls,
+        frame: pd.DataFrame,
+        *,
+        ticker: str = "unique_id",
+        name: str = "memory",
+        named: Named = ANY,
+        clock: Clock | None = None,
     ) -> FrameSource:
         """From one long frame in which a column names the ticker; raises SourceError where that column is missing."""
         if ticker not in frame.columns:
@@ -34,13 +48,15 @@ class FrameSource(ListedSource):
             raise SourceError(f"{name}: no column {ticker!r} among {columns}; name the one that holds the tickers")
         groups = frame.groupby(ticker, sort=False)
         frames = {str(key): rows.drop(columns=ticker).reset_index(drop=True) for key, rows in groups}
-        return cls(frames, name=name, named=named)
+        return cls(frames, name=name, named=named, clock=clock)
 
     def history(self, ticker: str) -> PriceHistory:
         """The bars in the ticker's frame."""
         self.check([ticker])
         frame = self._frames[ticker]
-        return from_frame(frame, ticker, source=self.name, named=self._named, fetched_at=self._fetched_at)
+        return from_frame(
+            frame, ticker, source=self.name, named=self._named, fetched_at=self._fetched_at, clock=self._clock
+        )
 
     def headings(self, ticker: str) -> tuple[str, ...]:
         """The headings of the ticker's table."""

@@ -65,11 +65,17 @@ def parse(column: pd.Series, ticker: str, *, month_first: bool = False) -> Stamp
     return _texts(text, ticker, month_first)
 
 
+def within_day(stamps: Stamps) -> bool:
+    """Whether stamps are of several bars a day."""
+    days = stamps.wall.astype("datetime64[D]")
+    return len(days) > 3 and len(np.unique(days)) <= len(days) / 2 + 1 and bool((stamps.wall != days).any())
+
+
 def sessions_of(stamps: Stamps, ticker: str, calendar: str) -> tuple[Dates, str]:
     """The date of each stamp's session, and what was done beyond reading it as written; empty where nothing was.
 
     `calendar` is the exchange's where its name is known, empty elsewhere. Raises PriceError where the stamps do not
-    say, and where there are several bars a day.
+    say.
     """
     written: Dates = stamps.wall.astype("datetime64[D]")
     clock = (stamps.wall - written).astype(np.int64)
@@ -84,8 +90,6 @@ def sessions_of(stamps: Stamps, ticker: str, calendar: str) -> tuple[Dates, str]
         readings.insert(1, clocks)
         midnights = bool((clocks == clocks.astype("datetime64[D]")).all())
     days = [reading.astype("datetime64[D]") for reading in readings]
-    if all(len(np.unique(each)) <= len(each) / 2 + 1 for each in days) and len(written) > 3:
-        raise PriceError(ticker, f"it holds several bars a day ({stamps.wall[0]}, {stamps.wall[1]}); make them daily")
     off = [_off(each, calendar) for each in days]
     as_good = [each for each, share in zip(days, off, strict=True) if share <= min(off) + CLEAR]
     if midnights and off[1] < off[0] + A_DAY and (stamps.east is not None or len(np.unique(clock)) > 1):

@@ -16,7 +16,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from s2squant.config.intervals import intraday
 from s2squant.errors import Finding, PriceError, first_of, one_line
+from s2squant.prices.calendars.grid import with_slots
 from s2squant.prices.calendars.guess import named_calendar
 from s2squant.prices.checks.repair import history_from_columns
 from s2squant.prices.sources.exports import (
@@ -30,9 +32,10 @@ from s2squant.prices.sources.exports import (
     stripped,
     tickers_of,
 )
+from s2squant.prices.sources.moments import Clock, placed
 from s2squant.prices.sources.numbers import decimal_sign, numbers
 from s2squant.prices.sources.room import check_memory, check_parquet
-from s2squant.prices.sources.stamps import parse, sessions_of
+from s2squant.prices.sources.stamps import parse, sessions_of, within_day
 from s2squant.series.arrays import Dates, Floats
 from s2squant.series.history import PriceHistory
 
@@ -64,22 +67,35 @@ class Columns:
     """Where the raw close is taken for the adjusted one, the heading that may be the latter, "" for none; else None."""
     moved: str
     """How stamps became dates where they are not as written; empty elsewhere."""
+    market: str = ""
+    """The market where bars are shorter than a day; empty elsewhere."""
+    findings: tuple[Finding, ...] = ()
+    """What was found in placing such bars on the session grid."""
 
 
 def from_frame(
-    frame: pd.DataFrame, ticker: str, *, source: str, calendar: str = "", fetched_at: str = "", named: Named = ANY
+    frame: pd.DataFrame,
+    ticker: str,
+    *,
+    source: str,
+    calendar: str = "",
+    fetched_at: str = "",
+    named: Named = ANY,
+    clock: Clock | None = None,
 ) -> PriceHistory:
     """Read one ticker's table; an empty `calendar` is guessed from ticker and dates.
 
-    A stamp becomes the date of its session (see `stamps`). Unsorted rows, exact duplicates and rows without a price are
-    repaired, impossible values of the other columns set aside, each with a finding; anything doubtful raises PriceError
-    with the date or row and the remedy.
+    A stamp becomes the date of its session (see `stamps`), one of several a day the moment of its bar (`moments`).
+    Unsorted rows, exact duplicates and rows without a price are repaired, impossible values of the other columns set
+    aside, each with a finding; anything doubtful raises PriceError with the date or row and the remedy.
     """
-    read = _read(frame, ticker, named, calendar)
-    history = history_from_columns(
-        read.dates, read.table, ticker, source=source, calendar=calendar, fetched_at=fetched_at
+    read = _read(frame, ticker, named, calendar, clock or Clock())
+    history = with_slots(
+        history_from_columns(
+            read.dates, read.table, ticker, source=source, calendar=read.market or calendar, fetched_at=fetched_at
+        )
     )
-    findings = history.findings
+    findings = read.findings + history.findings
     if read.moved:
         days = (str(history.dates[0]),)
         findings += (Finding("time of day", "note", 1, days, "read as the session's date", read.moved),)
@@ -94,7 +110,7 @@ def read_columns(
     frame: pd.DataFrame, ticker: str, named: Named = ANY, calendar: str = ""
 ) -> tuple[Dates, dict[str, Floats]]:
     """Dates and columns (adj_close, and the bars' where they stand) as the table has them, nothing repaired yet."""
-    read = _read(frame, ticker, named, calendar)
+    read = _read(frame, ticker, named, calendar, Clock())
     return read.dates, read.table
 
 
@@ -122,7 +138,11 @@ def read_other(
     columns = _columns(headings, ticker, named)
     month_first = named is ANY and export_of(columns).month_first
     stamps = parse(frame.iloc[:, _date_column(frame, columns, ticker, named)], ticker, month_first=month_first)
-    return sessions_of(stamps, ticker, calendar)[0], frame.iloc[:, headings.index(heading)]
+    cells = frame.iloc[:, headings.index(heading)]
+    if intraday(calendar):
+        on_grid = placed(stamps, ticker, calendar, Clock())
+        return on_grid.moments, cells[on_grid.rows]
+    return sessions_of(stamps, ticker, calendar)[0], cells
 
 
 def headings_of(frame: pd.DataFrame) -> tuple[str, ...]:
@@ -146,7 +166,7 @@ def _tidy(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.dropna(how="all") if len(frame) and frame.iloc[:, 0].isna().any() else frame
 
 
-def _read(frame: pd.DataFrame, ticker: str, named: Named, calendar: str) -> Columns:
+def _read(frame: pd.DataFrame, ticker: str, named: Named, calendar: str, clock: Clock) -> Columns:
     frame = _tidy(frame)
     if frame.empty:
         raise PriceError(ticker, "the table holds no rows; give it one row a day")
@@ -162,7 +182,8 @@ def _read(frame: pd.DataFrame, ticker: str, named: Named, calendar: str) -> Colu
         raise PriceError(ticker, f"no price column among {headings}; name one Adj Close or Close")
     export = export_of(columns) if named is ANY else export_of(())
     stamps = parse(frame.iloc[:, _date_column(frame, columns, ticker, named)], ticker, month_first=export.month_first)
-    dates, moved = sessions_of(stamps, ticker, calendar or named_calendar(ticker))
+    on_grid = placed(stamps, ticker, calendar, clock) if intraday(calendar) or within_day(stamps) else None
+    dates, moved = (stamps.wall, "") if on_grid else sessions_of(stamps, ticker, calendar or named_calendar(ticker))
     places = {"adj_close": columns[chosen], **_places(columns, export)}
     if chosen not in FIELDS["close"] and "close" in places and places["close"] == places["adj_close"]:
         del places["close"]
@@ -175,7 +196,11 @@ def _read(frame: pd.DataFrame, ticker: str, named: Named, calendar: str) -> Colu
     }
     likely = next((str(frame.columns[position]) for name, position in columns.items() if "adj" in name), "")
     raw = chosen in FIELDS["close"] and chosen != "y"
-    return Columns(dates, table, likely if raw else None, moved)
+    adjusted = likely if raw else None
+    if on_grid is None:
+        return Columns(dates, table, adjusted, moved)
+    rows = {name: values[on_grid.rows] for name, values in table.items()}
+    return Columns(on_grid.moments, rows, adjusted, "", on_grid.market, on_grid.findings)
 
 
 def read_parquet(data: bytes, *, most_rows: int | None = None) -> pd.DataFrame:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from s2squant.errors import PriceError
 from s2squant.prices.adjust import adjusted_close
 from s2squant.prices.checks.repair import history_from_columns
-from s2squant.series.arrays import Floats, frozen_array
+from s2squant.series.arrays import Floats, dates_of, frozen_array
 from s2squant.series.history import EVENTS, OHLCV, PriceHistory
 
 FIELDS = (*OHLCV, *EVENTS)
@@ -118,13 +118,13 @@ def adjusted(bars: Bars) -> Floats:
 
 
 def history_of(bars: Bars, about: About, *, fetched_at: str, notes: tuple[str, ...] = ()) -> PriceHistory:
-    """Daily bars as a PriceHistory; raises PriceError where they make no series."""
+    """Bars as a PriceHistory, of the market that `about` names; raises PriceError where they make no series."""
     try:
         adj_close = adjusted(bars)
     except ValueError as error:
         raise PriceError(about.ticker, f"{_dated(str(error), bars)}; fetch it again or leave it out") from None
     history = history_from_columns(
-        bars.times.astype("datetime64[D]"),
+        dates_of(about.calendar, bars.times),
         {"adj_close": adj_close, **{name: bars.columns[name] for name in FIELDS}},
         about.ticker,
         source=about.source,
