@@ -17,7 +17,7 @@ from s2squant.config.experiment import Universe
 from s2squant.config.fetching import QUICK
 from s2squant.errors import CallerError, SourceError, first_of
 from s2squant.forecasters.pretrained import load, newest, refusal
-from s2squant.prices.calendars.exchanges import next_sessions
+from s2squant.prices.calendars.grid import next_bars
 from s2squant.prices.sources.from_store import LiveSource
 from s2squant.prices.sources.sample import SampleSource
 from s2squant.prices.universe import Loaded, load_from, load_universe
@@ -65,10 +65,10 @@ def predict(
     found: dict[str, Outlook] = {}
     for panel, forecast in newest(usable, horizon):
         last = max(history.dates[-1] for history in panel.histories)
-        common = next_sessions(panel.market, last, horizon)
+        common = next_bars(panel.market, last, horizon)
         for history, quantiles_HQ in zip(panel.histories, forecast.quantiles_NHQ, strict=True):
             ends = history.dates[-1]
-            dates_H = common if ends == last else next_sessions(panel.market, ends, horizon)
+            dates_H = common if ends == last else next_bars(panel.market, ends, horizon)
             widening = load(history.asset_class).widening(len(history), horizon)
             found[history.ticker] = Outlook(history, dates_H, quantiles_HQ, widening)
     return Prediction(tuple(found[h.ticker] for h in usable), refused, name, remarks)

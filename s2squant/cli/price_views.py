@@ -13,7 +13,7 @@ from rich.table import Table
 
 from s2squant.cli.tables import plain_table, ticker_cell
 from s2squant.errors import SEVERITIES, Finding, PriceError, worst
-from s2squant.prices.calendars.exchanges import next_sessions
+from s2squant.prices.calendars.grid import next_bars
 from s2squant.prices.checks.evidence import volume_of
 from s2squant.series.arrays import Floats
 from s2squant.series.history import PriceHistory
@@ -28,7 +28,7 @@ def facts(history: PriceHistory) -> Table:
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="bold")
     table.add_column(overflow="fold")
-    upcoming = ", ".join(map(str, next_sessions(history.calendar, history.dates[-1], 3)))
+    upcoming = ", ".join(map(str, next_bars(history.calendar, history.dates[-1], 3)))
     for name, value in (
         ("ticker", history.ticker),
         ("source", history.source + (f", {history.fetched_at}" if history.fetched_at else "")),

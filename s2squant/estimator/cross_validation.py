@@ -20,6 +20,7 @@ from s2squant.runs.folder import RunFolder
 from s2squant.runs.jobs import Inputs, stages_of
 from s2squant.runs.plan import make_plan
 from s2squant.runs.runner import JobRunner
+from s2squant.series.arrays import table_dates
 
 
 def cross_validate(
@@ -46,7 +47,7 @@ def cross_validate(
     calendar = inputs.markets
     forecasts, _ = with_blend(forecasts, settings, calendar)
     asked = {market: {day for fold in folds for day in fold.cutoffs} for market, folds in plan.folds.items()}
-    days = forecasts["cutoff"].to_numpy().astype("datetime64[D]")
+    days = table_dates(forecasts["cutoff"])
     is_asked = [day in asked[calendar[t]] for t, day in zip(forecasts["unique_id"], days, strict=True)]
     scored = forecasts[np.array(is_asked) & forecasts["y"].notna().to_numpy()]
     return keys.back(to_wide(scored, plan.panels.values(), settings.models, edges))

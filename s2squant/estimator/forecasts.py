@@ -15,7 +15,7 @@ from s2squant.forecasters.blend import blend
 from s2squant.forecasters.fitting import MARKET_MODELS, note_failure
 from s2squant.forecasters.own_model import FittedOwn
 from s2squant.forecasters.pretrained import FittedPretrained, Pretrained
-from s2squant.prices.calendars.exchanges import next_sessions
+from s2squant.prices.calendars.grid import next_bars
 from s2squant.runs.engines.worker import as_a_worker
 from s2squant.series.arrays import Dates, Ints
 from s2squant.series.forecast import Fitted, Forecast
@@ -69,7 +69,7 @@ def forecasts(
 
 def sessions_ahead(panel: Panel, horizon: int) -> dict[str, Dates]:
     """Each ticker's sessions after its last bar."""
-    return {h.ticker: next_sessions(h.calendar, h.dates[-1], horizon) for h in panel.histories}
+    return {h.ticker: next_bars(h.calendar, h.dates[-1], horizon) for h in panel.histories}
 
 
 def forecast_table(panel: Panel, fits: FitsOf, experiment: Experiment, origins: Origins = last_rows) -> pd.DataFrame:

@@ -115,7 +115,7 @@ def regimes(history: PriceHistory | None, cutoffs: np.ndarray) -> np.ndarray:
         return terciles
     squares = np.concatenate([[0.0], np.cumsum(np.square(history.log_returns))])
     trailing = squares[QUARTER:] - squares[:-QUARTER]  # entry i ends at bar i + QUARTER
-    last = np.searchsorted(history.dates, cutoffs.astype("datetime64[D]"), "right") - 1 - QUARTER
+    last = np.searchsorted(history.dates, cutoffs.astype(history.dates.dtype), "right") - 1 - QUARTER
     for i, end in enumerate(last):
         if end >= YEAR:
             rank = float((trailing[: end + 1] <= trailing[end]).mean())
@@ -124,9 +124,9 @@ def regimes(history: PriceHistory | None, cutoffs: np.ndarray) -> np.ndarray:
 
 
 def _until(history: PriceHistory | None, cutoff: np.datetime64) -> PriceHistory | None:
-    if history is None or (history.dates <= cutoff.astype("datetime64[D]")).sum() < 2:
+    if history is None or (history.dates <= cutoff.astype(history.dates.dtype)).sum() < 2:
         return None
-    return history.between(None, cutoff.astype("datetime64[D]"))
+    return history.between(None, cutoff.astype(history.dates.dtype))
 
 
 def _volatility(history: PriceHistory | None) -> float:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from s2squant.evaluation.diagnostics import Readings
 from s2squant.evaluation.losses import Losses, group_mean
-from s2squant.series.arrays import Dates, Floats, Ints
+from s2squant.series.arrays import Dates, Floats, Ints, date_of
 from s2squant.series.history import PriceHistory
 
 MOST = 10
@@ -112,6 +112,6 @@ def _table(
 def _price(history: PriceHistory | None, cutoff: pd.Timestamp) -> float:
     if history is None:
         return float("nan")
-    day = np.datetime64(cutoff, "D")
+    day = date_of(history.calendar, cutoff)
     bar = min(int(np.searchsorted(history.dates, day)), len(history.dates) - 1)
     return float(history.adj_close[bar]) if history.dates[bar] == day else float("nan")

@@ -143,7 +143,7 @@ def _squared_bar(losses: Losses, histories: Mapping[str, PriceHistory]) -> Float
     for m, ticker in enumerate(losses.tickers):
         if ticker in histories:
             history = histories[ticker]
-            past = history.log_returns[history.dates[1:] <= losses.cutoffs[first[m]].astype("datetime64[D]")]
+            past = history.log_returns[history.dates[1:] <= losses.cutoffs[first[m]].astype(history.dates.dtype)]
             if len(past):
                 squared_M[m] = 1e4 * float(np.square(past).mean())
     return np.where(squared_M > 0, squared_M, np.nan)[losses.ticker_U]

@@ -23,7 +23,7 @@ import numpy as np
 
 from s2squant.config.asset_classes import DRIFT_PRIORS, PRIOR_TICKERS, AssetClass, DriftPrior
 from s2squant.errors import CheckpointError
-from s2squant.series.arrays import Floats, Ints
+from s2squant.series.arrays import Floats, Ints, in_days
 from s2squant.series.forecast import State
 from s2squant.series.history import PriceHistory
 from s2squant.series.panel import Panel
@@ -99,7 +99,7 @@ def shrunk_to_class(members: Sequence[PriceHistory], prior: DriftPrior) -> tuple
         total[at] += r
         count[at] += 1
     common_D = total / count
-    a_year = len(days) / max((days[-1] - days[0]).astype(int) / DAYS_A_YEAR, 1 / DAYS_A_YEAR)
+    a_year = len(days) / max(float(in_days(days[-1] - days[0])) / DAYS_A_YEAR, 1 / DAYS_A_YEAR)
     mean, variance = mean_and_variance(common_D)
     prior_mean, class_variance, ticker_variance = (
         prior.mean / a_year,

@@ -183,8 +183,8 @@ def refusal(history: PriceHistory, horizon: int, *, judged: bool = False) -> str
     """Why this ticker cannot be forecast with the shipped weights, or an empty text when it can."""
     if history.asset_class not in CLASSES:
         return no_weights(history.asset_class)
-    if history.calendar.startswith(("weekly:", "monthly:")):
-        return f"pretrained weights are of daily bars, and these are {history.calendar.partition(':')[0]}"
+    if history.interval != "1d":
+        return f"pretrained weights are of daily bars, and these are {history.interval}"
     if len(history) < LEAST_BARS:
         return f"too short: {len(history)} bars, {LEAST_BARS} are needed"
     most = load(history.asset_class, judged=judged).horizon
@@ -306,7 +306,7 @@ def peers(panel: Panel, rows: Ints, asset_class: AssetClass) -> Ints:
     """How many tickers of a class (N,) had LEAST_BARS bars in the whole market by the date of each row."""
     market = (panel.whole or panel).histories
     days = [h.dates[LEAST_BARS - 1] for h in market if h.asset_class == asset_class and len(h) >= LEAST_BARS]
-    number_N: Ints = np.searchsorted(np.sort(np.array(days, "datetime64[D]")), panel.dates[rows], side="right")
+    number_N: Ints = np.searchsorted(np.sort(np.array(days, panel.dates.dtype)), panel.dates[rows], side="right")
     return number_N
 
 

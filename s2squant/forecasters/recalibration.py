@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 
 from s2squant.config.experiment import RecalibrationSpec
 from s2squant.config.models import RECALIBRATED
-from s2squant.series.arrays import Floats, Ints
+from s2squant.series.arrays import Floats, Ints, table_dates
 from s2squant.series.forecast import LEVELS, QUANTILE_COLUMNS, column_crps
 from s2squant.series.long_table import KEYS, step_bands
 from s2squant.series.tails import tail_columns
@@ -181,7 +181,7 @@ def _cells(rows: pd.DataFrame, markets: Mapping[str, str]) -> _Cells:
     ends = np.array([end for _, end in bands.values()])
     pair_N = market_N * len(cutoffs) + cutoff_N
     cell_N = pair_N * len(bands) + np.searchsorted(ends, step_N)
-    day_N = rows["ds"].to_numpy().astype("datetime64[D]").astype(np.intp)
+    day_N = table_dates(rows["ds"]).astype("datetime64[s]").astype(np.intp)
     _, place_N, n = np.unique(pair_N * (last + 1) + step_N, return_inverse=True, return_counts=True)
     middle = np.cumsum(n) - n + (n - 1) // 2
     due_N = day_N[np.lexsort((day_N, place_N))[middle]][place_N]
@@ -209,7 +209,7 @@ class _Stream:
 def _streams(cells: _Cells, filled_K: NDArray[np.bool_]) -> list[_Stream]:
     """Every market and band."""
     streams = []
-    day = cells.cutoffs.astype("datetime64[D]").astype(np.intp)
+    day = cells.cutoffs.astype("datetime64[s]").astype(np.intp)
     numbers = np.arange(len(cells.due_K)).reshape(len(cells.markets), len(day), len(cells.bands))
     for market, of_market in zip(cells.markets, numbers, strict=True):
         for steps, of_band in zip(cells.bands, of_market.T, strict=True):

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from s2squant.config.intervals import COARSENESS, PERIODS, calendar_of, intraday, market_of
 from s2squant.errors import PriceError
 from s2squant.prices.calendars.exchanges import period_ends
-from s2squant.prices.calendars.grid import bar_grid, with_slots
+from s2squant.prices.calendars.grid import bar_grid, next_bars, with_slots
 from s2squant.prices.checks.marks import mark
 from s2squant.series.arrays import Dates, Floats
 from s2squant.series.history import PriceHistory
@@ -31,9 +31,18 @@ def at_interval(history: PriceHistory, interval: str) -> PriceHistory:
     if history.interval == "1wk":
         text = "weeks make no months; give daily bars"
         raise PriceError(history.ticker, text)
-    if not history.is_intraday or interval not in PERIODS.values():
+    if not history.is_intraday:
         return _coarser(history, interval)
-    return _coarser(_coarser(history, "1d"), interval)
+    if interval in PERIODS.values():
+        return _coarser(at_interval(history, "1d"), interval)
+    following = next_bars(history.calendar, history.dates[-1], 1)
+    _, places = _places(history.calendar, np.append(history.dates, following), interval)
+    if places[-1] != places[-2]:
+        return _coarser(history, interval)
+    last = str(places[-1])
+    told = mark("unfinished bar", "note", places[-1:], f"the unfinished bar of {last} dropped", done="dropped")
+    coarse = _coarser(history, interval)
+    return replace(coarse.between(None, coarse.dates[-2]), findings=(*coarse.findings, *told))
 
 
 def daily(history: PriceHistory) -> PriceHistory:
@@ -42,7 +51,7 @@ def daily(history: PriceHistory) -> PriceHistory:
 
 
 def _coarser(history: PriceHistory, interval: str) -> PriceHistory:
-    calendar, dates = _places(history, interval)
+    calendar, dates = _places(history.calendar, history.dates, interval)
     ends = np.append(np.diff(dates).astype(np.int64) > 0, True)
     firsts = np.flatnonzero(np.append(True, ends[:-1]))
     columns = {name: _joined(name, values, firsts, ends) for name, values in {**history.bars, **history.events}.items()}
@@ -64,22 +73,22 @@ def _coarser(history: PriceHistory, interval: str) -> PriceHistory:
     )
 
 
-def _places(history: PriceHistory, interval: str) -> tuple[str, Dates]:
+def _places(market: str, bars: Dates, interval: str) -> tuple[str, Dates]:
     """The market of the coarser bars, and the one that each bar is of."""
-    within = intraday(history.calendar)
+    within = intraday(market)
     if interval in PERIODS.values():
         unit = next(unit for unit, name in PERIODS.items() if name == interval)
-        calendar = f"{unit}:{history.calendar}"
-        return calendar, period_ends(calendar, history.dates)
+        calendar = f"{unit}:{market}"
+        return calendar, period_ends(calendar, bars)
     assert within is not None, "only bars within the day are finer than a day"
-    first, last = (moment.astype("datetime64[D]") for moment in history.dates[[0, -1]])
+    first, last = bars[0], bars[-1]
     one = np.timedelta64(1, "D")
     if interval == "1d":
-        grid = bar_grid(history.calendar, first - one, last + one)
-        return calendar_of(history.calendar), grid.sessions[np.searchsorted(grid.starts, history.dates)]
+        grid = bar_grid(market, first - one, last + one)
+        return calendar_of(market), grid.sessions[np.searchsorted(grid.starts, bars)]
     market = market_of(interval, within[1], clock=within[2])
     grid = bar_grid(market, first - one, last + one)
-    return market, grid.starts[np.searchsorted(grid.starts, history.dates, side="right") - 1]
+    return market, grid.starts[np.searchsorted(grid.starts, bars, side="right") - 1]
 
 
 def _joined(name: str, values: Floats, firsts: NDArray[np.intp], ends: NDArray[np.bool_]) -> Floats:

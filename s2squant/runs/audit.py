@@ -267,7 +267,7 @@ def blend_truncation(inputs: Inputs, places: Sequence[Place], forecasts: pd.Data
         markets = dict.fromkeys(names, place.panel.market)
         for fold, day in place.days:
             y = part["y"].to_numpy(np.float64)
-            late = (part["ds"].to_numpy().astype("datetime64[D]") > day) & np.isfinite(y)
+            late = (part["ds"].to_numpy() > day) & np.isfinite(y)
             rng = np.random.default_rng(stable_seed(inputs.experiment.seed, "audit", "blend", str(day)))
             noise = part.assign(y=np.where(late, rng.normal(0.0, 3 * np.nanstd(y), len(y)), y))
             before, after = (_early(blend(table, spec, markets)[0], day) for table in (part, noise))
@@ -278,7 +278,7 @@ def blend_truncation(inputs: Inputs, places: Sequence[Place], forecasts: pd.Data
 
 
 def _early(rows: pd.DataFrame, day: np.datetime64) -> Floats:
-    early = rows["cutoff"].to_numpy().astype("datetime64[D]") <= day
+    early = rows["cutoff"].to_numpy() <= day
     return rows.loc[early, ["mean", *ALL_COLUMNS]].to_numpy(np.float64)
 
 
@@ -293,7 +293,7 @@ def planted_leak(inputs: Inputs, places: Sequence[Place], forecasts: pd.DataFram
     for place in places:
         for fold in _folds(place):
             units = reference[reference["unique_id"].isin(place.panel.tickers)].astype({"unique_id": str})
-            units = units[np.isin(units["cutoff"].to_numpy().astype("datetime64[D]"), fold.cutoffs)]
+            units = units[np.isin(units["cutoff"].to_numpy().astype(fold.cutoffs.dtype), fold.cutoffs)]
             cutoffs |= set(units["cutoff"].to_numpy())
             leaky, honest = (_probe(inputs, place, fold, shift) for shift in (0, fold.horizon))
             lost += [_loss(units), *(_loss(_same_units(inputs, place, fold, p, units)) for p in (leaky, honest))]

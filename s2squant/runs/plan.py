@@ -16,7 +16,7 @@ from s2squant.forecasters.fitting import origins_needed
 from s2squant.forecasters.own_check import check_own
 from s2squant.forecasters.own_features import with_features
 from s2squant.forecasters.pretrained import CLASSES, excluded, load, pretrained_parts
-from s2squant.prices.calendars.exchanges import next_sessions
+from s2squant.prices.calendars.grid import next_bars
 from s2squant.prices.covariates.load import with_covariates
 from s2squant.prices.universe import Loaded, load_universe
 from s2squant.series.arrays import Dates
@@ -98,7 +98,7 @@ def refuse_seen(panels: Mapping[str, Panel], folds: Mapping[str, tuple[Fold, ...
 def sessions_of(panels: Mapping[str, Panel], walk: Walk) -> dict[str, Dates]:
     """The horizon's sessions after each ticker's last bar."""
     return {
-        h.ticker: next_sessions(market, h.dates[-1], walk.horizon)
+        h.ticker: next_bars(market, h.dates[-1], walk.horizon)
         for market, panel in panels.items()
         for h in panel.histories
     }

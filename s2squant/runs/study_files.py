@@ -24,8 +24,9 @@ from s2squant.config.experiment import Experiment
 from s2squant.config.files import make_experiment, parse_settings
 from s2squant.errors import RunError, S2squantError
 from s2squant.evaluation.results import Study
+from s2squant.prices.calendars.grid import with_slots
 from s2squant.runs.folder import RunFolder
-from s2squant.series.arrays import Floats
+from s2squant.series.arrays import Floats, dates_of
 from s2squant.series.history import PriceHistory
 from s2squant.series.panel import Fold
 
@@ -155,13 +156,15 @@ def histories_of(table: pd.DataFrame, about: Mapping[str, Mapping[str, Any]]) ->
         part = parts[ticker]
         plain = {k: v for k, v in facts.items() if k in hints and k not in ("bars", "events")}
         rest = {k: TypeAdapter(hints[k]).validate_python(v) for k, v in plain.items()}
-        result[ticker] = PriceHistory(
-            ticker=ticker,
-            dates=part["ds"].to_numpy(),
-            adj_close=part["adj_close"].to_numpy(),
-            bars={name: part[name].to_numpy() for name in facts["bars"]},
-            events={name: part[name].to_numpy() for name in facts.get("events", ())},
-            **rest,
+        result[ticker] = with_slots(
+            PriceHistory(
+                ticker=ticker,
+                dates=part["ds"].to_numpy(),
+                adj_close=part["adj_close"].to_numpy(),
+                bars={name: part[name].to_numpy() for name in facts["bars"]},
+                events={name: part[name].to_numpy() for name in facts.get("events", ())},
+                **rest,
+            )
         )
     return result
 
@@ -174,7 +177,7 @@ def _fold_out(fold: Fold) -> dict[str, Any]:
 
 def _fold_in(stored: Mapping[str, Any]) -> Fold:
     days = {name: np.datetime64(stored[name]) for name in ("train_start", "fit_date")}
-    cutoffs = np.array(stored["cutoffs"], dtype="datetime64[D]")
+    cutoffs = dates_of(stored["market"], stored["cutoffs"])
     return Fold(market=stored["market"], number=stored["number"], horizon=stored["horizon"], cutoffs=cutoffs, **days)
 
 

@@ -22,7 +22,20 @@ def dates_of(market: str, values: Any) -> Dates:
 
 def date_of(market: str, value: Any) -> np.datetime64:
     """One value as a date of a market's bars; a day is the moment at which it begins, UTC."""
-    return np.datetime64(value, unit_of_dates(market))
+    moment: np.datetime64 = dates_of(market, [value])[0]
+    return moment
+
+
+def table_dates(values: Any) -> Dates:
+    """A table's dates: days where all of them are, else moments."""
+    moments = np.asarray(values).astype("datetime64[s]")
+    days = moments.astype("datetime64[D]")
+    return days if bool((days == moments).all()) else moments
+
+
+def in_days(spans: Any) -> Floats:
+    """Spans of time in days."""
+    return np.asarray(spans / np.timedelta64(1, "D"), np.float64)
 
 
 def frozen_array(values: Any, dtype: Any) -> NDArray[Any]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from s2squant.series.arrays import Dates, Floats, Ints, frozen_array
+from s2squant.series.arrays import Dates, Floats, Ints, frozen_array, table_dates
 
 
 @dataclass(frozen=True)
@@ -48,12 +48,12 @@ class TickerCovariates:
     def __post_init__(self) -> None:
         for name in ("past_TP", "future_SF", "static_C"):
             object.__setattr__(self, name, frozen_array(getattr(self, name), np.float64))
-        object.__setattr__(self, "days_S", frozen_array(self.days_S, "datetime64[D]"))
+        object.__setattr__(self, "days_S", frozen_array(table_dates(self.days_S), table_dates(self.days_S).dtype))
         shapes = (self.past_TP.shape[1:], self.future_SF.shape, self.static_C.shape)
         wanted = ((len(self.past),), (len(self.days_S), len(self.future)), (len(self.static),))
         if shapes != wanted:
             raise ValueError(f"covariates of shapes {shapes}, where {wanted} are declared")
-        if (np.diff(self.days_S) <= np.timedelta64(0, "D")).any():
+        if (np.diff(self.days_S).astype(np.int64) <= 0).any():
             raise ValueError("scheduled sessions must increase")
         names = [c.name for c in (*self.past, *self.future, *self.static)]
         if len(set(names)) < len(names):

@@ -71,7 +71,7 @@ def split(plan: Plan, share: float, walk: Walk) -> Split:
     for market, panel in plan.panels.items():
         days = session_dates(panel)
         known = int(np.searchsorted(days, first, side="right")) - 1 - walk.horizon
-        last = days[known] if known >= 0 else days[0] - 1
+        last = days[known] if known >= 0 else days[0] - np.timedelta64(1, "D")
         before[market] = tuple(_limited(plan.folds[market], until=last))
         after[market] = tuple(_limited(plan.folds[market], beyond=last))
         if before[market]:

@@ -18,7 +18,7 @@ from scipy.special import ndtr, ndtri
 from s2squant.evaluation.results import Word
 from s2squant.evaluation.statistics.diebold_mariano import ewc, interval_factor
 from s2squant.evaluation.strategy.positions import BUY_AND_HOLD, DAYS, FLOWS, GAP_DAYS
-from s2squant.series.arrays import Dates, Floats
+from s2squant.series.arrays import Dates, Floats, in_days, table_dates
 
 COST_LEVELS: tuple[float, ...] = (0.0, 2.0, 5.0, 10.0, 20.0)
 """Basis points per unit of turnover at which every strategy is priced, beside the declared cost."""
@@ -184,7 +184,7 @@ def performance(
     flows_of, days_of = {}, {}
     for key, part in holdings.groupby(["model", "unique_id"], observed=True, sort=False):
         flows_of[key] = {flow: part[flow].to_numpy(np.float64) for flow in FLOWS}
-        days_of[key] = part["date"].to_numpy().astype("datetime64[D]")
+        days_of[key] = table_dates(part["date"])
     levels = sorted({*COST_LEVELS, cost_bp})
     for (model, name), flows in flows_of.items():
         days = days_of[model, name]
@@ -204,7 +204,7 @@ def performance(
 
 def years_of(days: Dates) -> float:
     """Years that a series of bars covers, long gaps left out."""
-    apart = np.diff(days).astype(float)
+    apart = in_days(np.diff(days))
     return float(max(apart[apart <= GAP_DAYS].sum(), 1.0) / DAYS)
 
 

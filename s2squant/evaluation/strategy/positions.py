@@ -24,7 +24,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from s2squant.config.experiment import StrategySpec
-from s2squant.series.arrays import Dates, Floats, Ints
+from s2squant.series.arrays import Dates, Floats, Ints, in_days, table_dates
 from s2squant.series.forecast import QUANTILE_COLUMNS
 from s2squant.series.history import PriceHistory
 
@@ -153,9 +153,9 @@ def _pools(single: pd.DataFrame, markets: Mapping[str, str]) -> NDArray[Any]:
     several = len(set(market)) > 1
     for one in dict.fromkeys(market):
         rows = np.flatnonzero(market == one)
-        days = single["date"].to_numpy()[rows].astype("datetime64[D]")
+        days = table_dates(single["date"].to_numpy()[rows])
         known = np.unique(days)
-        starts = known[np.r_[True, np.diff(known).astype(int) > GAP_DAYS]]
+        starts = known[np.r_[True, in_days(np.diff(known)) > GAP_DAYS]]
         stretch = np.searchsorted(starts, days, side="right") - 1
         for k, start in enumerate(starts):
             end = known[known < starts[k + 1]][-1] if k + 1 < len(starts) else known[-1]
@@ -232,7 +232,7 @@ def _past_volatility(history: PriceHistory, cutoff_bars: Ints, spec: StrategySpe
 
 
 def _bars_a_year(history: PriceHistory, cutoff_bars: Ints) -> Floats:
-    years = (history.dates[cutoff_bars] - history.dates[0]).astype(float) / DAYS
+    years = in_days(history.dates[cutoff_bars] - history.dates[0]) / DAYS
     return np.asarray(cutoff_bars / np.maximum(years, 1 / DAYS))
 
 
@@ -248,7 +248,7 @@ def _held(cutoff_bars: Ints, wished: Floats, horizon: int, bars: int) -> Floats:
 
 def _leg(model: str, history: PriceHistory, window: slice, position: Floats, spec: StrategySpec) -> Leg:
     returns = np.expm1(np.diff(history.log_price, prepend=history.log_price[0]))[window]
-    days = np.diff(history.dates, prepend=history.dates[0]).astype(float)[window]
+    days = in_days(np.diff(history.dates, prepend=history.dates[0]))[window]
     return Leg(
         model=model,
         ticker=history.ticker,
@@ -261,7 +261,7 @@ def _leg(model: str, history: PriceHistory, window: slice, position: Floats, spe
 
 
 def _bars(history: PriceHistory, cutoffs: pd.Series) -> Ints:
-    days = cutoffs.to_numpy().astype("datetime64[D]")
+    days = cutoffs.to_numpy().astype(history.dates.dtype)
     bars = np.searchsorted(history.dates, days)
     known = bars < len(history)
     known[known] = history.dates[bars[known]] == days[known]

@@ -13,7 +13,7 @@ import pandas as pd
 
 from s2squant.evaluation.strategy.performance import sharpe_ratio, years_of
 from s2squant.evaluation.strategy.positions import BUY_AND_HOLD, compound
-from s2squant.series.arrays import Dates, Floats
+from s2squant.series.arrays import Dates, Floats, table_dates
 
 DEEPEST = 5
 """Drawdowns listed of each record."""
@@ -42,7 +42,7 @@ def track_record(equity: pd.DataFrame, model: str, pools: set[str]) -> TrackReco
     mine = equity[equity["model"].isin([model, BUY_AND_HOLD]) & equity["unique_id"].isin(pools)]
     rows: dict[str, list[tuple[object, ...]]] = {name: [] for name in COLUMNS}
     for (who, pool), part in mine.groupby(["model", "unique_id"], observed=True, sort=False):
-        days, net = part["date"].to_numpy().astype("datetime64[D]"), part["net"].to_numpy(np.float64)
+        days, net = table_dates(part["date"]), part["net"].to_numpy(np.float64)
         rows["months"] += [(who, pool, *month) for month in _months(days, net)]
         rows["drawdowns"] += [(who, pool, *fall) for fall in _drawdowns(days, net)]
         rows["rolling_sharpe"] += [(who, pool, *point) for point in _rolling(days, net)]

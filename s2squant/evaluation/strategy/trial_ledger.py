@@ -181,8 +181,11 @@ def _read(engine: Engine, universe: str) -> list[dict[str, Any]]:
 
 
 def _entry(trial: Trial) -> dict[str, Any]:
-    days = trial.returns.index.to_numpy().astype("datetime64[D]").astype(int)
-    returns = {"days": days.tolist(), "net": np.round(trial.returns.to_numpy(np.float64), DIGITS).tolist()}
+    by_bar = trial.returns.index.to_numpy().astype("datetime64[D]").astype(int)
+    days, first = np.unique(by_bar, return_index=True)
+    net = trial.returns.to_numpy(np.float64)
+    net = np.add.reduceat(net, first) if len(days) < len(net) else net
+    returns = {"days": days.tolist(), "net": np.round(net, DIGITS).tolist()}
     ratios = {name: float(ratio) for name, ratio in sorted(trial.ratios.items()) if np.isfinite(ratio)}
     entry = {
         "universe": trial.universe,

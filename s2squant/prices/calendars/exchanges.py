@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from s2squant.config.intervals import calendar_of
 from s2squant.errors import ConfigError
 from s2squant.prices.calendars.periods import LONGEST, last_of_each, period_of, unit_of
 from s2squant.prices.calendars.remembered import keep_sessions, read_sessions
@@ -63,6 +64,7 @@ def next_sessions(calendar: str, after: Any, count: int) -> Dates:
     if unit:
         ends = last_of_each(unit, next_sessions(base, day - LONGEST[unit], (count + 3) * LONGEST[unit]))
         return ends[ends > day][:count]
+    calendar = base
     if calendar == "24/7":
         return np.arange(day + 1, day + 1 + count)
     if calendar == "ECB":
@@ -88,6 +90,7 @@ def sessions_between(calendar: str, first: Any, last: Any) -> Dates:
     if unit:
         ends = last_of_each(unit, sessions_between(base, start, end + LONGEST[unit]))
         return ends[ends <= end]
+    calendar = base
     if calendar == "24/7":
         return np.arange(start, end + 1)
     if calendar in ("24/5", "ECB"):
@@ -167,6 +170,7 @@ def exchange_sessions(calendar: str) -> Dates:
 
     They end a year after the first of this month, so that every process of a month knows the same.
     """
+    calendar = calendar_of(calendar)
     month = np.datetime64(datetime.now(UTC).date(), "M")
     until: np.datetime64 = (month + 12).astype("datetime64[D]")
     kept = read_sessions(calendar, until)
@@ -185,6 +189,7 @@ def find_exchange(calendar: str) -> Any:
     """The exchange_calendars object, or None where the library has none of that code, or none that can be made."""
     import exchange_calendars  # a second to import, and many runs never need it
 
+    calendar = calendar_of(calendar)
     if calendar in OWN or calendar not in exchange_calendars.get_calendar_names():
         return None
     with warnings.catch_warnings():

@@ -59,9 +59,9 @@ class Hours:
     """When it ends."""
 
 
-def hours_of(calendar: str, first: Dates | np.datetime64, last: Dates | np.datetime64) -> Hours:
+def hours_of(calendar: str, first: np.datetime64, last: np.datetime64) -> Hours:
     """Hours of the sessions from one day to another; beyond what is known, those of the same clock as the last."""
-    start, end = np.datetime64(first, "D"), np.datetime64(last, "D")
+    start, end = first.astype("datetime64[D]"), last.astype("datetime64[D]")
     if calendar == "24/7":
         days = np.arange(start, end + 1)
         return _without_break(days, days.astype("datetime64[s]"), (days + 1).astype("datetime64[s]"))
@@ -69,9 +69,8 @@ def hours_of(calendar: str, first: Dates | np.datetime64, last: Dates | np.datet
     if exchange is None:
         days = np.arange(start, end + 1)
         days = days[np.is_busday(days)]
-        midnights = days.astype("datetime64[s]")
-        closes = _utc(midnights + FX_CLOSE, FX_ZONE)
-        return _without_break(days, _utc(midnights - np.timedelta64(1, "D") + FX_CLOSE, FX_ZONE), closes)
+        closing = np.add(days.astype("datetime64[s]"), FX_CLOSE)
+        return _without_break(days, _utc(closing - np.timedelta64(1, "D"), FX_ZONE), _utc(closing, FX_ZONE))
     known = exchange_sessions(calendar)
     rows = slice(int(np.searchsorted(known, start)), int(np.searchsorted(known, end, side="right")))
     columns = [
@@ -104,7 +103,7 @@ def _carried_on(calendar: str, known: Hours, end: np.datetime64) -> Hours:
 
 def bar_grid(market: str, first: np.datetime64, last: np.datetime64) -> Grid:
     """The scheduled bars of the sessions from one day to another, both included."""
-    return _grid(market, np.datetime64(first, "D"), np.datetime64(last, "D"))
+    return _grid(market, first.astype("datetime64[D]"), last.astype("datetime64[D]"))
 
 
 @lru_cache(maxsize=32)
@@ -167,21 +166,26 @@ def _bars_of(market: str, opens: Moments, closes: Moments) -> tuple[Moments, Int
 
 def bars_after(market: str, after: np.datetime64, count: int) -> Moments:
     """The `count` scheduled bars strictly after a moment."""
-    first = np.datetime64(after, "D") - 1
-    per_session = max(1, bar_grid(market, first - 14, first).count)
+    first = after.astype("datetime64[D]") - np.timedelta64(1, "D")
+    per_session = max(1, bar_grid(market, first - np.timedelta64(14, "D"), first).count)
     days = 10 + 2 * (count // per_session + 1)
     while True:
-        starts = bar_grid(market, first, first + days).starts
+        starts = bar_grid(market, first, first + np.timedelta64(days, "D")).starts
         starts = starts[starts > after]
         if len(starts) >= count:
             return starts[:count]
         days *= 2
 
 
+def next_bars(market: str, after: np.datetime64, count: int) -> Dates:
+    """The `count` scheduled bars strictly after one: moments within the day, else sessions, ends of weeks or months."""
+    return bars_after(market, after, count) if intraday(market) else next_sessions(market, after, count)
+
+
 def bars_between(market: str, first: np.datetime64, last: np.datetime64) -> Moments:
     """The scheduled bars from one moment to another, both included."""
     one = np.timedelta64(1, "D")
-    starts = bar_grid(market, np.datetime64(first, "D") - one, np.datetime64(last, "D") + one).starts
+    starts = bar_grid(market, first.astype("datetime64[D]") - one, last.astype("datetime64[D]") + one).starts
     return starts[(starts >= first) & (starts <= last)]
 
 

@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from s2squant.config.intervals import calendar_of
 from s2squant.series.arrays import Dates
 
 Unit = Literal["", "weekly", "monthly"]
@@ -21,7 +22,11 @@ FEWEST = 10
 
 
 def unit_of(calendar: str) -> tuple[Unit, str]:
-    """The unit of a calendar and the one that it is made of: weekly and XNYS of weekly:XNYS; none, and itself."""
+    """The unit of a calendar and the one that it is made of: weekly and XNYS of weekly:XNYS; none, and itself.
+
+    Bars within the day have the sessions of their exchange.
+    """
+    calendar = calendar_of(calendar)
     unit, _, base = calendar.partition(":")
     if unit == "weekly":
         return "weekly", base

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from s2squant.config.intervals import intraday
 from s2squant.prices.calendars.exchanges import (
     FRANKFURT,
     PUBLISHED,
@@ -17,6 +18,7 @@ from s2squant.prices.calendars.exchanges import (
     next_sessions,
     sessions_between,
 )
+from s2squant.prices.calendars.grid import bar_ends, bars_between
 from s2squant.prices.calendars.periods import unit_of
 from s2squant.series.arrays import Dates
 
@@ -28,8 +30,10 @@ those, which are published years before."""
 def scheduled_sessions(calendar: str, first: Any, last: Any) -> Dates:
     """The sessions from `first` to `last` as they were scheduled, closings that nobody foresaw included; increasing.
 
-    Weekdays where the calendar is not known.
+    Weekdays where the calendar is not known; bars of the session grid where they are shorter than a day.
     """
+    if intraday(calendar):
+        return bars_between(calendar, np.datetime64(first, "s"), np.datetime64(last, "s"))
     start, end = np.datetime64(first, "D"), np.datetime64(last, "D")
     if unit_of(calendar)[0] or calendar in ("24/7", "24/5", "ECB"):
         return sessions_between(calendar, start, end)
@@ -55,6 +59,8 @@ def closing_times(calendar: str, days: Dates) -> NDArray[np.datetime64]:
     """When each day's session ends, UTC in seconds: at the exchange's close, half days included; a day that is no
     session ends at its midnight. ECB's end when the rates are out.
     """
+    if intraday(calendar):
+        return bar_ends(calendar, days)
     base = unit_of(calendar)[1]
     ends = (days + 1).astype("datetime64[s]")
     if base == "ECB":

@@ -13,7 +13,8 @@ import pandas as pd
 from s2squant.config.covariates import CovariateSpec
 from s2squant.config.experiment import Universe
 from s2squant.errors import PriceError, SourceError, one_line
-from s2squant.prices.calendars.exchanges import next_sessions, period_ends
+from s2squant.prices.calendars.exchanges import period_ends
+from s2squant.prices.calendars.grid import next_bars
 from s2squant.prices.calendars.periods import LONGEST, unit_of
 from s2squant.prices.calendars.scheduled import closing_times, scheduled_sessions
 from s2squant.prices.covariates.as_of import Joined, Observations, joined, transformed
@@ -67,7 +68,7 @@ def sessions_around(history: PriceHistory, specs: tuple[CovariateSpec, ...], hor
     """
     longest = LONGEST.get(unit_of(history.calendar)[0], 2)
     lead = longest * (10 + max((spec.carry + spec.waits for spec in specs if spec.kind == "past"), default=0))
-    ahead = next_sessions(history.calendar, history.dates[-1], horizon)
+    ahead = next_bars(history.calendar, history.dates[-1], horizon)
     scheduled = scheduled_sessions(history.calendar, history.dates[0] - lead, ahead[-1])
     return scheduled if len(scheduled) else np.concatenate([history.dates, ahead])
 

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from s2squant.errors import PriceError
-from s2squant.prices.calendars.exchanges import next_sessions, period_ends
+from s2squant.prices.calendars.exchanges import period_ends
+from s2squant.prices.calendars.grid import next_bars
 from s2squant.prices.checks.repair import history_from_columns
 from s2squant.prices.port import ListedSource
 from s2squant.prices.sources.memory import FrameSource
@@ -82,7 +83,7 @@ def _joined(
         _refuse_short(fit_bars, len(priced), need, "are needed")
         return dates, dict(table)
     first = priced.min()
-    if first > next_sessions(fit_bars.calendar, fit_bars.dates[-1], 1)[0]:
+    if first > next_bars(fit_bars.calendar, fit_bars.dates[-1], 1)[0]:
         after = f"are needed where the first, {first}, does not follow the last of the fit, {fit_bars.dates[-1]}"
         _refuse_short(fit_bars, len(priced), need, after)
         return dates, dict(table)

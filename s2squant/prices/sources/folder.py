@@ -14,8 +14,8 @@ from s2squant.errors import PriceError, SourceError
 from s2squant.prices.port import ListedSource
 from s2squant.prices.sources.delimited import EmptyError, TableError, read_delimited
 from s2squant.prices.sources.memory import FrameSource
-from s2squant.prices.sources.room import MOST_ROWS, TEXT, TooLargeError, check_memory
 from s2squant.prices.sources.moments import Clock
+from s2squant.prices.sources.room import MOST_ROWS, TEXT, TooLargeError, check_memory
 from s2squant.prices.sources.table import from_frame, headings_of, read_other, read_parquet, split_tickers
 from s2squant.series.arrays import Dates
 from s2squant.series.history import PriceHistory

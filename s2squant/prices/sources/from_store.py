@@ -11,7 +11,7 @@ import numpy as np
 
 from s2squant.config.experiment import Universe
 from s2squant.config.fetching import Fetching
-from s2squant.config.intervals import COARSENESS, PERIODS, SECONDS
+from s2squant.config.intervals import PERIODS, SECONDS
 from s2squant.errors import SourceError
 from s2squant.prices.calendars.grid import with_slots
 from s2squant.prices.port import ListedSource
@@ -31,10 +31,10 @@ class StoreSource(ListedSource):
         self._store, self._as_of, self._interval = PriceStore(folder), as_of, interval
         super().__init__(f"store:{folder}", self._store.tickers(interval))
         if not self._tickers:
-            others = [other for other in COARSENESS if self._store.tickers(other)]
+            others = [other for other in (*SECONDS, "1d") if self._store.tickers(other)]
             if others:
                 text = f"it holds bars of {', '.join(others)}, none of {interval}"
-                raise SourceError(f"{self.name}: {text}; set universe.interval={others[-1]}, or fetch the others")
+                raise SourceError(f"{self.name}: {text}; set universe.interval={others[0]}, or fetch the others")
             raise SourceError(f"{self.name}: the folder is no price store or an empty one; fill it with s2squant fetch")
 
     def history(self, ticker: str) -> PriceHistory:

@@ -91,10 +91,9 @@ def placed(stamps: Stamps, ticker: str, calendar: str, clock: Clock) -> Placed:
                 if best is None or inside + hit > best[0] + PREFERRED:
                     best = (inside + hit, grid, market, instants, f"{zone}|{end}", inside, hit)
     if best is None or best[5] < INSIDE or (best[6] < HIT and known is None):
-        share = "none" if best is None else f"{best[5]:.0%}"
-        text = f"{share} of its {interval} bars lie within the hours of {calendar}, which have bars for "
-        text += "none" if best is None else f"{best[6]:.0%}"
-        raise PriceError(ticker, f"{text}; name the calendar in universe.calendars, or its clock in universe.zone")
+        seen = f"{best[5]:.0%} lie inside, {best[6]:.0%} of the scheduled bars are there" if best else "it has none"
+        text = f"its {interval} bars do not fit the trading hours of {calendar} ({seen})"
+        raise PriceError(ticker, f"{text}; name the calendar in universe.calendars, or their clock in universe.zone")
     _, grid, market, instants, how, _, _ = best
     zone, _, end = how.partition("|")
     named = grid.starts if end == "beginning" else grid.ends
@@ -167,4 +166,4 @@ def _utc(wall: Moments, zone: str) -> Moments:
 
 
 def _minute(moment: np.datetime64) -> str:
-    return str(np.datetime64(moment, "m")).replace("T", " ")
+    return str(moment.astype("datetime64[m]")).replace("T", " ")

@@ -179,7 +179,10 @@ def test_volumes_are_read_in_their_units(tmp_path):
         ('Date,Close\n2024-01-02,"1,234"\n2024-01-03,"1,235"\n', "'1,234' may be 1.234 or 1234"),
         ("Date,Close\n45293,1\n45294,2\n", "'45293' is no date; a spreadsheet's number of a day"),
         ("2024-01-02,1.5\n2024-01-03,2.5\n", "line 1 holds a row already, and no line names the columns"),
-        (lines("{d} 10:00,1,2,3,4\n{d} 11:00,1,2,3,5", "Date,Open,High,Low,Close"), "it holds several bars a day"),
+        (
+            lines("{d} 10:00,1,2,3,4\n{d} 11:00,1,2,3,5", "Date,Open,High,Low,Close"),
+            "its 1h bars do not fit the trading hours of XNYS",
+        ),
         (lines("{d},{c},A\n{d},{c},B", "date,close,Name"), "it holds 2 tickers (A, B); name the file itself"),
         (lines("{d},{c},{c}", "Price,Close,Close", "Ticker,A,B", "Date,,"), "it holds 2 tickers (A, B); name the"),
         (lines("{d},{c}", "Date,Open,Close"), "rows hold fewer cells than the heading: 2 of 3; see to its separators"),

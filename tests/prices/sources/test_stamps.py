@@ -98,9 +98,9 @@ def test_too_few_stamps_without_a_zone_are_refused_with_both_readings():
     assert [str(day) for day in history.dates] == ["2023-03-07", "2023-03-08"]
 
 
-def test_bars_of_hours_are_no_days():
+def test_two_hours_a_day_are_neither_days_nor_a_session_of_hours():
     stamps = [stamp for day in sessions("XNYS")[:40] for stamp in (f"{day} 10:30", f"{day} 11:30")]
-    with pytest.raises(PriceError, match="it holds several bars a day"):
+    with pytest.raises(PriceError, match="do not fit the trading hours of XNYS"):
         read(stamps, "XNYS")
 
 
