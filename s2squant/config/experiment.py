@@ -63,7 +63,7 @@ class Universe(Part):
     def _of_the_world(cls, zone: str) -> str:
         try:
             return zone and ZoneInfo(zone).key
-        except (ValueError, OSError) as error:
+        except (KeyError, ValueError, OSError) as error:
             raise ValueError(f"no zone is called {zone!r}; write it as America/New_York or UTC") from error
 
     @field_validator("as_of", "pinned")

@@ -30,7 +30,7 @@ from s2squant.prices.sources.sample import SampleSource
 from s2squant.series.history import PriceHistory
 
 KINDS = ("sample", "yfinance", "csv", "parquet", "store")
-FORMS = "sample, yfinance, csv:DIR, parquet:DIR or store:DIR"
+FORMS = "sample, sample:hourly, yfinance, csv:DIR, parquet:DIR or store:DIR"
 GIVE_UP_AFTER = 3
 """Temporary failures in a row after which the remaining tickers are not asked for."""
 
@@ -67,6 +67,8 @@ def open_source(spec: str, universe: Universe | None = None) -> Source:
     match kind, place:
         case "sample", "":
             return SampleSource()
+        case "sample", "hourly":
+            return SampleSource("hourly")
         case "yfinance", "":
             return LiveSource(Path(settings.store), as_of=settings.as_of, interval=stored_at(settings.interval))
         case "csv" | "parquet" | "store", "":

