@@ -89,6 +89,9 @@ class CallerError(S2squantError):
 
     exit_status = 2
 
+    def __init__(self, text: str = "") -> None:
+        super().__init__(one_line(text))  # it may quote a file's or a caller's names
+
 
 class ConfigError(CallerError):
     """An experiment that cannot be run as written."""

@@ -41,13 +41,9 @@ class Keys:
             raise SourceError(f"unique_id is missing in {where}; name the ticker of each")
         try:
             each = given.drop_duplicates()
-            names = [str(one) for one in each]
-            "".join(names).encode()
+            names = [str(one) for one in each if hash(one) is not None]
         except TypeError:
             raise SourceError("unique_id holds values that are no names (lists?); give text or numbers") from None
-        except UnicodeEncodeError as error:
-            place = f"{error.object[max(error.start - 20, 0) : error.end]!a}"
-            raise SourceError(f"unique_id holds half a character ({place}), which no file can; rename it") from None
         ids = pd.Series(each.array, index=pd.Index(names, dtype=object), dtype=given.dtype)
         if not ids.index.is_unique:
             text = ids.index[ids.index.duplicated()][0]

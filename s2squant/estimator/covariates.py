@@ -60,12 +60,13 @@ def with_static(df: pd.DataFrame, static_df: object) -> pd.DataFrame:
     if static_df is None:
         return df
     static, _ = as_pandas(static_df, "static_df")
-    if "unique_id" not in static.columns or not static["unique_id"].astype(str).is_unique:
-        raise SourceError("static_df has a row a ticker: a column unique_id in which each stands once")
+    once = static.columns.is_unique and "unique_id" in static.columns
+    if not once or not static["unique_id"].map(str).is_unique:
+        raise SourceError("static_df has a row a ticker: one column unique_id in which each stands once")
     if both := [str(name) for name in static.columns if name in df.columns and name != "unique_id"]:
         raise SourceError(f"static_df has {first_of(both, 3)}, and so has df; keep one")
-    by_text = static.assign(unique_id=static["unique_id"].astype(str)).set_index("unique_id")
-    columns = by_text.reindex(df["unique_id"].astype(str))
+    by_text = static.assign(unique_id=static["unique_id"].map(str)).set_index("unique_id")
+    columns = by_text.reindex(df["unique_id"].map(str))
     return df.assign(**{str(name): columns[name].to_numpy() for name in columns})
 
 

@@ -53,6 +53,7 @@ def _date(dates: str, zone: str | None) -> Any:
 def as_pandas(frame: Any, what: str) -> tuple[pd.DataFrame, Library]:
     """A frame as pandas, and whose it was; raises SourceError for what is none, or is not computed yet."""
     if isinstance(frame, pd.DataFrame):
+        _refuse_half_characters(frame)
         return frame, Library()
     import narwhals.stable.v2 as nw
 
@@ -65,3 +66,15 @@ def as_pandas(frame: Any, what: str) -> tuple[pd.DataFrame, Library]:
     kind = known.collect_schema().get("ds")
     dates = "day" if isinstance(kind, nw.Date) else kind.time_unit if isinstance(kind, nw.Datetime) else ""
     return known.to_pandas(), Library(known.implementation.value, dates)
+
+
+def _refuse_half_characters(frame: pd.DataFrame) -> None:
+    """Raise SourceError for text that no file can hold, where pandas would fail on it."""
+    for name, kind, place in zip(frame.columns, frame.dtypes, range(len(frame.columns)), strict=True):
+        if not pd.api.types.is_object_dtype(kind):
+            continue
+        try:
+            "".join(cell for cell in frame.iloc[:, place] if isinstance(cell, str)).encode()
+        except UnicodeEncodeError as error:
+            cell = f"{error.object[max(error.start - 20, 0) : error.end]!a}"
+            raise SourceError(f"{name} holds half a character ({cell}), which no file can; rename it") from None

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from s2squant.config.experiment import VerdictSpec
-from s2squant.config.models import reads_of
+from s2squant.config.models import kind_of, reads_of
 from s2squant.evaluation.losses import Losses, group_mean
 from s2squant.evaluation.pools import Pool
 from s2squant.evaluation.statistics import diebold_mariano as dm
@@ -61,7 +61,8 @@ def _rolled(history: PriceHistory, following: PriceHistory, name: str, share: fl
 def importances(fitted: Fitted, panel: Panel, forecast: Forecast) -> Iterator[dict[str, Any]]:
     """Losses with each covariate that the model reads as it was and rolled, a plain record a ticker and covariate.
 
-    Of the origins whose whole path is known: by cutoff, mean over steps, and by step, mean over cutoffs.
+    Of the origins whose whole path is known: by cutoff, mean over steps, and by step, mean over cutoffs. A user's own
+    model reads those on which its forecasts depend.
     """
     covariates, horizon = panel.covariates, forecast.mean_NH.shape[1]
     y_NH = panel.targets(forecast.rows, horizon)
@@ -72,8 +73,17 @@ def importances(fitted: Fitted, panel: Panel, forecast: Forecast) -> Iterator[di
     kinds = {"past": covariates.past, "future": covariates.future, "static": covariates.static if several else ()}
     rows, y_NH = forecast.rows[whole], y_NH[whole]
     base_NH = quantile_crps(y_NH, forecast.quantiles_NHQ[whole])
-    for name in reads_of(fitted.name, kinds):
-        parts = [fitted.predict(rolled(panel, name, number), rows).quantiles_NHQ for number in range(ROLLS)]
+    own_model = kind_of(fitted.name, "") == "own"
+    names = [c.name for columns in kinds.values() for c in columns] if own_model else reads_of(fitted.name, kinds)
+    for name in names:
+        try:
+            parts = [fitted.predict(rolled(panel, name, number), rows).quantiles_NHQ for number in range(ROLLS)]
+        except Exception:  # whatever a user's code raises; its forecasts as they were stand
+            if not own_model:
+                raise
+            continue
+        if own_model and all(np.array_equal(part, forecast.quantiles_NHQ[whole]) for part in parts):
+            continue
         other_NH = np.mean([quantile_crps(y_NH, quantiles) for quantiles in parts], axis=0)
         for m in np.unique(panel.ticker_of[rows]):
             own = panel.ticker_of[rows] == m

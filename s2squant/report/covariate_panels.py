@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
 from s2squant.config.covariates import CovariateSpec
 from s2squant.config.experiment import Experiment
 from s2squant.config.models import RECALIBRATED, label, reads_of, subject
+from s2squant.evaluation.results import Study
 from s2squant.report.charts import Chart, axis, drawn, line, numbers
 from s2squant.report.formats import count, interval, known, skill
 from s2squant.report.panels import Panel
@@ -41,26 +42,41 @@ DECLARED = (
 KNOWN = {"past": "up to the cutoff", "future": "of every step ahead", "static": "once and for all"}
 
 
-def covariates_read(experiment: Experiment) -> dict[str, tuple[str, ...]]:
-    """Names of the covariates that each model of an experiment reads; an average reads what its members do."""
+def covariates_read(experiment: Experiment, features: Sequence[str] = ()) -> dict[str, tuple[str, ...]]:
+    """Names of the covariates, and columns of own features, that each model of an experiment reads.
+
+    An average reads what its members do.
+    """
     settings, specs = experiment.forecasters, experiment.covariates
     kinds = {
         kind: [Covariate(s.name, s.transform == "variance") for s in specs if s.kind == kind]
         for kind in ("past", "future", "static")
     }
+    kinds["past"] += [Covariate(name) for name in features]
+    every = [*(s.name for s in specs), *features]
     members = {"blend": ("anchor", *settings.blending.members), "field": settings.field_members}
     read: dict[str, tuple[str, ...]] = {}
     for model in settings.models:
         parts = members.get(model, (model,))
         named = {name for part in parts for name in reads_of(part, kinds)}
-        read[model] = read[model + RECALIBRATED] = tuple(s.name for s in specs if s.name in named)
+        read[model] = read[model + RECALIBRATED] = tuple(name for name in every if name in named)
+    return read
+
+
+def read_in(study: Study) -> dict[str, tuple[str, ...]]:
+    """Names of the covariates that each model of a run has read; of a user's own, those its forecasts depend on."""
+    read, table = covariates_read(study.experiment, _features(study)), study.importance
+    found = table[table["step"].astype(str) == "all"] if len(table) else table
+    for model in study.experiment.forecasters.own_models:
+        mine = found[found["model"].astype(str) == model]["covariate"].astype(str) if len(found) else ()
+        read[model] = read[model + RECALIBRATED] = tuple(mine)
     return read
 
 
 def covariates(c: Contents) -> Panel | None:
-    """The covariates, who reads them, and by how much losses rise with those of another time."""
+    """The covariates and own features, who reads them, and by how much losses rise with those of another time."""
     specs, table = c.study.experiment.covariates, c.study.importance
-    if not specs:
+    if not specs and not c.study.experiment.forecasters.features:
         return None
     whole = table[table["step"].astype(str) == "all"] if len(table) else table
     title = "Losses with a covariate of another time"
@@ -136,18 +152,42 @@ def _by_step(model: str, part: pd.DataFrame) -> Chart:
 
 
 def _declared(c: Contents, specs: Sequence[CovariateSpec]) -> pd.DataFrame:
-    read = covariates_read(c.study.experiment)
-    return pd.DataFrame(
+    read = read_in(c.study)
+    declared = [
         {
             "name": s.name,
             "kind": KNOWN[s.kind],
             "origin": _origin(s),
             "transform": s.transform,
             "lag": s.waits if s.kind == "past" else None,
-            "readers": ", ".join(label(m) for m in c.models if s.name in read.get(m, ())) or "no model that runs",
+            "readers": _listed_readers(m for m in c.models if s.name in read.get(m, ())),
         }
         for s in specs
-    )
+    ]
+    declared += [
+        {
+            "name": name,
+            "kind": KNOWN["past"],
+            "origin": "own feature",
+            "transform": "level",
+            "lag": 0,
+            "readers": _listed_readers(m for m in c.models if name in read.get(m, ())),
+        }
+        for name in _features(c.study)
+    ]
+    return pd.DataFrame(declared)
+
+
+def _features(study: Study) -> tuple[str, ...]:
+    """The columns of own features that the models were tried on; the features where none was."""
+    features, table = study.experiment.forecasters.features, study.importance
+    named = table["covariate"].astype(str).unique() if len(table) else ()
+    columns = tuple(name for name in named if any(name.startswith(f"{feature} ") for feature in features))
+    return columns or tuple(features)
+
+
+def _listed_readers(models: Iterable[str]) -> str:
+    return ", ".join(label(model) for model in models) or "no model that runs"
 
 
 def _origin(spec: CovariateSpec) -> str:

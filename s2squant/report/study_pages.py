@@ -118,7 +118,7 @@ def index_page(c: Contents) -> dict[str, Any]:
         + [(name, "failed", reason) for name, reason in study.failed_models.items()],
         "board": leaders,
         "best": _best(list(board.values()), c.nominal),
-        "reads": {m: names for m, names in covariate_panels.covariates_read(study.experiment).items() if names},
+        "reads": {m: names for m, names in covariate_panels.read_in(study).items() if names},
         "split": all("shape" in table.columns for table in (study.leaderboard, study.verdicts)),
         "whisker": _whiskers([(r["effect"], r["effect_low"], r["effect_high"]) for r in board.values()]),
         "head": c.headline,

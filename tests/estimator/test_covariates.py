@@ -119,7 +119,7 @@ def test_static_columns_may_come_in_a_frame_of_their_own(prices, fitted):
     sizes = pd.DataFrame({"unique_id": ["A", "B"], "size": [1.0, 2.0]})
     apart = forecaster().fit(prices.drop(columns="size"), static_df=sizes)
     assert apart.panels_[0].covariates.static_MC.tolist() == fitted.panels_[0].covariates.static_MC.tolist()
-    with pytest.raises(CallerError, match="static_df has a row a ticker"):
+    with pytest.raises(CallerError, match="static_df has a row a ticker: one"):
         forecaster().fit(prices.drop(columns="size"), static_df=pd.concat([sizes, sizes]))
 
 

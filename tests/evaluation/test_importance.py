@@ -84,6 +84,24 @@ def test_a_model_that_reads_nothing_is_not_asked(panel):
     assert list(importances(Reader(1.0), garch_panel("A", 300), forecast)) == []
 
 
+def test_a_user_s_own_model_is_asked_about_every_covariate(panel):
+    """It reads the one on which its forecasts depend; where its code fails on others, it reads nothing."""
+
+    class Failing(Reader):
+        def predict(self, panel, rows):
+            if panel.covariates is not None and panel.covariates.future_VF[0, 0] != first:
+                raise ValueError("not these")
+            return super().predict(panel, rows)
+
+    first = panel.covariates.future_VF[0, 0]
+    rows = np.arange(300, 580, EVERY)
+    asked = {
+        type(m).__name__ + str(m.heed): {r["covariate"] for r in importances(m, panel, m.predict(panel, rows))}
+        for m in (Reader(1.0, "mine:make"), Reader(0.0, "mine:make"), Failing(1.0, "mine:make"))
+    }
+    assert asked == {"Reader1.0": {"size"}, "Reader0.0": set(), "Failing1.0": set()}
+
+
 def test_a_rolled_covariate_keeps_its_values_and_the_others_stay():
     panel = with_every_kind(garch_panel("AB", 300))
     other = rolled(panel, "mood", 0)

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from s2squant.config.covariates import CovariateSpec
-from s2squant.report.covariate_panels import covariates, covariates_read, listed
+from s2squant.report.covariate_panels import covariates, covariates_read, listed, read_in
 from s2squant.report.formats import THIN
 from s2squant.report.study_pages import render
 from s2squant.report.study_view import arrange
@@ -73,6 +73,19 @@ def test_each_model_says_what_it_reads():
     page = dict(render(made))["index.html"].decode()
     assert "reads VIX, weekday, &lt;b&gt;sector&lt;/b&gt;</span>" in page
     assert "<b>sector</b>" not in page
+
+
+def test_own_features_have_the_section_too_and_own_models_read_what_they_depend_on():
+    made = study({("seq2seq_pooled", "mine:f sum 5"): (0.02, "leans on it"), ("mine:M", "VIX"): (0.01, "leans on it")})
+    models = made.experiment.forecasters
+    own = models.model_copy(update={"features": ("mine:f",), "models": (*models.models, "mine:M")})
+    whole = replace(made, experiment=made.experiment.model_copy(update={"forecasters": own}))
+    assert read_in(whole)["mine:M"] == ("VIX",)
+    assert read_in(whole)["seq2seq_pooled"] == ("VIX", "weekday", "<b>sector</b>", "mine:f sum 5")
+    alone = replace(whole, experiment=whole.experiment.model_copy(update={"covariates": ()}))
+    panel = covariates(arrange(alone))
+    assert panel.say.startswith("The pooled network leans on mine:f sum 5")
+    assert "mine:f sum 5" in str(panel.grids)
 
 
 @pytest.mark.parametrize(("names", "text"), [(["a"], "a"), (["a", "b"], "a or b"), (["a", "b", "c"], "a, b or c")])
