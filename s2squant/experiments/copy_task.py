@@ -22,6 +22,7 @@ from s2squant.experiments.copy_result import (
     BATCH,
     EXAMPLES,
     LONGEST,
+    NO_ATTENTION,
     SHORTEST,
     UNSEEN,
     Alignment,
@@ -118,7 +119,7 @@ def members(budget: Budget, seed: int) -> list[Member]:
     both, every = _encoder(directions="both"), _decoder()
     bahdanau = _decoder(AttentionSpec(kind="bahdanau"))
     family += [
-        beside("no attention, context sets the first state", "attention", plain),
+        beside(NO_ATTENTION, "attention", plain),
         beside("no attention, context at every step", "attention", every),
         beside("Bahdanau", "attention", bahdanau),
         beside("Bahdanau, both directions", "attention", bahdanau, both),
