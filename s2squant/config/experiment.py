@@ -158,6 +158,12 @@ class Experiment(Part):
         for role, model in (("reference", self.verdict.reference), ("recommended", self.verdict.recommended)):
             if model not in self.forecasters.models:
                 raise ValueError(f"verdict.{role} is {model}, which does not run; add it to forecasters.models")
+        trained = self.forecasters.seq2seq.training.horizon
+        if trained is not None and trained > self.walk.horizon:
+            raise ValueError(
+                f"forecasters.seq2seq.training.horizon = {trained} is beyond walk.horizon = {self.walk.horizon}; "
+                "lower it"
+            )
         idle = [] if self.covariates else [m for m in ON_COVARIATES if m in self.forecasters.models]
         if idle:
             raise ValueError(f"{idle[0]} is about covariates, and there are none; add [[covariates]] or leave it out")

@@ -49,6 +49,13 @@ PATH_HEADS: tuple[HeadKind, ...] = ("student_t", "mixture", "categorical")
 """Heads of the next step's return: their paths are sampled step by step, and summed."""
 
 
+FREE_REMEDY = (
+    "only a decoder that reads its previous output can, and a quantile or point head speaks of each step by itself; "
+    "set decoder.previous = true and head.kind = 'student_t'"
+)
+"""What to do to forecast beyond the steps trained on."""
+
+
 class EncoderSpec(Part):
     """Encoder over the past, and the summary that it makes of its states."""
 
@@ -199,6 +206,10 @@ class Seq2SeqSpec(Part):
                 "a quantile head speaks of the return given the past alone; fed the true steps it would learn another "
                 "distribution; use training.regime = 'free' or 'scheduled', or head.kind = 'student_t'"
             )
+        if training.horizon is not None and not self.runs_free:
+            raise ValueError(
+                f"training.horizon = {training.horizon} asks for steps beyond those trained on; {FREE_REMEDY}"
+            )
         if decoder.kind == "transformer":
             divisible(encoder.hidden, decoder.heads)
         if decoder.start == "states":
@@ -212,6 +223,11 @@ class Seq2SeqSpec(Part):
         if training.bf16 and self.steps_itself:
             raise ValueError("training.bf16 is for decoders that run in one call, not step by step; use bf16 = false")
         return self
+
+    @property
+    def runs_free(self) -> bool:
+        """Whether the decoder can go on beyond the steps it was trained on: it reads the step that it has drawn."""
+        return self.decoder.previous and self.head.kind in PATH_HEADS
 
     @property
     def remembers(self) -> bool:

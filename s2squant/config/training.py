@@ -17,6 +17,13 @@ class TrainingSpec(Part):
     chunk: int = Field(200, ge=20, le=10_000, description="bars encoded in one pass")
     warm: int = Field(50, ge=0, le=10_000, description="first bars of a chunk, never decoded from")
     positions: int = Field(12, ge=1, le=10_000, description="positions decoded from in each chunk")
+    horizon: int | None = Field(
+        None,
+        ge=1,
+        le=250,
+        description="steps that a decoder is trained on, where they are fewer than the forecast's: beyond, one that "
+        "reads its previous output runs free",
+    )
     regime: Literal["free", "teacher", "scheduled"] = Field(
         "free",
         description="what a decoder that reads its previous output is fed in training: its own, the truth, a mix",

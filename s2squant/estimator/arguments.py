@@ -108,11 +108,11 @@ def seed_of(random_state: object) -> int:
     return whole("random_state", random_state, least=0)
 
 
-def steps_of(h: int | None, most: int) -> int:
-    """How many steps to forecast, all of them where `h` is None."""
+def steps_of(h: int | None, most: int, *, beyond: bool = False) -> int:
+    """How many steps to forecast, all of them where `h` is None; more than were fitted only where `beyond`."""
     if h is None:
         return most
-    if count_of("h", h, "predict(df=...)") < 1 or h > most:
+    if count_of("h", h, "predict(df=...)") < 1 or (h > most and not beyond):
         raise ConfigError(f"h is {h}; this one was fitted for 1 to {most} steps")
     return int(h)
 

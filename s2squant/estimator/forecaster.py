@@ -19,6 +19,7 @@ from s2squant.estimator.frames import load_frame, warn_left_out
 from s2squant.estimator.keywords import named
 from s2squant.estimator.paths import drawn_paths, joined_paths
 from s2squant.estimator.plots import plot_fan
+from s2squant.estimator.reach import fits_beyond
 from s2squant.estimator.walked import WalkedForecaster
 from s2squant.estimator.wide_table import to_wide
 from s2squant.prices.covariates.load import with_covariates
@@ -182,7 +183,9 @@ class PriceForecaster(WalkedForecaster):
         Parameters
         ----------
         h : int, optional
-            Sessions ahead, at most the horizon, which is the default.
+            Sessions ahead; the horizon by default. Beyond it only models go on that read their own output: networks
+            with decoder.previous and a head of paths, returns as words. They run free there, beyond what they were
+            trained on, as a column `<model>-free-running` says; the others' columns are empty.
         df : DataFrame, optional
             Newer bars to forecast from, of its tickers alone; nothing is fitted again. They continue the bars of the
             fit, so that one new bar will do. They may overlap them, as the same closes or a common factor times them (a
@@ -204,7 +207,7 @@ class PriceForecaster(WalkedForecaster):
         Raises
         ------
         ConfigError
-            `h`, `level` or `quantiles` is out of range.
+            `h`, `level` or `quantiles` is out of range, or no model goes on to `h`.
         SourceError
             No ticker of `df` can be used, or a future value is missing: which, when, for whom.
 
@@ -223,14 +226,16 @@ class PriceForecaster(WalkedForecaster):
         True
         """
         self._fitted()
-        steps, edges = steps_of(h, self.experiment_.walk.horizon), edges_of(level, quantiles)
+        horizon, edges = self.experiment_.walk.horizon, edges_of(level, quantiles)
+        steps = steps_of(h, horizon, beyond=True)
         if futr_df is not None and X_df is not None:
             raise ConfigError("futr_df and X_df are two names of the same; give one")
         parts = []
         keys, panels = self._panels(df, futr_df if X_df is None else X_df, steps)
         fits = with_pretrained(self.fits_, panels, self.experiment_)
+        fits = fits if steps <= horizon else fits_beyond(fits, horizon, steps)
         for panel in panels:
-            table = forecast_table(panel, fits, self.experiment_)
+            table = forecast_table(panel, fits, self.experiment_, steps=steps)
             table = table[table["step"] <= steps]
             parts.append(to_wide(table, [panel], columns_of(self.experiment_.forecasters, table), edges))
         return keys.back(pd.concat(parts, ignore_index=True).drop(columns=["cutoff", "y"]))

@@ -19,7 +19,7 @@ from s2squant.prices.calendars.grid import next_bars
 from s2squant.runs.engines.worker import as_a_worker
 from s2squant.series.arrays import Dates, Ints
 from s2squant.series.forecast import Fitted, Forecast
-from s2squant.series.long_table import KEYS, to_frame
+from s2squant.series.long_table import KEYS, to_frame, together
 from s2squant.series.panel import Panel
 from s2squant.series.windows import last_rows
 
@@ -72,14 +72,16 @@ def sessions_ahead(panel: Panel, horizon: int) -> dict[str, Dates]:
     return {h.ticker: next_bars(h.calendar, h.dates[-1], horizon) for h in panel.histories}
 
 
-def forecast_table(panel: Panel, fits: FitsOf, experiment: Experiment, origins: Origins = last_rows) -> pd.DataFrame:
+def forecast_table(
+    panel: Panel, fits: FitsOf, experiment: Experiment, origins: Origins = last_rows, *, steps: int = 0
+) -> pd.DataFrame:
     """The newest forecasts, or those of other origins, as the long table of files with the blend's; perhaps empty.
 
     Own models that fail are warned of. Of the newest none has matured yet, so the blend has the weights that it begins
-    with, and networks have none in it.
+    with, and networks have none in it. Of as many steps as the fits have, `steps` where some go beyond the horizon.
     """
     models, markets = experiment.forecasters, dict.fromkeys(panel.tickers, panel.market)
-    sessions = sessions_ahead(panel, experiment.walk.horizon)
+    sessions = sessions_ahead(panel, max(steps, experiment.walk.horizon))
     failed: dict[str, str] = {}
     with as_a_worker():
         drawn = forecasts(panel, fits, models, failed, origins)
@@ -89,16 +91,16 @@ def forecast_table(panel: Panel, fits: FitsOf, experiment: Experiment, origins: 
         models = without_failed({}, experiment, failed)[1].forecasters
     if not parts:
         return pd.DataFrame(columns=["model", *KEYS, "y"])
-    table = pd.concat(parts, ignore_index=True)
+    table = together(parts)
     table = table[~table["model"].isin(failed)] if failed else table
     if "blend" not in models.models:
         return table
-    blended = [table]
-    for have, rows in table.groupby(_models_of(table), sort=False):
+    blended, within = [table], table[table["step"] <= experiment.walk.horizon]
+    for have, rows in within.groupby(_models_of(within), sort=False):
         members = tuple(m for m in models.blending.members if m in have)
         if "anchor" in have:
             blended.append(blend(rows, models.blending.model_copy(update={"members": members}), markets)[0])
-    return pd.concat(blended, ignore_index=True)
+    return together(blended)
 
 
 def _models_of(table: pd.DataFrame) -> pd.Series:

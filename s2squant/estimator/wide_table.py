@@ -6,14 +6,16 @@ Prices come back as prices: a quantile of the cumulative log return from the cut
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from s2squant.errors import ConfigError
 from s2squant.series.arrays import Dates, Floats
 from s2squant.series.forecast import QUANTILE_COLUMNS, Forecast
-from s2squant.series.long_table import KEYS
+from s2squant.series.long_table import FREE_RUNNING, KEYS
 from s2squant.series.panel import Panel
 from s2squant.series.tails import all_quantiles, at_level
 
@@ -25,21 +27,26 @@ def to_wide(
 ) -> pd.DataFrame:
     """Wide table: unique_id, ds, cutoff, y, then each model's median price and its `edges`, quantile levels by suffix.
 
+    A model that goes beyond the steps it was trained on has a column `<model>-free-running`, true there.
     `forecasts` is the long table of cumulative log returns that files use, `panels` hold the prices at its cutoffs. `y`
     is the price that came, NaN where it has not; rows by ticker (as given), cutoff and step.
     """
     parts = {model: rows.set_index(KEYS) for model, rows in forecasts.groupby("model", observed=True, sort=False)}
     base = parts.get(models[0], forecasts.iloc[:0].set_index(KEYS))
+    if FREE_RUNNING in forecasts:
+        base = max(parts.values(), key=len)
     some = forecasts.drop_duplicates(KEYS).set_index(KEYS)  # a model need not have forecast every ticker
     base = pd.concat([base, some[~some.index.isin(base.index)]]) if len(some) > len(base) else base
     head = base.reset_index()[["unique_id", "ds", "cutoff"]].astype(
         {"unique_id": str, "ds": "datetime64[s]", "cutoff": "datetime64[s]"}
     )
     price = _prices_at(head, panels)
-    columns: dict[str, Floats] = {"y": price * np.exp(base["y"].to_numpy(np.float64))}
+    columns: dict[str, NDArray[Any]] = {"y": price * np.exp(base["y"].to_numpy(np.float64))}
     for model in models:
         rows = parts.get(model, base.iloc[:0]).reindex(base.index)
         columns[model] = price * np.exp(rows[MEDIAN].to_numpy(np.float64))
+        if FREE_RUNNING in rows and rows[FREE_RUNNING].eq(True).any():
+            columns[f"{model}-free-running"] = rows[FREE_RUNNING].eq(True).to_numpy()
         if edges:
             known_NA = all_quantiles(rows)
             columns |= {f"{model}{edge}": price * np.exp(at_level(known_NA, q)) for edge, q in edges.items()}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -68,6 +68,20 @@ class FittedAnchor:
     @property
     def horizon(self) -> int:
         return int(self.weights_GHK.shape[1])
+
+    def beyond(self, horizon: int) -> FittedAnchor:
+        """The anchor of so many steps: those after its own have the mean variance and the table of its last."""
+        extra = horizon - self.horizon
+        if extra <= 0:
+            return self
+
+        def longer(values: Floats, axis: int) -> Floats:
+            last = np.take(values, [-1], axis=axis)
+            return np.concatenate([values, np.repeat(last, extra, axis=axis)], axis=axis)
+
+        tails = None if self.tails_GCHT is None else longer(self.tails_GCHT, 2)
+        weights, table = longer(self.weights_GHK, 1), longer(self.table_GHQ, 1)
+        return replace(self, weights_GHK=weights, table_GHQ=table, tails_GCHT=tails)
 
     def view(self, panel: Panel) -> AnchorView:
         """Run the filters over a panel once."""

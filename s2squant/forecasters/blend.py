@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from s2squant.config.models import BlendSpec, Forecasters
 from s2squant.series.arrays import Floats, Ints
 from s2squant.series.forecast import LEVELS, QUANTILE_COLUMNS
-from s2squant.series.long_table import KEYS
+from s2squant.series.long_table import FREE_RUNNING, KEYS
 from s2squant.series.tails import tail_columns
 
 WEIGHT_COLUMNS = ["market", "cutoff", "member", "matured", "gain", "weight"]
@@ -65,6 +65,9 @@ def blend(forecasts: pd.DataFrame, spec: BlendSpec, markets: Mapping[str, str]) 
         told[-1].insert(0, "market", name)
     blended = base.assign(model="blend", mean=mean)
     blended[[*QUANTILE_COLUMNS, *outer]] = np.concatenate([quantiles, tails], axis=1)
+    if FREE_RUNNING in forecasts:
+        free = forecasts[FREE_RUNNING].eq(True).to_numpy()
+        blended[FREE_RUNNING] = np.any([free[part] for part in parts], axis=0)
     weights = pd.concat(told, ignore_index=True) if told else pd.DataFrame(columns=WEIGHT_COLUMNS)
     return blended.reset_index(drop=True), weights
 

@@ -8,12 +8,12 @@ Shape legend: R rows, N origins, L bars of a window, F inputs, H steps, Q levels
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from s2squant.config.networks import PATH_HEADS, Seq2SeqSpec
+from s2squant.config.networks import FREE_REMEDY, PATH_HEADS, Seq2SeqSpec
 from s2squant.errors import CheckpointError
 from s2squant.forecasters.anchor import POOLED, FittedAnchor, restore_anchor, stable_seed
 from s2squant.forecasters.baselines.sampling import PATHS_KEPT
@@ -56,8 +56,13 @@ class Prepared:
         return Prepared(self.inputs_RF, self.deviation_NH[rows], self.unit_R, self.sd_R)
 
 
-def prepare(anchor: FittedAnchor, spec: Seq2SeqSpec, panel: Panel, rows: Ints, *, ranges: bool) -> Prepared:
-    """Filter the panel once; inputs are meaningful for the tickers that have a row in `rows`."""
+def prepare(
+    anchor: FittedAnchor, spec: Seq2SeqSpec, panel: Panel, rows: Ints, *, ranges: bool, reach: int = 0
+) -> Prepared:
+    """Filter the panel once; inputs are meaningful for the tickers that have a row in `rows`.
+
+    Deviations are those of the anchor's steps, or of `reach` where that is more; inputs do not depend on it.
+    """
     view = anchor.view(panel)
     asked = np.flatnonzero(np.isin(panel.ticker_of, np.unique(panel.ticker_of[rows])))
     ends_R2 = np.ones((len(panel.log_price), 2))
@@ -72,7 +77,7 @@ def prepare(anchor: FittedAnchor, spec: Seq2SeqSpec, panel: Panel, rows: Ints, *
         ranges=ranges,
     )
     unit_R = view.returns.unit_M[panel.ticker_of]
-    return Prepared(inputs, anchor.sd(panel, view, rows), unit_R, ends_R2[:, 0] * unit_R)
+    return Prepared(inputs, anchor.beyond(reach).sd(panel, view, rows), unit_R, ends_R2[:, 0] * unit_R)
 
 
 class Seen(NamedTuple):
@@ -114,15 +119,28 @@ class FittedSeq2Seq:
     nets: Mapping[str, Sequence[Seq2Seq]]
     losses: Mapping[str, Sequence[Sequence[float]]] = field(default_factory=dict)
     covariates: CovariateReader | None = None
+    reach: int = 0
+    """Steps ahead that are forecast, where they are more than the anchor's."""
+
+    @property
+    def trained_steps(self) -> int:
+        """The steps that its nets were trained on."""
+        return self.spec.training.horizon or self.anchor.horizon
+
+    def beyond(self, horizon: int) -> FittedSeq2Seq:
+        """The same nets for so many steps, free running beyond those trained on; ValueError where they cannot."""
+        if horizon > self.anchor.horizon and not self.spec.runs_free:
+            raise ValueError(f"{self.name} was fitted for {self.anchor.horizon} steps, not {horizon}: {FREE_REMEDY}")
+        return replace(self, reach=horizon)
 
     def predict(self, panel: Panel, rows: Ints, prepared: Prepared | None = None) -> Forecast:
         """Forecast ticker by ticker, so that no row's result depends on another ticker's rows.
 
         `prepared` is the panel as `prepare` sees it from all its rows, where the caller has it at hand.
         """
-        data = prepared.of_rows(rows) if prepared else prepare(self.anchor, self.spec, panel, rows, ranges=self.ranges)
+        data, anchor = self._prepared(panel, rows, prepared), self.anchor.beyond(self.reach)
         seen = seen_of(panel, data, self.covariates, self.anchor.profiles)
-        quantiles, drift = np.empty((len(rows), self.anchor.horizon, len(LEVELS))), self.anchor.drift(panel, rows)
+        quantiles, drift = np.empty((len(rows), anchor.horizon, len(LEVELS))), anchor.drift(panel, rows)
         attention: list[tuple[Ints, Floats]] = []
         paths: list[tuple[Ints, Floats]] = []
         for m in np.unique(panel.ticker_of[rows]):
@@ -139,9 +157,10 @@ class FittedSeq2Seq:
                 moved = scaled * data.unit_R[rows[mine]][:, None, None] + drift[mine][:, None]
                 paths.append((mine, moved.astype(np.float32)))
         mean = quantiles.mean(axis=2)
-        table_NHQ = self.anchor.table_GHQ[self.anchor.group_of(panel, rows)]
-        tails = stretched_tails(quantiles, table_NHQ, self.anchor.tails(panel, rows))
-        return Forecast(self.name, rows, quantiles, mean, _gathered(paths), _gathered(attention), tails)
+        table_NHQ = anchor.table_GHQ[anchor.group_of(panel, rows)]
+        tails = stretched_tails(quantiles, table_NHQ, anchor.tails(panel, rows))
+        free = self.trained_steps if self.trained_steps < anchor.horizon else None
+        return Forecast(self.name, rows, quantiles, mean, _gathered(paths), _gathered(attention), tails, free)
 
     def simulate(self, panel: Panel, rows: Ints) -> Floats:
         """Sample paths (N, S, H) of the cumulative return from `rows`, those of all seeds side by side.
@@ -152,15 +171,20 @@ class FittedSeq2Seq:
             raise ValueError(
                 f"a {self.spec.head.kind} head has no paths; set forecasters.seq2seq.head.kind: {', '.join(PATH_HEADS)}"
             )
-        data = prepare(self.anchor, self.spec, panel, rows, ranges=self.ranges)
+        data = self._prepared(panel, rows)
         seen = seen_of(panel, data, self.covariates, self.anchor.profiles)
-        parts, drift = [], self.anchor.drift(panel, rows)
+        parts, drift = [], self.anchor.beyond(self.reach).drift(panel, rows)
         for m in np.unique(panel.ticker_of[rows]):
             mine = np.flatnonzero(panel.ticker_of[rows] == m)
             paths = [np.asarray(o.paths_NSH, np.float64) for o in self._outlooks(panel, data, seen, rows, mine)]
             scaled = np.concatenate(paths, axis=1)
             parts.append((mine, scaled * data.unit_R[rows[mine]][:, None, None] + drift[mine][:, None]))
         return np.asarray(_gathered(parts))
+
+    def _prepared(self, panel: Panel, rows: Ints, prepared: Prepared | None = None) -> Prepared:
+        if prepared and self.reach <= self.anchor.horizon:
+            return prepared.of_rows(rows)
+        return prepare(self.anchor, self.spec, panel, rows, ranges=self.ranges, reach=self.reach)
 
     def _outlooks(self, panel: Panel, data: Prepared, seen: Seen, rows: Ints, mine: Ints) -> list[Outlook]:
         """One outlook a net for the rows of one ticker, in scaled units."""
@@ -170,7 +194,7 @@ class FittedSeq2Seq:
         past_NLF = self._past(panel, seen, rows[mine])
         deviation_NH = torch.from_numpy(data.deviation_NH[mine])
         seeds = [stable_seed(0, "paths", ticker, str(s)) for s in range(len(nets))]
-        ahead = None if seen.known is None else seen.known.of(torch.from_numpy(rows[mine]), self.anchor.horizon)
+        ahead = None if seen.known is None else seen.known.of(torch.from_numpy(rows[mine]), deviation_NH.shape[1])
         return [net.forecast(past_NLF, deviation_NH, ahead, seed=s) for net, s in zip(nets, seeds, strict=True)]
 
     def fed_the_truth(self, panel: Panel, rows: Ints) -> Iterator[tuple[Ints, list[Tensor], Tensor]]:
@@ -184,13 +208,13 @@ class FittedSeq2Seq:
         from s2squant.nets.seq2seq import Feeding
 
         data = prepare(self.anchor, self.spec, panel, rows, ranges=self.ranges)
-        seen, horizon = seen_of(panel, data, self.covariates, self.anchor.profiles), self.anchor.horizon
+        seen, horizon = seen_of(panel, data, self.covariates, self.anchor.profiles), self.trained_steps
         for m in np.unique(panel.ticker_of[rows]):
             mine = np.flatnonzero(panel.ticker_of[rows] == m)
             _, nets = self._nets_of(panel, rows[mine])
             unit_N1 = torch.from_numpy(data.unit_R[rows[mine]])[:, None]
-            step_NH = step_deviation(torch.from_numpy(data.deviation_NH[mine])) * unit_N1
-            moved_NH = panel.targets(rows[mine], horizon) - self.anchor.drift(panel, rows[mine])
+            step_NH = step_deviation(torch.from_numpy(data.deviation_NH[mine]))[:, :horizon] * unit_N1
+            moved_NH = panel.targets(rows[mine], horizon) - self.anchor.drift(panel, rows[mine])[:, :horizon]
             truth_NH = torch.from_numpy(np.diff(moved_NH, axis=1, prepend=0.0)) / step_NH
             past_NLF, ends_P = self._past(panel, seen, rows[mine]), torch.tensor([self.spec.training.chunk - 1])
             ahead = None if seen.known is None else seen.known.of(torch.from_numpy(rows[mine]), horizon)
@@ -262,7 +286,8 @@ def restore_seq2seq(state: State) -> FittedSeq2Seq:
             prefix = f"net/{k}/{s}/"
             weights = {n.removeprefix(prefix): torch.tensor(v) for n, v in state.arrays.items() if n.startswith(prefix)}
             with torch.random.fork_rng(devices=[]):  # what it is drawn with first is of no account
-                net = Seq2Seq(spec, meta["inputs"], torch.zeros(anchor.horizon, len(LEVELS)), levels_Q(), sizes)
+                table_HQ = torch.zeros(spec.training.horizon or anchor.horizon, len(LEVELS))
+                net = Seq2Seq(spec, meta["inputs"], table_HQ, levels_Q(), sizes)
             try:
                 net.load_state_dict(weights)
             except RuntimeError as error:

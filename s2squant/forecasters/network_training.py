@@ -50,8 +50,9 @@ class Seq2SeqForecaster:
         name = f"seq2seq_{self.scope}"
         reader = self._reader(panel, rows, data.sd_R)
         seen, sizes = seen_of(panel, data, reader, anchor.profiles), sizes_read(reader, anchor.profiles)
-        deviation_RH = np.ones((len(panel.log_price), anchor.horizon), np.float32)
-        deviation_RH[rows] = data.deviation_NH
+        steps = self.spec.training.horizon or anchor.horizon
+        deviation_RH = np.ones((len(panel.log_price), steps), np.float32)
+        deviation_RH[rows] = data.deviation_NH[:, :steps]
         mean_M, every = training_drifts(panel, rows), np.arange(len(panel.log_price))
         resident = Resident(
             torch.from_numpy(seen.inputs_RF.astype(np.float32)),
@@ -69,7 +70,7 @@ class Seq2SeqForecaster:
                 raise ValueError(
                     f"{name}: no training chunk of {needed} bars for {key}; lower forecasters.seq2seq.training.chunk"
                 )
-            table = torch.from_numpy(anchor.table_GHQ[anchor.group_of(panel, part[:1])[0]])
+            table = torch.from_numpy(anchor.table_GHQ[anchor.group_of(panel, part[:1])[0], :steps])
             fits = [
                 self._train(key, s, resident._replace(chunk_ends=torch.from_numpy(ends)), table, sizes, seed)
                 for s in range(self._settings().seeds)

@@ -68,6 +68,15 @@ class FittedOwn:
             raise ValueError(f"the forecast has {forecast.mean_NH.shape[1]} steps, {self.horizon} were asked for")
         return replace(forecast, forecaster=self.name)
 
+    def beyond(self, horizon: int) -> FittedOwn:
+        """The same, forecasting so many steps; raises ValueError where the user's model has no method `beyond`."""
+        longer = getattr(self.inner, "beyond", None)
+        if not callable(longer):
+            raise ValueError(
+                f"{self.name} was fitted for {self.horizon} steps, not {horizon}, and has no beyond(horizon)"
+            )
+        return FittedOwn(self.name, longer(horizon), horizon)
+
     def state(self) -> State:
         """Its own state under its name; raises TypeError where that is no State of arrays and plain values."""
         own = self.inner.state()

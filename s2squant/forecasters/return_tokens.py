@@ -13,7 +13,7 @@ Shape legend: N origins, H steps ahead, S paths, B bins, V values of a bin, L to
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -81,6 +81,12 @@ class ReturnTokens(Part):
     batch: int = Field(64, ge=1, le=10_000)
     lr: float = Field(3e-3, gt=0, le=10)
     paths: int = Field(512, ge=64, le=20_000)
+    horizon: int | None = Field(
+        None,
+        ge=1,
+        le=250,
+        description="steps trained on, where they are fewer than the forecast's: beyond it runs free",
+    )
 
     @property
     def net(self) -> TokenSpec:
@@ -98,8 +104,10 @@ class ReturnTokens(Part):
 
     def fit(self, panel: Panel, rows: Ints, *, horizon: int, seed: int) -> FittedReturnTokens:
         """Learn the vocabulary and the network on the origins `rows`; histories are cut to lengths drawn anew."""
-        spec = self
-        rows, unit_N, after_NH = returns_after(panel, rows, horizon)
+        spec, trained = self, self.horizon or horizon
+        if trained > horizon:
+            raise ValueError(f"horizon = {trained} is beyond the forecast's {horizon} steps; lower it or walk.horizon")
+        rows, unit_N, after_NH = returns_after(panel, rows, trained)
         vocabulary = Vocabulary.learnt(after_NH.ravel(), spec.bins)
         wanted = vocabulary.tokens(after_NH).tolist()
         sources = histories(panel, rows, unit_N, vocabulary, spec.history)
@@ -150,22 +158,42 @@ class FittedReturnTokens:
     seed: int
     losses: tuple[float, ...] = ()
     name: str = NAME
+    reach: int = 0
+    """Steps ahead that are forecast, where they are more."""
+
+    @property
+    def trained_steps(self) -> int:
+        """The steps that the network was trained on."""
+        return self.spec.horizon or self.horizon
+
+    def beyond(self, horizon: int) -> FittedReturnTokens:
+        """The same network, forecasting so many steps: beyond those trained on it runs free."""
+        return replace(self, reach=horizon)
 
     def predict(self, panel: Panel, rows: Ints) -> Forecast:
         """Quantiles and paths by ancestral sampling, the same draws at every origin, which is decoded by itself."""
         unit_N = known_units(panel)[rows]
         if not (unit_N > 0).all():
             raise ValueError(f"{self.name}: no deviation is known at a ticker's first bar; forecast from a later one")
-        drift_NH = self.drifts.of(panel)[panel.ticker_of[rows]][:, None] * np.arange(1, self.horizon + 1)
-        draws_S2H = uniforms(self.spec.paths, 2 * self.horizon, self.seed)
-        levels_NHA = np.empty((len(rows), self.horizon, len(ALL_LEVELS)))
+        steps = max(self.horizon, self.reach)
+        drift_NH = self.drifts.of(panel)[panel.ticker_of[rows]][:, None] * np.arange(1, steps + 1)
+        draws_S2H = self._draws(steps)
+        levels_NHA = np.empty((len(rows), steps, len(ALL_LEVELS)))
         kept = min(PATHS_KEPT, len(draws_S2H))
-        paths_NSH = np.empty((len(rows), kept, self.horizon), np.float32)
+        paths_NSH = np.empty((len(rows), kept, steps), np.float32)
         for n, source in enumerate(histories(panel, rows, unit_N, self.vocabulary, self.spec.history)):
             sums_SH = np.cumsum(self._drawn(source, draws_S2H), axis=1) * unit_N[n] + drift_NH[n]
             paths_NSH[n] = sums_SH[:kept]
             levels_NHA[n] = sample_quantiles(sums_SH.T.copy())
-        return Forecast.of_levels(self.name, rows, levels_NHA, drift_NH, paths_NSH)
+        forecast = Forecast.of_levels(self.name, rows, levels_NHA, drift_NH, paths_NSH)
+        return replace(forecast, trained_steps=self.trained_steps) if self.trained_steps < steps else forecast
+
+    def _draws(self, steps: int) -> Floats:
+        """Uniforms (S, 2, H) of word and value; those of the steps trained on do not depend on how many come after."""
+        known = min(steps, self.trained_steps)
+        draws_S2H = uniforms(self.spec.paths, 2 * known, self.seed).reshape(-1, 2, known)
+        beyond_S2H = np.random.default_rng(self.seed).random((len(draws_S2H), 2, steps - known))
+        return np.concatenate([draws_S2H, beyond_S2H], axis=2)
 
     def log_likelihood(self, panel: Panel, rows: Ints) -> Floats:
         """Log probability (N,), in nats, of the true words of the steps after each row: the sum of the steps'.
@@ -173,7 +201,7 @@ class FittedReturnTokens:
         Each step is given the true words before it, and a sequence of so many words does not end before them. Raises
         ValueError where a step's return is not known.
         """
-        rows_N, unit_N, after_NH = returns_after(panel, rows, self.horizon)
+        rows_N, unit_N, after_NH = returns_after(panel, rows, self.trained_steps)
         if len(rows_N) < len(rows) or not np.isfinite(after_NH).all():
             raise ValueError(f"{self.name}: the likelihood of steps that are not known was asked for")
         sources = histories(panel, rows, unit_N, self.vocabulary, self.spec.history)
@@ -182,7 +210,7 @@ class FittedReturnTokens:
         for some in np.array_split(np.arange(len(rows)), max(1, len(rows) // 256)):
             batch = make_batch([sources[n] for n in some], wanted_NH[some].tolist(), self.spec.net)
             with torch.no_grad():
-                words_BHW = self.net(batch, Feeding(1.0, torch.Generator()))[:, : self.horizon, FIRST:]
+                words_BHW = self.net(batch, Feeding(1.0, torch.Generator()))[:, : self.trained_steps, FIRST:]
             at_BH1 = torch.from_numpy(wanted_NH[some] - FIRST)[:, :, None]
             parts.append(torch.log_softmax(words_BHW, dim=2).gather(2, at_BH1).sum(dim=(1, 2)).double().numpy())
         return np.concatenate(parts)
@@ -190,17 +218,17 @@ class FittedReturnTokens:
     @torch.no_grad()
     def _drawn(self, source: Sequence[int], draws_S2H: Floats) -> Floats:
         """Returns (S, H) in units: a token by its probability, then a value of its bin."""
-        paths = len(draws_S2H)
+        paths, steps = len(draws_S2H), draws_S2H.shape[2]
         memory = self.net.encode(torch.tensor([source]), torch.tensor([len(source)]))
         state = self.net.start(memory).pick(torch.zeros(paths, dtype=torch.int64))
-        token_S, returns_SH = torch.full((paths,), BOS), np.empty((paths, self.horizon))
-        for h in range(self.horizon):
+        token_S, returns_SH = torch.full((paths,), BOS), np.empty((paths, steps))
+        for h in range(steps):
             log_probs_SV, _, state = self.net.step(token_S, state)
             share_SB = log_probs_SV[:, FIRST:].double().exp().cumsum(dim=1)
             share_SB /= share_SB[:, -1:]  # a history of so many bars does not end
-            at_S = torch.searchsorted(share_SB, torch.from_numpy(draws_S2H[:, h : h + 1]).contiguous())[:, 0]
+            at_S = torch.searchsorted(share_SB, torch.from_numpy(draws_S2H[:, 0, h : h + 1]).contiguous())[:, 0]
             at_S = at_S.clamp(max=self.spec.bins - 1)
-            value_S = (draws_S2H[:, self.horizon + h] * VALUES).astype(np.intp)
+            value_S = (draws_S2H[:, 1, h] * VALUES).astype(np.intp)
             returns_SH[:, h] = self.vocabulary.values_BV[at_S.numpy(), value_S]
             token_S = at_S + FIRST
         return returns_SH

@@ -23,10 +23,10 @@ LONGEST = 512
 """Steps a transformer decoder has positions for."""
 
 
-def step_inputs(horizon: int) -> Tensor:
-    """Step features (H, 2): h / H and log h."""
+def step_inputs(horizon: int, trained: int | None = None) -> Tensor:
+    """Step features (H, 2): h over the steps trained on (all of them by default), and log h."""
     steps = torch.arange(1, horizon + 1, dtype=torch.float32)
-    return torch.stack([steps / horizon, torch.log(steps)], dim=1)
+    return torch.stack([steps / (trained or horizon), torch.log(steps)], dim=1)
 
 
 class Decoded(NamedTuple):

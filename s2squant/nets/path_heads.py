@@ -44,20 +44,22 @@ def student_draw(first: Tensor, second: Tensor, location: Tensor, scale: Tensor,
     return torch.as_tensor(location + scale * radius * torch.cos(2 * math.pi * second))
 
 
+def bound_of_steps(bound: float, first: int, count: int) -> Tensor:
+    """Largest location shift (H, 1) of the steps from `first` on: a bound divided by the step, whatever its number."""
+    return bound / torch.arange(first + 1, first + count + 1, dtype=torch.float32)[:, None]
+
+
 class StudentHead(Corrections):
     """Student-t with a location, a scale and degrees of freedom of its own at every step (Salinas et al. 2020)."""
 
-    steps_H1: Tensor
-
-    def __init__(self, spec: HeadSpec, inputs: int, width: int, dropout: float, horizon: int) -> None:
+    def __init__(self, spec: HeadSpec, inputs: int, width: int, dropout: float) -> None:
         super().__init__(inputs, width, dropout, 3)
         self.location_bound = spec.location_bound
-        self.register_buffer("steps_H1", torch.arange(1, horizon + 1, dtype=torch.float32)[:, None], persistent=False)
 
     def forward(self, hidden_HND: Tensor, mask: Tensor | None = None, first: int = 0) -> Tensor:
         """Location, scale and degrees of freedom (H, N, 3) of the steps from `first` on; unit variance untrained."""
         z_HN3 = self.corrected(hidden_HND, mask)
-        bound_H1 = self.location_bound / self.steps_H1[first : first + len(z_HN3)]
+        bound_H1 = bound_of_steps(self.location_bound, first, len(z_HN3))
         degrees = 2.1 + nn.functional.softplus(z_HN3[..., 2] + 3.0)
         scale = torch.exp(SCALE_BOUND * torch.tanh(z_HN3[..., 1] / SCALE_BOUND)) * torch.sqrt((degrees - 2) / degrees)
         return torch.stack([torch.tanh(z_HN3[..., 0]) * bound_H1, scale, degrees], dim=2)
@@ -74,20 +76,18 @@ class StudentHead(Corrections):
 class MixtureHead(Corrections):
     """Mixture of Gaussians (Bishop 1994), from a narrow to a wide one, of unit variance together when untrained."""
 
-    steps_H1: Tensor
     widths_C: Tensor
 
-    def __init__(self, spec: HeadSpec, inputs: int, width: int, dropout: float, horizon: int) -> None:
+    def __init__(self, spec: HeadSpec, inputs: int, width: int, dropout: float) -> None:
         super().__init__(inputs, width, dropout, 3 * spec.components)
         self.location_bound = spec.location_bound
         widths = torch.logspace(-1, 1, spec.components, base=2.0)
         self.register_buffer("widths_C", widths / widths.square().mean().sqrt(), persistent=False)
-        self.register_buffer("steps_H1", torch.arange(1, horizon + 1, dtype=torch.float32)[:, None], persistent=False)
 
     def forward(self, hidden_HND: Tensor, mask: Tensor | None = None, first: int = 0) -> Tensor:
         """Log weights, means and standard deviations (H, N, 3 C) of the steps from `first` on."""
         logits, means, logs = self.corrected(hidden_HND, mask).chunk(3, dim=2)
-        bound_H11 = (self.location_bound / self.steps_H1[first : first + len(means)])[:, :, None]
+        bound_H11 = bound_of_steps(self.location_bound, first, len(means))[:, :, None]
         scales = self.widths_C * torch.exp(SCALE_BOUND * torch.tanh(logs / SCALE_BOUND))
         return torch.cat([torch.log_softmax(logits, dim=2), torch.tanh(means) * bound_H11, scales], dim=2)
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from s2squant.config.networks import Seq2SeqSpec
+from s2squant.config.networks import FREE_REMEDY, Seq2SeqSpec
 from s2squant.nets.covariates import NO_COVARIATES, Ahead, CovariateSizes, StepCovariates, beside, widen
 from s2squant.nets.decoders import MlpDecoder, make_decoder, step_inputs
 from s2squant.nets.encoders import RecurrentEncoder, make_encoder
@@ -177,14 +177,18 @@ class Seq2Seq(nn.Module):
         """Forecast after the last bar of each window, from the anchor's deviation of the cumulative return.
 
         Paths are driven by the same scrambled Sobol points for every origin, so that an origin's forecast is its own.
+        As many steps as `deviation_NH` has: beyond those trained on the decoder runs free, and its first steps are the
+        same as without. Raises ValueError where it cannot.
         """
+        if deviation_NH.shape[1] > len(self.steps_HE) and not self.spec.runs_free:
+            raise ValueError(f"{deviation_NH.shape[1]} steps of a net trained on {len(self.steps_HE)}: {FREE_REMEDY}")
         memory = self.encode(past_NLF, torch.tensor([past_NLF.shape[1] - 1]), ahead)
         if isinstance(self.head, QuantileHead | PointHead):
             out_HNZ, weights_HNW = self._decode(memory, None, None)
             quantiles = self.head.quantiles(out_HNZ).double() * deviation_NH.double()[:, :, None]
             return Outlook(quantiles, None, None if weights_HNW is None else weights_HNW.transpose(0, 1))
         deviation_NH = deviation_NH.float()
-        uniform_SH2 = _uniforms(self.spec.head.paths, deviation_NH.shape[1], seed)
+        uniform_SH2 = _uniforms(self.spec.head.paths, deviation_NH.shape[1], seed, trained=len(self.steps_HE))
         each = max(1, ROWS // len(uniform_SH2))
         parts = [
             self._paths(memory.pick(rows), self.head, uniform_SH2)
@@ -195,6 +199,11 @@ class Seq2Seq(nn.Module):
         quantiles = torch.quantile(paths_NSH, self.levels_Q.float(), dim=1).permute(1, 2, 0).double()
         weights = [w for _, w in parts if w is not None]
         return Outlook(quantiles, paths_NSH, torch.cat(weights) if weights else None)
+
+    def _clock(self, horizon: int) -> Tensor:
+        """Step features (H, E), in the terms of the steps trained on: beyond these the clock goes on."""
+        trained = len(self.steps_HE)
+        return self.steps_HE[:horizon] if horizon <= trained else step_inputs(horizon, trained)
 
     def _paths(self, memory: Memory, head: PathHead, uniform_SH2: Tensor) -> tuple[Tensor, Tensor | None]:
         """Ancestral samples (N, S, H) of the steps in anchor units, and the mean attention (N, H, W) along them."""
@@ -208,7 +217,7 @@ class Seq2Seq(nn.Module):
             assert not isinstance(self.decoder, MlpDecoder)
             state = self.decoder.start(memory).pick(torch.arange(origins).repeat_interleave(paths))
             previous_R, steps, where = torch.zeros(origins * paths), [], []
-            for h, known_E in enumerate(self.steps_HE):
+            for h, known_E in enumerate(self._clock(len(uniform_HR2))):
                 x_RE = torch.cat([known_E.expand(len(previous_R), -1), fed(previous_R)], dim=1)
                 if memory.ahead_BHE is not None:
                     x_RE = torch.cat([x_RE, memory.ahead_BHE[:, h].repeat_interleave(paths, 0)], dim=1)
@@ -234,25 +243,32 @@ def _windows(x_BLK: Tensor, positions_P: Tensor, window: int) -> Tensor:
     return x_BLK.unfold(1, window, 1)[:, positions_P - window + 1].flatten(0, 1).transpose(1, 2)
 
 
-def _uniforms(paths: int, horizon: int, seed: int) -> Tensor:
-    """Two uniforms for each step of each path (S, H, 2): scrambled Sobol points (Owen 1998)."""
-    engine = torch.quasirandom.SobolEngine(2 * horizon, scramble=True, seed=seed)  # type: ignore[no-untyped-call]
-    points: Tensor = engine.draw(paths)
-    return points.clamp(1e-6, 1 - 1e-6).view(paths, horizon, 2)
+def _uniforms(paths: int, horizon: int, seed: int, *, trained: int) -> Tensor:
+    """Two uniforms for each step of each path (S, H, 2): scrambled Sobol points (Owen 1998), beyond `trained` random.
+
+    The points of the steps trained on do not depend on how many come after them.
+    """
+    known = min(horizon, trained)
+    engine = torch.quasirandom.SobolEngine(2 * known, scramble=True, seed=seed)  # type: ignore[no-untyped-call]
+    points: Tensor = engine.draw(paths).view(paths, known, 2)
+    if horizon > known:
+        random = torch.rand(paths, horizon - known, 2, generator=torch.Generator().manual_seed(seed))
+        points = torch.cat([points, random], dim=1)
+    return points.clamp(1e-6, 1 - 1e-6)
 
 
 def _make_head(
     spec: Seq2SeqSpec, inputs: int, table_HQ: Tensor, levels_Q: Tensor
 ) -> QuantileHead | PointHead | PathHead:
-    width, dropout, horizon = spec.decoder.width, spec.decoder.dropout, len(table_HQ)
+    width, dropout = spec.decoder.width, spec.decoder.dropout
     match spec.head.kind:
         case "quantile":
             return QuantileHead(spec.head, inputs, width, dropout, table_HQ, levels_Q)
         case "point":
             return PointHead(spec.head, inputs, width, dropout, table_HQ)
         case "student_t":
-            return StudentHead(spec.head, inputs, width, dropout, horizon)
+            return StudentHead(spec.head, inputs, width, dropout)
         case "mixture":
-            return MixtureHead(spec.head, inputs, width, dropout, horizon)
+            return MixtureHead(spec.head, inputs, width, dropout)
         case "categorical":
             return CategoricalHead(spec.head, inputs, width, dropout)

@@ -16,6 +16,7 @@ from s2squant.report.styles import pattern, style
 from s2squant.series.arrays import Dates, Floats
 from s2squant.series.forecast import LEVELS, QUANTILE_COLUMNS
 from s2squant.series.history import PriceHistory
+from s2squant.series.long_table import FREE_RUNNING
 
 BEFORE = 120
 """Bars of history before the last forecast."""
@@ -34,6 +35,8 @@ class Fan:
     dates: Dates
     quantiles_HQ: Floats
     realised: Floats
+    trained_steps: int | None = None
+    """The steps that the model was trained on, where the fan goes on beyond them, free running."""
 
     def path(self, column: str) -> Floats:
         """One quantile's path in prices, the cutoff's price first."""
@@ -53,12 +56,14 @@ def fan_at(table: pd.DataFrame, model: str, cutoff: pd.Timestamp, history: Price
         return None
     start = float(history.adj_close[bar[0]])
     moves_HQ = part[list(QUANTILE_COLUMNS)].to_numpy(dtype=float)
+    free = part[FREE_RUNNING].eq(True) if FREE_RUNNING in part else pd.Series(dtype=bool)
     dates = np.concatenate([[history.dates[bar[0]]], part["ds"].to_numpy(dtype="datetime64[D]")])
     return Fan(
         model=model,
         dates=dates,
         quantiles_HQ=start * np.exp(np.vstack([np.zeros(len(LEVELS)), moves_HQ])),
         realised=start * np.exp(np.concatenate([[0.0], part["y"].to_numpy(dtype=float)])),
+        trained_steps=int((~free).sum()) if free.any() else None,
     )
 
 

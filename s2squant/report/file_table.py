@@ -14,6 +14,7 @@ from s2squant.report.panels import Panel
 from s2squant.report.study_view import Contents
 from s2squant.report.tables import Column, grid
 from s2squant.series.forecast import QUANTILE_COLUMNS
+from s2squant.series.long_table import FREE_RUNNING
 
 FORECAST = "forecast.csv"
 """The newest forecast of the recommended model, in prices."""
@@ -53,18 +54,27 @@ def files(c: Contents) -> Panel:
 
 
 def forecast_csv(c: Contents) -> bytes:
-    """The newest forecast of the recommended model in prices: unique_id, cutoff, close, step, date, then quantiles."""
+    """The newest forecast of the recommended model in prices: unique_id, cutoff, close, step, date, then quantiles.
+
+    Where it goes beyond the steps that were trained, `free_running` is true there.
+    """
     text = io.StringIO()
     out = csv.writer(text, lineterminator="\n")
-    out.writerow(["unique_id", "cutoff", "close", "step", "date", *QUANTILE_COLUMNS])
-    for report in c.finished:
-        history = c.study.histories.get(report.ticker)
-        fan = last_fan(c.of("forecasts", report.ticker), c.recommended, history) if history else None
+    fans = [
+        (report, last_fan(c.of("forecasts", report.ticker), c.recommended, history))
+        for report in c.finished
+        if (history := c.study.histories.get(report.ticker))
+    ]
+    free = any(fan is not None and fan.trained_steps for _, fan in fans)
+    marked = [FREE_RUNNING] if free else []
+    out.writerow(["unique_id", "cutoff", "close", "step", "date", *QUANTILE_COLUMNS, *marked])
+    for report, fan in fans:
         if fan is None:
             continue
         head = [guarded(report.ticker), str(fan.dates[0]), figure(fan.quantiles_HQ[0, 0])]
         for step in range(1, len(fan.dates)):
-            out.writerow([*head, step, str(fan.dates[step]), *figures(fan.quantiles_HQ[step])])
+            beyond = [str(fan.trained_steps is not None and step > fan.trained_steps).lower()] if free else []
+            out.writerow([*head, step, str(fan.dates[step]), *figures(fan.quantiles_HQ[step]), *beyond])
     return text.getvalue().encode()
 
 

@@ -15,6 +15,8 @@ from s2squant.report.formats import THIN, count, day, interval, known, number, p
 from s2squant.report.names import join, market_name
 from s2squant.report.study_view import Contents, Row, rows
 
+WORDS = "return_tokens:ReturnTokens"
+"""How the path of the model of returns as words ends."""
 FEW = 30
 """Effective observations below which an interval is itself uncertain."""
 CARRIED = 0.5
@@ -216,7 +218,27 @@ def fan(shown: Fan | None, ticker_name: str) -> str:
         f"{ticker_name} {price(start)} on {shown.dates[0]} → {price(mid)} by {shown.dates[-1]} "
         f"({percent(mid / start - 1, 1, True)}, {count(steps_ahead, 'session')} ahead), "
         f"80{THIN}% range {price(low)} to {price(high)}."
+        + (f" {_beyond(shown.trained_steps)}" if shown.trained_steps else "")
     )
+
+
+def _beyond(trained: int) -> str:
+    first = count(trained, "step")
+    return f"From step {trained + 1} on it runs free: the model reads its own draws there and was trained on {first}."
+
+
+def free_running(c: Contents) -> str:
+    """Which models forecast beyond the steps they were trained on; empty where none does."""
+    settings, horizon = c.study.experiment.forecasters, c.study.experiment.walk.horizon
+    network = settings.seq2seq.training.horizon
+    trained: dict[str, object] = {name: network for name in c.models if name in settings.networks}
+    trained |= {name: settings.own.get(name, {}).get("horizon") for name in c.models if name.endswith(WORDS)}
+    named = [
+        f"{phrase(name)} was trained on {count(steps, 'step')}"
+        for name, steps in trained.items()
+        if isinstance(steps, int) and steps < horizon
+    ]
+    return f" Free running beyond the steps trained on: {'; '.join(named)}." if named else ""
 
 
 def past(fans: Sequence[Fan]) -> str:

@@ -18,6 +18,7 @@ from s2squant.forecasters.recalibration import DECISIONS, recalibrated
 from s2squant.runs.jobs import Inputs, Job
 from s2squant.runs.runner import JobRunner
 from s2squant.series.arrays import Floats
+from s2squant.series.long_table import together
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def collect(inputs: Inputs, runner: JobRunner[Job]) -> Collected:
         raise S2squantError(f"every ticker failed; the first reason: {first}")
     curves = [curve for curve in training if len(curve)]
     return Collected(
-        forecasts=pd.concat(filled, ignore_index=True),
+        forecasts=together(filled),
         training=pd.concat(curves, ignore_index=True) if curves else training[0],
         attention=attention,
         path_scores=path_scores,
@@ -96,7 +97,7 @@ def combine(
     if experiment.recalibration.enabled:
         rows, decided = recalibrated(table, recommended, experiment.recalibration, markets)
         table = pd.concat([table, rows], ignore_index=True)
-    present = set(table["model"])
+    table, present = together([table]), set(table["model"])
     names = [name for m in models.models for name in (m, m + RECALIBRATED) if name in present]
     table["model"] = pd.Categorical(table["model"], categories=names)
     table["unique_id"] = table["unique_id"].astype("category")

@@ -35,7 +35,7 @@ from s2squant.forecasters.network import FittedSeq2Seq
 from s2squant.runs.folder import RunFolder
 from s2squant.series.arrays import Dates, Ints
 from s2squant.series.forecast import Fitted, Forecast
-from s2squant.series.long_table import to_frame
+from s2squant.series.long_table import to_frame, together
 from s2squant.series.panel import Fold, Panel
 from s2squant.series.states import load_state, save_state
 from s2squant.series.windows import last_rows, test_rows, train_rows
@@ -149,7 +149,7 @@ def perform(inputs: Inputs, job: Job) -> None:
     empty = pd.DataFrame(columns=TRAINING_COLUMNS)
     inputs.folder.save_part(
         job.key,
-        pd.concat(forecasts, ignore_index=True) if forecasts else pd.DataFrame(),
+        together(forecasts) if forecasts else pd.DataFrame(),
         pd.concat(training, ignore_index=True) if training else empty,
         {
             "seconds": round(time.perf_counter() - started, 3),

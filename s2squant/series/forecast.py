@@ -63,6 +63,8 @@ class Forecast:
         Weights on the last L bars.
     tails_NHT : (N, H, T) float, optional
         Quantiles at TAIL_LEVELS; an exponential law through the two outermost quantiles where a model says none.
+    trained_steps : int, optional
+        The steps that the model was trained on, where they are fewer than H: beyond, its decoder runs free.
 
     Raises
     ------
@@ -84,6 +86,7 @@ class Forecast:
     paths_NSH: Floats | None = None
     attention_NHL: Floats | None = None
     tails_NHT: Floats | None = None
+    trained_steps: int | None = None
 
     @classmethod
     def of_levels(

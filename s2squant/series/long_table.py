@@ -5,7 +5,7 @@ Shape legend: N origins, H steps, Q levels.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,8 @@ from s2squant.series.panel import Panel
 from s2squant.series.tails import ALL_COLUMNS
 
 KEYS = ["unique_id", "cutoff", "step"]
+FREE_RUNNING = "free_running"
+"""Column of a table that holds steps beyond those that a model was trained on: which rows these are."""
 STEP_BOUNDS = (1, 5)
 """Last steps of all bands of steps but the final one: 1, 2-5, 6-H."""
 
@@ -31,7 +33,8 @@ def to_frame(panel: Panel, forecast: Forecast, sessions: Mapping[str, Dates]) ->
     """Lay a forecast out as model, unique_id, cutoff, ds, step, y, mean and the quantiles, q0.005 .. q0.995.
 
     `sessions` gives each ticker's next trading sessions after its last bar, at least the horizon; y is missing for
-    those. Quantiles are stored in float32, and scores are taken from what is stored.
+    those. Quantiles are stored in float32, and scores are taken from what is stored. A forecast beyond the steps that
+    its model was trained on has a column `free_running` more.
     """
     rows, horizon = forecast.rows, forecast.quantiles_NHQ.shape[1]
     steps = np.tile(np.arange(1, horizon + 1), len(rows))
@@ -55,4 +58,11 @@ def to_frame(panel: Panel, forecast: Forecast, sessions: Mapping[str, Dates]) ->
         }
     )
     quantiles = forecast.levels_NHA.reshape(-1, len(ALL_COLUMNS)).astype(np.float32)
-    return pd.concat([head, pd.DataFrame(quantiles, columns=list(ALL_COLUMNS))], axis=1)
+    table = pd.concat([head, pd.DataFrame(quantiles, columns=list(ALL_COLUMNS))], axis=1)
+    return table if forecast.trained_steps is None else table.assign(**{FREE_RUNNING: steps > forecast.trained_steps})
+
+
+def together(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Long tables of several models below each other; rows of models that run free nowhere say so."""
+    table = pd.concat(tables, ignore_index=True)
+    return table.assign(**{FREE_RUNNING: table[FREE_RUNNING].eq(True)}) if FREE_RUNNING in table else table

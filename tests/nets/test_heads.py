@@ -25,9 +25,9 @@ def head_of(kind: str) -> StudentHead | MixtureHead | CategoricalHead:
     spec = HeadSpec(kind=kind, bins=16)
     match kind:
         case "student_t":
-            head = StudentHead(spec, 4, 8, 0.0, H)
+            head = StudentHead(spec, 4, 8, 0.0)
         case "mixture":
-            head = MixtureHead(spec, 4, 8, 0.0, H)
+            head = MixtureHead(spec, 4, 8, 0.0)
         case _:
             head = CategoricalHead(spec, 4, 8, 0.0)
             head.learn_bins(torch.distributions.StudentT(4.0).sample((5000,)))
