@@ -24,7 +24,11 @@ import torch
 from hypothesis import settings
 from xdist.scheduler import LoadFileScheduling
 
+from s2squant.runs.engines import local
+from tests.worlds.processes import HEAVY
+
 torch.set_num_threads(1)
+local.PRELOADED[:] = HEAVY  # runs and tests fork from one server, whoever comes first
 settings.register_profile("explore", derandomize=False)
 settings.register_profile("fixed", derandomize=True)
 settings.load_profile("fixed")

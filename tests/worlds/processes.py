@@ -8,9 +8,11 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing.context import ForkServerContext
 from typing import TypeVar
 
+from s2squant.runs.engines.local import PRELOADED
+
 HEAVY = (
+    *PRELOADED,
     "pytest",
-    "torch",
     "psycopg",
     "sqlalchemy.dialects.postgresql.psycopg",
     "yfinance.data",
@@ -21,7 +23,7 @@ HEAVY = (
     "s2squant.forecasters.scenarios",
     "s2squant.series.states",
 )
-"""One list for all: a process has one such server, which imports what it was first told to and no more."""
+"""One list for all, runs' workers too: a process has one such server, which imports what it was first told to."""
 
 T = TypeVar("T")
 

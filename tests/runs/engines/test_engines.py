@@ -167,7 +167,8 @@ def test_a_local_worker_ends_with_its_killed_run_even_while_it_starts(tmp_path):
         "def work(inputs, job):\n    pass\n"
     )
     (tmp_path / "run.py").write_text(
-        "import os\nos.environ['PARENT'] = str(os.getpid())\nfrom s2squant.runs.engines.local import WorkerPool\n"
+        "import os\nos.environ.setdefault('PARENT', str(os.getpid()))\n"
+        "from s2squant.runs.engines.local import PRELOADED, WorkerPool\nPRELOADED.clear()\n"
         "if __name__ == '__main__':\n    import heavy\n    WorkerPool(None, 1, heavy.work).perform(0)\n"
     )
     run = subprocess.Popen([sys.executable, tmp_path / "run.py"], env=environment())
@@ -180,6 +181,67 @@ def test_a_local_worker_ends_with_its_killed_run_even_while_it_starts(tmp_path):
     run.kill()
     run.wait()
     assert all_gone(started, 5)
+
+
+def asked(variable, _):
+    return os.environ.get(variable), os.getpid(), os.getppid()
+
+
+def test_workers_have_the_environment_of_their_moment_and_little_of_their_own(monkeypatch):
+    seen = []
+    for value in ("one", "two"):
+        monkeypatch.setenv("S2SQUANT_TEST_MOMENT", value)
+        pool = WorkerPool("S2SQUANT_TEST_MOMENT", 1, asked)
+        reason, (found, worker, server) = pool.call(None)
+        assert (reason, found) == ("", value)
+        if sys.platform == "linux":
+            assert psutil.Process(worker).memory_full_info().uss < 40e6  # 140e6 where each imports torch anew
+            assert server != os.getpid()
+        seen.append(server)
+        pool.close()
+    assert seen[0] == seen[1]
+
+
+def without_its_server(server_killed, _):
+    if not server_killed.exists():
+        server_killed.touch()
+        os.kill(os.getppid(), signal.SIGKILL)
+        time.sleep(60)
+    return os.getppid()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="workers have a server on Linux alone")
+def test_a_killed_server_takes_one_attempt_of_the_jobs_under_way(tmp_path):
+    pool = WorkerPool(tmp_path / "killed", 1, without_its_server)
+    reason, server = pool.call(None)
+    assert (reason, server != os.getpid()) == ("", True)
+    pool.close()
+
+
+def forked_after_a_run(folder):
+    """A process that is forked while there is a server, which it may not use."""
+    if (child := os.fork()) == 0:
+        pool = WorkerPool(folder, 1, perform)
+        os._exit(0 if pool.perform(Chore("below")) == "" else 1)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="workers have a server on Linux alone")
+def test_a_process_forked_after_a_run_has_workers_too(tmp_path):
+    script = (
+        "import pathlib\nfrom s2squant.runs.engines.local import PRELOADED, WorkerPool\nPRELOADED.clear()\n"
+        "from tests.runs.engines.test_engines import forked_after_a_run\n"
+        "from tests.worlds.chores import Chore, perform\n"
+        f"if __name__ == '__main__':\n    folder = pathlib.Path({str(tmp_path)!r})\n"
+        "    pool = WorkerPool(folder, 1, perform)\n    print(pool.perform(Chore('above')) or 'done')\n"
+        "    pool.close()\n"
+        "    print(forked_after_a_run(folder))\n"
+    )
+    (tmp_path / "run.py").write_text(script)
+    done = subprocess.run([sys.executable, tmp_path / "run.py"], env=environment(), capture_output=True, text=True)
+    assert done.stdout.split() == ["done", "0"], done.stderr
 
 
 def test_a_daemonic_process_is_told_to_use_none(monkeypatch, tmp_path):

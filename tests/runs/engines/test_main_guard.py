@@ -10,7 +10,9 @@ from s2squant.runs.engines import main_guard as unguarded
 from tests.worlds.runs import environment
 
 SCRIPT = """
-from s2squant.runs.engines.local import WorkerPool
+from s2squant.runs.engines.local import PRELOADED, WorkerPool
+
+PRELOADED.clear()  # this work needs nothing
 
 def work(inputs, job):
     print("worked", flush=True)
