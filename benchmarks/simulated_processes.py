@@ -47,7 +47,7 @@ def own_returns(name: ModelName, series: int, bars: int, seed: int) -> Floats:
             returns = PRIOR_DRIFT + recursion(rng, shape, GJR, 6.0)
         case "gjr_fhs":
             returns = recursion(rng, shape, GJR, 6.0, skewed=True)
-        case "har" | "har_x":
+        case "har" | "har_x" | "har_rv" | "har_cj":
             returns = har_returns(rng, shape)
         case "ets":
             returns = smoothing_returns(rng, shape, alpha=0.8, beta=0.05, phi=0.8, start=0.0)

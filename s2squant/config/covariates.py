@@ -15,11 +15,14 @@ from s2squant.config.part import Part, listed
 CovariateKind = Literal["past", "future", "static"]
 Transform = Literal["level", "log", "difference", "return", "variance", "rank"]
 BuiltIn = Literal["weekday", "month_end", "quarter_turn", "holiday", "half_day", "expiry"]
+Measure = Literal["total", "variance", "bipower", "continuous", "jump", "down", "up", "overnight"]
+VARIANCES: tuple[Measure, ...] = ("total", "variance", "bipower", "continuous", "down", "up")
+"""Measures that are above zero on any day that moves: members of the anchor's bank."""
 BarField = Literal["adj_close", "open", "high", "low", "close", "volume"]
 
 
 class CovariateSpec(Part):
-    """One covariate. Its origin is one of `ticker`, `file`, `calendar` and `values`, or `column` alone."""
+    """One covariate. Its origin is one of `ticker`, `file`, `calendar`, `values` and `realised`, or `column` alone."""
 
     name: str = Field(min_length=1, max_length=60, description="what reports and models call it")
     kind: CovariateKind = Field(
@@ -27,7 +30,13 @@ class CovariateSpec(Part):
         "value. Left out: future for a calendar or events, static for values, else past"
     )
     ticker: str = Field("", description="origin: the bars of another ticker, such as ^VIX")
-    source: str = Field("", description="of `ticker`: the source that has it; empty: that of the universe")
+    realised: Measure | None = Field(
+        None, description="origin: a realised variance of each session, from the ticker's own bars within the day"
+    )
+    interval: str = Field("5m", description="of `realised`: the interval of those bars")
+    source: str = Field(
+        "", description="of `ticker` and `realised`: the source that has the bars; empty: that of the universe"
+    )
     field: BarField = Field("adj_close", description="of `ticker`: which of its columns")
     file: str = Field("", description="origin: a long table csv:FILE or parquet:FILE with a date, perhaps a ticker")
     column: str = Field("", description="origin, alone: a column of the tickers' own files; with `file`: its column")
@@ -60,7 +69,7 @@ class CovariateSpec(Part):
         return {**data, "kind": kind}
 
     @property
-    def origin(self) -> Literal["ticker", "file", "column", "calendar", "values"]:
+    def origin(self) -> Literal["ticker", "file", "column", "calendar", "values", "realised"]:
         """Where its values come from."""
         if self.ticker:
             return "ticker"
@@ -68,7 +77,14 @@ class CovariateSpec(Part):
             return "file"
         if self.calendar:
             return "calendar"
+        if self.realised:
+            return "realised"
         return "values" if self.values else "column"
+
+    @property
+    def is_variance(self) -> bool:
+        """Whether its values are variances, which the anchor's bank reads."""
+        return self.transform == "variance" or self.realised in VARIANCES
 
     @property
     def waits(self) -> int:
@@ -79,13 +95,13 @@ class CovariateSpec(Part):
 
     @model_validator(mode="after")
     def _one_origin(self) -> CovariateSpec:
-        given = [name for name in ("ticker", "file", "calendar", "values") if getattr(self, name)]
+        given = [name for name in ("ticker", "file", "calendar", "values", "realised") if getattr(self, name)]
         if len(given) > 1:
             raise ValueError(f"{self.name} has two origins, {given[0]} and {given[1]}; keep one")
         if not given and not self.column:
-            raise ValueError(f"{self.name} has no origin; give ticker, file, column, calendar or values")
+            raise ValueError(f"{self.name} has no origin; give ticker, file, column, calendar, values or realised")
         for key, needed, there in (
-            ("source", "ticker", self.ticker),
+            ("source", "ticker", self.ticker or self.realised),
             ("known", "file", self.file),
             ("event", "file", self.file),
         ):
@@ -105,6 +121,10 @@ class CovariateSpec(Part):
             raise ValueError(f'{self.name}: values are one a ticker; write kind = "static"')
         if self.ticker and self.kind != "past":
             raise ValueError(f'{self.name}: the bars of a ticker are not known beforehand; write kind = "past"')
+        if self.realised and self.kind != "past":
+            raise ValueError(f'{self.name}: the bars of a session are not known beforehand; write kind = "past"')
+        if self.realised and self.transform != "level":
+            raise ValueError(f"{self.name}: a realised {self.realised} is read as it is; take transform out")
         if self.kind != "past" and (self.lag is not None or self.known):
             key = "known" if self.known else "lag"
             raise ValueError(f"{self.name}: {key} is for a past one; a {self.kind} one is known beforehand")

@@ -17,6 +17,8 @@ from s2squant.config.covariates import CovariateSpec
 from s2squant.config.defaults import STORE
 from s2squant.config.intervals import Interval
 from s2squant.config.models import (
+    MEASURED,
+    MODELS,
     ON_COVARIATES,
     Forecasters,
     ModelName,
@@ -167,6 +169,13 @@ class Experiment(Part):
         idle = [] if self.covariates else [m for m in ON_COVARIATES if m in self.forecasters.models]
         if idle:
             raise ValueError(f"{idle[0]} is about covariates, and there are none; add [[covariates]] or leave it out")
+        measures = {c.realised for c in self.covariates}
+        for model in (m for m in MEASURED if m in self.forecasters.models):
+            if lacking := [measure for measure in MODELS[model].reads if measure not in measures]:
+                raise ValueError(
+                    f'{model} reads a realised variance; add [[covariates]] with realised = "{lacking[0]}", or leave '
+                    "the model out"
+                )
         return self
 
     def to_json(self) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container
 from dataclasses import dataclass
-from typing import Annotated, Literal, Protocol, get_args
+from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, model_validator
 
@@ -38,6 +38,8 @@ OurName = Literal[
     "gjr_fhs",
     "har",
     "har_x",
+    "har_rv",
+    "har_cj",
     "garch_x",
     "ets",
     "arima",
@@ -73,19 +75,9 @@ Models = Annotated[tuple[ModelName, ...], BeforeValidator(listed)]
 FeatureName = Annotated[str, AfterValidator(_feature_name)]
 Kind = Literal["reference", "baseline", "anchor", "pretrained", "network", "blend", "challenger", "own", "recalibrated"]
 """What a model is in the leaderboard; the reference is the model that the verdict names."""
-Reads = Literal["past", "future", "static", "variance"]
+Reads = Literal["past", "future", "static", "variance", "total", "jump"]
 """A kind of covariates; variance: past ones that are one."""
 Dash = Literal["solid", "dot", "dash", "longdash", "dashdot", "longdashdot"]
-
-
-class Named(Protocol):
-    """What is asked of a covariate here."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def variance(self) -> bool: ...
 
 
 @dataclass(frozen=True)
@@ -122,6 +114,8 @@ MODELS: dict[str, Model] = {
     "gjr_fhs": Model("GJR-FHS", "baseline", "m-purple", "solid"),
     "har": Model("HAR", "baseline", "m-orange", "solid"),
     "har_x": Model("HAR-X", "baseline", "m-yellow", "longdashdot", reads=KNOWN),
+    "har_rv": Model("HAR-RV", "baseline", "m-orange", "longdashdot", reads=("total",)),
+    "har_cj": Model("HAR-CJ", "baseline", "m-yellow", "dashdot", reads=("total", "jump")),
     "garch_x": Model("GARCH-X", "baseline", "m-purple", "longdashdot", reads=KNOWN),
     "ets": Model("ETS", "baseline", "m-yellow", "dot"),
     "arima": Model("ARIMA", "baseline", "m-yellow", "longdash"),
@@ -147,8 +141,10 @@ READERS: tuple[ModelName, ...] = tuple(name for name, model in MODELS.items() if
 BASELINES: tuple[ModelName, ...] = tuple(name for name, model in MODELS.items() if model.kind == "baseline")
 LONGEST_LABEL = 21
 """Letters of a name in the leaderboard, whose other columns need 59 of a terminal's 80."""
-ON_COVARIATES: tuple[ModelName, ...] = ("har_x", "garch_x")
+ON_COVARIATES: tuple[ModelName, ...] = ("har_x", "har_rv", "har_cj", "garch_x")
 """Baselines that differ from another one by covariates alone."""
+MEASURED: tuple[ModelName, ...] = ("har_rv", "har_cj")
+"""Those that read realised variances."""
 USUAL: tuple[ModelName, ...] = tuple(name for name in BASELINES if name not in ON_COVARIATES)
 """What 'baselines' stands for."""
 RECALIBRATED = "+aci"
@@ -212,20 +208,6 @@ def kind_of(model: str, reference: str) -> Kind:
 
 PRIOR_WEIGHT: dict[Kind, float] = {"anchor": 2.0, "baseline": 1.0, "network": 1 / 3, "challenger": 1 / 3, "own": 1 / 3}
 """Weights that the blend's members begin with, by kind; chosen on 20 stocks and ten currencies before 2016."""
-
-
-def reads_of(model: str, covariates: Mapping[str, Sequence[Named]]) -> tuple[str, ...]:
-    """Names of the covariates that a fitted model reads, of those given by kind: past, future, static.
-
-    A network stands on the anchor, and so reads all of them.
-    """
-    reads = () if (row := row_of(model)) is None else row.reads
-    return tuple(
-        c.name
-        for kind, columns in covariates.items()
-        for c in columns
-        if kind in reads or (c.variance and kind == "past" and "variance" in reads)
-    )
 
 
 class BlendSpec(Part):
@@ -299,6 +281,8 @@ class Forecasters(Part):
     gjr_fhs: GarchTSpec = GarchTSpec()
     har: HarSpec = HarSpec()
     har_x: HarSpec = HarSpec()
+    har_rv: HarSpec = HarSpec()
+    har_cj: HarSpec = HarSpec()
     garch_x: GarchTSpec = GarchTSpec(mean="shrunk")
     ets: LinearSpec = LinearSpec()
     arima: LinearSpec = LinearSpec()

@@ -18,7 +18,8 @@ import numpy as np
 import pandas as pd
 
 from s2squant.config.experiment import VerdictSpec
-from s2squant.config.models import kind_of, reads_of
+from s2squant.config.models import kind_of
+from s2squant.config.readers import reads_of
 from s2squant.evaluation.losses import Losses, group_mean
 from s2squant.evaluation.pools import Pool
 from s2squant.evaluation.statistics import diebold_mariano as dm

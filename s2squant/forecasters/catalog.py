@@ -19,6 +19,7 @@ from s2squant.forecasters.baselines import (
     garch_x,
     gbm,
     har,
+    har_cj,
     historical,
     random_walk,
     ridge,
@@ -69,6 +70,10 @@ def _ours(
             return garch_x.GarchX(settings.garch_x)
         case "har_x":
             return har.Har(settings.har_x, name, reads=True)
+        case "har_rv":
+            return har.Har(settings.har_rv, name)
+        case "har_cj":
+            return har_cj.HarCj(settings.har_cj)
         case "ets":
             return smoothing.Ets(settings.ets)
         case "arima":

@@ -119,7 +119,7 @@ class CovariateReader:
     def meta(self) -> dict[str, Any]:
         """The columns and tickers, as plain values for a stored state."""
         kinds = {"past": self.past, "future": self.future, "static": self.static}
-        columns = {kind: [[c.name, c.variance, list(c.categories)] for c in kinds[kind]] for kind in kinds}
+        columns = {kind: [[c.name, c.variance, list(c.categories), c.measure] for c in kinds[kind]] for kind in kinds}
         return {"columns": columns, "tickers": list(self.tickers)}
 
 
@@ -152,7 +152,10 @@ def fit_reader(panel: Panel, rows: Ints, sd_R: Floats) -> CovariateReader | None
 def restore_reader(arrays: Mapping[str, Floats], meta: Mapping[str, Any]) -> CovariateReader:
     """The reader that wrote `arrays` and `meta`."""
     past, future, static = (
-        tuple(Covariate(name, variance, tuple(labels)) for name, variance, labels in meta["columns"][kind])
+        tuple(
+            Covariate(name, variance, tuple(labels), *measure)
+            for name, variance, labels, *measure in meta["columns"][kind]
+        )
         for kind in ("past", "future", "static")
     )
     statics = Scale(arrays["static_centre"], arrays["static_scale"])

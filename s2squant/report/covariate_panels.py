@@ -8,7 +8,8 @@ import pandas as pd
 
 from s2squant.config.covariates import CovariateSpec
 from s2squant.config.experiment import Experiment
-from s2squant.config.models import RECALIBRATED, label, reads_of, subject
+from s2squant.config.models import RECALIBRATED, label, subject
+from s2squant.config.readers import reads_of
 from s2squant.evaluation.results import Study
 from s2squant.report.charts import Chart, axis, drawn, line, numbers
 from s2squant.report.formats import count, interval, known, skill
@@ -49,7 +50,7 @@ def covariates_read(experiment: Experiment, features: Sequence[str] = ()) -> dic
     """
     settings, specs = experiment.forecasters, experiment.covariates
     kinds = {
-        kind: [Covariate(s.name, s.transform == "variance") for s in specs if s.kind == kind]
+        kind: [Covariate(s.name, s.is_variance, measure=s.realised or "") for s in specs if s.kind == kind]
         for kind in ("past", "future", "static")
     }
     kinds["past"] += [Covariate(name) for name in features]
@@ -200,5 +201,7 @@ def _origin(spec: CovariateSpec) -> str:
             return f"calendar: {spec.calendar}".replace("_", " ")
         case "column":
             return f"column {spec.column}"
+        case "realised":
+            return f"realised {spec.realised} of {spec.interval} bars"
         case "values":
             return "the experiment"

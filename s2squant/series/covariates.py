@@ -25,6 +25,8 @@ class Covariate:
     """The variance of a daily return, up to a factor: zero or more."""
     categories: tuple[str, ...] = ()
     """Labels of a categorical one, whose values are their places here; none for one of numbers."""
+    measure: str = ""
+    """What a realised one measures, such as total or jump; empty for others."""
 
 
 @dataclass(frozen=True, eq=False)

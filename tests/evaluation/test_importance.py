@@ -7,7 +7,7 @@ import pytest
 from scipy.special import ndtri
 
 from s2squant.config.experiment import VerdictSpec
-from s2squant.config.models import reads_of
+from s2squant.config.readers import reads_of
 from s2squant.evaluation.importance import importance_table, importances, rolled
 from s2squant.evaluation.losses import score
 from s2squant.evaluation.pools import pools

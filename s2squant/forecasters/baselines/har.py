@@ -34,7 +34,7 @@ from s2squant.series.history import PriceHistory
 from s2squant.series.panel import Panel
 from s2squant.series.tails import ALL_LEVELS
 
-NAME = "har"
+NAME, MEASURED = "har", "har_rv"
 WEEK, MONTH = 5, 22
 KEPT = 2048
 """Residual pairs are kept as so many, at equally spaced ranks of the return's."""
@@ -64,6 +64,7 @@ class Har:
     """Weighted non-negative least squares of volatility; Garman-Klass ranges where OHLC is known, else |r|.
 
     With `reads`, HAR-X: covariates are regressors too, what is above and what is below their centre each by itself.
+    Named har_rv, HAR-RV: the volatility is realised, from the bars within the day, where that is known.
     """
 
     spec: HarSpec
@@ -81,7 +82,7 @@ class Har:
             history = panel.histories[panel.tickers.index(ticker)]
             ranges, unit = has_ranges(history), scale_of(even_returns(panel, ticker, sd_R)[-self.spec.window :])
             sd_T = 1.0 if sd_R is None else sd_R[panel.rows_of(ticker)[1:]]
-            returns_T, volatility_T = scaled(history, unit * sd_T, ranges=ranges)
+            returns_T, volatility_T = scaled(history, unit * sd_T, ranges=ranges, measured=self.name == MEASURED)
             recent = slice(-self.spec.window, None)
             mean = float(returns_T[recent].mean())
             components = components_of(returns_T - mean, volatility_T)
@@ -124,7 +125,9 @@ class FittedHar(FittedBaseline[HarSpec]):
             unit, mean, ranges, *weights = self.learnt[origins.number]
             coefficients = Coefficients(*weights)
             history = panel.histories[panel.tickers.index(origins.ticker)]
-            returns_T, volatility_T = scaled(history, unit * origins.sd, ranges=bool(ranges))
+            returns_T, volatility_T = scaled(
+                history, unit * origins.sd, ranges=bool(ranges), measured=self.name == MEASURED
+            )
             components = components_of(returns_T - mean, volatility_T)
             more_NH: Floats = np.zeros((len(origins.bars), self.horizon))
             if covariates is not None:
@@ -160,9 +163,11 @@ class FittedHar(FittedBaseline[HarSpec]):
         return Forecast.of_levels(self.name, rows, levels_NHA, mean_NH, paths_NSH)
 
 
-def scaled(history: PriceHistory, unit: Floats | float, *, ranges: bool) -> tuple[Floats, Floats]:
+def scaled(
+    history: PriceHistory, unit: Floats | float, *, ranges: bool, measured: bool = False
+) -> tuple[Floats, Floats]:
     """Returns (T,) and volatilities (T,) in units of the ticker's scale, or of each bar's."""
-    return history.log_returns / unit, volatility(history, ranges=ranges) / unit
+    return history.log_returns / unit, volatility(history, ranges=ranges, measured=measured) / unit
 
 
 def components_of(centred_T: Floats, volatility_T: Floats) -> Floats:

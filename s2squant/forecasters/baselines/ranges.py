@@ -59,11 +59,28 @@ def has_ranges(history: PriceHistory) -> bool:
     return bool(np.isfinite(range_volatility(history)).mean() >= ENOUGH)
 
 
-def volatility(history: PriceHistory, *, ranges: bool) -> Floats:
-    """Range volatility (T - 1,), or the scaled absolute return where a bar has no range or `ranges` is false."""
+def realised(history: PriceHistory, measure: str) -> Floats:
+    """A realised variance (T - 1,) of the bar that each return ends on; NaN where it is not known."""
+    covariates = history.covariates
+    places = () if covariates is None else [j for j, c in enumerate(covariates.past) if c.measure == measure]
+    if covariates is None or not places:
+        return np.full(len(history) - 1, np.nan)
+    values: Floats = covariates.past_TP[1:, places[0]]
+    return values
+
+
+def volatility(history: PriceHistory, *, ranges: bool, measured: bool = False) -> Floats:
+    """Range volatility (T - 1,), or the scaled absolute return where a bar has no range or `ranges` is false.
+
+    Where `measured`, the root of the realised variance of the whole day comes before either.
+    """
+    if measured:
+        total = realised(history, "total")
+        root: Floats = np.where(total > 0, np.sqrt(np.maximum(total, 0.0)), volatility(history, ranges=ranges))
+        return root
     absolute: Floats = PER_RETURN * np.abs(history.log_returns)
     if not ranges:
         return absolute
-    measured = range_volatility(history)
-    filled: Floats = np.where(np.isfinite(measured), measured, absolute)
+    ranged = range_volatility(history)
+    filled: Floats = np.where(np.isfinite(ranged), ranged, absolute)
     return filled

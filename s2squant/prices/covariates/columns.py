@@ -20,6 +20,7 @@ from s2squant.prices.calendars.scheduled import closing_times, scheduled_session
 from s2squant.prices.covariates.as_of import Joined, Observations, joined, transformed
 from s2squant.prices.covariates.built_in import built_in
 from s2squant.prices.covariates.long_table import LongTable, read_long, two_a_day
+from s2squant.prices.covariates.within_day import WithinDay
 from s2squant.prices.port import Source
 from s2squant.prices.sources.continued import ContinuedSource
 from s2squant.prices.sources.folder import FolderSource
@@ -29,8 +30,9 @@ from s2squant.prices.universe import inspect_ticker, open_source
 from s2squant.series.arrays import Dates, Floats
 from s2squant.series.history import PriceHistory
 
-Origin = PriceHistory | LongTable | Source | None
-"""What a covariate is read from: another ticker's bars, a table, the source of the tickers' own files, or its spec."""
+Origin = PriceHistory | LongTable | WithinDay | Source | None
+"""What a covariate is read from: another ticker's bars, a table, bars within the day, the source of the tickers' own
+files, or its spec."""
 
 
 def open_origin(spec: CovariateSpec, universe: Universe, source: Source | None) -> Origin:
@@ -58,6 +60,11 @@ def open_origin(spec: CovariateSpec, universe: Universe, source: Source | None) 
                     "parquet:DIR, or name its table with file"
                 )
             return source
+        case "realised":
+            try:
+                return WithinDay.of(spec, universe)
+            except SourceError as error:
+                raise SourceError(f"covariate {spec.name}: {one_line(str(error))}") from None
         case "calendar" | "values":
             return None
 
@@ -77,7 +84,8 @@ def past_column(spec: CovariateSpec, origin: Origin, history: PriceHistory, days
     """A past covariate, each session's value as known at its close; raises PriceError for a ticker's own file."""
     seen = transformed(_observed(spec, origin, history).superseding(), spec.transform)
     closes_S = closing_times(history.calendar, days_S)
-    return joined(seen, closes_S, lag=spec.waits, carry=spec.carry)
+    carry = 0 if spec.realised else spec.carry  # a session that was not measured has no other's variance
+    return joined(seen, closes_S, lag=spec.waits, carry=carry)
 
 
 def future_column(spec: CovariateSpec, origin: Origin, history: PriceHistory, days_S: Dates) -> Floats:
@@ -131,6 +139,9 @@ def _observed(spec: CovariateSpec, origin: Origin, history: PriceHistory) -> Obs
             return Observations(origin.dates, closing_times(origin.calendar, origin.dates), values)
         case LongTable():
             return origin.observations(history.ticker, history.calendar)
+        case WithinDay():
+            assert spec.realised is not None, "its origin"
+            return origin.observations(history, spec.realised)
     cells = _own(spec, origin, history)
     if cells is None:
         none = np.array([], "datetime64[D]")

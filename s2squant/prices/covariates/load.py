@@ -245,10 +245,9 @@ def _attached(history: PriceHistory, specs: Specs, own: Drawn, labels: Mapping[s
         findings += missing(name, own.days_S, values)
     findings += [missing_static(name) for name, text in own.static.items() if not text]
     covariates = TickerCovariates(
-        past=tuple(Covariate(spec.name, spec.transform == "variance") for spec in past),
+        past=tuple(Covariate(spec.name, spec.is_variance, measure=spec.realised or "") for spec in past),
         future=tuple(
-            Covariate(spec.name, spec.transform == "variance", WEEKDAYS if spec.calendar == "weekday" else ())
-            for spec in future
+            Covariate(spec.name, spec.is_variance, WEEKDAYS if spec.calendar == "weekday" else ()) for spec in future
         ),
         static=tuple(Covariate(spec.name, categories=labels[spec.name]) for spec in static),
         past_TP=_columns([own.past.get(spec.name, (nothing_T, None))[0] for spec in past], bars),

@@ -25,6 +25,8 @@ SECONDS = {
     "gjr_fhs",
     "har",
     "har_x",
+    "har_rv",
+    "har_cj",
     "garch_x",
     "ets",
     "arima",
