@@ -36,9 +36,8 @@ class WithinDay:
     def observations(self, history: PriceHistory, measure: Measure) -> Observations:
         """A measure of the ticker's sessions; none where it has no bars within the day, or none that can be read."""
         if history.is_intraday:
-            raise ConfigError(
-                f"a realised {measure} is of sessions, and {history.ticker} has bars of {history.interval}"
-            )
+            text = f"{history.ticker} has bars of {history.interval}"
+            raise ConfigError(f"a realised {measure} is of sessions, and {text}; take it out, or forecast days")
         if history.ticker not in self.measured:
             self.measured[history.ticker] = self._measured(history.ticker)
         found = self.measured[history.ticker]
