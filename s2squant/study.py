@@ -42,7 +42,7 @@ from s2squant.runs.plan import make_plan
 from s2squant.runs.run_list import write_list
 from s2squant.runs.runner import JobResult, JobRunner
 from s2squant.runs.shuffled import shuffled_headline
-from s2squant.runs.study_files import write_study
+from s2squant.runs.study_files import TOP, write_study
 from s2squant.series.history import PriceHistory
 from s2squant.series.windows import fold_table
 
@@ -180,7 +180,7 @@ class Run(JobRunner[Job]):
         judgement = evaluation.judgement
         nothing, joined, audited = beyond
         sentence, word = after_audit(after_shuffling(judgement.sentence, nothing), judgement.word, audited)
-        return Study(
+        study = Study(
             experiment=self.experiment,
             run_id=self.folder.name,
             created_at=self._created_at,
@@ -216,6 +216,7 @@ class Run(JobRunner[Job]):
             attention={t: weights for t, weights in collected.attention.items() if t in present},
             **vars(evaluation.evidence),
         )
+        return replace(study, rows={name: len(getattr(study, name)) for name in TOP})
 
     def _provenance(self) -> dict[str, Any]:
         return provenance(

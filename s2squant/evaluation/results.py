@@ -237,3 +237,5 @@ class Study(Evidence):
     recalibration: pd.DataFrame = field(default_factory=pd.DataFrame)
     failed_models: Mapping[str, str] = field(default_factory=dict)
     """Own models that failed on a ticker and are left out of everything, and the first reason."""
+    rows: Mapping[str, int] = field(default_factory=dict)
+    """How many each table has that other programs read; known also where a table is not."""

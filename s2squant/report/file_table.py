@@ -24,6 +24,7 @@ ABOUT = (
     ("scores", "scores.parquet", "losses of each model, ticker, cutoff and step"),
     ("verdicts", "verdicts.parquet", "every test of the verdict"),
     ("equity", "equity.parquet", "positions, costs and growth of the trading rule, bar by bar"),
+    ("risk", "risk.parquet", "value at risk: exceedances, their tests, expected shortfall, by model and ticker"),
 )
 OTHERS = (
     (FORECAST, "the newest forecast of the recommended model, in prices: a row a ticker and step"),
@@ -36,6 +37,7 @@ OTHERS = (
 COLUMNS = (
     Column("file", "File", "text"),
     Column("holds", "What it holds", "wide"),
+    Column("rows", "Rows", ",d"),
     Column("columns", "Columns", ",d"),
 )
 
@@ -43,11 +45,11 @@ COLUMNS = (
 def files(c: Contents) -> Panel:
     """Files of the run's folder."""
     known = [
-        {"file": name, "holds": holds, "columns": len(getattr(c.study, field).columns)} for field, name, holds in ABOUT
+        {"file": name, "holds": holds, "rows": c.study.rows.get(field), "columns": len(getattr(c.study, field).columns)}
+        for field, name, holds in ABOUT
     ]
-    rest = [{"file": name, "holds": holds, "columns": None} for name, holds in OTHERS]
-    table = pd.DataFrame([*rest[:1], *known, *rest[1:]])
-    table["columns"] = table["columns"].astype("Float64")
+    rest = [{"file": name, "holds": holds, "rows": None, "columns": None} for name, holds in OTHERS]
+    table = pd.DataFrame([*rest[:1], *known, *rest[1:]]).astype({"rows": "Float64", "columns": "Float64"})
     say = "All of it lies in the run’s folder; pandas.read_parquet reads the tables."
     shown = grid("file-table", "Files of this run’s folder", table, COLUMNS)
     return Panel("files", "Files", "Files to take away", say, grids=(shown,))

@@ -34,7 +34,7 @@ def whole() -> Study:
     bars = {"open": study.histories["ACME"].adj_close, "volume": np.full(700, 1e6)}
     histories = {t: replace(h, bars=bars if t == "ACME" else {}, findings=FINDINGS) for t, h in study.histories.items()}
     histories["ACME"] = replace(histories["ACME"], events={"splits": np.where(np.arange(700) == 350, 2.0, 0.0)})
-    return replace(study, histories=histories)
+    return replace(study, histories=histories, rows={"scores": 7_654_321})
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +81,7 @@ def test_what_was_written_is_read_back(whole, folder):
 def test_the_report_of_the_files_is_the_report_of_the_run(folder, tmp_path):
     assert main(["report", str(folder), "--out", str(tmp_path / "again")]) == 0
     assert pages(tmp_path / "again") == pages(folder)
+    assert "7,654,321" in (folder / "index.html").read_text(), "rows of a table that a report does not read"
 
 
 def test_the_report_is_written_over_itself(copied):

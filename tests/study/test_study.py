@@ -16,6 +16,7 @@ from s2squant.prices.calendars.exchanges import exchange_sessions
 from s2squant.report import formats, money_sentences
 from s2squant.report.study_view import arrange
 from s2squant.runs.engines import local
+from s2squant.runs.study_files import load_study
 from s2squant.study import backtest, open_run
 from tests.worlds.runs import (
     BARS,
@@ -110,6 +111,7 @@ def test_each_market_walks_its_own_calendar(run):
 
 def test_tomorrow_is_forecast_on_the_sessions_to_come(run):
     table = pd.read_parquet(run[0] / "forecasts.parquet")
+    assert load_study(run[0]).rows["forecasts"] == len(table)
     coming = table[(table["model"] == "blend") & table["y"].isna()]
     assert set(coming["unique_id"]) == {"AAA", "BBB", "BTC-USD", "ETH-USD"}  # and nothing for the delisted one
     sessions, last = exchange_sessions("XNYS"), stock_days()[-1]

@@ -1,6 +1,7 @@
 """The nightly page: says whether to use tonight's numbers, hides nothing, trusts no ticker."""
 
 import html
+import importlib.resources
 import json
 import re
 import time
@@ -290,6 +291,29 @@ def test_the_page_draws_and_fits_a_phone(night, tmp_path, width, theme):
         sight.wait_for_charts()
         assert sight.page.evaluate("document.documentElement.scrollWidth") <= width
         assert not sight.said
+
+
+@pytest.mark.browser
+@pytest.mark.slow
+@pytest.mark.parametrize(("width", "theme"), [(1440, "light"), (390, "dark")])
+def test_axe_finds_no_violation(night, tmp_path, width, theme):
+    axe = (importlib.resources.files("axe_core_python") / "axe.min.js").read_text()
+    for path, content in dict(render_night(night)).items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_bytes(content)
+    for page in ("index.html", *[str(path.relative_to(tmp_path)) for path in sorted(tmp_path.glob("*/*.html"))[:1]]):
+        with browsing() as browser, opened(browser, tmp_path / page, f"?theme={theme}", width=width) as sight:
+            sight.unfold("details:not(.data)")
+            sight.wait_for_charts()
+            sight.page.evaluate(axe)
+            passed, broken = sight.page.evaluate(
+                """async () => {
+                    const found = await axe.run(document);
+                    return [found.passes.length, found.violations.map((v) => [v.id, v.nodes[0].html.slice(0, 200)])];
+                }"""
+            )
+        assert passed > 20
+        assert broken == [], page
 
 
 def test_the_made_up_idle_nights_render():
