@@ -23,6 +23,8 @@ from s2squant.config.defaults import Engine
 from s2squant.config.experiment import Experiment, VerdictSpec
 from s2squant.errors import CallerError
 from s2squant.evaluation.evaluate import Evaluation, evaluate
+from s2squant.evaluation.portfolio.tables import Portfolio, portfolio_tables
+from s2squant.evaluation.portfolio.weights import check_rule
 from s2squant.evaluation.results import Study, TickerReport
 from s2squant.evaluation.strategy.trade import Traded, trade
 from s2squant.evaluation.strategy.trial_ledger import ledger_path
@@ -36,7 +38,7 @@ from s2squant.runs.collect import Collected, collect, combine, reports_after, wi
 from s2squant.runs.engines.choose import check_engine, make_pool
 from s2squant.runs.identity import as_begun, beside_previous, claimed_folder
 from s2squant.runs.jobs import Inputs, Job, stages_of
-from s2squant.runs.joint import joint_scores
+from s2squant.runs.joint import joint_scores, newest_paths
 from s2squant.runs.manifest import manifest, provenance
 from s2squant.runs.plan import make_plan
 from s2squant.runs.run_list import write_list
@@ -70,6 +72,7 @@ def open_run(
     check_engine(engine)
     experiment = as_begun(experiment, out)
     plan = make_plan(experiment)
+    check_rule(experiment.portfolio, {market: panel.tickers for market, panel in plan.panels.items()})
     repeatable = pinned(experiment.universe, (*plan.histories.values(), *plan.beside))
     experiment = experiment.model_copy(update={"universe": repeatable})
     folder = claimed_folder(experiment, plan, out, flow)
@@ -139,13 +142,15 @@ class Run(JobRunner[Job]):
             traded = self._trade(forecasts, evaluation)
         with self._timed("joint"):
             joined = joint_scores(replace(self.inputs, experiment=running), forecasts)
+        with self._timed("portfolio"):
+            held = self._portfolio(forecasts, traded)
         with self._timed("shuffled"):
             kept = self._ledger.parent / "shuffled" if self._ledger is not None else None
             inputs = replace(self.inputs, experiment=running)
             nothing = shuffled_headline(inputs, evaluation.losses.tickers, kept)
         with self._timed("audit"):
             audited = audit(inputs, forecasts)
-        beyond = (nothing, joined, audited)
+        beyond = (nothing, joined, audited, held)
         study = self._study(collected, forecasts, (weights, recalibration), evaluation, traded, beyond)
         study = beside_previous(study, self.inputs.folder)
         self._write(study)
@@ -166,6 +171,12 @@ class Run(JobRunner[Job]):
             ledger=self._ledger,
         )
 
+    def _portfolio(self, forecasts: pd.DataFrame, traded: Traded) -> Portfolio:
+        """What the portfolio of the experiment would have made, and what is to be expected of it."""
+        markets = {t: m for t, m in self.inputs.markets.items() if t in self._histories}
+        tried = int(traded.performance["trials"].max()) if len(traded.performance) else 1
+        return portfolio_tables(forecasts, self._histories, self.experiment, markets=markets, trials=tried)
+
     def _study(
         self,
         collected: Collected,
@@ -173,12 +184,12 @@ class Run(JobRunner[Job]):
         decisions: tuple[pd.DataFrame, pd.DataFrame],
         evaluation: Evaluation,
         traded: Traded,
-        beyond: tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame],
+        beyond: tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, Portfolio],
     ) -> Study:
         """Everything as one record."""
         tickers, present = reports_after(self._tickers, self), set(evaluation.losses.tickers)
         judgement = evaluation.judgement
-        nothing, joined, audited = beyond
+        nothing, joined, audited, held = beyond
         sentence, word = after_audit(after_shuffling(judgement.sentence, nothing), judgement.word, audited)
         study = Study(
             experiment=self.experiment,
@@ -214,6 +225,7 @@ class Run(JobRunner[Job]):
             audit=audited,
             failed_models=collected.failed_models,
             attention={t: weights for t, weights in collected.attention.items() if t in present},
+            **vars(held),
             **vars(evaluation.evidence),
         )
         return replace(study, rows={name: len(getattr(study, name)) for name in TOP})
@@ -231,6 +243,8 @@ class Run(JobRunner[Job]):
     def _write(self, study: Study) -> None:
         folder = self.inputs.folder
         write_study(folder, study)
+        if study.experiment.portfolio.paths:
+            folder.write_table("paths.parquet", newest_paths(self.inputs, study.forecasts))
         folder.write_pages(render(study, runs=folder.runs_page))
         folder.finish(manifest(study))
         write_list(folder, runs_page)

@@ -12,6 +12,7 @@ import pandas as pd
 from s2squant.evaluation.statistics.expected_shortfall import expected_loss
 from s2squant.files import guarded, json_values
 from s2squant.predict import Joined, Prediction
+from s2squant.series.joint_paths import paths_table
 from s2squant.series.outlook import RANGES, Outlook, short_history
 from s2squant.series.tails import ALL_COLUMNS
 
@@ -48,13 +49,10 @@ def as_parquet(drawn: Joined) -> bytes:
 
     The same sample_id is the same history of all tickers.
     """
-    paths = drawn.paths_MHS.shape[2]
-    parts = []
-    for o, paths_HS in zip(drawn.outlooks, drawn.paths_MHS, strict=True):
-        cutoff = o.history.dates[-1].astype("datetime64[s]")
-        head = {"unique_id": o.history.ticker, "sample_id": np.arange(paths, dtype=np.int32), "cutoff": cutoff}
-        steps = {f"step_{step}": paths_S for step, paths_S in enumerate(paths_HS, 1)}
-        parts.append(pd.DataFrame(head | {"close": o.close} | steps))
+    parts = [
+        paths_table(o.history.ticker, o.history.dates[-1], o.close, paths_HS)
+        for o, paths_HS in zip(drawn.outlooks, drawn.paths_MHS, strict=True)
+    ]
     table = pd.concat(parts, ignore_index=True).astype({"unique_id": "category"})
     content: bytes = table.to_parquet(index=False)
     return content

@@ -25,6 +25,7 @@ from s2squant.config.models import (
     ModelOrNone,
 )
 from s2squant.config.part import Part, Ticker, dated, listed, whole_tickers, written_out
+from s2squant.config.portfolio import PortfolioSpec
 
 
 class Universe(Part):
@@ -146,6 +147,7 @@ class Experiment(Part):
     verdict: VerdictSpec = VerdictSpec()
     recalibration: RecalibrationSpec = RecalibrationSpec()
     strategy: StrategySpec = StrategySpec()
+    portfolio: PortfolioSpec = PortfolioSpec()
 
     @field_validator("covariates")
     @classmethod

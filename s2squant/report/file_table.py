@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 
 from s2squant.files import guarded
@@ -13,8 +14,8 @@ from s2squant.report.fan_charts import last_fan
 from s2squant.report.panels import Panel
 from s2squant.report.study_view import Contents
 from s2squant.report.tables import Column, grid
-from s2squant.series.forecast import QUANTILE_COLUMNS
 from s2squant.series.long_table import FREE_RUNNING
+from s2squant.series.tails import ALL_COLUMNS, all_quantiles
 
 FORECAST = "forecast.csv"
 """The newest forecast of the recommended model, in prices."""
@@ -23,6 +24,7 @@ ABOUT = (
     ("forecasts", "forecasts.parquet", "every forecast of every model, as cumulative log returns, with its outcome y"),
     ("scores", "scores.parquet", "losses of each model, ticker, cutoff and step"),
     ("verdicts", "verdicts.parquet", "every test of the verdict"),
+    ("risk", "risk.parquet", "value at risk and expected shortfall, counted and tested; docs/risk.md"),
     ("equity", "equity.parquet", "positions, costs and growth of the trading rule, bar by bar"),
     ("risk", "risk.parquet", "value at risk: exceedances, their tests, expected shortfall, by model and ticker"),
 )
@@ -69,14 +71,18 @@ def forecast_csv(c: Contents) -> bytes:
     ]
     free = any(fan is not None and fan.trained_steps for _, fan in fans)
     marked = [FREE_RUNNING] if free else []
-    out.writerow(["unique_id", "cutoff", "close", "step", "date", *QUANTILE_COLUMNS, *marked])
+    out.writerow(["unique_id", "cutoff", "close", "step", "date", *ALL_COLUMNS, *marked])
     for report, fan in fans:
         if fan is None:
             continue
-        head = [guarded(report.ticker), str(fan.dates[0]), figure(fan.quantiles_HQ[0, 0])]
-        for step in range(1, len(fan.dates)):
+        table = c.of("forecasts", report.ticker)
+        own = table[table["model"] == c.recommended]
+        newest = own[own["cutoff"] == own["cutoff"].max()].sort_values("step", kind="stable")
+        close = float(fan.quantiles_HQ[0, 0])
+        head = [guarded(report.ticker), str(fan.dates[0]), figure(close)]
+        for step, levels_A in enumerate(close * np.exp(all_quantiles(newest)), 1):
             beyond = [str(fan.trained_steps is not None and step > fan.trained_steps).lower()] if free else []
-            out.writerow([*head, step, str(fan.dates[step]), *figures(fan.quantiles_HQ[step]), *beyond])
+            out.writerow([*head, step, str(fan.dates[step]), *figures(levels_A), *beyond])
     return text.getvalue().encode()
 
 

@@ -23,6 +23,7 @@ from s2squant.report import (
     money_sentences,
     pairwise_panels,
     panels,
+    portfolio_panels,
     risk_panels,
     score_panels,
     sentences,
@@ -92,7 +93,12 @@ def index_page(c: Contents) -> dict[str, Any]:
         "tickers": present(score_panels.shrinkage(c), breakdown_panels.groups(c), breakdown_panels.cross_section(c)),
         "time": present(score_panels.fluctuation(c), breakdown_panels.misses(c, POOL)),
         "tests": present(score_panels.tests(c)),
-        "equity": present(strategy_panels.performance(c, POOL), risk_panels.risk(c), strategy_panels.overfitting(c)),
+        "equity": present(
+            strategy_panels.performance(c, POOL),
+            risk_panels.risk(c),
+            portfolio_panels.portfolio(c),
+            strategy_panels.overfitting(c),
+        ),
         "files": present(file_table.files(c)),
         "run": present(panels.audit(c), panels.findings(study.tickers), panels.changes(c)),
     }

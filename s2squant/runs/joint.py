@@ -19,9 +19,9 @@ from s2squant.forecasters.baselines.joint_fhs import joint_fhs
 from s2squant.runs.jobs import Inputs, load_fitted
 from s2squant.series.arrays import Floats, Ints
 from s2squant.series.history import PriceHistory
-from s2squant.series.joint_paths import joint_paths
+from s2squant.series.joint_paths import joint_paths, paths_table
 from s2squant.series.panel import Fold
-from s2squant.series.past_paths import PastPaths, ewma_deviation, past_paths, sharing
+from s2squant.series.past_paths import PastPaths, ewma_deviation, joinable, past_paths, sharing
 from s2squant.series.tails import all_quantiles
 
 PATHS = 256
@@ -41,6 +41,29 @@ def joint_scores(inputs: Inputs, forecasts: pd.DataFrame) -> pd.DataFrame:
     for market in inputs.panels:
         records += _of_market(inputs, market, own, steps)
     return joint_table(records, every=walk.every, horizon=walk.horizon)
+
+
+def newest_paths(inputs: Inputs, forecasts: pd.DataFrame) -> pd.DataFrame:
+    """Joint paths of each market's newest forecasts: unique_id, sample_id, cutoff, close, step_1 and so on.
+
+    As `s2squant predict --paths` writes them. A market's tickers share a sample_id's history; markets do not.
+    """
+    experiment, parts = inputs.experiment, []
+    horizon, draws = experiment.walk.horizon, experiment.portfolio.draws
+    own = forecasts[forecasts["model"] == experiment.verdict.recommended]
+    for panel in inputs.panels.values():
+        present = set(own["unique_id"].unique())
+        histories, _ = joinable([h for h in panel.histories if h.ticker in present], horizon)
+        last = {h.ticker: own[(own["unique_id"] == h.ticker) & (own["cutoff"] == str(h.dates[-1]))] for h in histories}
+        histories = [h for h in histories if len(last[h.ticker]) == horizon]
+        if not histories:
+            continue
+        past = past_paths(histories, horizon).known(max(h.dates[-1] for h in histories))
+        levels = np.stack([all_quantiles(last[ticker].sort_values("step")) for ticker in past.tickers])
+        made = joint_paths(levels, past.order(experiment.seed), draws, seed=experiment.seed)
+        for history, paths_HS in zip(histories, made, strict=True):
+            parts.append(paths_table(history.ticker, history.dates[-1], float(history.adj_close[-1]), paths_HS))
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
 
 def _of_market(inputs: Inputs, market: str, own: pd.DataFrame, steps: Ints) -> Iterator[dict[str, Any]]:

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from s2squant.series.arrays import Floats
@@ -59,6 +60,14 @@ def each_ticker(levels_MHA: Floats, order_MHW: NDArray[np.int32], paths: int, *,
             copy_HS -= np.where(copy_HS >= count_S, count_S, np.int32(0))
             place_HS += copy_HS
         yield np.take_along_axis(spaced_quantiles(levels_HA, paths).astype(np.float32), place_HS, axis=1)
+
+
+def paths_table(ticker: str, cutoff: np.datetime64, close: float, paths_HS: Paths) -> pd.DataFrame:
+    """A row a path: unique_id, sample_id, cutoff, close, then the cumulative log return of each step, step_1 on."""
+    paths = np.arange(paths_HS.shape[1], dtype=np.int32)
+    head = pd.DataFrame({"unique_id": ticker, "sample_id": paths, "cutoff": cutoff.astype("datetime64[s]")})
+    steps = pd.DataFrame({f"step_{step}": paths_S for step, paths_S in enumerate(paths_HS, 1)})
+    return pd.concat([head.assign(close=close), steps], axis=1)
 
 
 def spaced_quantiles(levels_xA: Floats, paths: int) -> Floats:

@@ -11,6 +11,7 @@ from s2squant.errors import Finding
 from s2squant.evaluation.results import Study
 from s2squant.evaluation.strategy.track_record import track_record
 from s2squant.evaluation.value_at_risk import risk_tables
+from tests.report.factory_portfolio import portfolio
 
 FINDINGS = (
     Finding("gap", "note", 1, ("2021-12-24",), "kept", "a gap of 6 calendar days after 2021-12-24"),
@@ -22,6 +23,8 @@ def filled(study: Study, seed: int = 1) -> Study:
     """The same study with every optional section."""
     rng = np.random.default_rng(seed)
     names = [t.ticker for t in study.tickers if t.status == "ok"]
+    more = evidence(study, rng, names)
+    days = [str(day)[:10] for day in sorted(study.forecasts["cutoff"].unique())][:3]
     tickers = [replace(t, findings=FINDINGS) if t.ticker == names[0] else t for t in study.tickers]
     return replace(
         study,
@@ -35,7 +38,8 @@ def filled(study: Study, seed: int = 1) -> Study:
         audit=pd.DataFrame(AUDIT),
         recalibration=recalibration(study.weights),
         shuffled=pd.DataFrame([{"challenger": "blend", "benchmark": "gjr_t", "effect": 0.002, "reason": ""}]),
-        **evidence(study, rng, names),
+        **portfolio(names, days, more["risk"]),
+        **more,
     )
 
 

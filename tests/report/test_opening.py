@@ -116,6 +116,8 @@ def test_the_newest_forecast_is_a_file_in_prices():
     mine = table[table["unique_id"] == "ACME"]
     np.testing.assert_allclose(mine["q0.900"], fan.path("q0.900")[1:], rtol=1e-7)
     assert list(mine["date"]) == list(pd.to_datetime(fan.dates[1:]))
+    assert (mine["q0.005"] <= mine["q0.010"]).all()
+    assert (mine["q0.990"] >= mine["q0.975"]).all()
     assert mine["close"].iloc[0] == pytest.approx(fan.quantiles_HQ[0, 0], rel=1e-7)
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from s2squant.report import breakdown_panels as place_panels
-from s2squant.report import calibration_panels, joint_panels, panels
+from s2squant.report import calibration_panels, joint_panels, panels, portfolio_panels
 from s2squant.report import pairwise_panels as model_panels
 from s2squant.report import score_panels as evidence_panels
 from s2squant.report.study_pages import render
@@ -20,6 +20,9 @@ from tests.report.factory_more import filled
 @pytest.fixture(scope="module")
 def whole():
     return filled(make_study())
+
+
+EQUAL_HELD = "Equal weights, never traded again"
 
 
 def cells(panel, which=0):
@@ -162,6 +165,15 @@ def test_joint_paths_are_told_against_both(whole):
     assert "against GJR-FHS on common dates" in made.say
     assert len(cells(made)) == 4
     assert joint_panels.joint(arrange(replace(whole, joint=pd.DataFrame()))) is None
+
+
+def test_the_portfolio_says_what_to_expect_and_what_it_beat(whole):
+    made = portfolio_panels.portfolio(arrange(whole))
+    assert "a loss of more than 3.0" in made.say
+    assert made.say.endswith("Walked forward it beat none of 2 simpler portfolios, and was worse than 1.")
+    assert [row[0] for row in cells(made, 1)] == ["This portfolio", "Inverse volatility", EQUAL_HELD]
+    assert made.notes == ("VOD.L: its price is in GBP, and no rate to USD is among the tickers.",)
+    assert portfolio_panels.portfolio(arrange(replace(whole, portfolio_outlook=pd.DataFrame()))) is None
 
 
 def test_a_study_of_an_older_version_has_no_such_sections(whole):
