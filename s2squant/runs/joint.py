@@ -79,7 +79,7 @@ def _of_market(inputs: Inputs, market: str, own: pd.DataFrame, steps: Ints) -> I
     seed = stable_seed(inputs.experiment.seed, "joint", market)
     pairs = pairs_of(len(histories) * len(steps), seed)
     deviations = {h.ticker: dict(zip(h.dates.tolist(), ewma_deviation(h), strict=True)) for h in histories}
-    origins = dict(_origins(own, past.tickers, len(steps)))
+    origins = dict(_origins(own, past, len(steps)))
     for fold in inputs.folds[market]:
         days = [day for day in fold.cutoffs if day in origins]
         rival_MNKS = _rival(inputs, fold, histories, days, steps, seed) if days else None
@@ -101,10 +101,9 @@ def _of_market(inputs: Inputs, market: str, own: pd.DataFrame, steps: Ints) -> I
                 yield head | {"candidate": name} | scored(paths_DS, y_MK.ravel() / scale_D, pairs)
 
 
-def _origins(
-    own: pd.DataFrame, tickers: Sequence[str], steps: int
-) -> Iterator[tuple[np.datetime64, tuple[Floats, Floats]]]:
+def _origins(own: pd.DataFrame, past: PastPaths, steps: int) -> Iterator[tuple[np.datetime64, tuple[Floats, Floats]]]:
     """Quantiles (M, K, A) and outcomes (M, K) of each cutoff that all tickers have, whole."""
+    tickers = past.tickers
     place = {ticker: m for m, ticker in enumerate(tickers)}
     mine = own[own["unique_id"].isin(tickers)]
     mine = mine.assign(place=mine["unique_id"].map(place).astype(int)).sort_values(["cutoff", "place", "step"])
@@ -112,7 +111,7 @@ def _origins(
         if len(part) == len(tickers) * steps:
             levels = all_quantiles(part).reshape(len(tickers), steps, -1)
             yield (
-                np.datetime64(str(cutoff)[:10], "D"),
+                np.datetime64(str(cutoff)).astype(past.starts_W.dtype),
                 (levels, part["y"].to_numpy(np.float64).reshape(len(tickers), steps)),
             )
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from s2squant.errors import SourceError
-from s2squant.series.arrays import Dates, Floats, Ints
+from s2squant.series.arrays import Dates, Floats, Ints, in_days
 from s2squant.series.history import PriceHistory
 
 DECAY = 0.94
@@ -113,11 +113,11 @@ def joinable(histories: Sequence[PriceHistory], horizon: int) -> tuple[list[Pric
     They end together and share dates (`sharing`).
     """
     newest = max((history.dates[-1] for history in histories), default=np.datetime64("NaT"))
-    together = [history for history in histories if (newest - history.dates[-1]).astype(int) <= LAG]
+    together = [history for history in histories if in_days(newest - history.dates[-1]) <= LAG]
     refused = {
         history.ticker: f"its prices end on {history.dates[-1]}, others on {newest}"
         for history in histories
-        if (newest - history.dates[-1]).astype(int) > LAG
+        if in_days(newest - history.dates[-1]) > LAG
     }
     kept, apart = sharing(together, horizon)
     return kept, refused | apart

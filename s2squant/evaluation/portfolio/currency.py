@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+from s2squant.config.intervals import calendar_of
 from s2squant.config.portfolio import PortfolioSpec
 from s2squant.series.history import PriceHistory
 
@@ -28,7 +29,7 @@ def currency_of(history: PriceHistory, spec: PortfolioSpec) -> str:
         return declared
     if pair := pair_of(history):
         return pair[1]
-    return OF_CALENDAR.get(history.calendar, "")
+    return OF_CALENDAR.get(calendar_of(history.calendar), "")
 
 
 def pair_of(history: PriceHistory) -> tuple[str, str] | None:

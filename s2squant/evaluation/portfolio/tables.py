@@ -111,7 +111,7 @@ def _decisions(
         have = part["place"].to_numpy()[::horizon]
         if len(part) != len(have) * horizon or len(have) < 2:
             continue
-        day = np.datetime64(str(cutoff)[:10], "D")
+        day = np.datetime64(str(cutoff)).astype(past.starts_W.dtype)
         try:
             order = past.known(day).order(experiment.seed)[have]
         except SourceError:

@@ -17,7 +17,7 @@ import pandas as pd
 
 from s2squant.evaluation.statistics.diebold_mariano import examine
 from s2squant.evaluation.strategy.performance import drawdown, sharpe_interval, sharpe_ratio, years_of
-from s2squant.series.arrays import Dates, Floats
+from s2squant.series.arrays import Dates, Floats, in_days
 
 EQUAL, INVERSE, HOLDING = "equal", "inverse_volatility", "buy_and_hold"
 SIMPLE: tuple[str, ...] = (EQUAL, INVERSE, HOLDING)
@@ -27,6 +27,8 @@ OWN = "own"
 LOOK_BACK = 60
 """Bars whose volatility the inverse one reads."""
 LEVEL = 0.05
+NOTHING = 1e-12
+"""Standard error of a difference that is rounding."""
 COLUMNS: tuple[str, ...] = (
     "pool", "rule", "against", "first", "last", "bars", "years", "annual_return", "volatility", "sharpe", "sharpe_low",
     "sharpe_high", "es_95", "max_drawdown", "turnover", "cost", "beyond", "low", "high", "p", "trials", "p_adjusted",
@@ -134,7 +136,7 @@ def compared(walked: Mapping[str, Walked], pool: str, rule: str, trials: int) ->
 
 def _gain(own: Walked, other: Walked, year: float, trials: int, comparisons: int) -> dict[str, object]:
     test = examine(own.net - other.net, 1)
-    if test.reason or test.se == 0:
+    if test.reason or test.se < NOTHING:
         return {"beyond": test.mean * year, "finding": "not tested", "reason": test.reason or "they hold the same"}
     adjusted = min(1.0, test.p * comparisons * max(trials, 1))
     word = "no evidence" if adjusted >= LEVEL else "better" if test.mean > 0 else "worse"
@@ -144,5 +146,5 @@ def _gain(own: Walked, other: Walked, year: float, trials: int, comparisons: int
 
 def stretches(dates: Dates, gap_days: int) -> Sequence[slice]:
     """The parts of a record between holes of more than `gap_days`."""
-    starts = np.r_[0, np.flatnonzero(np.diff(dates).astype(int) > gap_days) + 1, len(dates)]
+    starts = np.r_[0, np.flatnonzero(in_days(np.diff(dates)) > gap_days) + 1, len(dates)]
     return [slice(int(a), int(b)) for a, b in pairwise(starts)]
