@@ -14,6 +14,7 @@ from sklearn.metrics import roc_auc_score
 from s2squant.config.experiment import Universe
 from s2squant.config.relatives import AutoencoderSpec, VariationalSpec
 from s2squant.errors import CallerError
+from s2squant.experiments.latent_energy import energies, energy_table
 from s2squant.experiments.latent_result import (
     FAULTS,
     LAGS,
@@ -49,6 +50,7 @@ STUCK = 10
 JUMP = 8.0
 LOUDER = 3.0
 PATHS = 4
+QUICK_STEPS = 60
 
 
 @dataclass(frozen=True)
@@ -80,9 +82,12 @@ def run(progress: Progress, *, quick: bool = False, seed: int = 0, workers: int 
     progress("both are trained", 0.05)
     on_done = done_by_cost(progress, ["the variational autoencoder", "the autoencoder"], [1.0, 1.0])
     outcomes = map_jobs(carry_out, tasks, workers=workers, on_done=on_done)
+    progress("scenarios beside GJR-FHS", 1.0)
+    steps = QUICK_STEPS if quick else VariationalSpec().steps
+    scores = energies(histories, trained=TRAINED, warm=WARM, steps=steps, seed=seed)
     scenarios = next(outcome for outcome in outcomes if isinstance(outcome, Scenarios))
     detection = next(outcome for outcome in outcomes if isinstance(outcome, Detection))
-    return latent_result(detection, scenarios)
+    return latent_result(detection, scenarios, energy_table(scores))
 
 
 def carry_out(task: Task) -> Detection | Scenarios:
@@ -101,7 +106,7 @@ def make_split(histories: Sequence[PriceHistory]) -> Split:
 
 def detect(split: Split, task: Task) -> Detection:
     """How well the reconstruction error tells windows with a planted fault from the same ones without."""
-    watch = fit_watch(split.train, AutoencoderSpec(steps=60 if task.quick else 400), seed=task.seed)
+    watch = fit_watch(split.train, AutoencoderSpec(steps=QUICK_STEPS if task.quick else 400), seed=task.seed)
     clean_NL = split.test.returns_NL
     planted = {fault: plant(clean_NL, fault, np.random.default_rng(task.seed)) for fault in FAULTS}
     level = _log_level(split.train.returns_NL)
@@ -180,7 +185,7 @@ def plant(returns_NL: Floats, fault: Fault, draw: np.random.Generator) -> Floats
 
 def generate(split: Split, task: Task) -> Scenarios:
     """What the variational autoencoder draws, beside the windows it was fitted on and those kept from it."""
-    spec = VariationalSpec(steps=60 if task.quick else 1_000)
+    spec = VariationalSpec(steps=QUICK_STEPS if task.quick else 1_000)
     model = fit_scenarios(split.train, spec, seed=task.seed)
     drawn_SL = model.draw(20_000, seed=task.seed)
     spreads = []

@@ -6,11 +6,12 @@ import pytest
 from s2squant.config.networks import EncoderSpec
 from s2squant.config.relatives import AutoencoderSpec
 from s2squant.experiments import latent
+from s2squant.experiments.latent_energy import energies, energy_table
 from s2squant.experiments.latent_result import FAULTS
 from s2squant.experiments.result import experiment_page
 from s2squant.forecasters.scenarios import fit_watch
 from s2squant.report.experiment_page import render_experiment
-from tests.worlds.synthetic import garch_returns, history
+from tests.worlds.synthetic import garch_panel, garch_returns, history
 
 
 def split():
@@ -65,3 +66,20 @@ def test_the_goals_are_met_on_the_sample():
     result = latent.run(lambda what, share: None)
     assert all(result.figures["goals_met"].values())
     assert dict(render_experiment(experiment_page(result, command="", facts={})))["index.html"]
+
+
+def test_scenarios_stand_beside_the_rival_on_the_same_dates():
+    panel = garch_panel("AB", 700)
+    scores = energies(panel.histories, trained=0.6, warm=60, steps=3, seed=0, least=64)
+    counts = scores.groupby("model", observed=True)["cutoff"].agg(["size", "nunique"])
+    assert counts.index.tolist() == ["gjr_fhs", "historical_simulation", "scenarios"]
+    assert (counts["nunique"] == 14).all()
+    assert (counts["size"] == 28).all()
+    table = energy_table(scores).set_index("model")
+    whole = scores.pivot_table(index=["unique_id", "cutoff"], columns="model", values="energy", observed=True)
+    scale = whole["historical_simulation"].groupby("unique_id").mean()
+    gain = ((whole["historical_simulation"] - whole["scenarios"]).groupby("unique_id").mean() / scale).mean()
+    assert table.loc["scenarios", "gain"] == pytest.approx(gain)
+    assert table.loc["gjr_fhs", "gain_on_rival"] == 0
+    rival = table.loc["gjr_fhs", "gain"]
+    assert table.loc["scenarios", "gain_on_rival"] == pytest.approx(gain - rival)
