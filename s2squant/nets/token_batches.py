@@ -5,7 +5,7 @@ Shape legend: B sequences of a batch, L source tokens, T target tokens, N sequen
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -63,6 +63,22 @@ def by_length(lengths_N: Tensor, size: int, draw: torch.Generator) -> list[Tenso
         sizes.insert(_place_of_rest(lengths_N[sorted_N], size), rest)
     batches = torch.split(sorted_N, sizes)
     return [batches[place] for place in torch.randperm(len(batches), generator=draw).tolist()]
+
+
+def bucketed(
+    sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]], spec: TokenSpec, size: int
+) -> Callable[[int, torch.Generator], Batch]:
+    """Batches for `train_tokens`: epoch after epoch every pair once, neighbours in the source's length together."""
+    lengths_N = torch.tensor([len(source) for source in sources])
+    waiting: list[Tensor] = []
+
+    def batch(_: int, draw: torch.Generator) -> Batch:
+        if not waiting:
+            waiting.extend(by_length(lengths_N, size, draw))
+        chosen = waiting.pop().tolist()
+        return make_batch([sources[n] for n in chosen], [targets[n] for n in chosen], spec)
+
+    return batch
 
 
 def _place_of_rest(falling_N: Tensor, size: int) -> int:

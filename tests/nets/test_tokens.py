@@ -15,7 +15,7 @@ from s2squant.config.relatives import TokenSpec
 from s2squant.config.training import TrainingSpec
 from s2squant.nets.search import greedy
 from s2squant.nets.seq2seq import Feeding
-from s2squant.nets.token_batches import Batch, by_length, make_batch, padded_share
+from s2squant.nets.token_batches import Batch, bucketed, by_length, make_batch, padded_share
 from s2squant.nets.tokens import TokenSeq2Seq, token_steps, train_tokens
 from s2squant.nets.training import Trainer
 from s2squant.series.forecast import State
@@ -302,3 +302,20 @@ def test_the_likelihood_of_a_sequence_is_the_product_of_its_steps(way: str) -> N
         total, token = total + float(log_probs[0, wanted]), wanted[None]
     assert batch.target_BT[0, -1] == model.spec.eos
     assert float(model.log_likelihood(batch)) == pytest.approx(total, rel=1e-9)
+
+
+def test_the_example_of_the_docs_says_words_backwards():
+    """docs/models.md, as it stands there; and bucketed batches hold every pair once an epoch, lengths together."""
+    text = (Path(__file__).parents[2] / "docs" / "models.md").read_text(encoding="utf-8")
+    code = text.split("```python\n", 1)[1].split("```", 1)[0]
+    names: dict = {}
+    with torch.random.fork_rng(devices=[]):
+        exec(compile(code, "docs/models.md", "exec"), names)
+    letters = names["letters"]
+    assert [letters.decode(tokens) for tokens in names["said"]] == [list("acba"), list("cab")]
+    assert names["best"] == names["said"]
+    assert len(names["some"]) == 6
+    batch, draw = bucketed(names["sources"], names["targets"], names["spec"], 50), torch.Generator().manual_seed(0)
+    epoch = [batch(step, draw) for step in range(8)]
+    assert sorted(int(n) for b in epoch for n in b.lengths_B) == sorted(len(s) for s in names["sources"])
+    assert sum(len(set(b.lengths_B.tolist())) > 1 for b in epoch) <= 3
