@@ -17,7 +17,7 @@ from s2squant.estimator.fits import Fits, fit_markets
 from s2squant.estimator.forecasts import columns_of, forecast_table, with_pretrained
 from s2squant.estimator.frames import load_frame, warn_left_out
 from s2squant.estimator.keywords import named
-from s2squant.estimator.paths import drawn_paths, joined_paths
+from s2squant.estimator.paths import drawn_paths, joined_paths, only_of
 from s2squant.estimator.plots import plot_fan
 from s2squant.estimator.reach import fits_beyond
 from s2squant.estimator.walked import WalkedForecaster
@@ -283,7 +283,15 @@ class PriceForecaster(WalkedForecaster):
         return plot_fan(ticker, model, panels, with_pretrained(self.fits_, panels, self.experiment_), self.experiment_)
 
     @named
-    def simulate(self, n_paths: int = 100, *, df: Any = None, futr_df: Any = None, joint: bool = False) -> Any:
+    def simulate(
+        self,
+        n_paths: int = 100,
+        *,
+        df: Any = None,
+        futr_df: Any = None,
+        joint: bool = False,
+        model: str | None = None,
+    ) -> Any:
         """Sample paths of prices after each ticker's last bar.
 
         Parameters
@@ -296,6 +304,8 @@ class PriceForecaster(WalkedForecaster):
             False: of the models that draw whole paths, ticker by ticker (most baselines, networks with a head of single
             steps). True: of every model, any number; its quantiles in the rank order of past outcomes, so that a
             `sample_id` is one history of all tickers and steps (docs/risk.md).
+        model : str, optional
+            Only this one, by its name or, of a model by its path, the name that it gives itself: "scenarios".
 
         Returns
         -------
@@ -305,7 +315,7 @@ class PriceForecaster(WalkedForecaster):
         Raises
         ------
         ConfigError
-            No model draws paths, or one draws fewer than `n_paths`.
+            No model draws paths, or one draws fewer than `n_paths`; `model` is none of the models.
         SourceError
             No ticker has past dates enough for joint paths.
 
@@ -319,4 +329,4 @@ class PriceForecaster(WalkedForecaster):
             raise ConfigError(f"n_paths is {n_paths}; ask for at least one")
         keys, panels = self._panels(df, futr_df, self.experiment_.walk.horizon)
         make = joined_paths if joint else drawn_paths
-        return keys.back(make(panels, self.fits_, self.experiment_, n_paths))
+        return keys.back(only_of(model, make(panels, self.fits_, self.experiment_, n_paths), self.fits_))

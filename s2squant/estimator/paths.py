@@ -12,11 +12,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from s2squant.config.experiment import Experiment
-from s2squant.errors import SourceError, first_of
+from s2squant.errors import ConfigError, SourceError, first_of
 from s2squant.estimator.fits import Fits
 from s2squant.estimator.forecasts import columns_of, forecast_table, forecasts, sessions_ahead, with_pretrained
 from s2squant.estimator.keywords import warn
 from s2squant.estimator.wide_table import paths_to_wide
+from s2squant.forecasters.own_model import FittedOwn
 from s2squant.runs.engines.worker import as_a_worker
 from s2squant.series.arrays import Floats
 from s2squant.series.joint_paths import joint_paths
@@ -35,6 +36,17 @@ def drawn_paths(panels: Sequence[Panel], fits: Fits, experiment: Experiment, pat
                 drawn = [f for _, f in forecasts(panel.only(ticker), fits, experiment.forecasters, {})]
             parts.append(paths_to_wide(ticker, panel, drawn, sessions[ticker], paths))
     return pd.concat(parts, ignore_index=True)
+
+
+def only_of(model: str | None, table: pd.DataFrame, fits: Fits) -> pd.DataFrame:
+    """The paths of one model, of all where it is None; raises ConfigError for one that has none."""
+    if model is None:
+        return table
+    own = {fitted.inner.name: name for (name, _), fitted in fits.items() if isinstance(fitted, FittedOwn)}
+    name = own.get(model, model)
+    if name not in table.columns[3:]:
+        raise ConfigError(f"model is {model}, which draws no paths here; those that do: {', '.join(table.columns[3:])}")
+    return table[[*table.columns[:3], name]]
 
 
 def joined_paths(panels: Sequence[Panel], fits: Fits, experiment: Experiment, paths: int) -> pd.DataFrame:

@@ -1,8 +1,11 @@
 """Scenarios as a forecast: the contract, today's deviation, and calm marginals on the data they were learnt from."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from s2squant.errors import ConfigError
+from s2squant.estimator import PriceForecaster
 from s2squant.forecasters.own_model import own_model
 from s2squant.forecasters.scenario_paths import Scenarios
 from s2squant.forecasters.scenarios import known_units
@@ -46,3 +49,15 @@ def test_widths_follow_the_deviation_at_the_origin(fitted, panel):
 def test_settings_that_cannot_be_are_refused():
     with pytest.raises(ValueError, match="paths"):
         Scenarios(paths=3)
+
+
+def test_an_estimator_simulates_scenarios_by_their_own_name():
+    history = garch_panel("A", 400).histories[0]
+    prices = pd.DataFrame({"unique_id": "A", "ds": history.dates, "y": history.adj_close})
+    path = "s2squant.forecasters.scenario_paths:Scenarios"
+    model = PriceForecaster(["random_walk", path], horizon=3, settings={"own": {path: {"steps": 2, "paths": 64}}})
+    drawn = model.fit(prices).simulate(5, model="scenarios")
+    assert drawn.columns.tolist() == ["unique_id", "ds", "sample_id", path]
+    assert len(drawn) == 15
+    with pytest.raises(ConfigError, match=f"draws no paths here; those that do: .*{path}"):
+        model.simulate(5, model="scenario")
