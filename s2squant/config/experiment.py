@@ -96,6 +96,17 @@ class Walk(Part):
     min_train: int = Field(750, ge=300, le=1_000_000, description="bars a ticker needs before its first cutoff")
 
 
+WITHIN_A_DAY: dict[str, dict[str, int]] = {
+    "1h": {"horizon": 8, "cutoffs": 200, "every": 11, "refit_every": 1100, "min_train": 1000},
+    "30m": {"horizon": 8, "cutoffs": 100, "every": 11, "refit_every": 1100, "min_train": 750},
+    "15m": {"horizon": 8, "cutoffs": 100, "every": 11, "refit_every": 1100, "min_train": 750},
+    "5m": {"horizon": 12, "cutoffs": 150, "every": 13, "refit_every": 2000, "min_train": 1000},
+    "1m": {"horizon": 15, "cutoffs": 200, "every": 17, "refit_every": 2000, "min_train": 1000},
+}
+"""What a walk begins with where bars are shorter than a day: `every` shares no factor with the bars of usual sessions,
+so that cutoffs come to stand at every time of the day."""
+
+
 class VerdictSpec(Part):
     """The written rule behind the sentence."""
 
@@ -179,6 +190,16 @@ class Experiment(Part):
                     "the model out"
                 )
         return self
+
+    def at_interval(self, interval: str) -> Experiment:
+        """The experiment on bars of this interval: what nobody set of its walk is what such bars begin with."""
+        begins = WITHIN_A_DAY.get(interval)
+        if begins is None:
+            return self
+        walk = self.walk.model_copy(update={k: v for k, v in begins.items() if k not in self.walk.model_fields_set})
+        return self.model_copy(
+            update={"walk": walk, "universe": self.universe.model_copy(update={"interval": interval})}
+        )
 
     def to_json(self) -> str:
         """The experiment as JSON text, which `build_experiment` reads back unchanged."""

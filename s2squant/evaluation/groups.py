@@ -30,6 +30,8 @@ FEWEST_TICKERS = 6
 """Terciles of fewer tickers would be single names, which the table of tickers shows."""
 YEAR = 250
 """Bars over which a ticker's volatility and dollar volume are taken, and those a regime needs before it."""
+PARTS = 8
+"""Groups of a session's bars, at most."""
 QUARTER = 60
 """Bars over which the volatility of a regime is taken."""
 
@@ -103,6 +105,8 @@ def _bases(
         regime[mine] = regimes(histories.get(ticker), losses.cutoffs[cutoffs])[place]
     few = "" if (regime != "").any() else f"no ticker has {YEAR + QUARTER} bars before a cutoff"
     yield "regime at the cutoff", regime, few
+    if any(h.slots is not None for h in histories.values()):
+        yield "time of day", _next_bar(losses, histories), ""
 
 
 def regimes(history: PriceHistory | None, cutoffs: np.ndarray) -> np.ndarray:
@@ -121,6 +125,26 @@ def regimes(history: PriceHistory | None, cutoffs: np.ndarray) -> np.ndarray:
             rank = float((trailing[: end + 1] <= trailing[end]).mean())
             terciles[i] = TERCILES[min(int(3 * rank), 2)]
     return terciles
+
+
+def _next_bar(losses: Losses, histories: Mapping[str, PriceHistory]) -> np.ndarray:
+    """The place of the first bar ahead within its session, of each unit (U,), in at most PARTS groups."""
+    label_U = np.full(len(losses), "", object)
+    for m, ticker in enumerate(losses.tickers):
+        history = histories.get(ticker)
+        if history is None or history.slots is None:
+            continue
+        mine = np.flatnonzero(losses.ticker_U == m)
+        cutoffs = losses.cutoffs[losses.cutoff_U[mine]].astype(history.dates.dtype)
+        slot = history.slots.ahead(np.searchsorted(history.dates, cutoffs), 1).slot[:, 0]
+        count = history.slots.count
+        width, digits = -(-count // PARTS), len(str(count))
+        first, last = slot // width * width + 1, np.minimum((slot // width + 1) * width, count)
+        label_U[mine] = [
+            f"bar {a:0{digits}d} of {count}" if a == b else f"bars {a:0{digits}d} to {b} of {count}"
+            for a, b in zip(first, last, strict=True)
+        ]
+    return label_U
 
 
 def _until(history: PriceHistory | None, cutoff: np.datetime64) -> PriceHistory | None:

@@ -16,6 +16,7 @@ import numpy as np
 from markupsafe import Markup
 
 from s2squant.report.styles import Style, style
+from s2squant.series.arrays import in_days, table_dates
 
 Trace = dict[str, Any]
 MOST_POINTS = 400
@@ -65,8 +66,8 @@ def numbers(values: Iterable[Any], digits: int = 5) -> list[float | None]:
 
 
 def days(values: Any) -> list[str]:
-    """Dates as ISO text."""
-    return [str(d) for d in np.asarray(values, dtype="datetime64[D]")]
+    """Dates as ISO text; moments of bars within the day to the minute, UTC."""
+    return [str(d)[:16].replace("T", " ") for d in table_dates(values)]
 
 
 def thin(values: Sequence[float], most: int = MOST_POINTS) -> list[int]:
@@ -83,7 +84,7 @@ def thin(values: Sequence[float], most: int = MOST_POINTS) -> list[int]:
 
 def broken(x: list[str], y: list[float | None]) -> tuple[list[str], list[float | None]]:
     """A line over dates interrupted where nothing was recorded: steps over 90 days and ten times the usual one."""
-    steps = np.diff(np.asarray(x, dtype="datetime64[D]")).astype(int)
+    steps = in_days(np.diff(np.asarray(x, dtype="datetime64[s]")))
     if not len(steps):
         return x, y
     gaps = np.flatnonzero(steps > max(90, 10 * float(np.median(steps)))) + 1

@@ -95,7 +95,7 @@ def ends(fan: Fan) -> tuple[float, float, float, float]:
 def range_words(fan: Fan) -> str:
     """A forecast in one line: `56.14 → 57.86 by 2013-04-01, 80 % range 50.34 to 64.78`."""
     start, median, low, high = ends(fan)
-    line = f"{price(start)} → {price(median)} by {fan.dates[-1]}, 80{THIN}% range {price(low)} to {price(high)}"
+    line = f"{price(start)} → {price(median)} by {fan.labels[-1]}, 80{THIN}% range {price(low)} to {price(high)}"
     return (
         line if fan.is_open or not known(float(fan.realised[-1])) else f"{line}; it came to {price(fan.realised[-1])}"
     )
@@ -136,10 +136,10 @@ def small_fan(ticker: str, fan: Fan, history: PriceHistory, size: Size = CARD) -
         ended = Markup('<circle class="came" cx="{:g}" cy="{:g}" r="3"/>').format(
             round(inner), round(float(y(np.array([fan.realised[-1]]))[0].clip(0, size.height)), 1)
         )
-    today = "today" if fan.is_open else str(fan.dates[0])
+    today = "today" if fan.is_open else fan.labels[0]
     place = Markup('<text class="when" x="{:g}" y="{}" text-anchor="middle">{}</text>')
     base = size.height - 3
-    written = place.format(round(cut, 1), base, today) + place.format(inner, base, str(fan.dates[-1])[5:]) + labels
+    written = place.format(round(cut, 1), base, today) + place.format(inner, base, fan.labels[-1][5:]) + labels
     return Markup(
         '<svg class="fan" viewBox="0 0 {w} {h}" width="{w}" height="{h}" role="img" aria-label="{label}">'
         '<line class="today" x1="{x:g}" x2="{x:g}" y1="2" y2="{foot}"/>'

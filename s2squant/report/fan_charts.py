@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from s2squant.config.intervals import intraday
 from s2squant.config.models import phrase
-from s2squant.report.charts import Chart, Trace, absent, axis, band, days, numbers
+from s2squant.prices.calendars.grid import clock_name, clock_text
+from s2squant.report.charts import Chart, Trace, absent, axis, band, numbers
 from s2squant.report.formats import THIN, price
 from s2squant.report.styles import pattern, style
-from s2squant.series.arrays import Dates, Floats
+from s2squant.series.arrays import Dates, Floats, date_of, dates_of
 from s2squant.series.forecast import LEVELS, QUANTILE_COLUMNS
 from s2squant.series.history import PriceHistory
 from s2squant.series.long_table import FREE_RUNNING
@@ -37,6 +39,17 @@ class Fan:
     realised: Floats
     trained_steps: int | None = None
     """The steps that the model was trained on, where the fan goes on beyond them, free running."""
+    market: str = ""
+
+    @property
+    def labels(self) -> list[str]:
+        """The dates for people, on the exchange's clock."""
+        return clock_text(self.market, self.dates)
+
+    @property
+    def is_intraday(self) -> bool:
+        """Whether its bars are shorter than a day."""
+        return intraday(self.market) is not None
 
     def path(self, column: str) -> Floats:
         """One quantile's path in prices, the cutoff's price first."""
@@ -51,19 +64,20 @@ class Fan:
 def fan_at(table: pd.DataFrame, model: str, cutoff: pd.Timestamp, history: PriceHistory) -> Fan | None:
     """The forecast of `model` from `cutoff`; None where there is none or the history lacks that bar."""
     part = table[(table["model"] == model) & (table["cutoff"] == cutoff) & table["ds"].notna()].sort_values("step")
-    bar = np.flatnonzero(history.dates == np.datetime64(cutoff, "D"))
+    bar = np.flatnonzero(history.dates == date_of(history.calendar, cutoff))
     if part.empty or not len(bar):
         return None
     start = float(history.adj_close[bar[0]])
     moves_HQ = part[list(QUANTILE_COLUMNS)].to_numpy(dtype=float)
     free = part[FREE_RUNNING].eq(True) if FREE_RUNNING in part else pd.Series(dtype=bool)
-    dates = np.concatenate([[history.dates[bar[0]]], part["ds"].to_numpy(dtype="datetime64[D]")])
+    dates = np.concatenate([[history.dates[bar[0]]], dates_of(history.calendar, part["ds"])])
     return Fan(
         model=model,
         dates=dates,
         quantiles_HQ=start * np.exp(np.vstack([np.zeros(len(LEVELS)), moves_HQ])),
         realised=start * np.exp(np.concatenate([[0.0], part["y"].to_numpy(dtype=float)])),
         trained_steps=int((~free).sum()) if free.any() else None,
+        market=history.calendar,
     )
 
 
@@ -105,7 +119,7 @@ def fan_chart(id: str, fan: Fan | None, outline: Fan | None, history: PriceHisto
                     "name": f"95{THIN}% of {phrase(outline.model)}",
                     "legendgroup": "outline",
                     "showlegend": side == 0,
-                    "x": days(outline.dates),
+                    "x": outline.labels,
                     "y": numbers(outline.path(column)),
                     "line": {"color": f"@{look.colour}", "width": 1.5, "dash": pattern("dot")},
                     "hoverinfo": "skip",
@@ -115,7 +129,7 @@ def fan_chart(id: str, fan: Fan | None, outline: Fan | None, history: PriceHisto
     layout = {
         "hovermode": "closest",
         "shapes": [_cutoff(fan)],
-        "xaxis": axis("", kind="date"),
+        "xaxis": _when(fan),
         "yaxis": axis("Adjusted close") | {"separatethousands": True},
     }
     return Chart(id, title, tuple(traces), layout, height=400)
@@ -129,30 +143,45 @@ def past_chart(id: str, fan: Fan, history: PriceHistory) -> Chart:
     layout = {
         "hovermode": "closest",
         "margin": {"l": 44, "r": 8, "t": 6, "b": 26},
-        "xaxis": axis("", kind="date") | {"nticks": 4, "tickformat": "%b %Y" if len(fan.dates) > 60 else "%d %b"},
+        "xaxis": _when(fan) | {"nticks": 4} | ({} if fan.is_intraday else {"tickformat": _months(fan)}),
         "yaxis": axis("") | {"nticks": 5, "separatethousands": True},
     }
-    return Chart(id, f"Forecast of {fan.dates[0]} and what came", tuple(traces), layout, height=210)
+    return Chart(id, f"Forecast of {fan.labels[0]} and what came", tuple(traces), layout, height=210)
 
 
 def fan_rows(fan: Fan) -> list[tuple[int, str, list[str]]]:
     """The newest forecast as a table: step, date, and prices from the lowest bound to the highest."""
     columns = ("q0.025", "q0.100", "q0.250", "q0.500", "q0.750", "q0.900", "q0.975")
     return [
-        (step, str(fan.dates[step]), [price(float(fan.path(column)[step])) for column in columns])
+        (step, fan.labels[step], [price(float(fan.path(column)[step])) for column in columns])
         for step in range(1, len(fan.dates))
     ]
 
 
+def _when(fan: Fan) -> dict[str, Any]:
+    """The axis of time; bars within the day stand side by side, without the nights."""
+    if not fan.is_intraday:
+        return axis("", kind="date")
+    return axis(clock_name(fan.market), kind="category") | {"categoryorder": "category ascending", "nticks": 6}
+
+
+def _moment(fan: Fan) -> str:
+    return "%{x}" if fan.is_intraday else "%{x|%Y-%m-%d}"
+
+
+def _months(fan: Fan) -> str:
+    return "%b %Y" if len(fan.dates) > 60 else "%d %b"
+
+
 def _cutoff(fan: Fan) -> dict[str, Any]:
     """A dotted line at the cutoff: left of it history, right of it forecast."""
-    day = str(fan.dates[0])
+    day = fan.labels[0]
     place = {"type": "line", "yref": "paper", "y0": 0, "y1": 1, "x0": day, "x1": day}
     return place | {"line": {"color": "@ink-2", "width": 1, "dash": "dot"}, "layer": "below"}
 
 
 def _bands(fan: Fan, levels: Sequence[str], *, legend: bool) -> list[Trace]:
-    x, colour = days(fan.dates), style(fan.model).colour
+    x, colour = fan.labels, style(fan.model).colour
     return [
         band(x, numbers(fan.path(low)), numbers(fan.path(high)), f"@{colour}/{OPACITY[level]}", f"band{level}")
         | {"name": f"{level}{THIN}% band", "showlegend": legend}
@@ -170,10 +199,10 @@ def _history(fan: Fan, history: PriceHistory, before: int) -> Trace:
         "name": "Adjusted close",
         "legendgroup": "history",
         "showlegend": True,
-        "x": days(history.dates[part]),
+        "x": clock_text(history.calendar, history.dates[part]),
         "y": numbers(history.adj_close[part], 6),
         "line": {"color": "@ink", "width": 1.6},
-        "hovertemplate": "%{x|%Y-%m-%d}: %{y}<extra></extra>",
+        "hovertemplate": f"{_moment(fan)}: %{{y}}<extra></extra>",
     }
 
 
@@ -186,11 +215,11 @@ def _median(fan: Fan) -> Trace:
         "legendgroup": "median",
         "legendrank": 1,
         "showlegend": True,
-        "x": days(fan.dates),
+        "x": fan.labels,
         "y": numbers(fan.path("q0.500")),
         "text": [f"80{THIN}%: {price(float(low))} to {price(float(high))}" for low, high in spans],
         "line": {"color": f"@{style(fan.model).colour}", "width": 2.6, "dash": "solid"},
-        "hovertemplate": "%{x|%Y-%m-%d}: median %{y}<br>%{text}<extra></extra>",
+        "hovertemplate": f"{_moment(fan)}: median %{{y}}<br>%{{text}}<extra></extra>",
     }
 
 
@@ -199,8 +228,8 @@ def _path(fan: Fan) -> Trace:
         "type": "scatter",
         "mode": "lines",
         "name": "What came",
-        "x": days(fan.dates),
+        "x": fan.labels,
         "y": numbers(fan.realised),
         "line": {"color": "@m-vermillion", "width": 2, "dash": pattern("dash")},
-        "hovertemplate": "%{x|%Y-%m-%d}: %{y}<extra></extra>",
+        "hovertemplate": f"{_moment(fan)}: %{{y}}<extra></extra>",
     }

@@ -73,12 +73,14 @@ def price(value: Any, like: float | None = None) -> str:
 
 
 def day(value: Any) -> str:
-    """A date as 2024-05-31."""
+    """A date as 2024-05-31, a moment within it as 2024-05-31 14:30 (UTC)."""
     try:
         stamp = pd.Timestamp(value)
     except (ValueError, TypeError):
         return str(value)
-    return UNKNOWN if pd.isna(stamp) else str(stamp.date())
+    if pd.isna(stamp):
+        return UNKNOWN
+    return str(stamp.date()) if stamp == stamp.normalize() else f"{stamp:%Y-%m-%d %H:%M}"
 
 
 def moment(value: str) -> str:

@@ -11,7 +11,7 @@ from s2squant.report.formats import THIN
 from s2squant.report.panels import Panel
 from s2squant.report.study_view import Contents
 from s2squant.report.styles import Style, label, style
-from s2squant.series.arrays import Floats
+from s2squant.series.arrays import Floats, dates_of
 
 SHOWN = 120
 """Cutoffs drawn, the newest."""
@@ -26,7 +26,7 @@ def moving_forecast(c: Contents, ticker: str) -> Panel | None:
     if history is None or every != 1 or table.empty:
         return None
     first = table[(table["model"] == c.recommended) & (table["step"] == 1) & table["y"].notna()].sort_values("cutoff")
-    bar_N = np.searchsorted(history.dates, first["cutoff"].to_numpy(dtype="datetime64[D]"))
+    bar_N = np.searchsorted(history.dates, dates_of(history.calendar, first["cutoff"]))
     if len(first) < FEWEST:
         return None
     last_N = history.adj_close[bar_N]
@@ -39,7 +39,7 @@ def moving_forecast(c: Contents, ticker: str) -> Panel | None:
         f"{naive:.3f}{THIN}%. {_closer(own, naive)}"
     )
     shown = slice(-SHOWN, None)
-    x = days(first["ds"].to_numpy(dtype="datetime64[D]")[shown])
+    x = days(first["ds"][shown])
     look = style(c.recommended)
     traces: list[Trace] = [
         band(x, numbers(low_N[shown]), numbers(high_N[shown]), f"@{look.colour}/{OPACITY['80']}", "band"),

@@ -35,6 +35,7 @@ def fan_of(outlook: Outlook) -> Fan:
         dates=np.concatenate([outlook.history.dates[-1:], outlook.dates_H]),
         quantiles_HQ=np.vstack([start, outlook.prices_HQ]),
         realised=np.concatenate([[outlook.close], unknown]),
+        market=outlook.history.calendar,
     )
 
 
@@ -54,12 +55,12 @@ def _shown(outlook: Outlook, place: int) -> dict[str, Any]:
 
 def _said(outlook: Outlook) -> str:
     """The forecast of the last step in two sentences."""
-    last = len(outlook.dates_H)
+    last, when = len(outlook.dates_H), fan_of(outlook).labels
     edges = [price(edge, outlook.close) for edge in outlook.range(last, 80)]
     median = price(outlook.price(last, 0.5), outlook.close)
     fall, loss = percent(outlook.fall(last), 0), percent(outlook.value_at_risk(last), 1)
     return (
-        f"{price(outlook.close)} on {outlook.history.dates[-1]}; by {outlook.dates_H[-1]} the median is "
+        f"{price(outlook.close)} on {when[0]}; by {when[-1]} the median is "
         f"{median}, the 80{THIN}% range {edges[0]} to {edges[1]}. A fall has a "
         f"probability of {fall}, a loss of more than {loss} one of 5{THIN}%."
     )

@@ -214,9 +214,10 @@ def fan(shown: Fan | None, ticker_name: str) -> str:
         return ""
     low, mid, high = (float(shown.path(q)[-1]) for q in ("q0.100", "q0.500", "q0.900"))
     start, steps_ahead = float(shown.quantiles_HQ[0, 0]), len(shown.dates) - 1
+    unit = "bar" if shown.is_intraday else "session"
     return (
-        f"{ticker_name} {price(start)} on {shown.dates[0]} → {price(mid)} by {shown.dates[-1]} "
-        f"({percent(mid / start - 1, 1, True)}, {count(steps_ahead, 'session')} ahead), "
+        f"{ticker_name} {price(start)} on {shown.labels[0]} → {price(mid)} by {shown.labels[-1]} "
+        f"({percent(mid / start - 1, 1, True)}, {count(steps_ahead, unit)} ahead), "
         f"80{THIN}% range {price(low)} to {price(high)}."
         + (f" {_beyond(shown.trained_steps)}" if shown.trained_steps else "")
     )

@@ -239,7 +239,7 @@ def ticker_page(c: Contents, report: TickerReport, place: int) -> dict[str, Any]
         "trading": bool(trading),
         "missing": [(chart.label, chart.reason) for chart in charts.values() if chart.reason],
         "findings": _findings(report),
-        "past_dates": [str(fan.dates[0]) for fan in past],
+        "past_dates": [fan.labels[0] for fan in past],
         "is_open": newest is not None and newest.is_open,
         "fan_rows": fan_charts.fan_rows(newest) if newest else [],
         "step_table": _step_table(steps, c.models),

@@ -40,6 +40,17 @@ class Plan:
     """Tickers that were read as covariates."""
 
 
+def of_one_interval(experiment: Experiment, loaded: Loaded) -> Experiment:
+    """The experiment on the interval of the bars that were read; raises CallerError where there are several."""
+    intervals = {h.interval: h.ticker for h in loaded.histories}
+    if len(intervals) > 1:
+        several = ", ".join(f"{interval} ({ticker})" for interval, ticker in intervals.items())
+        raise CallerError(
+            f"bars of several intervals: {several}; set universe.interval to the coarsest, or name tickers"
+        )
+    return experiment.at_interval(next(iter(intervals)))
+
+
 def make_plan(experiment: Experiment, loaded: Loaded | None = None) -> Plan:
     """Make the folds, on prices already `loaded` or read here; raises CallerError when no ticker can be backtested."""
     models, walk = experiment.forecasters, experiment.walk

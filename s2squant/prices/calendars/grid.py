@@ -216,6 +216,22 @@ def with_slots(history: PriceHistory) -> PriceHistory:
     return replace(history, slots=slots)
 
 
+def clock_text(market: str, dates: Dates) -> list[str]:
+    """Dates for people: days as they are, moments on the exchange's clock, 2024-05-31 09:30."""
+    if not intraday(market):
+        return [str(date) for date in dates]
+    local = _local(dates, str(zone_of(market)))
+    return [str(moment)[:16].replace("T", " ") for moment in local]
+
+
+def clock_name(market: str) -> str:
+    """Whose clock it is: New York time, UTC; empty for days."""
+    if not intraday(market):
+        return ""
+    zone = str(zone_of(market))
+    return zone if "/" not in zone else f"{zone.rpartition('/')[2].replace('_', ' ')} time"
+
+
 def _bare(stamps: pd.DatetimeIndex) -> Moments:
     bare = stamps.tz_convert("UTC").tz_localize(None) if stamps.tz is not None else stamps
     return bare.to_numpy().astype("datetime64[s]")
