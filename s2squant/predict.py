@@ -1,4 +1,4 @@
-"""Forecasts of any tickers by the pretrained weights: prices, checks, forecast; nothing is fitted, nothing is judged.
+"""Forecasts of any tickers without a backtest: prices, checks, forecast by pretrained weights; nothing is judged.
 
 Shape legend: M tickers, H steps, Q levels, S paths.
 """
@@ -9,21 +9,33 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import Literal
 
 import numpy as np
 
 from s2squant.config.asset_classes import AssetClass
 from s2squant.config.experiment import Universe
 from s2squant.config.fetching import QUICK
+from s2squant.config.intervals import SECONDS, Interval
+from s2squant.config.models import Forecasters
 from s2squant.errors import CallerError, SourceError, first_of
+from s2squant.forecasters.catalog import make
+from s2squant.forecasters.fitting import origins_needed
 from s2squant.forecasters.pretrained import load, newest, refusal
 from s2squant.prices.calendars.grid import next_bars
-from s2squant.prices.sources.from_store import LiveSource
+from s2squant.prices.sources.from_store import LiveSource, stored_at
 from s2squant.prices.sources.sample import SampleSource
 from s2squant.prices.universe import Loaded, load_from, load_universe
+from s2squant.series.forecast import Forecast
+from s2squant.series.history import PriceHistory
 from s2squant.series.joint_paths import Paths, joint_paths
 from s2squant.series.outlook import Outlook
+from s2squant.series.panel import Fold, Panel
 from s2squant.series.past_paths import joinable, past_paths
+from s2squant.series.windows import last_rows, train_rows, unsettled
+
+ANCHOR = Forecasters(models=("anchor",))
+"""What is fitted where no pretrained weights are of such bars."""
 
 
 @dataclass(frozen=True)
@@ -41,37 +53,65 @@ class Prediction:
 
 
 def predict(
-    tickers: Sequence[str], source: str | None, horizon: int, classes: Mapping[str, AssetClass] | None = None
+    tickers: Sequence[str],
+    source: str | None,
+    horizon: int,
+    classes: Mapping[str, AssetClass] | None = None,
+    interval: Interval | Literal[""] = "",
 ) -> Prediction:
-    """Forecast each ticker from its last bar, `horizon` sessions ahead.
+    """Forecast each ticker from its last bar, `horizon` sessions ahead, or bars of an `interval`.
 
     Without a `source` prices come from the price store, brought up to date from Yahoo where a bar can be missing, and
     from the sample where Yahoo gives none; without tickers all of the source's are meant, or the sample's. `classes`
-    overrides guessed asset classes.
+    overrides guessed asset classes. Pretrained weights are of daily bars: the anchor is fitted to those within the day.
     Raises SourceError where no ticker can be forecast.
     """
     declared = dict(classes or {})
-    loaded, name, remarks = _loaded(tuple(tickers), source, declared)
+    loaded, name, remarks = _loaded(tuple(tickers), source, declared, interval)
     if strange := [
         ticker for ticker in declared if ticker not in {*loaded.refused, *(h.ticker for h in loaded.histories)}
     ]:
         raise SourceError(f"--class names {strange[0]}, which is not among the tickers")
     refused = dict(loaded.refused)
-    refused |= {h.ticker: why for h in loaded.histories if (why := refusal(h, horizon))}
+    refused |= {h.ticker: why for h in loaded.histories if (why := _refusal(h, horizon))}
     usable = [h for h in loaded.histories if h.ticker not in refused]
     if not usable:
         reasons = [f"{ticker}: {why}" for ticker, why in refused.items()]
         raise SourceError(f"no ticker can be forecast: {first_of(reasons, 3, between='; ')}")
     found: dict[str, Outlook] = {}
-    for panel, forecast in newest(usable, horizon):
+    daily, within = ([h for h in usable if h.is_intraday == wanted] for wanted in (False, True))
+    if within:
+        bars = ", ".join(f"{len(h)} of {h.ticker}" for h in within[:3])
+        remarks += (f"pretrained weights are of daily bars: the anchor was fitted to these ({bars})",)
+    for panel, forecast in (*newest(daily, horizon), *_fitted(within, horizon)):
         last = max(history.dates[-1] for history in panel.histories)
         common = next_bars(panel.market, last, horizon)
         for history, quantiles_HQ in zip(panel.histories, forecast.quantiles_NHQ, strict=True):
             ends = history.dates[-1]
             dates_H = common if ends == last else next_bars(panel.market, ends, horizon)
-            widening = load(history.asset_class).widening(len(history), horizon)
+            widening = 1.0 if history.is_intraday else load(history.asset_class).widening(len(history), horizon)
             found[history.ticker] = Outlook(history, dates_H, quantiles_HQ, widening)
     return Prediction(tuple(found[h.ticker] for h in usable), refused, name, remarks)
+
+
+def _refusal(history: PriceHistory, horizon: int) -> str:
+    if not history.is_intraday:
+        return refusal(history, horizon)
+    needed = ANCHOR.anchor.warmup + origins_needed(ANCHOR) + horizon + 1
+    return f"too short: {len(history)} bars, {needed} are needed" if len(history) < needed else unsettled(history)
+
+
+def _fitted(histories: Sequence[PriceHistory], horizon: int) -> list[tuple[Panel, Forecast]]:
+    """The forecast of each ticker from its last bar by an anchor fitted to all bars of its market."""
+    forecasts = []
+    for market in dict.fromkeys(history.calendar for history in histories):
+        panel = Panel(tuple(history for history in histories if history.calendar == market))
+        days = panel.calendar_dates()
+        fold = Fold(market, 0, days[0], days[-1], days[-1:], horizon)
+        rows = train_rows(panel, fold, warmup=ANCHOR.anchor.warmup)
+        fitted = make("anchor", ANCHOR).fit(panel, rows, horizon=horizon, seed=0)
+        forecasts.append((panel, fitted.predict(panel, last_rows(panel))))
+    return forecasts
 
 
 @dataclass(frozen=True)
@@ -102,18 +142,27 @@ def joined(made: Prediction, paths: int, *, seed: int = 0) -> Joined:
 
 
 def _loaded(
-    tickers: tuple[str, ...], source: str | None, classes: Mapping[str, AssetClass]
+    tickers: tuple[str, ...], source: str | None, classes: Mapping[str, AssetClass], interval: Interval | Literal[""]
 ) -> tuple[Loaded, str, tuple[str, ...]]:
     """Checked prices, the source they came from, and a remark where it is not the one a reader would expect."""
-    universe = Universe(tickers=tickers, asset_classes=dict(classes))
+    universe = Universe(tickers=tickers, asset_classes=dict(classes), interval=interval)
     if source is not None:
         return load_universe(universe.model_copy(update={"source": source})), source, ()
+    if not tickers and interval in SECONDS:
+        universe = universe.model_copy(update={"source": "sample:hourly"})
+        return load_universe(universe), universe.source, ("no ticker is named: these are the sample's hours",)
     if not tickers:
         return load_universe(universe), universe.source, ("no ticker is named: these are the sample's",)
     try:
-        return load_from(LiveSource(Path(universe.store), spec=QUICK), universe), LiveSource.name, ()
+        return (
+            load_from(LiveSource(Path(universe.store), spec=QUICK, interval=stored_at(interval)), universe),
+            LiveSource.name,
+            (),
+        )
     except CallerError as error:
         sample = SampleSource()
+        if interval in SECONDS:
+            raise
         if not set(tickers) <= set(sample.tickers()):
             raise
         why = f"Yahoo gave no prices ({str(error).partition('; ')[0]}): these are the sample's"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
 
 import numpy as np
 
 from s2squant.report.formats import price
-from s2squant.series.arrays import Dates, Floats
+from s2squant.series.arrays import Floats
 from s2squant.series.forecast import LEVELS
 
 SHADES = {95: "░", 80: "▒", 50: "▓"}
@@ -19,7 +20,13 @@ AHEAD = 2
 
 
 def fan_lines(
-    past: Floats, past_days: Dates, prices_HQ: Floats, dates_H: Dates, *, width: int = 76, height: int = HEIGHT
+    past: Floats,
+    past_days: Sequence[object],
+    prices_HQ: Floats,
+    dates_H: Sequence[object],
+    *,
+    width: int = 76,
+    height: int = HEIGHT,
 ) -> list[str]:
     """The lines of a fan at most `width` characters wide, axis and dates included; `past` ends with the last close."""
     steps = len(dates_H)
@@ -60,4 +67,4 @@ def key() -> str:
 
 def days_old(last: np.datetime64) -> int:
     """Days from a bar to today."""
-    return int((np.datetime64(date.today(), "D") - last).astype(int))
+    return int((np.datetime64(date.today(), "D") - last.astype("datetime64[D]")).astype(int))

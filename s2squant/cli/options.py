@@ -31,11 +31,21 @@ Settings = Annotated[
 ]
 
 SourceSpec = Annotated[
-    str | None, typer.Option(metavar="SPEC", help="Prices from: sample, yfinance, store:DIR, csv:DIR, parquet:DIR.")
+    str | None,
+    typer.Option(metavar="SPEC", help="Prices from: sample, sample:hourly, yfinance, store:DIR, csv:DIR, parquet:DIR."),
 ]
 
 TickerList = Annotated[
     str | None, typer.Option(metavar="A,B,...", help="Which tickers. Left out: all of the source's.")
+]
+
+BarInterval = Annotated[
+    str | None,
+    typer.Option(
+        "--interval",
+        metavar="INTERVAL",
+        help="1d, 1h, 30m, 15m, 5m, 1m, 1wk or 1mo; coarser bars are made of finer ones. Left out: the files' own.",
+    ),
 ]
 
 FirstDate = Annotated[str | None, typer.Option(metavar="DATE", help="First date used, as in 2010-01-31.")]
@@ -67,12 +77,13 @@ def experiment_of(
     start: str | None,
     end: str | None,
     seed: int | None,
+    interval: str | None = None,
 ) -> Experiment:
     """The experiment that a command asks for: its file, under the options that name a setting, under `--set`."""
     from s2squant.config.files import build_experiment
 
     look_in(file)
-    named = as_settings(source=source, tickers=tickers, start=start, end=end, seed=seed)
+    named = as_settings(source=source, tickers=tickers, start=start, end=end, seed=seed, interval=interval)
     return build_experiment(file, [*named, *(settings or ())])
 
 
@@ -83,12 +94,18 @@ def look_in(file: Path | None) -> None:
 
 
 def as_settings(
-    *, source: str | None, tickers: str | None, start: str | None, end: str | None, seed: int | None
+    *,
+    source: str | None,
+    tickers: str | None,
+    start: str | None,
+    end: str | None,
+    seed: int | None,
+    interval: str | None = None,
 ) -> list[str]:
     """The options that name a setting, as settings; raises ConfigError for a list of tickers without one."""
     names = None if tickers is None else [name.strip() for name in tickers.split(",") if name.strip()]
     if names == []:
         raise ConfigError("--tickers names no ticker; write --tickers AAPL,MSFT or leave it out")
-    universe = {"source": source, "tickers": names, "start": start, "end": end}
+    universe = {"source": source, "tickers": names, "interval": interval, "start": start, "end": end}
     given = {"seed": seed, **{f"universe.{key}": value for key, value in universe.items()}}
     return [f"{key}={json.dumps(value)}" for key, value in given.items() if value is not None]

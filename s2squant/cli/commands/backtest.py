@@ -62,6 +62,7 @@ def backtest(
     experiment: options.ExperimentFile = None,
     source: options.SourceSpec = None,
     tickers: options.TickerList = None,
+    interval: options.BarInterval = None,
     start: options.FirstDate = None,
     end: options.LastDate = None,
     out: Annotated[
@@ -86,7 +87,7 @@ def backtest(
     1 a fault of s2squant itself; 130 interrupted.
     """
     wanted = options.experiment_of(
-        experiment, settings, source=source, tickers=tickers, start=start, end=end, seed=seed
+        experiment, settings, source=source, tickers=tickers, interval=interval, start=start, end=end, seed=seed
     )
     runner: Runner = ctx.obj.runner or plain
     with Screen(mode_of(as_json=as_json, quiet=quiet)) as screen:

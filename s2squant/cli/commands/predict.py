@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, get_args
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 import typer
 
-from s2squant.cli.options import AsJson, SourceSpec
+from s2squant.cli.options import AsJson, BarInterval, SourceSpec
 from s2squant.cli.tables import page_at, plain_console, plain_table, ticker_cell
 from s2squant.errors import ConfigError, SourceError, first_of
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from s2squant.config.asset_classes import AssetClass
+    from s2squant.config.intervals import Interval
     from s2squant.predict import Prediction
 
 IN_PART = 3
@@ -40,7 +41,10 @@ def predict(
         ),
     ] = None,
     source: SourceSpec = None,
-    horizon: Annotated[int, typer.Option(metavar="N", min=1, help="Sessions ahead.")] = HORIZON,
+    horizon: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Sessions, or bars of the interval, ahead.")
+    ] = HORIZON,
+    interval: BarInterval = None,
     classes: Annotated[
         list[str] | None,
         typer.Option("--class", metavar="TICKER=CLASS", help="Asset class where the guess is wrong. Repeatable."),
@@ -68,7 +72,7 @@ def predict(
     from s2squant.predict import predict as outlook_of
 
     named = [name for given in tickers or () for part in given.split(",") if (name := part.strip())]
-    made = outlook_of(tuple(dict.fromkeys(named)), source, horizon, _classes(classes))
+    made = outlook_of(tuple(dict.fromkeys(named)), source, horizon, _classes(classes), _interval(interval))
     to_stdout = csv is not None and str(csv) == "-"
     if as_json:
         from s2squant.cli.prediction_files import as_plain
@@ -82,6 +86,17 @@ def predict(
     for ticker, why in made.refused.items():
         print(f"no forecast of {ticker}: {why}", file=sys.stderr)
     return IN_PART if made.refused else 0
+
+
+def _interval(given: str | None) -> Interval | Literal[""]:
+    """The interval asked for; raises ConfigError for what is none."""
+    from s2squant.config.intervals import Interval
+
+    known: tuple[Interval, ...] = get_args(Interval)
+    found: list[Interval] = [one for one in known if one == given]
+    if given is not None and not found:
+        raise ConfigError(f"--interval {given} is none of {', '.join(known)}")
+    return found[0] if found else ""
 
 
 def _classes(given: list[str] | None) -> dict[str, AssetClass]:
@@ -141,6 +156,7 @@ def _put(path: Path, content: str | bytes) -> None:
 def _show(made: Prediction) -> None:
     """Fans of the first tickers, the table in prices, and what must be known of it."""
     from s2squant.cli.fan_plot import days_old, fan_lines, key
+    from s2squant.prices.calendars.grid import clock_name, clock_text
     from s2squant.series.outlook import short_history
 
     for line in (*made.remarks, *_cautions(made)):
@@ -148,8 +164,11 @@ def _show(made: Prediction) -> None:
     drawn = made.outlooks[:FANS]
     for o in drawn:
         history = o.history
-        print(f"{history.ticker}, {len(o.dates_H)} sessions ahead of {history.dates[-1]}")
-        print("\n".join(fan_lines(history.adj_close, history.dates, o.prices_HQ, o.dates_H)), end="\n\n")
+        unit = "bars" if history.is_intraday else "sessions"
+        when = clock_text(history.calendar, history.dates[-1:])[0]
+        print(f"{history.ticker}, {len(o.dates_H)} {unit} ahead of {when} {clock_name(history.calendar)}".rstrip())
+        past, ahead = (clock_text(history.calendar, days) for days in (history.dates, o.dates_H))
+        print("\n".join(fan_lines(history.adj_close, past, o.prices_HQ, ahead)), end="\n\n")
     print(key())
     plain_console(least=WIDTH).print(_table(made))
     print("fall: probability of a close below the last one; VaR: loss that is exceeded with a probability of 5 or 1 %")
@@ -165,7 +184,7 @@ def _show(made: Prediction) -> None:
     ends: dict[str, list[str]] = {}
     for o in made.outlooks:
         if days_old(o.history.dates[-1]) > STALE:
-            ends.setdefault(str(o.history.dates[-1]), []).append(o.history.ticker)
+            ends.setdefault(clock_text(o.history.calendar, o.history.dates[-1:])[0], []).append(o.history.ticker)
     for day, members in ends.items():
         print(f"note: prices of {first_of(members, ROWS)} end on {day}: forecasts are of that day")
     print("not judged: s2squant backtest says what such forecasts are worth on these prices")
@@ -183,6 +202,7 @@ def _cautions(made: Prediction) -> list[str]:
 
 
 def _table(made: Prediction) -> Table:
+    from s2squant.prices.calendars.grid import clock_text
     from s2squant.report.formats import price
     from s2squant.series.outlook import RANGES
 
@@ -194,6 +214,11 @@ def _table(made: Prediction) -> Table:
             ranges = (" to ".join(price(edge, o.close) for edge in o.range(step, percent)) for percent in RANGES)
             losses = (f"{100 * o.value_at_risk(step, level):.1f} %" for level in (0.05, 0.01))
             risk = f"{100 * o.fall(step):.0f} %", *losses
-            cells = (ticker_cell(o.history.ticker), price(o.close), str(step), str(o.dates_H[step - 1]))
+            cells = (
+                ticker_cell(o.history.ticker),
+                price(o.close),
+                str(step),
+                clock_text(o.history.calendar, o.dates_H[step - 1 : step])[0],
+            )
             table.add_row(*cells, price(o.price(step, 0.5), o.close), *ranges, *risk)
     return table
