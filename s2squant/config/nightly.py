@@ -13,6 +13,7 @@ from pydantic import Field, field_validator, model_validator
 
 from s2squant.config.defaults import DEAD_AFTER, MODEL_DAYS, PRICE_DAYS, RUN_DAYS
 from s2squant.config.experiment import Experiment, Universe
+from s2squant.config.intervals import SECONDS
 from s2squant.config.models import Forecasters, ModelName
 from s2squant.config.part import Part
 
@@ -93,6 +94,10 @@ class Nightly(Part):
     def _can_be_issued(self) -> Nightly:
         if "seq2seq_adapted" in self.experiment.forecasters.models:
             raise ValueError("seq2seq_adapted is no model of a nightly; leave it out")
+        if self.experiment.universe.interval in (*SECONDS, "1wk", "1mo"):
+            interval = self.experiment.universe.interval
+            text = f"a nightly forecasts from session to session, not bars of {interval}"
+            raise ValueError(f"{text}; leave universe.interval out, or use predict or backtest --interval {interval}")
         if self.experiment.universe.end is not None or self.experiment.universe.as_of is not None:
             raise ValueError("a nightly takes the newest bars; leave universe.end and universe.as_of out")
         return self

@@ -5,7 +5,8 @@ Inside, tickers are text and dates are calendar days.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import tzinfo
 from typing import Any
 
@@ -14,6 +15,8 @@ import pandas as pd
 
 from s2squant.errors import RunError, SourceError
 from s2squant.estimator.dataframes import Library
+from s2squant.prices.sources.moments import written
+from s2squant.series.history import PriceHistory
 
 DATES = ("ds", "cutoff")
 DAY = pd.Timestamp("2000-01-03")
@@ -27,6 +30,13 @@ class Keys:
     ids: pd.Series
     zone: tzinfo | None
     library: Library = field(default_factory=Library)
+    clocks: Mapping[str, str] = field(default_factory=dict)
+    """Ticker -> the zone of its stamps, where its bars are shorter than a day."""
+
+    def on(self, histories: Iterable[PriceHistory]) -> Keys:
+        """The keys, with the clocks of what was read of the frame."""
+        clocks = {h.ticker: h.clock or "UTC" for h in histories if h.is_intraday}
+        return replace(self, clocks={**self.clocks, **clocks}) if clocks else self
 
     @classmethod
     def of(cls, df: pd.DataFrame, library: Library) -> Keys:
@@ -52,10 +62,15 @@ class Keys:
         return cls(ids, days.dtype.tz if isinstance(days.dtype, pd.DatetimeTZDtype) else None, library)
 
     def back(self, table: pd.DataFrame) -> Any:
-        """The table with the frame's own ids, its dates at midnight of the frame's zone, in the frame's library."""
+        """The table with the frame's own ids, its dates at midnight of the frame's zone, in the frame's library.
+
+        Moments of bars within the day are on the frame's clock.
+        """
         place = self.ids.index.get_indexer(pd.Index(table["unique_id"].tolist(), dtype=object))
         own = {"unique_id": pd.Series(self.ids.array.take(place), index=table.index, dtype=self.ids.dtype)}
-        if self.zone is not None:
+        if self.clocks:
+            own |= {name: self._moments(table, name) for name in DATES if name in table}
+        elif self.zone is not None:
             summer = np.ones(len(table), bool)  # where midnight comes twice
             own |= {
                 name: table[name].dt.tz_localize(self.zone, ambiguous=summer, nonexistent="shift_forward")
@@ -63,6 +78,16 @@ class Keys:
                 if name in table
             }
         return self.library.frame(table.assign(**own))
+
+    def _moments(self, table: pd.DataFrame, name: str) -> pd.Series:
+        if self.zone is not None:
+            stamps = pd.DatetimeIndex(table[name]).tz_localize("UTC").tz_convert(self.zone)
+            return pd.Series(stamps, index=table.index)
+        local = table[name].to_numpy().astype("datetime64[s]")
+        clock = table["unique_id"].astype(str).map(self.clocks).to_numpy()
+        for zone in dict.fromkeys(self.clocks.values()):
+            local[clock == zone] = written(local[clock == zone], zone)
+        return pd.Series(local, index=table.index)
 
     def table(self) -> pd.DataFrame:
         """As a table that parquet keeps; raises RunError for ids of mixed or other types."""
@@ -77,6 +102,7 @@ class Keys:
                 "object": self.ids.dtype == object,
                 "library": self.library.name,
                 "dates": self.library.dates,
+                "clock": [self.clocks.get(name, "") for name in self.ids.index.astype(str)],
             }
         )
 
@@ -90,4 +116,5 @@ class Keys:
             pd.Series(ids.array, index=index, dtype=ids.dtype),
             dtype.tz if isinstance(dtype, pd.DatetimeTZDtype) else None,
             Library(table["library"].iloc[0], table["dates"].iloc[0]) if "library" in table else Library(),
+            {t: c for t, c in zip(table["ticker"], table["clock"], strict=True) if c} if "clock" in table else {},
         )

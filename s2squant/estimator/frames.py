@@ -50,10 +50,10 @@ def load_frame(
         loaded = load_from(frames, experiment.universe)
         _warn_found(loaded)
         _warn_unread(loaded, experiment)
-        return keys, loaded
+        return keys.on(loaded.histories), loaded
     need, new = bars_looked_at(experiment.forecasters), bars_of_newcomer(experiment.forecasters)
     loaded = load_from(ContinuedSource(frames, fitted, need=need, new=new), experiment.universe)
-    return keys, newer_covariates(loaded, fitted, experiment)
+    return keys.on(loaded.histories), newer_covariates(loaded, fitted, experiment)
 
 
 def _warn_found(loaded: Loaded) -> None:

@@ -107,6 +107,9 @@ def read_prices(spec: Nightly, tickers: Sequence[str], plan: Mapping[str, Any], 
         night = TickerNight(ticker, agenda.market_of[ticker], "ok", prices_at=plan["versions"].get(ticker, ""))
         try:
             whole = load_ticker(source, ticker, spec.experiment.universe, now)
+            if whole.is_intraday:
+                text = f"its bars are {whole.interval}, and a nightly forecasts from session to session"
+                raise PriceError(ticker, f"{text}; set universe.interval=1d")
             market = agenda.markets.get(whole.calendar)
             if market is None:
                 raise PriceError(ticker, f"its calendar turned out to be {whole.calendar}; run again")

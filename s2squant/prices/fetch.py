@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from s2squant.config.fetching import Fetching
+from s2squant.config.intervals import SECONDS, calendar_of
 from s2squant.errors import PriceError, SourceError
 from s2squant.prices.port import Source
 from s2squant.prices.sources.yahoo import Yahoo
@@ -40,7 +41,7 @@ FetchRunner = Callable[[FetchRequest, Callable[[Update], None]], None]
 
 
 class WholeHistories:
-    """A Source as a Fetcher: each ticker's whole daily history at once."""
+    """A Source as a Fetcher: each ticker's whole history at once."""
 
     live = False
 
@@ -55,12 +56,18 @@ class WholeHistories:
         self._source.check(tickers)
 
     def check_span(self, interval: str, _start: date | None, /) -> None:
-        if interval != "1d":
-            raise SourceError(f"{self.name} has daily bars only; leave --interval out")
+        if interval not in (*SECONDS, "1d"):
+            raise SourceError(
+                f"interval {interval!r} is none of {', '.join((*SECONDS, '1d'))}; longer bars are made of 1d"
+            )
 
     def fetch(self, ticker: str, interval: str, start: datetime | None, _known: About | None, /) -> Answer:
         """Every bar from `start`, and what was repaired in reading; the adjusted close is the source's own."""
         history = self._source.history(ticker)
+        if history.interval != interval:
+            raise PriceError(
+                ticker, f"its bars are {history.interval}, not {interval}; fetch --interval {history.interval}"
+            )
         given = {"close": history.adj_close, **history.bars, **history.events, GIVEN: history.adj_close}
         columns = columns_of(given, len(history))
         bars = Bars(history.dates.astype("datetime64[s]"), columns)
@@ -69,7 +76,7 @@ class WholeHistories:
         if len(bars) == 0:
             raise PriceError(ticker, f"no bars from {start:%Y-%m-%d}; it ends on {history.dates[-1]}")
         notes = (*(finding.text for finding in history.findings), *history.notes)
-        return Answer(About(ticker, interval, self.name, history.calendar), bars, notes)
+        return Answer(About(ticker, interval, self.name, calendar_of(history.calendar)), bars, notes)
 
     def stop(self) -> None:
         """Nothing: it waits for nobody."""

@@ -56,6 +56,8 @@ class PriceHistory:
     """What else is known of it, or for it."""
     slots: Slots | None = None
     """Places of its bars within their sessions; None for bars of a day or longer."""
+    clock: str = ""
+    """The zone of the stamps that its bars within the day came with; empty where they named theirs."""
     unread: tuple[str, ...] = ()
     """Headings of its table that are neither a bar's nor a covariate's."""
 

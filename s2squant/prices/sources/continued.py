@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
 from s2squant.errors import PriceError
 from s2squant.prices.calendars.exchanges import period_ends
-from s2squant.prices.calendars.grid import next_bars
+from s2squant.prices.calendars.grid import next_bars, with_slots
 from s2squant.prices.checks.repair import history_from_columns
 from s2squant.prices.port import ListedSource
 from s2squant.prices.sources.memory import FrameSource
@@ -39,7 +40,8 @@ class ContinuedSource(ListedSource):
         """The first date of the ticker's frame."""
         calendar = self._fitted[ticker].calendar if ticker in self._fitted else ""
         days = self._frames.columns(ticker, calendar)[0]
-        return np.datetime64((period_ends(calendar, days) if calendar else days).min(), "D")
+        first: np.datetime64 = (period_ends(calendar, days) if calendar else days).min()
+        return first
 
     def headings(self, ticker: str) -> tuple[str, ...]:
         """The headings of the ticker's frame."""
@@ -60,7 +62,8 @@ class ContinuedSource(ListedSource):
         table = {n: values for n, values in table.items() if n == "adj_close" or n in fit_bars.bars}
         dates = period_ends(fit_bars.calendar, dates)
         dates, table = _joined(fit_bars, dates, table, self._need)
-        return history_from_columns(dates, table, ticker, source=self.name, calendar=fit_bars.calendar)
+        history = history_from_columns(dates, table, ticker, source=self.name, calendar=fit_bars.calendar)
+        return with_slots(replace(history, clock=fit_bars.clock))
 
     def _newcomer(self, ticker: str) -> PriceHistory:
         if self._new is None:

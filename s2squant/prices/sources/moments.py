@@ -50,6 +50,8 @@ class Placed:
     moments: Moments
     """When each of those begins."""
     findings: tuple[Finding, ...]
+    zone: str
+    """The zone that stamps were taken to be of; empty where they name theirs."""
 
 
 def interval_in(stamps: Stamps, ticker: str) -> str:
@@ -99,7 +101,7 @@ def placed(stamps: Stamps, ticker: str, calendar: str, clock: Clock) -> Placed:
     named = grid.starts if end == "beginning" else grid.ends
     at = np.minimum(np.searchsorted(named, instants), len(named) - 1)
     rows = np.asarray(named[at] == instants)
-    return Placed(market, rows, grid.starts[at[rows]], _told(rows, instants, market, zone, end))
+    return Placed(market, rows, grid.starts[at[rows]], _told(rows, instants, market, zone, end), zone)
 
 
 def _told(rows: NDArray[np.bool_], instants: Moments, market: str, zone: str, end: str) -> tuple[Finding, ...]:
@@ -157,6 +159,14 @@ def _instants(stamps: Stamps, calendar: str, zone: str) -> Iterator[tuple[str, M
             yield name, _utc(stamps.wall - np.timedelta64(7, "h"), FX_ZONE)
         else:
             yield name, stamps.wall if name == "UTC" else _utc(stamps.wall, name)
+
+
+def written(moments: Moments, zone: str) -> Moments:
+    """Moments of UTC as a clock of the zone shows them."""
+    shift = np.timedelta64(7 if zone == BROKER else 0, "h")
+    stamps = pd.DatetimeIndex(moments).tz_localize("UTC").tz_convert(FX_ZONE if zone == BROKER else zone)
+    local: Moments = np.add(stamps.tz_localize(None).to_numpy().astype("datetime64[s]"), shift)
+    return local
 
 
 def _utc(wall: Moments, zone: str) -> Moments:

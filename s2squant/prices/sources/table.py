@@ -71,6 +71,8 @@ class Columns:
     """The market where bars are shorter than a day; empty elsewhere."""
     findings: tuple[Finding, ...] = ()
     """What was found in placing such bars on the session grid."""
+    clock: str = ""
+    """The zone that their stamps were taken to be of."""
 
 
 def from_frame(
@@ -103,7 +105,7 @@ def from_frame(
         text = f"Close is used, and {read.likely[:40]!r} is not known as the adjusted close; call it Adj Close if it is"
         findings += (Finding("unknown heading", "note", 1, (), "kept", text),)
     notes = ("no adjusted close is given; Close is taken for it",) if read.likely == "" else ()
-    return replace(history, findings=findings, notes=notes, unread=_unread(frame, named))
+    return replace(history, findings=findings, notes=notes, unread=_unread(frame, named), clock=read.clock)
 
 
 def read_columns(
@@ -200,7 +202,7 @@ def _read(frame: pd.DataFrame, ticker: str, named: Named, calendar: str, clock: 
     if on_grid is None:
         return Columns(dates, table, adjusted, moved)
     rows = {name: values[on_grid.rows] for name, values in table.items()}
-    return Columns(on_grid.moments, rows, adjusted, "", on_grid.market, on_grid.findings)
+    return Columns(on_grid.moments, rows, adjusted, "", on_grid.market, on_grid.findings, on_grid.zone)
 
 
 def read_parquet(data: bytes, *, most_rows: int | None = None) -> pd.DataFrame:
