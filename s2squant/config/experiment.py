@@ -97,7 +97,7 @@ class Walk(Part):
 
 
 WITHIN_A_DAY: dict[str, dict[str, int]] = {
-    "1h": {"horizon": 8, "cutoffs": 200, "every": 11, "refit_every": 1100, "min_train": 1000},
+    "1h": {"horizon": 8, "cutoffs": 150, "every": 11, "refit_every": 1100, "min_train": 1000},
     "30m": {"horizon": 8, "cutoffs": 100, "every": 11, "refit_every": 1100, "min_train": 750},
     "15m": {"horizon": 8, "cutoffs": 100, "every": 11, "refit_every": 1100, "min_train": 750},
     "5m": {"horizon": 12, "cutoffs": 150, "every": 13, "refit_every": 2000, "min_train": 1000},
