@@ -260,8 +260,17 @@ def test_a_source_that_hands_over_whole_histories(tmp_path, desk):
     mine, theirs = as_history(update.stored), SampleSource().history("AAPL")
     assert mine.sha256 == theirs.sha256
     assert refresher.update("AAPL").status == "unchanged"
-    with pytest.raises(SourceError, match="daily bars only"):
-        list(refresher.update_all(["AAPL"], "1h"))
+    assert "its bars are 1d, not 1h; fetch --interval 1d" in refresher.update("AAPL", "1h").error.reason
+    with pytest.raises(SourceError, match="longer bars are made of 1d"):
+        list(refresher.update_all(["AAPL"], "1wk"))
+
+
+def test_hours_of_a_source_are_stored_and_read_back(desk):
+    refresher = Refresher(desk.store, WholeHistories(SampleSource("hourly")), QUICK)
+    update = refresher.update("EURUSD", "1h")
+    mine, theirs = as_history(update.stored), SampleSource("hourly").history("EURUSD")
+    assert (mine.calendar, len(mine), mine.slots.count) == ("1h:24/5", len(theirs), 24)
+    np.testing.assert_array_equal(mine.dates, theirs.dates)
 
 
 def test_one_ticker_comes_from_one_source(desk):
