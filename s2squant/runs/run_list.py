@@ -31,13 +31,14 @@ def list_runs(reports: Path = REPORTS) -> list[RunEntry]:
     return sorted(entries, key=lambda entry: entry.moment, reverse=True)
 
 
-def find_run(wanted: str, reports: Path = REPORTS) -> Path:
+def find_run(wanted: str, reports: Path = REPORTS, *, holding: str = "index.html") -> Path:
     """The folder of a run: "latest", a folder, a run's name, or how only one run's name begins.
 
-    Raises RunError where there is none, or more than one.
+    The latest is the newest run that holds a file of the name `holding`. Raises RunError where there is none, or more
+    than one.
     """
     if wanted == LATEST:
-        finished = [entry for entry in list_runs(reports) if entry.has_page]
+        finished = [entry for entry in list_runs(reports) if (reports / entry.place / holding).is_file()]
         if not finished:
             raise RunError(f"{reports}: no run has finished here; `s2squant backtest` makes one")
         return reports / finished[0].place

@@ -31,6 +31,8 @@ from s2squant.series.history import PriceHistory
 from s2squant.series.panel import Fold
 
 FORMAT = 1
+STUDY = "study.json"
+"""What only a backtest's folder holds."""
 TOP = ("forecasts", "scores", "verdicts", "equity", "risk")
 """Tables that other programs read, beside the manifest; the others are in tables/."""
 APART = ("experiment", "histories", "folds", "attention")
@@ -54,7 +56,7 @@ def write_study(folder: RunFolder, study: Study) -> None:
         "attention": {ticker: weights.shape for ticker, weights in study.attention.items()},
         **plain,
     }
-    folder.write_text("study.json", json.dumps(stored, indent=1, ensure_ascii=True) + "\n")
+    folder.write_text(STUDY, json.dumps(stored, indent=1, ensure_ascii=True) + "\n")
 
 
 def load_study(path: Path, *, models: Collection[str] | None = None, without: Collection[str] = ()) -> Study:
@@ -64,7 +66,7 @@ def load_study(path: Path, *, models: Collection[str] | None = None, without: Co
     neither all forecasts nor the scores.
     """
     folder = RunFolder(path)
-    stored = folder.read_json("study.json", after="manifest.json")
+    stored = folder.read_json(STUDY, after="manifest.json")
     if stored.get("format") != FORMAT:
         raise RunError(f"{path}: written by another version of s2squant (its study.json has another form)")
     experiment = load_experiment(path)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from s2squant.cli.app import main
+from s2squant.cli.commands.compare import compare
 from s2squant.config.differences import differences
 from s2squant.config.files import make_experiment
 from s2squant.errors import RunError
@@ -113,6 +114,14 @@ def test_a_run_is_found_by_name_beginning_folder_and_latest(reports):
     assert find_run("20260101").name == ONE
     assert find_run(f"backtest/{OTHER}").name == OTHER
     assert find_run("latest").name == OTHER
+    tuned = reports / "tune" / "20250401T000000Z-00ff00"
+    tuned.mkdir(parents=True)
+    for name in ("manifest.json", "index.html"):
+        (tuned / name).write_text("{}")
+    assert find_run("latest").resolve() == tuned
+    assert find_run("latest", holding="study.json").name == OTHER
+    with pytest.raises(RunError, match="is no backtest"):
+        compare(OTHER, str(tuned))
     assert find_run(str(reports / "backtest" / ONE)).name == ONE
     for wanted, why in (("2026", "2 runs begin so"), ("1999", "no such run")):
         with pytest.raises(RunError, match=why):

@@ -22,7 +22,7 @@ FIGURES = ("effect", "low", "high", "p", "n", "n_eff", "word")
 
 def compare(
     first: Annotated[str, typer.Argument(metavar="A", help="A run: its folder, its name or the beginning of it.")],
-    second: Annotated[str, typer.Argument(metavar="B", help="The other run; `latest` is the newest.")],
+    second: Annotated[str, typer.Argument(metavar="B", help="The other run; `latest` is the newest backtest.")],
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="The page's folder. Left out: reports/compare/A..B.")
     ] = None,
@@ -43,9 +43,12 @@ def compare(
     from s2squant.report.runs_page import runs_page
     from s2squant.runs.folder import REPORTS, RunFolder
     from s2squant.runs.run_list import find_run, write_list
-    from s2squant.runs.study_files import load_experiment, load_study
+    from s2squant.runs.study_files import STUDY, load_experiment, load_study
 
-    paths = [find_run(run) for run in (first, second)]
+    paths = [find_run(run, holding=STUDY) for run in (first, second)]
+    for path in paths:
+        if (path / "manifest.json").is_file() and not (path / STUDY).is_file():
+            raise RunError(f"{path}: is no backtest; `s2squant runs` lists what is")
     models = [load_experiment(path).verdict.recommended for path in paths]
     one, other = (
         load_study(path, models={model}, without=("scores",)) for path, model in zip(paths, models, strict=True)
