@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from dataclasses import replace
 
@@ -118,6 +119,7 @@ def test_a_run_is_found_by_name_beginning_folder_and_latest(reports):
     tuned.mkdir(parents=True)
     for name in ("manifest.json", "index.html"):
         (tuned / name).write_text("{}")
+        os.utime(tuned / name, (4e9, 4e9))
     assert find_run("latest").resolve() == tuned
     assert find_run("latest", holding="study.json").name == OTHER
     with pytest.raises(RunError, match="is no backtest"):
