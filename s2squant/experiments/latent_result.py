@@ -83,7 +83,7 @@ def latent_result(detection: Detection, scenarios: Scenarios, energy: pd.DataFra
         "The autoencoder's reconstruction error tells windows with a planted fault from the same windows without at an "
         f"AUC of {worst:.3f} or more, and over all faults together of {auc['all together']:.3f}; the same measures of "
         f"the windows themselves, without a network, have {plain['all together']:.3f}. {_verdict(auc, plain)} The "
-        "variational autoencoder's code holds {kl:.2f} nats of a window, and its "
+        f"variational autoencoder's code holds {kl:.2f} nats of a window, and its "
         f"paths have {pooled:.2f} times the sample's volatility and clusters of it. {_beside(energy)}",
         {"windows trained on": detection.trained, "windows tested": detection.tested},
         (

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 import time
 from collections.abc import Iterator, Mapping
@@ -157,7 +156,6 @@ def _facts(name: Name, *, quick: bool, seed: int, seconds: float) -> dict[str, A
         "quick": quick,
         "seed": seed,
         "seconds": round(seconds, 1),
-        "cpu_seconds": round(sum(os.times()[:4]), 1),
         "finished_at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "versions": {"s2squant": __version__, "python": platform.python_version(), **versions},
         "platform": platform.platform(),
