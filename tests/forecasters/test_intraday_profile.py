@@ -31,6 +31,10 @@ READERS: tuple[ModelName, ...] = (
     "garch_t",
     "gjr_fhs",
     "har",
+    "block_bootstrap",
+    "arima",
+    "theta",
+    "ridge",
     "anchor",
 )
 SCALE = np.array(PROFILE) / np.sqrt(np.mean(np.square(PROFILE)))

@@ -22,9 +22,10 @@ from scipy.special import ndtri
 from s2squant.config.baselines import LinearSpec
 from s2squant.forecasters.baselines.fitted import FittedBaseline
 from s2squant.forecasters.baselines.random_walk import trailing_scale
-from s2squant.forecasters.baselines.returns import by_ticker, log_returns, tickers_of
+from s2squant.forecasters.baselines.returns import log_returns, tickers_of
 from s2squant.forecasters.baselines.smoothing import FEWEST_RETURNS
 from s2squant.forecasters.baselines.variance import scale_of
+from s2squant.forecasters.intraday_profile import profiles_of
 from s2squant.series.arrays import Floats, Ints
 from s2squant.series.forecast import Forecast, State
 from s2squant.series.panel import Panel
@@ -65,7 +66,7 @@ class Arima:
             unit = scale_of(returns_T)
             model = estimate(returns_T / unit)
             learnt_MP[m] = (unit, model.drift, *model.ar_K, *model.ma_K)
-        return FittedArima(self.spec, NAME, tickers, horizon, arrays={"learnt": learnt_MP})
+        return FittedArima(self.spec, NAME, tickers, horizon, arrays={"learnt": learnt_MP}, profiles=profiles_of(panel))
 
     def restore(self, state: State) -> FittedArima:
         """The fitted forecaster that wrote `state`."""
@@ -80,14 +81,14 @@ class FittedArima(FittedBaseline[LinearSpec]):
         """Gaussian quantiles around the forecast from the errors filtered up to each origin."""
         mean_NH = np.empty((len(rows), self.horizon))
         spread_NH = np.empty_like(mean_NH)
-        for origins in by_ticker(panel, rows, self.tickers, NAME):
+        for origins in self.origins(panel, rows):
             unit, drift, *polynomials = self.learnt[origins.number]
             model = Coefficients(drift, np.array(polynomials[:LARGEST]), np.array(polynomials[LARGEST:]))
-            centred_T = origins.returns / unit - drift
+            centred_T = log_returns(panel, origins.ticker) / unit - drift
             error_T = errors(centred_T, model)
             mean_NH[origins.where] = unit * location(centred_T, error_T, origins.bars, model, self.horizon)
-            scale_N = unit * trailing_scale(error_T, origins.bars, self.spec.scale_window)
-            spread_NH[origins.where] = scale_N[:, None] * np.sqrt(np.cumsum(gains(model, self.horizon) ** 2))
+            scale_N = unit * trailing_scale(error_T / origins.sd, origins.bars, self.spec.scale_window)
+            spread_NH[origins.where] = scale_N[:, None] * np.sqrt(origins.spread(gains(model, self.horizon)))
         return Forecast.of_levels(NAME, rows, mean_NH[:, :, None] + spread_NH[:, :, None] * ndtri(ALL_LEVELS), mean_NH)
 
 

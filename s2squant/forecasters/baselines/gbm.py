@@ -16,9 +16,10 @@ from s2squant.config.baselines import GbmSpec
 from s2squant.forecasters.baselines.exogenous import covariates_of, exogenous, names_read, scaled_inputs
 from s2squant.forecasters.baselines.fitted import FittedBaseline
 from s2squant.forecasters.baselines.predictors import causal_scale, labelled, predictors
-from s2squant.forecasters.baselines.returns import by_ticker, log_returns, tickers_of
+from s2squant.forecasters.baselines.returns import even_returns, tickers_of
 from s2squant.forecasters.baselines.variance import scale_of
 from s2squant.forecasters.covariate_scale import Scale
+from s2squant.forecasters.intraday_profile import profiles_of
 from s2squant.series.arrays import Floats, Ints
 from s2squant.series.forecast import LEVELS, Forecast, State
 from s2squant.series.panel import Panel
@@ -49,9 +50,10 @@ class Gbm:
         """Models on the last `spec.window` bars of every ticker with a training row."""
         tickers, names = tickers_of(panel, rows), names_read(panel)
         covariates = covariates_of(panel, names, NAME)
-        lessons, scales = [], []
+        lessons, scales, profiles = [], [], profiles_of(panel)
+        sd_R = None if profiles is None else profiles.sd(panel)
         for ticker in tickers:
-            returns_T = log_returns(panel, ticker)
+            returns_T = even_returns(panel, ticker, sd_R)
             unit = scale_of(returns_T[-self.spec.window :])
             scaled_T = returns_T / unit
             scale_T = causal_scale(scaled_T, self.spec.decay)
@@ -68,7 +70,7 @@ class Gbm:
             arrays |= {name: np.array(values) for name, values in zip(SCALES, zip(*scales, strict=True), strict=True)}
         for m, lesson in enumerate(lessons):
             arrays |= {f"inputs.{m}": lesson.inputs_BF, f"labels.{m}": lesson.labels_BH}
-        return FittedGbm(self.spec, NAME, tickers, horizon, seed, arrays, covariates=names)
+        return FittedGbm(self.spec, NAME, tickers, horizon, seed, arrays, covariates=names, profiles=profiles)
 
     def restore(self, state: State) -> FittedGbm:
         """The fitted forecaster that wrote `state`, its trees grown again."""
@@ -116,13 +118,12 @@ class FittedGbm(FittedBaseline[GbmSpec]):
     def predict(self, panel: Panel, rows: Ints) -> Forecast:
         """Quantiles: scale x sqrt(h) x the interpolated standardised quantile; the mean is that of the quantiles."""
         quantiles_NHQ = np.empty((len(rows), self.horizon, len(LEVELS)))
-        root_H = np.sqrt(np.arange(1, self.horizon + 1))
         covariates = covariates_of(panel, self.covariates, NAME)
-        for origins in by_ticker(panel, rows, self.tickers, NAME):
+        for origins in self.origins(panel, rows):
             lesson, models = self._lesson(origins.number), self.models[origins.number]
             scaled_T = origins.returns / lesson.unit
             sd_T = lesson.unit * causal_scale(scaled_T, self.spec.decay)
-            scale_NH = sd_T[origins.bars][:, None] * root_H
+            scale_NH = sd_T[origins.bars][:, None] * np.sqrt(origins.clock(self.horizon))
             shape_HQ = base_shape(lesson.labels_BH)
             if models:
                 inputs_NF = predictors(scaled_T)[origins.bars]

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.signal import lfilter
 
 from s2squant.series.arrays import Floats, Ints
 from s2squant.series.panel import Panel
@@ -38,6 +39,12 @@ class Origins(NamedTuple):
         if self.ahead is None:
             return np.asarray(np.arange(1, horizon + 1))
         return np.asarray(np.cumsum(self.ahead**2, axis=1))
+
+    def spread(self, gain_H: Floats) -> Floats:
+        """Variance up to each step, (H,) or (N, H), of errors that the level answers to by `gain_H`."""
+        if self.ahead is None:
+            return np.asarray(np.cumsum(gain_H**2))
+        return np.asarray(lfilter(gain_H**2, [1.0], self.ahead**2, axis=1))
 
     def ahead_of(self, chunk: slice) -> Floats | None:
         """The relative standard deviations of some of the origins."""

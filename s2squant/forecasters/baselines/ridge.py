@@ -18,9 +18,10 @@ from s2squant.config.baselines import RidgeSpec
 from s2squant.forecasters.baselines.exogenous import covariates_of, exogenous, names_read, scaled_inputs
 from s2squant.forecasters.baselines.fitted import FittedBaseline
 from s2squant.forecasters.baselines.predictors import NAMES, causal_scale, labelled, predictors
-from s2squant.forecasters.baselines.returns import by_ticker, log_returns, tickers_of
+from s2squant.forecasters.baselines.returns import even_returns, tickers_of
 from s2squant.forecasters.baselines.variance import scale_of
 from s2squant.forecasters.covariate_scale import Scale
+from s2squant.forecasters.intraday_profile import profiles_of
 from s2squant.series.arrays import Floats, Ints
 from s2squant.series.covariates import PanelCovariates
 from s2squant.series.forecast import LEVELS, Forecast, State
@@ -69,12 +70,15 @@ class Ridge:
     def fit(self, panel: Panel, rows: Ints, *, horizon: int, seed: int) -> FittedRidge:  # noqa: ARG002
         """Coefficients and residual quantiles on the last `spec.window` bars; nothing is drawn, `seed` is not used."""
         tickers, names = tickers_of(panel, rows), names_read(panel)
-        parts = [self._fit(panel, ticker, covariates_of(panel, names, NAME), horizon) for ticker in tickers]
+        profiles, covariates = profiles_of(panel), covariates_of(panel, names, NAME)
+        sd_R = None if profiles is None else profiles.sd(panel)
+        parts = [self._fit(panel, ticker, even_returns(panel, ticker, sd_R), covariates, horizon) for ticker in tickers]
         kept = {k: v for k, v in zip(Parts._fields, map(np.array, zip(*parts, strict=True)), strict=True) if v.size}
-        return FittedRidge(self.spec, NAME, tickers, horizon, arrays=kept, covariates=names)
+        return FittedRidge(self.spec, NAME, tickers, horizon, arrays=kept, covariates=names, profiles=profiles)
 
-    def _fit(self, panel: Panel, ticker: str, covariates: PanelCovariates | None, horizon: int) -> Parts:
-        returns_T = log_returns(panel, ticker)
+    def _fit(
+        self, panel: Panel, ticker: str, returns_T: Floats, covariates: PanelCovariates | None, horizon: int
+    ) -> Parts:
         unit = scale_of(returns_T[-self.spec.window :])
         scaled_T = returns_T / unit
         scale_T = causal_scale(scaled_T, self.spec.decay)
@@ -126,13 +130,12 @@ class FittedRidge(FittedBaseline[RidgeSpec]):
         """Quantiles: scale x sqrt(h) x (location + residual quantile)."""
         quantiles_NHQ = np.empty((len(rows), self.horizon, len(LEVELS)))
         mean_NH = np.empty((len(rows), self.horizon))
-        root_H = np.sqrt(np.arange(1, self.horizon + 1))
         covariates = covariates_of(panel, self.covariates, NAME)
-        for origins in by_ticker(panel, rows, self.tickers, NAME):
+        for origins in self.origins(panel, rows):
             learnt = {name: values[origins.number] for name, values in self.arrays.items()}
             scaled_T = origins.returns / learnt["unit"]
             sd_T = learnt["unit"] * causal_scale(scaled_T, self.spec.decay)
-            scale_NH = sd_T[origins.bars][:, None] * root_H
+            scale_NH = sd_T[origins.bars][:, None] * np.sqrt(origins.clock(self.horizon))
             inputs_NF, shape_NHQ = predictors(scaled_T)[origins.bars], learnt["shape"][None]
             if covariates is not None:
                 more_TK = exogenous(panel, origins.ticker, covariates, sd_T, self.horizon)

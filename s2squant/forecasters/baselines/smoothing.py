@@ -21,8 +21,9 @@ from scipy.special import ndtri
 from s2squant.config.baselines import LinearSpec
 from s2squant.forecasters.baselines.fitted import FittedBaseline
 from s2squant.forecasters.baselines.random_walk import trailing_scale
-from s2squant.forecasters.baselines.returns import by_ticker, log_returns, tickers_of
+from s2squant.forecasters.baselines.returns import log_returns, tickers_of
 from s2squant.forecasters.baselines.variance import scale_of
+from s2squant.forecasters.intraday_profile import profiles_of
 from s2squant.series.arrays import Floats, Ints
 from s2squant.series.forecast import Forecast, State
 from s2squant.series.panel import Panel
@@ -82,7 +83,7 @@ def _fit(name: str, spec: LinearSpec, panel: Panel, rows: Ints, horizon: int) ->
         returns_T = log_returns(panel, ticker)[-spec.window :]
         unit = scale_of(returns_T)
         learnt_M5[m] = (unit, *(ets_of if name == "ets" else theta_of)(returns_T / unit))
-    return FittedSmoothing(spec, name, tickers, horizon, arrays={"learnt": learnt_M5})
+    return FittedSmoothing(spec, name, tickers, horizon, arrays={"learnt": learnt_M5}, profiles=profiles_of(panel))
 
 
 @dataclass(frozen=True)
@@ -93,17 +94,17 @@ class FittedSmoothing(FittedBaseline[LinearSpec]):
         """Gaussian quantiles around the level and trend filtered up to each origin."""
         mean_NH = np.empty((len(rows), self.horizon))
         spread_NH = np.empty_like(mean_NH)
-        for origins in by_ticker(panel, rows, self.tickers, self.name):
+        for origins in self.origins(panel, rows):
             unit, *coefficients = self.learnt[origins.number]
             model = Smoothing(*coefficients)
-            error_T, trend_T = filtered_states(origins.returns / unit, model)
+            error_T, trend_T = filtered_states(log_returns(panel, origins.ticker) / unit, model)
             damped_H = np.cumsum(model.phi ** np.arange(1, self.horizon + 1))
             last = origins.bars - 1
             level_N = (model.alpha - 1) * error_T[last]
             mean_NH[origins.where] = unit * (level_N[:, None] + trend_T[last][:, None] * damped_H)
-            scale_N = unit * trailing_scale(error_T, origins.bars, self.spec.scale_window)
+            scale_N = unit * trailing_scale(error_T / origins.sd, origins.bars, self.spec.scale_window)
             gain_H = np.concatenate([[1.0], model.alpha + model.beta * damped_H[:-1]])
-            spread_NH[origins.where] = scale_N[:, None] * np.sqrt(np.cumsum(gain_H**2))
+            spread_NH[origins.where] = scale_N[:, None] * np.sqrt(origins.spread(gain_H))
         return Forecast.of_levels(
             self.name, rows, mean_NH[:, :, None] + spread_NH[:, :, None] * ndtri(ALL_LEVELS), mean_NH
         )
