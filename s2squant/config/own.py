@@ -17,7 +17,11 @@ FEATURES = "s2squant.features"
 CHALLENGERS: dict[str, str] = {
     "fracast": "s2squant.forecasters.challengers.zero_shot:fracast",
     "chronos2": "s2squant.forecasters.challengers.zero_shot:chronos2",
+    "tirex": "s2squant.forecasters.challengers.zero_shot:tirex",
+    "timesfm": "s2squant.forecasters.challengers.zero_shot:timesfm",
     "statsforecast": "s2squant.forecasters.challengers.statsforecast:statsforecast",
+    "neuralforecast": "s2squant.forecasters.challengers.neuralforecast:neuralforecast",
+    "darts": "s2squant.forecasters.challengers.darts:darts",
 }
 """Models from outside, each an extra of the package, and the functions that make them: own models with short names."""
 

@@ -172,3 +172,124 @@ def test_a_model_of_statsforecast_that_cannot_be_meant_is_one_line(own, complain
     with pytest.raises(ConfigError) as caught:
         make("statsforecast", settings("statsforecast", **own))
     assert complaint in str(caught.value)
+
+
+def of_weights(name, folder, horizon=20):
+    """Forecasts of three rows by a model with local weights, which are the same when it is stored and read again."""
+    panel, chosen = garch_panel("AB", 300), settings(name, weights=str(folder), window=128)
+    check_own(chosen, stored=True)
+    fitted, rows = make(name, chosen).fit(panel, np.arange(250, 290), horizon=horizon, seed=0), np.array([299, 599, 80])
+    forecast = fitted.predict(panel, rows)
+    again = restore(name, chosen, fitted.state()).predict(panel, rows)
+    assert (again.quantiles_NHQ == forecast.quantiles_NHQ).all()
+    alone = fitted.predict(panel, rows[1:2])
+    np.testing.assert_allclose(alone.quantiles_NHQ, forecast.quantiles_NHQ[1:2], atol=1e-6)
+    assert forecast.quantiles_NHQ.shape == (3, horizon, 39)
+    return forecast
+
+
+@installed("tirex")
+@pytest.mark.slow
+def test_tirex_forecasts_from_a_folder_of_weights(tmp_path, capsys):
+    """A tiny one with random weights, in the format in which TiRex is published."""
+    import torch
+    from tirex.models.tirex import TiRexZero
+
+    config = {
+        "input_patch_size": 8,
+        "output_patch_size": 8,
+        "quantiles": [k / 10 for k in range(1, 10)],
+        "block_kwargs": {"num_blocks": 1, "embedding_dim": 16, "num_heads": 2},
+        "input_ff_dim": 16,
+    }
+    facts = {"model_config": config, "train_ctx_len": 128}
+    torch.manual_seed(0)
+    net = TiRexZero(backend="torch", **facts)
+    for weights in net.parameters():
+        torch.nn.init.normal_(weights, 0, 0.1)
+    torch.save({"hyper_parameters": facts, "state_dict": net.state_dict()}, tmp_path / "model.ckpt")
+    of_weights("tirex", tmp_path)
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "tirex-ts" in said.err
+
+
+@installed("timesfm")
+@pytest.mark.slow
+def test_timesfm_forecasts_from_a_folder_of_weights(tmp_path, monkeypatch):
+    """A tiny one with random weights, in the format in which TimesFM 2.5 is published."""
+    from dataclasses import replace
+
+    import timesfm
+    import torch
+    from timesfm.timesfm_2p5.timesfm_2p5_torch import TimesFM_2p5_200M_torch_module as Module
+
+    whole, size = Module.config, {"input_dims": 32, "hidden_dims": 32}
+    block = replace(whole.stacked_transformers.transformer, model_dims=32, hidden_dims=32, num_heads=2)
+    small = replace(
+        whole,
+        tokenizer=replace(whole.tokenizer, hidden_dims=32, output_dims=32),
+        stacked_transformers=replace(whole.stacked_transformers, num_layers=1, transformer=block),
+        output_projection_point=replace(whole.output_projection_point, **size),
+        output_projection_quantiles=replace(whole.output_projection_quantiles, **size),
+    )
+    monkeypatch.setattr(Module, "config", small)
+    torch.manual_seed(0)
+    timesfm.TimesFM_2p5_200M_torch(torch_compile=False)._save_pretrained(tmp_path)
+    of_weights("timesfm", tmp_path)
+
+
+@installed("neuralforecast")
+@pytest.mark.slow
+def test_a_model_of_neuralforecast_holds_the_contract(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    small = {"max_steps": 300, "hidden_size": 16, "num_layers": 1}
+    found = contract("neuralforecast", model="MLP", settings=small, input_size=20)
+    assert set(found.values()) == {"passed"}, found
+    assert not list(tmp_path.iterdir()), "no folder of logs"
+
+
+@installed("darts")
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("model", "given"),
+    [
+        ("LinearRegressionModel", {"lags": 5, "likelihood": "quantile", "quantiles": [0.05, 0.1, 0.5, 0.9, 0.95]}),
+        ("ExponentialSmoothing", {"trend": None, "seasonal": None}),
+    ],
+)
+def test_a_model_of_darts_holds_the_contract(model, given):
+    found = contract("darts", model=model, settings=given, window=100, paths=200)
+    assert set(found.values()) == {"passed"}, found
+
+
+@installed("darts")
+@pytest.mark.slow
+def test_a_network_of_darts_takes_its_likelihood_by_name():
+    net = {"input_chunk_length": 10, "output_chunk_length": 5, "n_epochs": 1, "hidden_dim": 4}
+    panel, chosen = garch_panel("AB", 300), {"model": "BlockRNNModel", "paths": 100}
+    chosen = settings("darts", **chosen, settings={**net, "likelihood": "GaussianLikelihood"})
+    fitted, rows = make("darts", chosen).fit(panel, np.arange(250, 290), horizon=5, seed=0), np.array([299, 599])
+    forecast = fitted.predict(panel, rows)
+    again = restore("darts", chosen, fitted.state()).predict(panel, rows)
+    assert (again.quantiles_NHQ == forecast.quantiles_NHQ).all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "own", "complaint"),
+    [
+        ("darts", {"model": "Chronos2Model"}, "Chronos2Model downloads weights; use chronos2, tirex or timesfm"),
+        ("darts", {"model": "LinearRegressionModel", "settings": {"lags": 5}}, "gives no distribution so; set a"),
+        ("darts", {"model": "BlockRNNModel", "settings": {"likelihood": "Gaus"}}, "has no likelihood Gaus; it has"),
+        ("neuralforecast", {"model": "MPL"}, "has no model MPL; it has Autoformer"),
+        ("neuralforecast", {"model": "MLP", "settings": {"h": 3}}, "h is not to be set; horizon, quantiles and seed"),
+        ("neuralforecast", {"model": "MLP", "settings": {"hidden": 3}}, "MLP takes no hidden; it takes"),
+    ],
+)
+def test_a_model_of_a_library_that_cannot_be_meant_is_one_line(name, own, complaint):
+    pytest.importorskip(name, reason=f"the extra that brings {name} is not installed")
+    with pytest.raises(ConfigError) as caught:
+        make(name, settings(name, **own))
+    assert complaint in str(caught.value)
+    assert "\n" not in str(caught.value)

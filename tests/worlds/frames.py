@@ -120,10 +120,11 @@ def _doubled(frame: pd.DataFrame, rng: Random) -> pd.DataFrame:
 
 def _indexed(frame: pd.DataFrame, rng: Random) -> pd.DataFrame:
     match rng.randrange(5):
-        case 0:
-            return frame.set_index(list(frame.columns[:1]))
-        case 1:
-            return frame.set_index(list(frame.columns[:2]))
+        case 0 | 1:
+            try:
+                return frame.set_index(list(frame.columns[: rng.randint(1, 2)]))
+            except Exception:  # cells that are lists, or a doubled column
+                return frame
         case 2:
             return frame.set_axis(np.zeros(len(frame), int))
         case 3:
@@ -148,6 +149,8 @@ def _rows(frame: pd.DataFrame, rng: Random) -> pd.DataFrame:
 
 
 def _beside(frame: pd.DataFrame, rng: Random) -> pd.DataFrame:
+    if frame.columns.nlevels > 1:
+        return frame
     name, value = rng.choice(HEADINGS), rng.choice([*PRICES, *IDS])
     made = frame.copy()
     cells = np.empty(len(frame), object)

@@ -1,13 +1,16 @@
 """Zero-shot models from local weights: quantiles of the log price, of every step at once, from a window of the past.
 
-Fracast-0 ships its weights in its wheel; Chronos-2 takes them from a folder. Nothing is learnt, and nothing downloaded.
+Fracast-0 ships its weights in its wheel; Chronos-2, TiRex and TimesFM take them from a folder. Nothing is learnt, and
+nothing downloaded.
 
 Shape legend: N origins, W bars of the window, H steps ahead, L levels of the model.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -24,6 +27,7 @@ from s2squant.series.panel import Panel
 
 BATCH = 256
 """Windows that go through a model at once."""
+TIREX_FILE = "model.ckpt"
 FEWEST = 64
 """Bars without which nothing is forecast."""
 
@@ -32,7 +36,7 @@ FEWEST = 64
 class ZeroShot:
     """A pretrained model by its name, and where its weights are; empty: in the library."""
 
-    name: Literal["fracast", "chronos2"]
+    name: Literal["fracast", "chronos2", "tirex", "timesfm"]
     window: int
     weights: str
 
@@ -100,6 +104,24 @@ def _quantiles(model: ZeroShot, window_NW: Floats, horizon: int) -> tuple[Floats
             inputs = torch.from_numpy(window_NW.astype(np.float32))[:, None]
             each = net.predict(inputs, prediction_length=horizon)
             return np.stack([one[0].double().numpy().T for one in each]), levels
+        case "tirex":
+            net = _tirex(model.weights)
+            told, _ = net.forecast(context=window_NW, prediction_length=horizon, output_type="numpy", batch_size=BATCH)
+            return np.asarray(told, np.float64), net.config.quantiles
+        case "timesfm":
+            net = _timesfm(model.weights)
+            options = extra("timesfm", "timesfm").ForecastConfig(
+                max_context=model.window,
+                max_horizon=horizon,
+                normalize_inputs=True,
+                per_core_batch_size=min(BATCH, len(window_NW)),
+                use_continuous_quantile_head=True,
+                infer_is_positive=False,
+                fix_quantile_crossing=True,
+            )
+            net.compile(options)
+            _, told = net.forecast(horizon, list(window_NW))
+            return np.asarray(told[:, :, 1:], np.float64), net.model.config.quantiles
 
 
 @lru_cache(maxsize=1)
@@ -112,6 +134,22 @@ def _chronos2(weights: str) -> Any:
     return extra("chronos", "chronos2").Chronos2Pipeline.from_pretrained(
         weights, device_map="cpu", local_files_only=True, use_safetensors=True
     )
+
+
+@lru_cache(maxsize=1)
+def _tirex(weights: str) -> Any:
+    model = extra("tirex.models.tirex", "tirex").TiRexZero
+    with redirect_stdout(sys.stderr):  # it says that it loads
+        net = model.from_pretrained(str(Path(weights) / TIREX_FILE), backend="torch", device="cpu")
+    return net.eval()
+
+
+@lru_cache(maxsize=1)
+def _timesfm(weights: str) -> Any:
+    net = extra("timesfm", "timesfm").TimesFM_2p5_200M_torch(torch_compile=False)
+    net.model.device = "cpu"
+    net.load_checkpoint(weights)
+    return net
 
 
 def fracast(window: int = 512, weights: str = "") -> ZeroShot:
@@ -130,6 +168,24 @@ def chronos2(weights: str = "", window: int = 1024) -> ZeroShot:
     folder = weights_folder("chronos2", weights, "config.json", "model.safetensors")
     say_licence("chronos-forecasting", folder)
     return ZeroShot("chronos2", window, str(folder))
+
+
+def tirex(weights: str = "", window: int = 2048) -> ZeroShot:
+    """TiRex with the weights of a folder, a checkpoint of plain tensors: code in it is refused."""
+    extra("tirex", "tirex")
+    _check_window(window)
+    folder = weights_folder("tirex", weights, TIREX_FILE)
+    say_licence("tirex-ts", folder)
+    return ZeroShot("tirex", window, str(folder))
+
+
+def timesfm(weights: str = "", window: int = 1024) -> ZeroShot:
+    """TimesFM 2.5 with the weights of a folder."""
+    extra("timesfm", "timesfm")
+    _check_window(window)
+    folder = weights_folder("timesfm", weights, "model.safetensors")
+    say_licence("timesfm", folder)
+    return ZeroShot("timesfm", window, str(folder))
 
 
 def _check_window(window: int) -> None:

@@ -58,6 +58,8 @@ def interval_in(stamps: Stamps, ticker: str) -> str:
     """The interval of stamps, several a day; raises PriceError where there is none, or none that is known."""
     times = np.unique(stamps.wall)
     steps = np.diff(times).astype(np.int64)
+    if len(steps) == 0:
+        raise PriceError(ticker, f"{len(stamps.wall)} bars at one moment ({times[0]}); give one for each")
     lengths, counts = np.unique(steps, return_counts=True)
     usual = int(lengths[counts.argmax()])
     name = next((name for name, seconds in SECONDS.items() if seconds == usual), "")
