@@ -168,3 +168,12 @@ def test_a_network_reads_the_time_of_day_of_every_step_ahead() -> None:
     forecast = fitted.predict(panel, np.array([1350]))
     again = restore("seq2seq_per_ticker", settings, fitted.state()).predict(panel, np.array([1350]))
     assert np.array_equal(again.quantiles_NHQ, forecast.quantiles_NHQ)
+
+
+@pytest.mark.parametrize("name", ["anchor", "garch_t", "historical_simulation"])
+def test_a_forecast_within_the_day_reads_no_later_bar(name: ModelName) -> None:
+    panel = Panel((intraday_history(profile=PROFILE),))
+    fitted = make(name, SETTINGS).fit(panel.until(panel.dates[1300]), np.arange(70, 1290), horizon=HORIZON, seed=0)
+    rows = np.array([1350])
+    cut = panel.until(panel.dates[1350])
+    assert np.array_equal(fitted.predict(cut, rows).quantiles_NHQ, fitted.predict(panel, rows).quantiles_NHQ)
