@@ -12,13 +12,18 @@ from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
+import pandas as pd
 
 from s2squant.config.asset_classes import AssetClass
 from s2squant.config.experiment import Universe
 from s2squant.config.fetching import QUICK
 from s2squant.config.intervals import SECONDS, Interval
 from s2squant.config.models import Forecasters
+from s2squant.config.portfolio import PortfolioSpec
 from s2squant.errors import CallerError, SourceError, first_of
+from s2squant.evaluation.portfolio.currency import conversions
+from s2squant.evaluation.portfolio.outcome import contributions, outlook
+from s2squant.evaluation.portfolio.weights import check_rule, weights_of
 from s2squant.forecasters.catalog import make
 from s2squant.forecasters.fitting import origins_needed
 from s2squant.forecasters.pretrained import load, newest, refusal
@@ -139,6 +144,39 @@ def joined(made: Prediction, paths: int, *, seed: int = 0) -> Joined:
     past = past_paths(histories, horizon).known(max(h.dates[-1] for h in histories))
     levels_MHA = np.stack([o.levels_HA for o in outlooks])
     return Joined(outlooks, joint_paths(levels_MHA, past.order(seed), paths, seed=seed), refused)
+
+
+@dataclass(frozen=True)
+class Held:
+    """What to expect of a portfolio of a prediction's tickers: a row a step, a row a ticker, and who is left out."""
+
+    outlook: pd.DataFrame
+    parts: pd.DataFrame
+    refused: Mapping[str, str]
+
+
+def held(made: Prediction, spec: PortfolioSpec, *, seed: int = 0) -> Held:
+    """Weigh a prediction's tickers by a rule, from joint paths, and read return, drawdown and risk off the same paths.
+
+    Raises ConfigError for weights that cannot be had, SourceError where no two tickers can be joined.
+    """
+    added, refused = conversions([o.history for o in made.outlooks], spec)
+    check_rule(spec, {"all": tuple(added)})
+    drawn = joined(made, spec.draws, seed=seed)
+    refused = {**refused, **drawn.refused}
+    paths = {o.history.ticker: p.astype(np.float64) for o, p in zip(drawn.outlooks, drawn.paths_MHS, strict=True)}
+    base = {
+        t: own + sum((sign * paths[rate] for rate, sign in added[t]), np.zeros_like(own))
+        for t, own in paths.items()
+        if t in added and all(rate in paths for rate, _ in added[t])
+    }
+    if len(base) < 2:
+        reasons = [f"{ticker}: {why}" for ticker, why in refused.items()]
+        raise SourceError(f"a portfolio needs two tickers; {first_of(reasons, 3, between='; ') or 'name more'}")
+    whole = np.stack(list(base.values()))
+    weights = weights_of(np.expm1(whole[:, -1]), tuple(base), spec)
+    steps = sorted({1, whole.shape[1]})
+    return Held(outlook(whole, weights, steps), contributions(whole, weights, tuple(base)), refused)
 
 
 def _loaded(

@@ -155,8 +155,28 @@ def test_joint_paths_are_written_and_who_is_not_among_them_is_told(tmp_path, mon
     assert aapl.value_at_risk(7) < expected_loss(aapl.levels_HA, 0.05)[6] < aapl.value_at_risk(7, 0.01)
 
 
+def test_a_portfolio_is_told_with_who_adds_its_risk(tmp_path, capsys):
+    weights = tmp_path / "w.csv"
+    weights.write_text("ticker,weight\nAAPL,1\nMSFT,3\n")
+    given = ["predict", "AAPL,MSFT,FB", "--source", "sample", "--draws", "1000", "--portfolio", str(weights)]
+    assert main(given) == 0
+    told = capsys.readouterr()
+    assert "not in the portfolio: FB: " in told.err
+    assert "diversified" in told.out
+    assert main([*given, "--json"]) == 0
+    plain = json.loads(capsys.readouterr().out)["portfolio"]
+    assert [row["weight"] for row in plain["tickers"]] == [0.25, 0.75]
+    last = plain["steps"][-1]
+    assert sum(row["contribution"] for row in plain["tickers"]) == pytest.approx(last["es_95"], rel=1e-6)
+    assert last["var_95"] < last["es_95"] < last["es_99"]
+
+
 def test_mistakes_are_one_line(capsys):
     for given, why in (
+        (["AAPL", "MSFT", "--source", "sample", "--portfolio", "eqal"], "neither a file nor one of equal, inverse"),
+        (["AAPL", "--source", "sample", "--portfolio", "equal"], "no market has two tickers"),
+        (["AAPL", "EURUSD", "--source", "sample", "--portfolio", "equal"], "AAPL: its prices end on 2013-03-01"),
+        (["AAPL", "MSFT", "--source", "sample", "--portfolio", "equal", "--currency", "x"], "x is no currency"),
         (["NOPE", "--source", "sample"], "no ticker 'NOPE'"),
         (["AAPL", "--source", "sample", "--horizon", "61"], "at most 60 steps"),
         (["AAPL", "--source", "sample", "--class", "MSFT=stocks"], "not among the tickers"),

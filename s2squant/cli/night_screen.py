@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from math import exp
+from math import exp, isnan, nan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,17 +57,29 @@ class NightScreen(JobProgress):
 
 def tonight(night: Night) -> Table:
     """Tonight's forecasts in prices: the recalibrated recommended model at steps 1 and H."""
-    table = plain_table("ticker", "from", ">close", ">step", ">5 %", ">median", ">95 %")
+    table = plain_table("ticker", "from", ">close", ">step", ">1 %", ">5 %", ">median", ">95 %")
     rows = night.today[night.today["model"] == night.track.model]
     last = rows["step"].max() if len(rows) else 0
     for row in rows[rows["step"].isin([1, last])].to_dict("records"):
         close = row["close"]
         # as reports do, whose formats bring pandas
         digits = 2 if close >= 10 else 4 if close >= 0.1 else 6
-        prices = [f"{p:,.{digits}f}" for p in (close, *(close * exp(row[q]) for q in ("q0.050", "q0.500", "q0.950")))]
+        levels = (0.0, *(row.get(q, nan) for q in ("q0.010", "q0.050", "q0.500", "q0.950")))
+        prices = ["–" if isnan(q) else f"{close * exp(q):,.{digits}f}" for q in levels]
         day = str(row["cutoff"])[:10]
         table.add_row(ticker_cell(row["unique_id"]), day, prices[0], str(row["step"]), *prices[1:])
     return table
+
+
+def risk(night: Night) -> dict[str, Any]:
+    """VaR and expected shortfall of the next session by ticker: prices, and shares of the close."""
+    from dataclasses import asdict
+
+    from s2squant.nightly.page.rows import losses_of
+
+    rows = night.today[(night.today["model"] == night.track.model) & (night.today["step"] == 1)]
+    parts = ((str(ticker), part) for ticker, part in rows.groupby("unique_id", observed=True))
+    return {ticker: [asdict(one) for one in losses_of(part, float(part["close"].iloc[0]))] for ticker, part in parts}
 
 
 def summary(folder: Path, night: Night) -> dict[str, Any]:
@@ -84,6 +96,7 @@ def summary(folder: Path, night: Night) -> dict[str, Any]:
         "scored": night.scored,
         "sessions": {market.market: market.session for market in night.markets},
         "tickers": {t.ticker: {"status": t.status, "reason": t.reason, "how": t.how} for t in night.tickers},
+        "risk": risk(night) if len(night.today) else {},
         "drift": night.monitor.alarmed,
         "record": night.track.sentence,
     }

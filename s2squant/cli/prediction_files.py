@@ -11,7 +11,7 @@ import pandas as pd
 
 from s2squant.evaluation.statistics.expected_shortfall import expected_loss
 from s2squant.files import guarded, json_values
-from s2squant.predict import Joined, Prediction
+from s2squant.predict import Held, Joined, Prediction
 from s2squant.series.joint_paths import paths_table
 from s2squant.series.outlook import RANGES, Outlook, short_history
 from s2squant.series.tails import ALL_COLUMNS
@@ -19,7 +19,7 @@ from s2squant.series.tails import ALL_COLUMNS
 HEAD = ("ticker", "asset_class", "cutoff", "close", "step", "date")
 
 
-def as_plain(made: Prediction) -> dict[str, Any]:
+def as_plain(made: Prediction, whole: Held | None = None) -> dict[str, Any]:
     """Every ticker's steps: median, central ranges, probability of a fall, value at risk at 95 %."""
     plain: dict[str, Any] = json_values(
         {
@@ -28,8 +28,14 @@ def as_plain(made: Prediction) -> dict[str, Any]:
             "tickers": {o.history.ticker: _ticker(o) for o in made.outlooks},
             "refused": dict(made.refused),
         }
+        | ({} if whole is None else {"portfolio": _portfolio(whole)})
     )
     return plain
+
+
+def _portfolio(whole: Held) -> dict[str, Any]:
+    steps, tickers = (table.to_dict("records") for table in (whole.outlook, whole.parts))
+    return {"steps": steps, "tickers": tickers, "refused": dict(whole.refused)}
 
 
 def as_csv(made: Prediction) -> str:

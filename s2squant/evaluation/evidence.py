@@ -52,7 +52,7 @@ def assess(
     widths = sharpness(losses, readings, spec.reference)
     tested = dict.fromkeys(zip(verdicts["challenger"].tolist(), verdicts["benchmark"].tolist(), strict=True))
     further = further_tests(losses, readings, all_pools, tested, spec, kinds)
-    risk, risk_scores = risk_tables(forecasts, spec, every=every, horizon=horizon, markets=markets)
+    risk, risk_scores = risk_tables(forecasts, spec, every=every, horizon=horizon, markets=markets, histories=histories)
     return Evidence(
         risk=risk,
         risk_scores=risk_scores,

@@ -73,10 +73,10 @@ class Evidence:
     - `exceedances`: model, unique_id, kind (outside 80 %, outside 95 %, below 5 %), expected, missed (shares, step 1),
       kupiec_p, independence_p, joint_p (Christoffersen), dq_p, p_adjusted (of joint and DQ, Benjamini-Hochberg over
       the model's tickers and kinds), n, n_eff, smallest_detectable, finding, reason
-    - `risk`: model, unique_id (a ticker; "all" or a market, which are counted and not tested), step, side (loss|gain),
-      level (of VaR and ES), n (forecasts whose labels share no bar), due, exceeded, zone (Basel), kupiec_p,
-      independence_p, joint_p, dq_p, mcneil_frey_p, acerbi_szekely_p, p_adjusted, finding, fz0 (loss of VaR and ES
-      together), tick (loss of VaR, %), reason
+    - `risk`: model, unique_id (a ticker; "all" or a market, whose counts are tested against past dates), step, side
+      (loss|gain), level (of VaR and ES), n (forecasts whose labels share no bar), due, exceeded, zone (Basel, of the
+      last 250), kupiec_p, independence_p, joint_p, dq_p, mcneil_frey_p, acerbi_szekely_p, p_adjusted, finding, fz0
+      (loss of VaR and ES together), tick (loss of VaR, %), reason
     - `risk_scores`: pool, step, side, level, loss (FZ0|tick), challenger, benchmark, effect (positive: the challenger
       is better; FZ0 as it is, tick as a share), low, high, p, n (dates), finding, reason
     - `sharpness`: model, unique_id ("all": average), cutoff, width (of 80 %, mean over steps, %), width_ratio (to the

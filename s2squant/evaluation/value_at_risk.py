@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from math import ceil
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -19,10 +20,12 @@ from scipy.stats import binom
 
 from s2squant.config.experiment import VerdictSpec
 from s2squant.evaluation.exceedances import FEWEST, miss_tests
+from s2squant.evaluation.pooled_exceedances import Shared, shared_past
 from s2squant.evaluation.statistics.diebold_mariano import examine
 from s2squant.evaluation.statistics.expected_shortfall import GRID, fissler_ziegel, shortfall, shortfall_tests, tick
 from s2squant.evaluation.statistics.false_discovery import benjamini_hochberg
 from s2squant.series.arrays import Floats
+from s2squant.series.history import PriceHistory
 from s2squant.series.tails import all_quantiles
 
 LEVELS: tuple[float, ...] = (0.01, 0.025, 0.05)
@@ -30,7 +33,10 @@ SIDES: tuple[str, ...] = ("loss", "gain")
 RIVALS: tuple[str, ...] = ("gjr_fhs", "gjr_shrunk")
 """What a risk department uses, the first that runs."""
 POOL = "all"
+APART = "tickers of a date move together; see each"
 ALPHA = 0.05
+SESSIONS = 250
+"""Of the newest forecasts the traffic light counts so many."""
 TESTS: tuple[str, ...] = ("kupiec_p", "independence_p", "joint_p", "dq_p", "mcneil_frey_p", "acerbi_szekely_p")
 COLUMNS: tuple[str, ...] = (
     "model", "unique_id", "step", "side", "level", "n", "due", "exceeded", "zone", *TESTS, "p_adjusted", "finding",
@@ -43,16 +49,27 @@ SCORES: tuple[str, ...] = (
 
 
 def risk_tables(
-    forecasts: pd.DataFrame, spec: VerdictSpec, *, every: int, horizon: int, markets: Mapping[str, str]
+    forecasts: pd.DataFrame,
+    spec: VerdictSpec,
+    *,
+    every: int,
+    horizon: int,
+    markets: Mapping[str, str],
+    histories: Mapping[str, PriceHistory] = MappingProxyType({}),
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The tables `risk` and `risk_scores` of Evidence; `markets` names the tickers that are scored."""
+    """The tables `risk` and `risk_scores` of Evidence; `markets` names the tickers that are scored.
+
+    With `histories` the exceedances of a market's tickers are tested together too.
+    """
     known = forecasts[forecasts["y"].notna() & forecasts["unique_id"].isin(list(markets))]
     ran = set(known["model"].unique())
     rival = next((m for m in RIVALS if m in ran), None)
     models = [m for m in dict.fromkeys([spec.recommended, rival, spec.reference]) if m in ran]
     rows: list[dict[str, Any]] = []
     scores: list[dict[str, Any]] = []
-    for step in sorted({1, min(10, horizon), horizon}):
+    steps = sorted({1, min(10, horizon), horizon})
+    past = shared_past(markets, histories, steps) if histories else {}
+    for step in steps:
         at = known[(known["step"] == step) & known["model"].isin(models)]
         parts = {m: _thinned(at[at["model"] == m], ceil(step / every)) for m in models}
         losses = {}
@@ -61,7 +78,8 @@ def risk_tables(
                 losses[side, level, model] = told
                 head = {"model": model, "step": step, "side": side, "level": level}
                 rows += [head | row for row in _tickers(told, level)]
-                rows += [head | row for row in _pools(told, level, markets)]
+                at_step = {market: shared for (market, its), shared in past.items() if its == step}
+                rows += [head | row for row in _pools(told, level, side, markets, at_step)]
         for (side, level, model), told in losses.items():
             if model != spec.recommended and (side, level, spec.recommended) in losses:
                 own = losses[side, level, spec.recommended]
@@ -117,15 +135,33 @@ def _tickers(told: pd.DataFrame, level: float) -> Iterator[dict[str, Any]]:
 
 def _counted(own: pd.DataFrame, level: float) -> dict[str, Any]:
     n, exceeded = len(own), int(own["hit"].sum())
-    figures = {"n": n, "due": level * n, "exceeded": exceeded, "zone": basel_zone(exceeded, n, level)}
+    recent = own["hit"].to_numpy(bool)[-SESSIONS:]
+    zone = basel_zone(int(recent.sum()), len(recent), level)
+    figures = {"n": n, "due": level * n, "exceeded": exceeded, "zone": zone}
     return figures | {"fz0": float(own["fz0"].mean()), "tick": 100 * float(own["tick"].mean())}
 
 
-def _pools(told: pd.DataFrame, level: float, markets: Mapping[str, str]) -> Iterator[dict[str, Any]]:
-    """Counts over tickers: they move together, so what a pool counts is told and not tested, and has no zone."""
+def _pools(
+    told: pd.DataFrame, level: float, side: str, markets: Mapping[str, str], past: Mapping[str, Shared]
+) -> Iterator[dict[str, Any]]:
+    """Counts over tickers, which move together: tested where a market's past says how (`Shared`), without a zone."""
+    several = len(set(markets.values())) > 1
     for name, own in _by_pool(told, markets):
-        untested = dict.fromkeys(TESTS, np.nan) | {"reason": "tickers of a date move together; see each"}
-        yield _counted(own, level) | untested | {"unique_id": name, "zone": ""}
+        row: dict[str, Any] = _counted(own, level) | dict.fromkeys(TESTS, np.nan) | {"unique_id": name, "zone": ""}
+        market = name if several else next(iter(markets.values()), "")
+        shared = past.get(market)
+        if shared is None:
+            yield row | {"reason": "each market is tested" if several and name == POOL and past else APART}
+            continue
+        mine = own[own["unique_id"].isin(shared.tickers)]
+        by_date = mine.groupby("cutoff")["hit"].agg(["sum", "count"])
+        whole = by_date[by_date["count"] == len(shared.tickers)]
+        if len(whole) < FEWEST:
+            yield row | {"reason": f"{len(whole)} cutoffs that all tickers have, at least {FEWEST} needed"}
+            continue
+        many, following = shared.test(whole["sum"].to_numpy(np.intp), level, side)
+        both = min(1.0, 2 * min(many, following))
+        yield row | {"kupiec_p": many, "independence_p": following, "joint_p": both, "reason": ""}
 
 
 def _by_pool(told: pd.DataFrame, markets: Mapping[str, str]) -> Iterator[tuple[str, pd.DataFrame]]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from s2squant.config.models import phrase
-from s2squant.report.formats import THIN, count, number, percent
+from s2squant.report.formats import THIN, count, number, percent, pvalue
+from s2squant.report.names import pool_name
 from s2squant.report.panels import Panel
 from s2squant.report.study_view import POOL, Contents, rows, where
 from s2squant.report.tables import TICKER, Column, grid, without_blanks
@@ -74,9 +75,13 @@ def say(c: Contents) -> str:
         f"1{THIN}% VaR of {phrase(c.recommended)} one step ahead: {count(int(pool['exceeded']), 'exceedance')} where "
         f"{number(pool['due'], 0)} were due ({share} of {many})"
     )
-    tested = one[one["reason"] == ""]
+    names = {report.ticker for report in c.study.tickers}
+    tested = one[(one["reason"] == "") & one["unique_id"].isin(names)]
     if tested.empty:
         return text + "; no ticker has forecasts enough for a test."
     wrong = int((tested["finding"] != "no evidence").sum())
     told = f"{wrong} {'is' if wrong == 1 else 'are'} not as promised"
-    return f"{text}; of {count(len(tested), 'ticker')} {told} in number, clusters or depth."
+    text = f"{text}; of {count(len(tested), 'ticker')} {told} in number, clusters or depth."
+    together = one[(one["reason"] == "") & ~one["unique_id"].isin(names)]
+    named = [f"{pool_name(str(r['unique_id']))} {pvalue(r['joint_p'])}" for r in rows(together)]
+    return text + (f" All tickers of a market together: p {', '.join(named)}." if named else "")

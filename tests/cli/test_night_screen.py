@@ -18,7 +18,7 @@ def test_prices_keep_the_decimals_that_their_size_asks_for(close: float, shown: 
     said = io.StringIO()
     console = Console(width=120, file=said)
     console.print(tonight(replace(night, today=night.today.assign(close=close))))
-    cells = [line.rsplit(maxsplit=6) for line in said.getvalue().splitlines() if TONIGHT in line]
+    cells = [line.rsplit(maxsplit=7) for line in said.getvalue().splitlines() if TONIGHT in line]
     assert len(cells) == 2 * night.today["unique_id"].nunique()
     assert {row[2] for row in cells} == {shown}
     decimals = len(shown.partition(".")[2])

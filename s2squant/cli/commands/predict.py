@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from s2squant.config.asset_classes import AssetClass
     from s2squant.config.intervals import Interval
-    from s2squant.predict import Prediction
+    from s2squant.predict import Held, Prediction
 
 IN_PART = 3
 """Exit status where some tickers have no forecast."""
@@ -58,6 +58,13 @@ def predict(
         typer.Option(metavar="FILE", help="Write joint paths of all tickers, a parquet file; docs/risk.md."),
     ] = None,
     draws: Annotated[int, typer.Option(metavar="N", min=1, max=1_000_000, help="How many joint paths.")] = DRAWS,
+    portfolio: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RULE|FILE", help="Risk of a portfolio: equal, risk_parity, ..., or a CSV of ticker and weight."
+        ),
+    ] = None,
+    currency: Annotated[str, typer.Option(metavar="CODE", help="Its base currency, as USD.")] = "",
     as_json: AsJson = False,
 ) -> int:
     """Forecast prices now, without fitting: pretrained weights, any daily series of 60 bars or more.
@@ -74,15 +81,21 @@ def predict(
     named = [name for given in tickers or () for part in given.split(",") if (name := part.strip())]
     made = outlook_of(tuple(dict.fromkeys(named)), source, horizon, _classes(classes), _interval(interval))
     to_stdout = csv is not None and str(csv) == "-"
+    whole = None if portfolio is None else _held(made, portfolio, currency, draws)
     if as_json:
         from s2squant.cli.prediction_files import as_plain
 
-        print(json.dumps(as_plain(made), indent=1))
+        print(json.dumps(as_plain(made, whole), indent=1))
     elif not to_stdout:
         _show(made)
     _write(made, html, csv)
     if paths is not None:
         _draw(made, paths, draws)
+    if whole is not None:
+        for ticker, why in whole.refused.items():
+            print(f"not in the portfolio: {ticker}: {why}", file=sys.stderr)
+        if not (as_json or to_stdout):
+            _show_held(whole)
     for ticker, why in made.refused.items():
         print(f"no forecast of {ticker}: {why}", file=sys.stderr)
     return IN_PART if made.refused else 0
@@ -142,6 +155,47 @@ def _draw(made: Prediction, file: Path, draws: int) -> None:
     for ticker, why in drawn.refused.items():
         print(f"no joint paths of {ticker}: {why}", file=sys.stderr)
     print(f"joint paths: {file.absolute()}", file=sys.stderr)
+
+
+def _held(made: Prediction, rule: str, currency: str, draws: int) -> Held:
+    """The portfolio that is asked for; raises ConfigError, one line, for what is none."""
+    from pydantic import ValidationError
+
+    from s2squant.config.portfolio import RULES, PortfolioSpec
+    from s2squant.predict import held
+
+    known = rule in RULES and rule != "file"
+    named = {"weights": rule} if known else {"weights": "file", "file": rule}
+    if not known and not Path(rule).is_file():
+        rules = ", ".join(name for name in RULES if name != "file")
+        raise ConfigError(f"--portfolio {rule}: neither a file nor one of {rules}")
+    try:
+        spec = PortfolioSpec.model_validate(named | {"currency": currency, "draws": min(max(draws, 100), 100_000)})
+    except ValidationError as error:
+        raise ConfigError(f"--currency {currency}: {error.errors()[0]['msg'].removeprefix('Value error, ')}") from None
+    return held(made, spec)
+
+
+def _show_held(told: Held) -> None:
+    """What is to be expected of a portfolio, and who adds its risk."""
+    names = (">mean", ">80 % range", ">fall", ">VaR 95 %", ">ES 95 %", ">VaR 99 %", ">ES 99 %", ">drawdown")
+    table = plain_table("portfolio, step", *names, ">1 in 20", ">diversified")
+    for row in told.outlook.to_dict("records"):
+        figures = [_percent(row[name]) for name in ("var_95", "es_95", "var_99", "es_99")]
+        figures += [_percent(row[name]) for name in ("drawdown_median", "drawdown_95", "diversification")]
+        spread = f"{_percent(row['low_80'])} to {_percent(row['high_80'])}"
+        table.add_row(str(int(row["step"])), _percent(row["mean"]), spread, _percent(row["fall"]), *figures)
+    parts = plain_table("ticker", ">weight", ">ES 95 % alone", ">adds", ">share")
+    for row in told.parts.to_dict("records"):
+        cells = [_percent(row[name]) for name in ("weight", "es_alone", "contribution", "share")]
+        parts.add_row(str(row["unique_id"]), *cells)
+    console = plain_console(least=WIDTH)
+    console.print(table)
+    console.print(parts)
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.1f} %"
 
 
 def _put(path: Path, content: str | bytes) -> None:

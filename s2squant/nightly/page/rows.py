@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
+from s2squant.evaluation.statistics.expected_shortfall import expected_loss
 from s2squant.nightly.results import Night
 from s2squant.report.fan_cards import IN_ROW, small_fan
 from s2squant.report.fan_charts import fan_at
@@ -17,6 +18,7 @@ from s2squant.report.study_view import by, rows
 from s2squant.series.arrays import Floats
 from s2squant.series.forecast import LEVELS, QUANTILE_COLUMNS
 from s2squant.series.history import PriceHistory
+from s2squant.series.tails import all_quantiles, at_level, tail_columns
 
 YEAR = 252
 WIDE, NARROW = 1.5, 0.6
@@ -44,6 +46,21 @@ class Ahead:
 
 
 @dataclass(frozen=True)
+class Loss:
+    """Value at risk and expected shortfall of the next session."""
+
+    percent: int
+    """95: a loss beyond comes once in twenty times."""
+    price: float
+    """What is left of the close at the value at risk."""
+    share: float
+    """Of the close, lost."""
+    shortfall_price: float
+    shortfall: float
+    """Mean loss where it is beyond."""
+
+
+@dataclass(frozen=True)
 class TonightRow:
     """One ticker of tonight's table."""
 
@@ -51,6 +68,8 @@ class TonightRow:
     close: float
     ahead: tuple[Ahead, ...]
     """Steps 1, 5 and the last."""
+    losses: tuple[Loss, ...]
+    """One session ahead, at 95 and 99 %."""
     p_up: float
     """Probability that the last step ends above the close."""
     width: float
@@ -89,7 +108,7 @@ def tonight(night: Night) -> Tonight:
     raw = night.track.recommended
     have = set(table["model"].unique()) if len(table) else set()
     model = night.track.model if night.track.model in have else raw
-    table = table[_COLUMNS] if len(table) else table
+    table = table[[*_COLUMNS, *tail_columns(table)]] if len(table) else table
     shown = by(table[table["model"] == model], "unique_id") if len(table) else {}
     under = by(table[table["model"] == raw], "unique_id") if model != raw and len(table) else {}
     past = by(_recent(night.record, model, table["cutoff"].min()), "unique_id") if len(table) else {}
@@ -163,6 +182,7 @@ def _row(
         ticker=ticker,
         close=close,
         ahead=ahead,
+        losses=losses_of(part, close),
         p_up=_rises(last),
         width=width,
         change=change,
@@ -171,6 +191,17 @@ def _row(
         flags=tuple(_flags(width, change, moved, pit)),
         weight=weight,
     )
+
+
+def losses_of(part: pd.DataFrame, close: float) -> tuple[Loss, ...]:
+    """VaR and expected shortfall of the first session of a forecast; its tails exponential where it has none."""
+    levels_1A = all_quantiles(part.iloc[:1])
+    made = []
+    for level in (0.05, 0.01):
+        share = float(-np.expm1(at_level(levels_1A, level)[0]))
+        mean = float(expected_loss(levels_1A, level)[0])
+        made.append(Loss(round(100 * (1 - level)), close * (1 - share), share, close * (1 - mean), mean))
+    return tuple(made)
 
 
 def _picture(ticker: str, part: pd.DataFrame, history: PriceHistory | None) -> Markup:

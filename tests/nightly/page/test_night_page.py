@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from s2squant.cli.night_screen import risk
 from s2squant.nightly.page.night_page import render_night
 from s2squant.nightly.page.rows import _rises, tonight
 from s2squant.nightly.results import MarketNight
@@ -47,6 +48,22 @@ def visible(text: str) -> str:
 @pytest.fixture(scope="module")
 def page(night):
     return index(night)
+
+
+def test_tonights_var_and_shortfall_are_told_in_prices_and_per_cent(night, page):
+    row = tonight(night).rows[0]
+    part = night.today[(night.today["unique_id"] == row.ticker) & (night.today["model"] == tonight(night).model)]
+    first = part[part["step"] == 1].iloc[0]
+    low, high = row.losses
+    assert (low.percent, high.percent) == (95, 99)
+    assert low.price == pytest.approx(row.close * np.exp(first["q0.050"]))
+    assert low.share == pytest.approx(1 - low.price / row.close)
+    assert low.share < low.shortfall < high.shortfall
+    assert low.share < high.share
+    assert high.shortfall_price == pytest.approx(row.close * (1 - high.shortfall))
+    assert "VaR 99 %" in page
+    told = risk(night)[row.ticker]
+    assert told[1]["share"] == high.share
 
 
 def test_sections_stand_in_reading_order_each_with_a_takeaway(page):
