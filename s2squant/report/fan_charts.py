@@ -26,6 +26,7 @@ BEFORE_PAST = 45
 """Bars of history before a past forecast."""
 BANDS = {"95": ("q0.025", "q0.975"), "80": ("q0.100", "q0.900"), "50": ("q0.250", "q0.750")}
 """The central intervals, widest first."""
+FEW_TICKS = {"nticks": 2, "tickangle": 0, "title": {"text": ""}}
 OPACITY = {"95": 0.14, "80": 0.2, "50": 0.28}
 
 
@@ -143,7 +144,7 @@ def past_chart(id: str, fan: Fan, history: PriceHistory) -> Chart:
     layout = {
         "hovermode": "closest",
         "margin": {"l": 44, "r": 8, "t": 6, "b": 26},
-        "xaxis": _when(fan) | {"nticks": 4} | ({} if fan.is_intraday else {"tickformat": _months(fan)}),
+        "xaxis": _when(fan) | (FEW_TICKS if fan.is_intraday else {"nticks": 4, "tickformat": _months(fan)}),
         "yaxis": axis("") | {"nticks": 5, "separatethousands": True},
     }
     return Chart(id, f"Forecast of {fan.labels[0]} and what came", tuple(traces), layout, height=210)

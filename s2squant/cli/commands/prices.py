@@ -13,11 +13,14 @@ import typer
 from rich.console import Console
 
 from s2squant.cli.exits import complain
+from s2squant.cli.options import BarInterval
 from s2squant.cli.tables import plain_console
 from s2squant.config import defaults
+from s2squant.config.intervals import SECONDS
 from s2squant.errors import SEVERITIES, Finding, PriceError, SourceError, worst
 
 if TYPE_CHECKING:
+    from s2squant.config.experiment import Universe
     from s2squant.prices.port import Source
     from s2squant.series.history import PriceHistory
 
@@ -115,6 +118,7 @@ def check(
     notes: Annotated[
         bool, typer.Option("--notes", help="List every note, not only large moves, small spikes and dividends.")
     ] = False,
+    interval: BarInterval = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Write every finding for programs to standard output.")
     ] = False,
@@ -126,7 +130,7 @@ def check(
     Exit status: 0; 3 where the prices of some ticker cannot be used; 2 a mistake in what was asked.
     """
     from s2squant.cli.price_views import as_plain, overview
-    from s2squant.config.experiment import Universe
+    from s2squant.config.files import make_experiment
     from s2squant.prices.checks.market import across
     from s2squant.prices.universe import inspect_ticker, open_source
 
@@ -134,12 +138,13 @@ def check(
         raise SourceError(f"name DIR or --source, not both: {folder}, {source}")
     if folder is not None and ":" in folder and not Path(folder).exists():
         source, folder = folder, None
-    opened = open_source(source) if source else _source_at(Path(folder) if folder else STORE)
+    universe = make_experiment({"universe": {"interval": interval or ""}}, where="--interval").universe
+    opened = open_source(source, universe) if source else _source_at(Path(folder) if folder else STORE, universe)
     histories: dict[str, PriceHistory] = {}
     refused: dict[str, PriceError] = {}
     for ticker in opened.tickers() or opened.default_universe():
         try:
-            histories[ticker] = inspect_ticker(opened, ticker, Universe())
+            histories[ticker] = inspect_ticker(opened, ticker, universe)
         except PriceError as error:
             refused[ticker] = error
     for ticker, findings_now in across(tuple(histories.values())).items():
@@ -240,13 +245,14 @@ def _source_of(ticker: str) -> Source:
     return open_source(f"store:{STORE}" if ticker in PriceStore(STORE).tickers() else "sample")
 
 
-def _source_at(folder: Path) -> Source:
+def _source_at(folder: Path, universe: Universe) -> Source:
     """A folder or a file as the source it looks like: a price store, CSV files, or parquet files."""
     from s2squant.prices.store.price_store import PriceStore
     from s2squant.prices.universe import open_source
 
-    if folder == STORE or PriceStore(folder).tickers():
-        return open_source(f"store:{folder}")
+    store = PriceStore(folder)
+    if folder == STORE or store.tickers() or store.tickers(universe.interval if universe.interval in SECONDS else "1h"):
+        return open_source(f"store:{folder}", universe)
     forms = {path.suffix.lower() for path in (folder.iterdir() if folder.is_dir() else [folder])}
     if {".csv", ".parquet"} <= forms:
         print(f"{folder} holds parquet files too, not checked here: --source parquet:{folder}", file=sys.stderr)

@@ -40,6 +40,8 @@ def across(histories: Sequence[PriceHistory]) -> Mapping[str, tuple[Finding, ...
         moves = np.full((len(days), len(market)), np.nan)
         for m, history in enumerate(market):
             moves[np.searchsorted(days, history.dates[1:]), m] = log_returns(history)
+            if history.is_intraday:
+                continue
             faults = [day for f in history.findings if f.name in DOUBTFUL and f.severity == "error" for day in f.rows]
             moves[np.searchsorted(days, np.array(faults, "datetime64[D]")), m] = np.nan  # no move of the market
         shifts = _shifted(market, moves)
@@ -53,7 +55,7 @@ def across(histories: Sequence[PriceHistory]) -> Mapping[str, tuple[Finding, ...
 def _reweighed(history: PriceHistory, days: Dates, moves: Floats, own: int) -> tuple[Finding, ...]:
     """The findings of a ticker with its doubtful moves weighed again, on the scale of the others' on the day."""
     doubtful = {day for f in history.findings if f.name in DOUBTFUL and f.severity == "warning" for day in f.rows}
-    if not doubtful:
+    if not doubtful or history.is_intraday:  # of the sessions that such bars make
         return history.findings
     common = np.zeros(len(history) - 1)
     for day in doubtful:
