@@ -15,7 +15,7 @@ from pydantic import Field, field_validator, model_validator
 from s2squant.config.asset_classes import AssetClass
 from s2squant.config.covariates import CovariateSpec
 from s2squant.config.defaults import STORE
-from s2squant.config.intervals import Interval
+from s2squant.config.intervals import Asked
 from s2squant.config.models import (
     MEASURED,
     MODELS,
@@ -33,7 +33,7 @@ class Universe(Part):
 
     source: str = Field("sample", description="sample | yfinance | store:DIR | csv:DIR or FILE | parquet:DIR or FILE")
     tickers: tuple[Ticker, ...] = Field((), description="empty: the source's default universe")
-    interval: Interval | Literal[""] = Field(
+    interval: Asked = Field(
         "", description="of the bars; coarser than the source's are made of them; empty: files' own, else 1d"
     )
     zone: str = Field("", description="of stamps within the day that name none, as America/New_York; empty: found")

@@ -9,6 +9,8 @@ Interval = Literal["1d", "1h", "30m", "15m", "5m", "1m", "1wk", "1mo"]
 
 SECONDS: dict[str, int] = {"1h": 3600, "30m": 1800, "15m": 900, "5m": 300, "1m": 60}
 """Length of the intervals below a day."""
+Asked = Literal["", "1d", "1h", "30m", "15m", "5m", "1m", "1wk", "1mo"]
+"""An interval asked for; empty: that of the bars."""
 PERIODS: dict[str, str] = {"weekly": "1wk", "monthly": "1mo"}
 COARSENESS: tuple[str, ...] = ("1m", "5m", "15m", "30m", "1h", "1d", "1wk", "1mo")
 """From the finest to the coarsest."""
