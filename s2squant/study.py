@@ -41,6 +41,7 @@ from s2squant.runs.identity import as_begun, beside_previous, claimed_folder
 from s2squant.runs.jobs import Inputs, Job, stages_of
 from s2squant.runs.joint import joint_scores, newest_paths
 from s2squant.runs.manifest import manifest, provenance
+from s2squant.runs.newcomers import newcomers, told
 from s2squant.runs.plan import make_plan, of_one_interval
 from s2squant.runs.run_list import write_list
 from s2squant.runs.runner import JobResult, JobRunner
@@ -155,6 +156,8 @@ class Run(JobRunner[Job]):
             audited = audit(inputs, forecasts)
         beyond = (nothing, joined, audited, held)
         study = self._study(collected, forecasts, (weights, recalibration), evaluation, traded, beyond)
+        young = newcomers(inputs, self._histories, tuple(self.skipped))
+        study = replace(study, newcomers=young, tickers=told(study.tickers, young))
         study = beside_previous(study, self.inputs.folder)
         self._write(study)
         return study

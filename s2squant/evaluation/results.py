@@ -205,6 +205,7 @@ class Study(Evidence):
       wealth), low_80, median, high_80, drawdown_median, drawdown_95, diversification, pool, cutoff (the newest)
     - `portfolio_parts`: unique_id, weight, es_alone, contribution (to the 95 % shortfall at the last step), share,
       pool, cutoff
+    - `newcomers`: as `forecasts`, of tickers too young to take part, by the pretrained weights
     - `audit`: check, model, outcome (passed|failed|not run), figure, sentence
     """
 
@@ -253,6 +254,7 @@ class Study(Evidence):
     portfolio_parts: pd.DataFrame = field(default_factory=pd.DataFrame)
     portfolio_refused: Mapping[str, str] = field(default_factory=dict)
     """Tickers and markets that have no part in the portfolio, and why."""
+    newcomers: pd.DataFrame = field(default_factory=pd.DataFrame)
     audit: pd.DataFrame = field(default_factory=pd.DataFrame)
     recalibration: pd.DataFrame = field(default_factory=pd.DataFrame)
     failed_models: Mapping[str, str] = field(default_factory=dict)

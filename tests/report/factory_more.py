@@ -259,6 +259,7 @@ def evidence(study: Study, rng: np.random.Generator, names: list[str]) -> dict[s
     ]
     more = {
         "joint": together,
+        "newcomers": study.forecasts.head(40),
         "importance": leant,
         "pairs": against,
         "energy": drawn,
