@@ -37,6 +37,7 @@ from s2squant.series.joint_paths import Paths, joint_paths
 from s2squant.series.outlook import Outlook
 from s2squant.series.panel import Fold, Panel
 from s2squant.series.past_paths import joinable, past_paths
+from s2squant.series.tails import taken_apart
 from s2squant.series.windows import last_rows, train_rows, unsettled
 
 ANCHOR = Forecasters(models=("anchor",))
@@ -91,11 +92,12 @@ def predict(
     for panel, forecast in (*newest(daily, horizon), *_fitted(within, horizon)):
         last = max(history.dates[-1] for history in panel.histories)
         common = next_bars(panel.market, last, horizon)
-        for history, quantiles_HQ in zip(panel.histories, forecast.quantiles_NHQ, strict=True):
+        tails_NHT = taken_apart(forecast.levels_NHA)[1]
+        for history, quantiles_HQ, tails_HT in zip(panel.histories, forecast.quantiles_NHQ, tails_NHT, strict=True):
             ends = history.dates[-1]
             dates_H = common if ends == last else next_bars(panel.market, ends, horizon)
             widening = 1.0 if history.is_intraday else load(history.asset_class).widening(len(history), horizon)
-            found[history.ticker] = Outlook(history, dates_H, quantiles_HQ, widening)
+            found[history.ticker] = Outlook(history, dates_H, quantiles_HQ, widening, tails_HT)
     return Prediction(tuple(found[h.ticker] for h in usable), refused, name, remarks)
 
 

@@ -7,7 +7,7 @@ years of daily bars; what a ticker's name begins with decides what goes wrong:
     RESET the connection is cut   TWICE 500 at first   CRUMB 401 until a new crumb   NANLAST no last price
     PENCE (.L) prices in pence   POUNDS the same stock in pounds   SPLIT 4:1 and 1:8   DIVIDEND quarterly
     RATIO 3:2, 77:100 and 8:9   SPINOFF 1281:1000, told as a split   SPUN a third of it, told by nobody
-    LATE 6:1 and a dividend, both told three sessions late
+    LATE 6:1 and a dividend, both told three sessions late   REPORT quarterly earnings, told and to come
 
 In tests the stocks, the day it is, and what the server does are changed while it runs, and it keeps count.
 """
@@ -62,6 +62,10 @@ class Stock:
     forgotten: set[np.datetime64] = field(default_factory=set)
     told_from: dict[np.datetime64, np.datetime64] = field(default_factory=dict)
     """The day from which an event is told and adjusted for, where that is not its own."""
+    earnings: list[datetime] = field(default_factory=list)
+    """When it reports, New York's clock."""
+    announced: np.datetime64 | None = None
+    """The next day on which it trades without a dividend."""
     exchange: str = "NYQ"
     kind: str = "EQUITY"
 
@@ -128,6 +132,10 @@ def invented(ticker: str, days: np.ndarray, today: np.datetime64) -> Stock:
         stock.dividends = {past[-20]: round(0.02 * stock.close[-1], 3)}
         stock.split(past[-10], 6.0)
         stock.told_from = {past[bar]: past[bar + 3] for bar in (-20, -10)}
+    if kind == "REPORT":
+        reports = days[60::63].astype("datetime64[s]").astype(object)
+        stock.earnings = [at.replace(hour=16 if n % 2 else 7) for n, at in enumerate(reports)]
+        stock.announced = days[days > today][15]
     if ticker.startswith("PENCE"):
         stock.currency, stock.unit = "GBp", 100.0
     if ticker.startswith("POUNDS"):
@@ -223,6 +231,13 @@ class LocalYahoo:
             if "getcrumb" in path:
                 self.crumb = next(_CRUMBS)
                 return 200, f"crumb{self.crumb}"
+            if "/calendar/earnings" in path:
+                return 200, self.earnings_page(query["symbol"][0])
+            announced = self.stock(unquote(path.rsplit("/", 1)[1])).announced if "quoteSummary" in path else None
+            if announced is not None:
+                stamp = int(announced.astype("datetime64[s]").astype(np.int64))
+                told = {"result": [{"calendarEvents": {"exDividendDate": stamp}}], "error": None}
+                return 200, {"quoteSummary": told}
             return (404, {"quoteSummary": NOT_FOUND}) if "quoteSummary" in path else (200, "<html></html>")
         ticker = unquote(path.rsplit("/", 1)[1])
         with self._lock:
@@ -259,6 +274,19 @@ class LocalYahoo:
             with self._lock:
                 self.answered[ticker] += 1
         return 200, body
+
+    def earnings_page(self, ticker: str) -> str:
+        """Yahoo's page of a stock's earnings, newest first; without a table where there are none."""
+        moments = sorted(self.stock(ticker).earnings, reverse=True)
+        rows = "".join(
+            f"<tr><td>{ticker}</td><td>{ticker} Inc.</td><td>{at:%B %d, %Y} at {at.hour % 12 or 12} "
+            f"{at:%p} EST</td><td>1.0</td><td>-</td><td>-</td></tr>"
+            for at in moments
+        )
+        names = ("Symbol", "Company", "Earnings Date", "EPS Estimate", "Reported EPS", "Surprise (%)")
+        head = "".join(f"<th>{name}</th>" for name in names)
+        table = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>" if moments else ""
+        return f"<html>{table}</html>"
 
     def _stale(self, ticker: str, query: dict[str, list[str]]) -> bool:
         """Whether the crumb was given out before the ticker was first asked for."""

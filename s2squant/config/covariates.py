@@ -18,11 +18,12 @@ BuiltIn = Literal["weekday", "month_end", "quarter_turn", "holiday", "half_day",
 Measure = Literal["total", "variance", "bipower", "continuous", "jump", "down", "up", "overnight"]
 VARIANCES: tuple[Measure, ...] = ("total", "variance", "bipower", "continuous", "down", "up")
 """Measures that are above zero on any day that moves: members of the anchor's bank."""
+EventDates = Literal["earnings", "ex_dividend"]
 BarField = Literal["adj_close", "open", "high", "low", "close", "volume"]
 
 
 class CovariateSpec(Part):
-    """One covariate. Its origin is one of `ticker`, `file`, `calendar`, `values` and `realised`, or `column` alone."""
+    """One covariate; its origin is `ticker`, `file`, `calendar`, `dates`, `values` or `realised`, or `column` alone."""
 
     name: str = Field(min_length=1, max_length=60, description="what reports and models call it")
     kind: CovariateKind = Field(
@@ -41,6 +42,9 @@ class CovariateSpec(Part):
     file: str = Field("", description="origin: a long table csv:FILE or parquet:FILE with a date, perhaps a ticker")
     column: str = Field("", description="origin, alone: a column of the tickers' own files; with `file`: its column")
     calendar: BuiltIn | None = Field(None, description="origin: a count or a mark of the exchange's calendar")
+    dates: EventDates | None = Field(
+        None, description="origin: a ticker's dates at Yahoo, past and announced, which mark sessions as `event` does"
+    )
     values: dict[str, float | str] = Field({}, description="origin of a static one: ticker -> number or category")
     event: bool = Field(False, description="of `file`: its dates mark sessions, 1 there and 0 elsewhere")
     transform: Transform = Field("level", description="variance: the square of a volatility; rank: in the market")
@@ -65,11 +69,12 @@ class CovariateSpec(Part):
         """The kind that an origin has of itself."""
         if not isinstance(data, Mapping) or "kind" in data:
             return data
-        kind = "future" if data.get("calendar") or data.get("event") else "static" if data.get("values") else "past"
+        ahead = any(data.get(key) for key in ("calendar", "dates", "event"))
+        kind = "future" if ahead else "static" if data.get("values") else "past"
         return {**data, "kind": kind}
 
     @property
-    def origin(self) -> Literal["ticker", "file", "column", "calendar", "values", "realised"]:
+    def origin(self) -> Literal["ticker", "file", "column", "calendar", "dates", "values", "realised"]:
         """Where its values come from."""
         if self.ticker:
             return "ticker"
@@ -79,6 +84,8 @@ class CovariateSpec(Part):
             return "calendar"
         if self.realised:
             return "realised"
+        if self.dates:
+            return "dates"
         return "values" if self.values else "column"
 
     @property
@@ -95,11 +102,13 @@ class CovariateSpec(Part):
 
     @model_validator(mode="after")
     def _one_origin(self) -> CovariateSpec:
-        given = [name for name in ("ticker", "file", "calendar", "values", "realised") if getattr(self, name)]
+        given = [name for name in ("ticker", "file", "calendar", "dates", "values", "realised") if getattr(self, name)]
         if len(given) > 1:
             raise ValueError(f"{self.name} has two origins, {given[0]} and {given[1]}; keep one")
         if not given and not self.column:
-            raise ValueError(f"{self.name} has no origin; give ticker, file, column, calendar, values or realised")
+            raise ValueError(
+                f"{self.name} has no origin; give ticker, file, column, calendar, dates, values or realised"
+            )
         for key, needed, there in (
             ("source", "ticker", self.ticker or self.realised),
             ("known", "file", self.file),
@@ -117,6 +126,8 @@ class CovariateSpec(Part):
     def _kind_fits(self) -> CovariateSpec:
         if self.calendar and self.kind != "future":
             raise ValueError(f'{self.name}: a calendar is known beforehand; write kind = "future"')
+        if self.dates and self.kind != "future":
+            raise ValueError(f'{self.name}: dates are announced; write kind = "future"')
         if self.values and self.kind != "static":
             raise ValueError(f'{self.name}: values are one a ticker; write kind = "static"')
         if self.ticker and self.kind != "past":
@@ -130,6 +141,6 @@ class CovariateSpec(Part):
             raise ValueError(f"{self.name}: {key} is for a past one; a {self.kind} one is known beforehand")
         if self.event and self.kind != "future":
             raise ValueError(f'{self.name}: an event is known beforehand; write kind = "future"')
-        if self.transform != "level" and (self.kind == "static" or self.calendar or self.event):
+        if self.transform != "level" and (self.kind == "static" or self.calendar or self.dates or self.event):
             raise ValueError(f"{self.name}: transform is for values of the past or a future column; take it out")
         return self

@@ -18,13 +18,26 @@ from s2squant.forecasters.anchor import POOLED, Anchor, FittedAnchor, stable_see
 from s2squant.forecasters.covariate_reader import CovariateReader, fit_reader
 from s2squant.forecasters.expected_return import training_drifts
 from s2squant.forecasters.features import has_ranges
-from s2squant.forecasters.network import FittedSeq2Seq, levels_Q, prepare, restore_seq2seq, seen_of, sizes_read
+from s2squant.forecasters.network import (
+    FittedSeq2Seq,
+    Prepared,
+    levels_Q,
+    prepare,
+    restore_seq2seq,
+    seen_of,
+    sizes_read,
+)
 from s2squant.nets.covariates import CovariateSizes
 from s2squant.nets.seq2seq import Seq2Seq
 from s2squant.nets.training import Resident, train
 from s2squant.series.arrays import Floats, Ints
-from s2squant.series.forecast import State
+from s2squant.series.forecast import State, quantile_crps
 from s2squant.series.panel import Panel
+
+HELD_OUT, MOST_HELD_OUT = 0.25, 2000
+"""Last share of the origins on which a pooled net has to gain by covariates, and the most of them that are asked."""
+LEAST_GAIN = 0.001
+"""Share of the loss that covariates have to take away there, to be read."""
 
 
 @dataclass(frozen=True)
@@ -49,18 +62,10 @@ class Seq2SeqForecaster:
         data = prepare(anchor, self.spec, panel, rows, ranges=ranges)
         name = f"seq2seq_{self.scope}"
         reader = self._reader(panel, rows, data.sd_R)
-        seen, sizes = seen_of(panel, data, reader, anchor.profiles), sizes_read(reader, anchor.profiles)
-        steps = self.spec.training.horizon or anchor.horizon
-        deviation_RH = np.ones((len(panel.log_price), steps), np.float32)
-        deviation_RH[rows] = data.deviation_NH[:, :steps]
-        mean_M, every = training_drifts(panel, rows), np.arange(len(panel.log_price))
-        resident = Resident(
-            torch.from_numpy(seen.inputs_RF.astype(np.float32)),
-            torch.from_numpy(deviation_RH),
-            torch.from_numpy((panel.log_price - mean_M[panel.ticker_of] * panel.bar_number(every)) / data.unit_R),
-            torch.empty(0, dtype=torch.int64),
-            seen.known,
-        )
+        if reader is not None and self.scope == "pooled" and not self._pays(panel, rows, anchor, data, reader, seed):
+            reader = None
+        steps, sizes = self.spec.training.horizon or anchor.horizon, sizes_read(reader, anchor.profiles)
+        resident = _resident(panel, rows, anchor, data, reader, steps)
         nets: dict[str, list[Seq2Seq]] = {}
         losses: dict[str, list[list[float]]] = {}
         for key, part in self._parts(panel, rows):
@@ -109,6 +114,27 @@ class Seq2SeqForecaster:
         """How covariates are read: as the nets learnt to whose weights a fit starts from, else by `rows`."""
         return self.pooled.covariates if self.pooled is not None else fit_reader(panel, rows, sd_R)
 
+    def _pays(
+        self, panel: Panel, rows: Ints, anchor: FittedAnchor, data: Prepared, reader: CovariateReader, seed: int
+    ) -> bool:
+        """Whether a net with covariates beats one without on the last origins, a horizon after those it learnt from."""
+        early, late = held_out(panel, rows, anchor.horizon)
+        ends = torch.from_numpy(chunk_ends(panel, early, self.spec.training))
+        if len(ends) == 0 or len(late) == 0:
+            return False
+        steps = self.spec.training.horizon or anchor.horizon
+        table = torch.from_numpy(anchor.table_GHQ[anchor.group_of(panel, rows[:1])[0], :steps])
+        unit_N1, y_NH = data.unit_R[late][:, None], panel.targets(late, anchor.horizon)
+        losses = []
+        for own in (reader, None):
+            part = _resident(panel, rows, anchor, data, own, steps)._replace(chunk_ends=ends)
+            net, _ = self._train(POOLED, 0, part, table, sizes_read(own, anchor.profiles), seed)
+            ranges = self.spec.ranges and has_ranges(panel)
+            fitted = FittedSeq2Seq("held out", self.spec, anchor, ranges, {POOLED: [net]}, covariates=own)
+            quantiles_NHQ = fitted.predict(panel, late).quantiles_NHQ
+            losses.append(float(quantile_crps(y_NH / unit_N1, quantiles_NHQ / unit_N1[:, :, None]).mean()))
+        return losses[0] < (1 - LEAST_GAIN) * losses[1]
+
     def _train(
         self, key: str, s: int, data: Resident, table_HQ: Tensor, sizes: CovariateSizes, seed: int
     ) -> tuple[Seq2Seq, list[float]]:
@@ -125,6 +151,34 @@ class Seq2SeqForecaster:
             net, data, self.spec.training, steps=settings.steps, batch=settings.batch, lr=settings.lr, seed=own
         )
         return net, losses
+
+
+def held_out(panel: Panel, rows: Ints, horizon: int) -> tuple[Ints, Ints]:
+    """Training origins whose labels end by the day after which the last HELD_OUT of all origins lie, and some of those.
+
+    As many as MOST_HELD_OUT, evenly spread.
+    """
+    days = np.sort(panel.dates[rows])
+    day = days[int((1 - HELD_OUT) * (len(days) - 1))]
+    early, late = rows[panel.dates[rows + horizon] <= day], rows[panel.dates[rows] > day]
+    return early, late[:: max(1, len(late) // MOST_HELD_OUT)]
+
+
+def _resident(
+    panel: Panel, rows: Ints, anchor: FittedAnchor, data: Prepared, reader: CovariateReader | None, steps: int
+) -> Resident:
+    """What a fit on the origins `rows` reads, with covariates where a reader is given; no chunk ends yet."""
+    seen = seen_of(panel, data, reader, anchor.profiles)
+    deviation_RH = np.ones((len(panel.log_price), steps), np.float32)
+    deviation_RH[rows] = data.deviation_NH[:, :steps]
+    mean_M, every = training_drifts(panel, rows), np.arange(len(panel.log_price))
+    return Resident(
+        torch.from_numpy(seen.inputs_RF.astype(np.float32)),
+        torch.from_numpy(deviation_RH),
+        torch.from_numpy((panel.log_price - mean_M[panel.ticker_of] * panel.bar_number(every)) / data.unit_R),
+        torch.empty(0, dtype=torch.int64),
+        seen.known,
+    )
 
 
 def chunk_ends(panel: Panel, rows: Ints, spec: TrainingSpec) -> Ints:

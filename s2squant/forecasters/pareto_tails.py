@@ -62,6 +62,20 @@ def pareto_tails(
     return tails_CHT
 
 
+def pareto_beyond(even_xQ: Floats, shape: float = PRIOR_SHAPE) -> Floats:
+    """Tails (..., T) of a Pareto law of given shape over the second outermost quantile on each side.
+
+    The outermost one gives its scale. For forecasts of which the quantiles are all that is known.
+    """
+    parts = []
+    for sign, end, inner, own in ((-1.0, 0, 1, slice(0, 2)), (1.0, -1, -2, slice(2, 4))):
+        start, excess = even_xQ[..., end, None], sign * (even_xQ[..., end] - even_xQ[..., inner])[..., None]
+        scale = excess / excess_quantile(LEVELS[0] / LEVELS[1], shape) + shape * excess
+        p_T = np.minimum(TAIL_LEVELS[own], 1 - TAIL_LEVELS[own])
+        parts.append(start + sign * scale * excess_quantile(p_T / LEVELS[0], shape))
+    return np.concatenate(parts, axis=-1)
+
+
 def shrunk_shape(excess: Floats, overlap: int, prior: float) -> float:
     """Shape of positive excesses by probability-weighted moments, within BOUNDS, shrunk to `prior`."""
     x = np.sort(excess)
@@ -72,7 +86,7 @@ def shrunk_shape(excess: Floats, overlap: int, prior: float) -> float:
     return (weight * shape + PRIOR_WEIGHT * prior) / (weight + PRIOR_WEIGHT)
 
 
-def excess_quantile(share: Floats, shape: float) -> Floats:
+def excess_quantile(share: Floats | float, shape: float) -> Floats:
     """Quantile of a generalised Pareto law of scale 1 that a share exceeds."""
     if abs(shape) < 1e-6:
         return np.asarray(-np.log(share))

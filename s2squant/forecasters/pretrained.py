@@ -24,6 +24,7 @@ from s2squant.errors import CheckpointError, ConfigError
 from s2squant.files import embedded
 from s2squant.forecasters.expected_return import Drifts, shrunk_drifts
 from s2squant.forecasters.features import bank_members, scaled_returns
+from s2squant.forecasters.pareto_tails import pareto_beyond
 from s2squant.series.arrays import Floats, Ints
 from s2squant.series.forecast import LEVELS, Forecast, State
 from s2squant.series.history import PriceHistory
@@ -42,6 +43,8 @@ PEERS, PEERS_BARS = 5, 250
 """The market's filters are read from so many tickers of a class on (with LEAST_BARS bars by then, itself included), and
 by a ticker of so many bars: before, its place in its market is known too badly (docs/weights.md)."""
 MEMBERS = {"alone": 16, "market": 24}
+TAIL_SHAPE = 0.2
+"""Of the Pareto tails beyond the outermost quantiles (reports/LOG.md)."""
 CLASSES: tuple[AssetClass, ...] = ("stocks", "currencies")
 """Those that have weights."""
 
@@ -247,7 +250,8 @@ class FittedPretrained:
                 sd_NH, table_NHQ = bank.sd_and_table(own_NK, bars_N[at], self.horizon)
                 quantiles[at] = (sd_NH * unit_N[at, None])[:, :, None] * table_NHQ
         drift = self._drift_M(panel)[owner_N][:, None] * np.arange(1, self.horizon + 1)
-        return Forecast(self.name, rows, quantiles + drift[:, :, None], drift)
+        quantiles += drift[:, :, None]
+        return Forecast(self.name, rows, quantiles, drift, tails_NHT=pareto_beyond(quantiles, TAIL_SHAPE))
 
     def _drift_M(self, panel: Panel) -> Floats:
         """Expected log return a bar; the prior mean of its class for a ticker whose class had none in the fit."""

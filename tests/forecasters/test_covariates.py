@@ -9,7 +9,8 @@ from safetensors.numpy import load, save
 from s2squant.config.files import make_experiment
 from s2squant.config.models import READERS
 from s2squant.errors import ConfigError
-from s2squant.forecasters.baselines import ridge
+from s2squant.forecasters import network_training
+from s2squant.forecasters.baselines import gbm, ridge
 from s2squant.forecasters.catalog import restore
 from s2squant.series.covariates import Covariate, TickerCovariates
 from s2squant.series.forecast import State, quantile_crps
@@ -23,9 +24,10 @@ BARS, CUT = 460, 420
 
 @pytest.fixture(scope="module", autouse=True)
 def noise_is_read():
-    """Ridge reads noise too, which it else leaves alone; tests/tuning/test_ablation.py has it as it is."""
+    """Noise is read by those too that leave it alone; tests/tuning/test_ablation.py has it as it is."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ridge, "LEAST_GAIN", -9.0)
+        for gated in (ridge, gbm, network_training):
+            patch.setattr(gated, "LEAST_GAIN", -9.0)
         yield
 
 

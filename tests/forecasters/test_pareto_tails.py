@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import genpareto, norm, t
 
-from s2squant.forecasters.pareto_tails import EVERYTHING, FEWEST, pareto_tails, shrunk_shape
+from s2squant.forecasters.pareto_tails import EVERYTHING, FEWEST, pareto_beyond, pareto_tails, shrunk_shape
 from s2squant.series.tails import LEVELS, TAIL_LEVELS, exponential_tails
 
 NAMES = (EVERYTHING, "crypto", "stocks")
@@ -55,3 +55,12 @@ def test_classes_have_their_own_tails_and_a_class_of_few_those_of_all():
     np.testing.assert_array_equal(crypto, everything)
     still, table = tails(np.zeros(100))
     np.testing.assert_array_equal(still[0], exponential_tails(table))
+
+
+def test_a_pareto_law_goes_on_beyond_its_own_quantiles():
+    shape, scale = 0.2, 1.5
+    beyond = lambda p: scale / shape * ((p / 0.05) ** -shape - 1)  # noqa: E731
+    levels = np.concatenate([[-beyond(p) for p in (0.025, 0.05)], np.linspace(0, 1, 35), [beyond(0.05), beyond(0.025)]])
+    wanted = [-beyond(0.005), -beyond(0.01), beyond(0.01), beyond(0.005)]
+    assert pareto_beyond(levels, shape) == pytest.approx(wanted)
+    assert pareto_beyond(levels, 0.0) == pytest.approx(exponential_tails(levels))

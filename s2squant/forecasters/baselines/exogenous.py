@@ -47,10 +47,22 @@ def exogenous(panel: Panel, ticker: str, covariates: PanelCovariates | None, sd_
     sd_R = np.ones(len(panel.dates))
     sd_R[rows] = sd_T
     ahead_THF = ahead_numbers(covariates.future, covariates.at_steps(rows, horizon))
-    ends = (*(end for end in STEP_GROUPS if end < horizon), horizon)
+    ends = _ends(horizon)
     groups = [slice(first, end) for first, end in zip((0, *ends), ends, strict=False)]
     means = [_mean(ahead_THF[:, group]) for group in groups] if covariates.future else []
     return np.concatenate([past_numbers(covariates, sd_R)[rows], *means], axis=1)
+
+
+def owners(covariates: PanelCovariates | None, horizon: int) -> tuple[str, ...]:
+    """The covariate that each of the K predictors is made of."""
+    if covariates is None:
+        return ()
+    ahead = tuple(column.name for column in covariates.future) * len(_ends(horizon))
+    return (*(column.name for column in covariates.past), *ahead)
+
+
+def _ends(horizon: int) -> tuple[int, ...]:
+    return (*(end for end in STEP_GROUPS if end < horizon), horizon)
 
 
 def scaled_inputs(values_TK: Floats, centre_K: Floats, scale_K: Floats) -> Floats:

@@ -26,13 +26,14 @@ from s2squant.prices.sources.continued import ContinuedSource
 from s2squant.prices.sources.folder import FolderSource
 from s2squant.prices.sources.memory import FrameSource
 from s2squant.prices.sources.numbers import decimal_sign, numbers
+from s2squant.prices.sources.yahoo import Yahoo
 from s2squant.prices.universe import inspect_ticker, open_source
 from s2squant.series.arrays import Dates, Floats
 from s2squant.series.history import PriceHistory
 
-Origin = PriceHistory | LongTable | WithinDay | Source | None
+Origin = PriceHistory | LongTable | WithinDay | Source | Yahoo | None
 """What a covariate is read from: another ticker's bars, a table, bars within the day, the source of the tickers' own
-files, or its spec."""
+files, Yahoo's dates, or its spec."""
 
 
 def open_origin(spec: CovariateSpec, universe: Universe, source: Source | None) -> Origin:
@@ -65,6 +66,8 @@ def open_origin(spec: CovariateSpec, universe: Universe, source: Source | None) 
                 return WithinDay.of(spec, universe)
             except SourceError as error:
                 raise SourceError(f"covariate {spec.name}: {one_line(str(error))}") from None
+        case "dates":
+            return Yahoo()
         case "calendar" | "values":
             return None
 
@@ -96,9 +99,8 @@ def future_column(spec: CovariateSpec, origin: Origin, history: PriceHistory, da
     """
     if spec.calendar:
         return built_in(spec.calendar, history.calendar, days_S)
-    if spec.event:
-        assert isinstance(origin, LongTable)
-        days = np.sort(origin.days_K[origin.rows_for(history.ticker)])
+    if spec.event or spec.dates:
+        days = _event_days(spec, origin, history)
         if len(days) == 0:
             return np.full(len(days_S), np.nan)
         held = days_S[np.minimum(np.searchsorted(days_S, days), len(days_S) - 1)]
@@ -109,6 +111,19 @@ def future_column(spec: CovariateSpec, origin: Origin, history: PriceHistory, da
     if len(seen.days_K) == 0:
         return np.full(len(days_S), np.nan)
     return np.where(seen.days_K[place] == days_S, seen.values_K[place], np.nan)
+
+
+def _event_days(spec: CovariateSpec, origin: Origin, history: PriceHistory) -> Dates:
+    """A ticker's dates, increasing; those of Yahoo go with its own dividends."""
+    match origin:
+        case LongTable():
+            return np.sort(origin.days_K[origin.rows_for(history.ticker)])
+        case Yahoo() if spec.dates is not None:
+            paid = history.dates[:0]
+            if spec.dates == "ex_dividend" and "dividends" in history.events:
+                paid = history.dates[history.events["dividends"] > 0]
+            return np.union1d(paid, origin.event_dates(history.ticker, spec.dates))
+    raise TypeError(f"{type(origin).__name__} has no dates")
 
 
 def static_value(spec: CovariateSpec, origin: Origin, history: PriceHistory) -> str:

@@ -15,7 +15,8 @@ import shutil
 import tempfile
 import threading
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from typing import Any
@@ -24,6 +25,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import pandas as pd
 
+from s2squant.config.covariates import EventDates
 from s2squant.config.fetching import Fetching
 from s2squant.errors import (
     BadPricesError,
@@ -39,12 +41,16 @@ from s2squant.prices.calendars.exchanges import is_settled
 from s2squant.prices.calendars.guess import guess_calendar
 from s2squant.prices.sources.throttle import ClosedError, Gate, PoliteRequest, StoppedError, jittered
 from s2squant.prices.store.bars import About, Answer, Bars, columns_of, day_of, length_of
+from s2squant.series.arrays import Dates
 
 TICKER = re.compile(r"[A-Za-z0-9^][A-Za-z0-9.\-=^&]{0,24}")
 SERVER = "S2SQUANT_YAHOO_URL"
 """Environment: a server to ask in place of Yahoo's, as `python -m tests.local_yahoo` starts one."""
 LOOK_BACK = {"1m": 30, "2m": 60, "5m": 60, "15m": 60, "30m": 60, "90m": 60, "1h": 730, "1d": 0}
 """Days that Yahoo goes back at each interval; 0 is without limit."""
+MOST_EARNINGS = 100
+"""Yahoo tells no more of them at once."""
+CLOSING_HOUR = 16
 PIECE = timedelta(days=7)
 """The longest span of 1m bars Yahoo gives at once."""
 _opening = threading.Lock()
@@ -149,21 +155,9 @@ class Yahoo:
         self, ticker: str, interval: str, start: datetime | None, known: About | None
     ) -> tuple[pd.DataFrame, dict[str, Any]]:
         """Yahoo's rows, at least one, and its description of the ticker; any failure a PriceError."""
-        import yfinance  # half a second to import, and only this source needs it
-        from yfinance.data import YfData
-        from yfinance.exceptions import YFPricesMissingError, YFRateLimitError, YFTzMissingError
-
-        yfinance.config.debug.hide_exceptions = False
-        logging.getLogger("yfinance").setLevel(logging.CRITICAL)  # what it has to say comes back as an exception
-        # Its own, about pandas 3.1. For good: threads that each restore the filters would undo one another.
-        warnings.filterwarnings("ignore", category=DeprecationWarning, module="yfinance")
-        polite = self._open()
-        polite.begin()
-        try:
-            handle = yfinance.Ticker(ticker, session=self._session)
+        with self._asking(ticker, known) as handle:
             if known is not None and known.timezone:
                 handle._tz = known.timezone  # saves one of two requests
-            YfData().cache_get.cache_clear()  # it remembers bad answers too
             frames = [
                 handle.history(
                     period="max" if span is None else None,
@@ -178,6 +172,45 @@ class Yahoo:
                 for span in self._spans(interval, start)
             ]
             meta = handle.get_history_metadata()
+        frames = [frame for frame in frames if not frame.empty] or frames[:1]
+        frame = pd.concat(frames) if len(frames) > 1 else frames[0]
+        if frame.empty:
+            raise PriceError(ticker, f"Yahoo has no {interval} bars for it")
+        return frame, {key: meta[key] for key in meta if key != "tradingPeriods"}
+
+    def event_dates(self, ticker: str, kind: EventDates) -> Dates:
+        """The days of a ticker's earnings, past and announced, or the next day on which it trades without a dividend.
+
+        Earnings told after New York's close count on the day after. Empty where Yahoo tells of none, as for a fund.
+        Raises PriceError where it gives no proper answer.
+        """
+        days: list[date] = []
+        with suppress(UnknownTickerError), self._asking(ticker, None) as handle:
+            if kind == "earnings":
+                table = handle.get_earnings_dates(limit=MOST_EARNINGS)
+                moments = [] if table is None else [stamp.tz_convert("America/New_York") for stamp in table.index]
+                days = [stamp.date() + timedelta(days=stamp.hour >= CLOSING_HOUR) for stamp in moments]
+            else:
+                days = [_as_utc(day) for name, day in handle.calendar.items() if name == "Ex-Dividend Date"]
+        return np.unique(np.array(days, "datetime64[D]"))
+
+    @contextmanager
+    def _asking(self, ticker: str, known: About | None) -> Iterator[Any]:
+        """A ticker's handle at yfinance; any failure within is raised as a PriceError."""
+        import yfinance  # half a second to import, and only this source needs it
+        from yfinance.data import YfData
+        from yfinance.exceptions import YFPricesMissingError, YFRateLimitError, YFTzMissingError
+
+        yfinance.config.debug.hide_exceptions = False
+        logging.getLogger("yfinance").setLevel(logging.CRITICAL)  # what it has to say comes back as an exception
+        # Its own, about pandas 3.1. For good: threads that each restore the filters would undo one another.
+        warnings.filterwarnings("ignore", category=DeprecationWarning, module="yfinance")
+        polite = self._open()
+        polite.begin()
+        try:
+            handle = yfinance.Ticker(ticker, session=self._session)
+            YfData().cache_get.cache_clear()  # it remembers bad answers too
+            yield handle
         except (YFRateLimitError, ClosedError) as error:
             wait = f"it asks to wait {error.seconds / 60:.0f} min" if isinstance(error, ClosedError) else "wait a while"
             raise RateLimitError(
@@ -198,11 +231,6 @@ class Yahoo:
                 ticker,
                 f"yfinance could not read Yahoo's answer ({type(error).__name__}: {_brief(error)}); upgrade yfinance",
             ) from error
-        frames = [frame for frame in frames if not frame.empty] or frames[:1]
-        frame = pd.concat(frames) if len(frames) > 1 else frames[0]
-        if frame.empty:
-            raise PriceError(ticker, f"Yahoo has no {interval} bars for it")
-        return frame, {key: meta[key] for key in meta if key != "tradingPeriods"}
 
     def _spans(self, interval: str, start: datetime | None) -> list[tuple[datetime, datetime | None] | None]:
         """The spans to request, one request each; None is everything."""
@@ -233,6 +261,12 @@ class Yahoo:
                 session.request = self._polite
                 self._session = session
             return self._polite
+
+
+def _as_utc(day: date) -> date:
+    """The day of a midnight UTC that yfinance tells by this machine's clock."""
+    offset = datetime(day.year, day.month, day.day).astimezone().utcoffset()
+    return day + timedelta(days=offset is not None and offset < timedelta(0))
 
 
 def _now() -> datetime:
