@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from s2squant.config.files import make_experiment, parse_settings
+from s2squant.config.files import make_experiment, parse_settings, validated
+from s2squant.config.nightly import Nightly
 from tests.worlds.runs import COMMAND, environment
 from tests.worlds.synthetic import garch_panel
 
@@ -22,8 +23,9 @@ COMMANDS = re.findall(r"^    (s2squant .*|python .*)$", PAGE, flags=re.MULTILINE
 
 
 def test_every_table_of_settings_is_read():
-    tables = [parse_settings(text, form="toml", where="page") for form, text in BLOCKS if form == "toml"]
-    assert [len(make_experiment(table).covariates) for table in tables] == [6, 3]
+    *tables, nightly = [parse_settings(text, form="toml", where="page") for form, text in BLOCKS if form == "toml"]
+    assert [len(make_experiment(table).covariates) for table in tables] == [7, 3]
+    assert validated(Nightly, nightly, where="page").experiment.covariates[0].ticker == "^VIX"
 
 
 @pytest.mark.slow
