@@ -140,7 +140,7 @@ def test_one_warning_names_the_columns_that_nobody_declared(prices):
         ({"hist_exog": {"fear": "squared"}}, "covariates.0.transform: Input should be 'level'"),
         ({"hist_exog": 3}, "PriceForecaster: hist_exog is 3; give a column, or several in a list"),
         ({"covariates": {"name": "x"}}, "covariates is a list of tables"),
-        ({"covariates": [{"name": "x"}]}, "x has no origin; give ticker, file, column, calendar or values"),
+        ({"covariates": [{"name": "x"}]}, "x has no origin; give ticker, file, column, calendar, dates, values"),
         ({"hist_exog": ["fear", "size"], "stat_exog": "size"}, "two covariates are called size; rename one"),
     ],
 )

@@ -8,6 +8,7 @@ import pytest
 
 from s2squant.errors import ConfigError
 from s2squant.estimator import PriceForecaster
+from s2squant.forecasters.baselines import gbm
 from tests.worlds.synthetic import garch_panel
 
 HERE = "tests.worlds.own_code"
@@ -20,7 +21,8 @@ def prices():
     return pd.concat([pd.DataFrame({"unique_id": h.ticker, "ds": h.dates, "y": h.adj_close}) for h in panel.histories])
 
 
-def test_an_own_model_forecasts_and_comes_back_from_a_folder(prices, tmp_path):
+def test_an_own_model_forecasts_and_comes_back_from_a_folder(prices, tmp_path, monkeypatch):
+    monkeypatch.setattr(gbm, "LEAST_GAIN", -9.0)  # a feature that does not pay is not read
     small = {"gbm": {"trees": 6, "nodes": 4, "levels": [0.1, 0.5, 0.9]}}
     settings = small | {"own": {TRAILING: {"window": 40}}, "features": [f"{HERE}:momentum"]}
     model = PriceForecaster(["random_walk", TRAILING, "gbm"], horizon=5, settings=settings).fit(prices)

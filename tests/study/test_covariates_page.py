@@ -24,7 +24,7 @@ COMMANDS = re.findall(r"^    (s2squant .*|python .*)$", PAGE, flags=re.MULTILINE
 
 def test_every_table_of_settings_is_read():
     *tables, nightly = [parse_settings(text, form="toml", where="page") for form, text in BLOCKS if form == "toml"]
-    assert [len(make_experiment(table).covariates) for table in tables] == [7, 3]
+    assert [len(make_experiment(table).covariates) for table in tables] == [8, 3]
     assert validated(Nightly, nightly, where="page").experiment.covariates[0].ticker == "^VIX"
 
 
