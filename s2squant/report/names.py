@@ -120,5 +120,7 @@ def _years(c: Contents, market: str) -> str:
 
 def _ahead(c: Contents) -> str:
     periods = {t.market.rpartition(":")[0] for t in c.finished}
-    noun = {"weekly": "week", "monthly": "month"}.get(periods.pop(), "session") if len(periods) == 1 else "bar"
+    period = periods.pop() if len(periods) == 1 else "?"
+    within = period.removesuffix("@clock")
+    noun = {"": "session", "weekly": "week", "monthly": "month", "1h": "hourly bar"}.get(within, "bar")
     return f"{count(c.study.experiment.walk.horizon, noun)} ahead"

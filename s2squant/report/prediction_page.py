@@ -22,7 +22,8 @@ def prediction_page(outlooks: Sequence[Outlook], source: str) -> bytes:
     steps = len(outlooks[0].dates_H)
     names = [outlook.history.ticker for outlook in outlooks]
     title = ", ".join(names) if len(names) <= 3 else count(len(names), "ticker")
-    values = {"shown": shown, "title": title, "steps": count(steps, "session"), "source": source}
+    noun = "bar" if outlooks[0].history.is_intraday else "session"
+    values = {"shown": shown, "title": title, "steps": count(steps, noun), "source": source}
     return fill("prediction.html.j2", values, single_file=True)
 
 
