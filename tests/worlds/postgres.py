@@ -11,8 +11,9 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import create_engine, text
@@ -42,12 +43,44 @@ def missing() -> str:
 class Postgres:
     """One running server; `url` gives each test a database of its own."""
 
-    def __init__(self, folder: Path, process: subprocess.Popen[bytes]) -> None:
-        self.folder, self.process = folder, process
+    def __init__(self, folder: Path, who: Mapping[str, Any]) -> None:
+        self.folder, self._who = folder, who
+        self.process: subprocess.Popen[bytes] | None = None
         self._prepared: dict[Callable[[URL], object], URL] = {}
         self._admin = create_engine(
             self.address("postgres"), poolclass=NullPool, isolation_level="AUTOCOMMIT", hide_parameters=True
         )
+
+    def start(self) -> None:
+        """Start the server and wait until it answers."""
+        data, log = self.folder / "data", self.folder / "log"
+        with log.open("ab") as output:
+            self.process = subprocess.Popen(
+                [
+                    *(str(_binary("postgres")), "-D", str(data), "-k", str(self.folder), "-h", "", "-p", "5432"),
+                    *("-c", "fsync=off", "-c", "max_connections=60", "-c", "shared_buffers=32MB"),
+                ],
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                cwd=self.folder,
+                **self._who,
+            )
+        _wait(self, log)
+
+    def stop(self, how: signal.Signals = signal.SIGINT) -> None:
+        """Stop the server: SIGINT writes everything down and throws its clients out, SIGQUIT leaves it as it is."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(how)
+            self.process.wait(30)
+
+    def files_of(self, url: URL, tables: Collection[str]) -> list[Path]:
+        """The files that hold the rows of tables of a database."""
+        engine = create_engine(url, poolclass=NullPool)
+        with engine.connect() as connection:
+            places = [
+                connection.execute(text(f"SELECT pg_relation_filepath('{name}')")).scalar_one() for name in tables
+            ]
+        return [self.folder / "data" / place for place in places]
 
     def address(self, database: str, user: str = ADMIN, password: str | None = None) -> URL:
         """How a database is reached."""
@@ -87,8 +120,8 @@ def running() -> Iterator[Postgres]:
     user = _other_user() if os.geteuid() == 0 else None
     if user is not None:
         os.chown(folder, user.pw_uid, user.pw_gid)
-    data, log = folder / "data", folder / "log"
-    who = {} if user is None else {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+    data = folder / "data"
+    who: dict[str, Any] = {} if user is None else {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
     try:
         made = subprocess.run(
             [
@@ -104,25 +137,13 @@ def running() -> Iterator[Postgres]:
             raise RuntimeError(f"initdb failed: {made.stderr}")
         rules = f"local all {GUARDED} scram-sha-256\nlocal all all trust\n"
         (data / "pg_hba.conf").write_text(rules, encoding="utf-8")
-        with log.open("wb") as output:
-            process = subprocess.Popen(
-                [
-                    *(str(_binary("postgres")), "-D", str(data), "-k", str(folder), "-h", "", "-p", "5432"),
-                    *("-c", "fsync=off", "-c", "max_connections=60", "-c", "shared_buffers=32MB"),
-                ],
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                cwd=folder,
-                **who,
-            )
+        server = Postgres(folder, who)
         try:
-            server = Postgres(folder, process)
-            _wait(server, log)
+            server.start()
             server.run(f"CREATE ROLE {GUARDED} LOGIN PASSWORD '{PASSWORD}'")
             yield server
         finally:
-            process.send_signal(signal.SIGQUIT)  # nothing in it is worth saving
-            process.wait(30)
+            server.stop(signal.SIGQUIT)  # nothing in it is worth saving
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -133,7 +154,7 @@ def _wait(server: Postgres, log: Path) -> None:
         try:
             return server.run("SELECT 1")
         except OperationalError:
-            if server.process.poll() is not None or time.monotonic() > until:
+            if server.process is None or server.process.poll() is not None or time.monotonic() > until:
                 raise RuntimeError(f"PostgreSQL did not start: {log.read_text()[-2000:]}") from None
             time.sleep(0.05)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from s2squant import __version__
 from s2squant.config.files import make_experiment, parse_settings
-from s2squant.errors import RunError
+from s2squant.errors import PriceError, RunError
 from s2squant.runs.covariate_files import about_covariates, covariates_table, with_covariates_of
 from s2squant.runs.engines.worker import JobSpec
 from s2squant.runs.folder import RunFolder
@@ -67,9 +67,12 @@ def read_inputs(path: Path, version: str) -> Inputs:
     stored = json.loads(text)
     _same_versions(stored["versions"])
     written = folder.read_text(EXPERIMENT)
-    histories = histories_of(folder.read_table(PRICES), stored["histories"])
-    if stored["covariates"]:
-        histories = with_covariates_of(histories, folder.read_table(COVARIATES), stored["covariates"])
+    try:
+        histories = histories_of(folder.read_table(PRICES), stored["histories"])
+        if stored["covariates"]:
+            histories = with_covariates_of(histories, folder.read_table(COVARIATES), stored["covariates"])
+    except (LookupError, TypeError, ValueError, PriceError):  # what damaged values no longer make
+        histories = {}
     sound = {ticker: history.sha256 for ticker, history in histories.items()} == stored["sha256"]
     if not sound or hashlib.sha256(written.encode()).hexdigest() != stored["experiment"]:
         raise RunError(f"{path}: the inputs that were handed over are damaged; run the backtest again")
