@@ -269,13 +269,15 @@ def _provenance(study: Study) -> dict[str, dict[str, Any]]:
 
 
 def _command_for(command: str, ticker: str) -> str:
-    """The run's command for one ticker: its own --tickers and --out would name other tickers and a folder in use."""
+    """The run's command for one ticker, without its own tickers and folder, and without what decides no number."""
     if not command:
         return ""
     others, words = [], iter(shlex.split(command))
     for word in words:
         name, given, _ = word.partition("=")
-        if name not in ("--tickers", "--out"):
+        if word in ("--quiet", "--json"):
+            continue
+        if name not in ("--tickers", "--out", "--workers", "--engine"):
             others.append(word)
         elif not given:
             next(words, None)

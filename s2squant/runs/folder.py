@@ -297,7 +297,7 @@ class RunFolder:
     def _seal(self, manifest: Mapping[str, Any], names: Iterable[str]) -> None:
         """Write the manifest with its own checksum, and those of these files beside the ones it has."""
         self._sums = {**manifest.get("files", {}), **{name: sha256_of(self.path / name) for name in names}}
-        write_atomic(self.path / MANIFEST, sealed({**manifest, "files": self._sums}))
+        write_atomic(self.path / MANIFEST, sealed({**manifest, "files": self._sums}, sort=False))
 
     def _manifest(self) -> dict[str, Any]:
         try:

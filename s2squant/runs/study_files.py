@@ -6,6 +6,7 @@ tables/<field>.parquet                                  every other table of Stu
 prices.parquet                                          all bars of all tickers, laid end to end
 attention.parquet                                       weights of the newest forecast, where a network has them
 study.json                                              everything else, and the columns each table must have
+Which run it was, when, and how it was carried out stands in manifest.json alone: the same run again has the same files.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ STUDY = "study.json"
 """What only a backtest's folder holds."""
 TOP = ("forecasts", "scores", "verdicts", "equity", "risk")
 """Tables that other programs read, beside the manifest; the others are in tables/."""
+OF_THE_RUN, HOW = ("run_id", "created_at"), ("command", "engine", "workers", "timings")
+"""Fields of Study, and keys of its provenance, that only the manifest holds."""
 APART = ("experiment", "histories", "folds", "attention")
 """Fields with a form of their own on disk."""
 
@@ -56,6 +59,8 @@ def write_study(folder: RunFolder, study: Study) -> None:
         "attention": {ticker: weights.shape for ticker, weights in study.attention.items()},
         **plain,
     }
+    stored = {name: value for name, value in stored.items() if name not in OF_THE_RUN}
+    stored["provenance"] = {name: value for name, value in study.provenance.items() if name not in HOW}
     folder.write_text(STUDY, json.dumps(stored, indent=1, ensure_ascii=True) + "\n")
 
 
@@ -67,6 +72,11 @@ def load_study(path: Path, *, models: Collection[str] | None = None, without: Co
     """
     folder = RunFolder(path)
     stored = folder.read_json(STUDY, after="manifest.json")
+    manifest = folder.read_json("manifest.json", after="manifest.json")
+    stored = {name: manifest[name] for name in OF_THE_RUN if name in manifest} | stored
+    kept = dict(stored.get("provenance", {}))
+    if not kept.keys() & set(HOW):  # each in its place, which is that on the page
+        stored["provenance"] = {name: kept.get(name, manifest[name]) for name in manifest if name in {*kept, *HOW}}
     if stored.get("format") != FORMAT:
         raise RunError(f"{path}: written by another version of s2squant (its study.json has another form)")
     experiment = load_experiment(path)

@@ -13,6 +13,7 @@ from s2squant.errors import CallerError
 from s2squant.evaluation.results import Study
 from s2squant.report.study_pages import render
 from s2squant.runs.folder import RunFolder
+from s2squant.runs.manifest import manifest
 from s2squant.runs.study_files import load_study, write_study
 from tests.report.factory import HOSTILE, make_study
 from tests.report.factory_more import FINDINGS, filled
@@ -24,7 +25,7 @@ def written(path, study: Study) -> RunFolder:
     folder = RunFolder(path)
     write_study(folder, study)
     folder.write_pages(render(study))
-    folder.write_text("manifest.json", "{}\n")
+    folder.write_text("manifest.json", json.dumps(manifest(study)) + "\n")
     return folder
 
 

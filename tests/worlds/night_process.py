@@ -24,13 +24,13 @@ class Running:
         return self._at + timedelta(seconds=time.monotonic() - self._since)
 
 
-def night(root: str, day: str, environment: Mapping[str, str]) -> None:
+def night(root: str, day: str, environment: Mapping[str, str], workers: int = 0) -> None:
     """The plain line; exit status 0 where the night was done or there was nothing to do."""
     from s2squant.nightly.night import forecast
 
     _settle(root, environment)
     when = at_close(day)
-    found = forecast(tiny(Path(root), *TICKERS), scheduled=when, clock=Running(when), workers=0, fetching=HASTY)
+    found = forecast(tiny(Path(root), *TICKERS), scheduled=when, clock=Running(when), workers=workers, fetching=HASTY)
     sys.exit(0 if found.status in ("done", "skipped") else 1)
 
 
