@@ -13,7 +13,6 @@ from s2squant.errors import CallerError
 from s2squant.evaluation.results import Study
 from s2squant.report.study_pages import render
 from s2squant.runs.folder import RunFolder
-from s2squant.runs.manifest import manifest
 from s2squant.runs.study_files import load_study, write_study
 from tests.report.factory import HOSTILE, make_study
 from tests.report.factory_more import FINDINGS, filled
@@ -25,7 +24,8 @@ def written(path, study: Study) -> RunFolder:
     folder = RunFolder(path)
     write_study(folder, study)
     folder.write_pages(render(study))
-    folder.write_text("manifest.json", json.dumps(manifest(study)) + "\n")
+    of_the_run = {"run_id": study.run_id, "created_at": study.created_at}
+    folder.write_text("manifest.json", json.dumps(of_the_run | dict(study.provenance)) + "\n")
     return folder
 
 
