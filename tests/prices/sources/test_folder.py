@@ -9,6 +9,7 @@ import pytest
 
 from s2squant.config.experiment import Universe
 from s2squant.errors import PriceError, SourceError
+from s2squant.prices.sources import folder as folder_source
 from s2squant.prices.sources import room
 from s2squant.prices.universe import load_ticker, load_universe, open_source
 
@@ -84,7 +85,8 @@ def test_csv_with_byte_order_mark_and_empty_rows(tmp_path):
 
 def test_a_file_that_asks_for_too_much_is_refused_before_it_is_read(tmp_path, monkeypatch):
     """A few kilobytes of a compressed file may stand for gigabytes: by its rows, its columns, or one long text."""
-    rows, day = 1_000_001, pa.scalar(20_000, pa.int32())
+    rows, day = 1_001, pa.scalar(20_000, pa.int32())
+    monkeypatch.setattr(folder_source, "MOST_ROWS", 1_000)
     files = {
         "ROWS": pa.table({"Date": pa.repeat(day, rows).cast(pa.date32()), "Close": pa.repeat(1.0, rows)}),
         "TEXT": pa.table({"Date": ["x" * 100_000] * 1_000, "Close": [1.0] * 1_000}),
@@ -93,9 +95,10 @@ def test_a_file_that_asks_for_too_much_is_refused_before_it_is_read(tmp_path, mo
         pq.write_table(table, tmp_path / f"{ticker}.parquet")
         assert (tmp_path / f"{ticker}.parquet").stat().st_size < 300_000
     source = open_source(f"parquet:{tmp_path}")
-    with pytest.raises(PriceError, match="holds 1,000,001 rows, and one ticker at most 1,000,000"):
+    with pytest.raises(PriceError, match="holds 1,001 rows, and one ticker at most 1,000"):
         source.history("ROWS")
     (tmp_path / "WIDE.csv").write_text("Date,Close" + ",x" * 10_000 + "\n1" + "," * 10_001 + "\n1" * 10_000)
+    monkeypatch.setattr(folder_source, "MOST_ROWS", 20_000)
     monkeypatch.setattr(room, "free_memory", lambda: 100 * 2**20)
     with pytest.raises(PriceError, match=r"takes about 0\.1 GiB of memory, and a file may take 0\.0 GiB here; split"):
         source.history("TEXT")
