@@ -42,7 +42,7 @@ from s2squant.forecasters.pretrained import CLASSES, load, pretrained_parts
 from s2squant.runs.jobs import Inputs, load_fitted
 from s2squant.series.arrays import Floats, Ints
 from s2squant.series.forecast import QUANTILE_COLUMNS, Fitted, Forecaster, quantile_crps
-from s2squant.series.long_table import to_frame
+from s2squant.series.long_table import rounded, to_frame
 from s2squant.series.panel import Fold, Panel
 from s2squant.series.tails import ALL_COLUMNS
 from s2squant.series.windows import of_tickers, test_rows, train_rows
@@ -193,7 +193,7 @@ def _stray(
     inputs: Inputs, panel: Panel, fitted: Fitted, day: np.datetime64, served: tuple[str, ...], own: pd.DataFrame
 ) -> Change:
     """How far the run's own forecasts of a day are from those of a model that was fitted again."""
-    again = to_frame(panel, fitted.predict(panel, rows_at(panel, day, served)), inputs.sessions)
+    again = rounded(to_frame(panel, fitted.predict(panel, rows_at(panel, day, served)), inputs.sessions))
     part = own[own["unique_id"].isin(served) & (own["cutoff"] == again["cutoff"].iloc[0])]
     keys, values = ["unique_id", "step"], ["mean", *ALL_COLUMNS]
     one, other = (

@@ -3,12 +3,13 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import t as student
 
 from s2squant.series.forecast import LEVELS, QUANTILE_COLUMNS, Forecast
 from s2squant.series.history import PriceHistory
-from s2squant.series.long_table import KEYS, to_frame
+from s2squant.series.long_table import KEYS, rounded, to_frame
 from s2squant.series.panel import Panel
-from s2squant.series.tails import ALL_COLUMNS
+from s2squant.series.tails import ALL_COLUMNS, ALL_LEVELS
 from tests.worlds.synthetic import business_days
 
 DAYS = business_days(60)
@@ -121,3 +122,29 @@ def test_no_rows_make_an_empty_table_with_the_same_columns(panel):
     empty = to_frame(panel, forecast(np.empty(0, int)), sessions(panel))
     assert list(empty.columns) == list(table(panel, [10]).columns)
     assert len(empty) == 0
+
+
+def test_rounded_quantiles_stay_in_order_near_and_on_their_grid(panel):
+    rng = np.random.default_rng(3)
+    rows = table(panel, np.arange(5, 25))
+    location, scale = rng.normal(0, 0.01, (len(rows), 1)), np.exp(rng.normal(-4, 1, (len(rows), 1)))
+    levels = location + scale * student.ppf(ALL_LEVELS, 4)
+    levels[0] = 0.25  # no width: as it is
+    levels[1, 3:30] = levels[1, 3]  # equal quantiles
+    exact = rows.assign(mean=levels.mean(axis=1).astype(np.float32), **dict(zip(ALL_COLUMNS, levels.T, strict=True)))
+    stored = rounded(exact)
+    found = stored[list(ALL_COLUMNS)].to_numpy()
+    assert found.dtype == np.float32
+    assert (np.diff(found, axis=1) >= 0).all()
+    assert (found[0] == 0.25).all()
+    width = (exact["q0.975"] - exact["q0.025"]).to_numpy()[1:]
+    unit = 2.0 ** (np.floor(np.log2(width)) - 11)
+    assert (found[1:] / unit[:, None] % 1 == 0).all()
+    moved = (found[1:] - levels[1:]) / unit[:, None]
+    assert np.abs(moved[1:]).max() <= 1.0
+    assert np.abs(moved[1:].cumsum(axis=1)).max() < 0.5001  # what one is too high the next is too low
+    assert np.abs(stored["mean"] - exact["mean"])[1:].max() <= (unit / 64).max()
+    pd.testing.assert_frame_equal(
+        stored.drop(columns=["mean", *ALL_COLUMNS]), rows.drop(columns=["mean", *ALL_COLUMNS])
+    )
+    pd.testing.assert_frame_equal(rounded(exact.iloc[:0]), stored.iloc[:0])

@@ -33,7 +33,8 @@ def test_all_baselines_and_their_average(tmp_path):
     keys = ["unique_id", "cutoff", "step"]
     by_model = {m: t.sort_values(keys)[[*QUANTILES, "mean"]].to_numpy(float) for m, t in table.groupby("model")}
     average = np.mean([by_model[m] for m in models if m != "field"], axis=0)
-    np.testing.assert_allclose(by_model["field"], average, rtol=1e-5, atol=1e-7)
+    grid = 2.0**-11 * (average[:, 38] - average[:, 0]).max()  # what is stored is rounded, each member and their average
+    np.testing.assert_allclose(by_model["field"], average, rtol=0, atol=2 * grid)
     board = study.leaderboard.set_index("model")
     assert (board.loc[[m for m in models if m != "historical_simulation"], "kind"] == "baseline").sum() >= 13
     assert isinstance(study.forecasts, pd.DataFrame)

@@ -17,6 +17,7 @@ from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, 
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait
 from multiprocessing.context import BaseContext
+from multiprocessing.forkserver import ensure_running
 from queue import LifoQueue
 from typing import Any, Generic, TypeVar
 
@@ -26,6 +27,7 @@ from s2squant.runs.engines.worker import (
     ATTEMPTS,
     ENDED,
     KILLED,
+    SERVED,
     I,
     J,
     as_a_worker,
@@ -168,6 +170,10 @@ def worker_context() -> BaseContext:
     _servers.add(os.getpid())
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
+    with interrupts_blocked():
+        os.environ[SERVED] = str(os.getpid())
+        ensure_running()
+        os.environ.pop(SERVED, None)
     return context
 
 

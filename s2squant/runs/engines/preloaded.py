@@ -9,7 +9,7 @@ import gc
 import os
 import signal
 
-from s2squant.runs.engines.worker import THREADS
+from s2squant.runs.engines.worker import SERVED, THREADS
 
 PR_SET_PDEATHSIG = 1
 """The name in the kernel's prctl.h: the signal that a process gets when the thread that started it has ended."""
@@ -20,6 +20,8 @@ def _when_parent_ends(sent: int) -> None:
 
 
 _when_parent_ends(signal.SIGKILL)  # until the server looks for its parent itself: imports take seconds
+if os.environ.pop(SERVED, str(os.getppid())) != str(os.getppid()):  # it ended before
+    os._exit(1)
 os.environ.update(dict.fromkeys(THREADS, "1"), JE_ARROW_MALLOC_CONF="background_thread:false")
 import arch  # noqa: E402, F401
 import sklearn.linear_model  # noqa: E402, F401

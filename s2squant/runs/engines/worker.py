@@ -25,6 +25,8 @@ ATTEMPTS = 2
 """How often a job is tried whose process was killed under it."""
 THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 """What libraries read as they are loaded."""
+SERVED = "S2SQUANT_WORKERS_OF"
+"""In the environment of a server of workers while it starts: the process that starts it."""
 KILLED = "its process was killed twice (out of memory?)"
 ENDED = "the run was ended"
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
