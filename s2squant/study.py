@@ -48,6 +48,7 @@ from s2squant.runs.runner import JobResult, JobRunner
 from s2squant.runs.shuffled import shuffled_headline
 from s2squant.runs.study_files import TOP, write_study
 from s2squant.series.history import PriceHistory
+from s2squant.series.long_table import rounded
 from s2squant.series.windows import fold_table
 
 __all__ = ["Job", "JobResult", "Run", "backtest", "open_run"]
@@ -135,6 +136,7 @@ class Run(JobRunner[Job]):
             _refuse_needed(self.experiment.verdict, collected.failed_models)
             running = without_models(self.experiment, collected.failed_models)
             forecasts, weights, recalibration = combine(collected.forecasts, running, self.inputs.markets)
+            forecasts = rounded(forecasts)  # as they are stored, and all that follows is of what is stored
             evaluation = evaluate(
                 forecasts,
                 running,

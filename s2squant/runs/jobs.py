@@ -35,7 +35,7 @@ from s2squant.forecasters.network import FittedSeq2Seq
 from s2squant.runs.folder import RunFolder
 from s2squant.series.arrays import Dates, Ints
 from s2squant.series.forecast import Fitted, Forecast
-from s2squant.series.long_table import rounded, to_frame, together
+from s2squant.series.long_table import to_frame, together
 from s2squant.series.panel import Fold, Panel
 from s2squant.series.states import load_state, save_state
 from s2squant.series.windows import last_rows, test_rows, train_rows
@@ -139,7 +139,7 @@ def perform(inputs: Inputs, job: Job) -> None:
         failing = partial(note_failure, failed, job.label)
         fits = _fits(inputs, job, panel, fold, failing)
         for fitted, forecast in predict_models(fits, panel, rows, failing=failing):
-            forecasts.append(rounded(to_frame(panel, forecast, inputs.sessions)))
+            forecasts.append(to_frame(panel, forecast, inputs.sessions))
             attention |= newest_attention(panel, forecast)
             energy += path_scores(panel, fold.fit_date, forecast)
             if inputs.importance:
