@@ -114,7 +114,8 @@ def copy_result(outcomes: Sequence[Outcome], padding: Mapping[str, float]) -> Re
     plain, attending = headline(outcomes, "plain"), headline(outcomes, "attention")
     examples = BATCH * len(plain[0].losses)
     reached = [o.reached for o in attending]
-    alike = next(o for o in outcomes if o.member.name == NO_ATTENTION).reached
+    without = next(o for o in outcomes if o.member.name == NO_ATTENTION)
+    alike = without.reached
     late = None if None in reached else max(n for n in reached if n is not None)
     rows = [_row(o) for o in outcomes]
     worst, exact = max(o.loss for o in attending), min(o.exact for o in attending)
@@ -132,8 +133,8 @@ def copy_result(outcomes: Sequence[Outcome], padding: Mapping[str, float]) -> Re
         f"later version of its run {LATER}.",
         f"After {examples:,} examples the network with attention copies {known[0]} of fresh sequences exactly and the "
         f"plain one {known[1]}; at lengths 9 to 12, which neither has seen, {unseen[0]} and {unseen[1]}. "
-        f"The literature's loss of {LITERATURE} is reached after {_after(median(n or np.inf for n in reached))} with "
-        f"attention at ten times the plain one's rate, and without attention at that rate {_after(alike)}.",
+        f"The literature's loss of {LITERATURE} is reached after {_after(median(n or np.inf for n in reached), attending[0])} with "
+        f"attention at ten times the plain one's rate, and without attention at that rate {_after(alike, without)}.",
         {f"padding in batches {name}": f"{share:.1%}" for name, share in padding.items()},
         (
             Goal("loss 0.1073 within 12,000 examples, every seed", late, "at most", 12_000, "the literature: 300,100"),
@@ -167,8 +168,10 @@ def copy_result(outcomes: Sequence[Outcome], padding: Mapping[str, float]) -> Re
     )
 
 
-def _after(examples: float | None) -> str:
-    return f"{examples:,.0f} examples" if examples is not None and np.isfinite(examples) else "never"
+def _after(examples: float | None, trained: Outcome) -> str:
+    most = BATCH * len(trained.losses)
+    known = examples is not None and np.isfinite(examples)
+    return f"{examples:,.0f} examples" if known else f"more than {most:,} examples"
 
 
 def headline(outcomes: Sequence[Outcome], name: str) -> list[Outcome]:
