@@ -115,7 +115,7 @@ def copy_result(outcomes: Sequence[Outcome], padding: Mapping[str, float]) -> Re
     examples = BATCH * len(plain[0].losses)
     reached = [o.reached for o in attending]
     without = next(o for o in outcomes if o.member.name == NO_ATTENTION)
-    alike = without.reached
+    alike, middle = without.reached, median(n or np.inf for n in reached)
     late = None if None in reached else max(n for n in reached if n is not None)
     rows = [_row(o) for o in outcomes]
     worst, exact = max(o.loss for o in attending), min(o.exact for o in attending)
@@ -133,8 +133,8 @@ def copy_result(outcomes: Sequence[Outcome], padding: Mapping[str, float]) -> Re
         f"later version of its run {LATER}.",
         f"After {examples:,} examples the network with attention copies {known[0]} of fresh sequences exactly and the "
         f"plain one {known[1]}; at lengths 9 to 12, which neither has seen, {unseen[0]} and {unseen[1]}. "
-        f"The literature's loss of {LITERATURE} is reached after {_after(median(n or np.inf for n in reached), attending[0])} with "
-        f"attention at ten times the plain one's rate, and without attention at that rate {_after(alike, without)}.",
+        f"The literature's loss of {LITERATURE} is reached after {_after(middle, attending[0])} with attention at "
+        f"ten times the plain one's rate, and without attention at that rate {_after(alike, without)}.",
         {f"padding in batches {name}": f"{share:.1%}" for name, share in padding.items()},
         (
             Goal("loss 0.1073 within 12,000 examples, every seed", late, "at most", 12_000, "the literature: 300,100"),
