@@ -15,6 +15,7 @@ from s2squant.config.experiment import Experiment
 from s2squant.errors import ConfigError, PriceError, SourceError, first_of
 from s2squant.estimator.caller_keys import Keys
 from s2squant.estimator.dataframes import as_pandas
+from s2squant.prices.covariates.as_of import Observations, transformed
 from s2squant.prices.covariates.load import with_covariates
 from s2squant.prices.sources.continued import ContinuedSource
 from s2squant.prices.sources.memory import FrameSource
@@ -26,6 +27,8 @@ from s2squant.series.covariates import Covariate, TickerCovariates
 from s2squant.series.history import PriceHistory
 from s2squant.series.panel import Panel
 
+CHANGES = ("difference", "return")
+"""Transforms that are taken from the value before."""
 FUTURE = Named(dates=("ds",), prices=())
 """Headings of a frame of future values."""
 
@@ -145,6 +148,10 @@ def future_frame(panels: Sequence[Panel], keys: Keys, experiment: Experiment, st
     parts = []
     for history in (h for panel in panels for h in panel.histories):
         days, values = _ahead(history, experiment, steps)
+        if changing := [spec.column for spec in _to_fill(experiment) if spec.transform in CHANGES]:
+            days = np.concatenate([history.dates[-1:], days])  # what the first change is taken from
+            raw = {name: np.full(len(days), np.nan) for name in changing}
+            values = {name: np.concatenate([[np.nan], column]) for name, column in values.items()} | raw
         parts.append(pd.DataFrame({"unique_id": history.ticker, "ds": days.astype("datetime64[s]"), **values}))
     return keys.back(pd.concat(parts, ignore_index=True))
 
@@ -171,8 +178,10 @@ def require_future(panels: Sequence[Panel], experiment: Experiment, steps: int) 
         for name, column in values.items():
             if np.isnan(column).any():
                 day = days[np.isnan(column)][0]
+                changes = any(s.column == name and s.transform in CHANGES for s in _to_fill(experiment))
+                last = f", and on {history.dates[-1]}, from which it has changed" if changes else ""
                 raise SourceError(
-                    f"futr_exog {name} is missing on {day} for {history.ticker}; give it in futr_df "
+                    f"futr_exog {name} is missing on {day} for {history.ticker}; give it in futr_df{last} "
                     "(make_future gives the frame to fill)"
                 )
 
@@ -203,9 +212,11 @@ def _filled(history: PriceHistory, source: FrameSource, columns: Sequence[Covari
         for spec in columns:
             days, cells = source.other(history.ticker, spec.column, history.calendar)
             given = numbers(cells, days, spec.column, history.ticker, decimal_sign([cells], history.ticker))
-            given = given**2 if spec.transform == "variance" else np.log(given) if spec.transform == "log" else given
-            _, at, of = np.intersect1d(own.days_S, days, return_indices=True)
-            future_SF[at, names.index(spec.name)] = given[of]
+            seen = transformed(Observations(days, days.astype("datetime64[s]"), given).superseding(), spec.transform)
+            _, at, of = np.intersect1d(own.days_S, seen.days_K, return_indices=True)
+            late = own.days_S[at] > history.dates[-1]
+            keep = late if spec.transform in CHANGES else np.ones(len(at), bool)
+            future_SF[at[keep], names.index(spec.name)] = seen.values_K[of[keep]]
     except PriceError as error:
         raise SourceError(f"futr_df: {error}") from None
     return replace(history, covariates=replace(own, future_SF=future_SF))

@@ -69,6 +69,28 @@ def test_a_missing_future_value_is_named(fitted):
         fitted.predict(futr_df=future.rename(columns={"known": "knwon"}))
 
 
+@pytest.mark.parametrize("transform", ["log", "difference", "return"])
+def test_future_values_are_transformed_as_those_of_the_fit(prices, transform):
+    """The sessions after the fit, given by hand, are what a fit on all bars has made of the same column."""
+    level = prices.assign(known=100.0 + np.arange(len(prices)) % 900 + 5 * np.sin(np.arange(len(prices))))
+    day = level["ds"].unique()[-1 - HORIZON]
+    made = forecaster(hist_exog=(), stat_exog=(), futr_exog={"known": transform})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        early = made.fit(level[level["ds"] <= day].drop(columns=["fear", "size"]))
+        whole = forecaster(hist_exog=(), stat_exog=(), futr_exog={"known": transform}).fit(level)
+    future = early.make_future()
+    assert (future["ds"].min() == day) == (transform != "log")
+    filled_in = future.drop(columns="known").merge(level[["unique_id", "ds", "known"]], on=["unique_id", "ds"])
+    now = early._panels(None, filled_in, HORIZON)[1][0]
+    rows, after = np.flatnonzero(now.dates == np.datetime64(day, "D")), whole.panels_[0]
+    wanted = after.covariates.at_steps(np.flatnonzero(after.dates == np.datetime64(day, "D")), HORIZON)
+    np.testing.assert_allclose(now.covariates.at_steps(rows, HORIZON), wanted, rtol=1e-12)
+    if transform != "log":
+        with pytest.raises(CallerError, match=f"missing on .* for A; give it in futr_df, and on {day.date()}, from"):
+            early.predict(futr_df=filled_in[filled_in["ds"] > day])
+
+
 def test_a_covariate_known_at_the_close_decides_too(prices):
     model = forecaster(futr_exog=())
     frame = prices.drop(columns="known")
