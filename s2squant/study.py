@@ -42,7 +42,7 @@ from s2squant.runs.jobs import Inputs, Job, stages_of
 from s2squant.runs.joint import joint_scores, newest_paths
 from s2squant.runs.manifest import manifest, provenance
 from s2squant.runs.newcomers import newcomers, told
-from s2squant.runs.plan import make_plan, of_one_interval
+from s2squant.runs.plan import check_walk, make_plan, of_one_interval
 from s2squant.runs.run_list import write_list
 from s2squant.runs.runner import JobResult, JobRunner
 from s2squant.runs.shuffled import shuffled_headline
@@ -74,6 +74,7 @@ def open_run(
     started = time.perf_counter()
     check_engine(engine)
     experiment = as_begun(experiment, out)
+    check_walk(experiment)
     loaded = load_universe(experiment.universe)
     experiment = of_one_interval(experiment, loaded)
     plan = make_plan(experiment, loaded)

@@ -203,5 +203,7 @@ def _origin(spec: CovariateSpec) -> str:
             return f"column {spec.column}"
         case "realised":
             return f"realised {spec.realised} of {spec.interval} bars"
+        case "dates":
+            return f"{spec.dates} dates of Yahoo".replace("_", "-")
         case "values":
             return "the experiment"

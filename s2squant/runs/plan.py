@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from s2squant.config.experiment import Experiment, Walk
+from s2squant.config.experiment import WITHIN_A_DAY, Experiment, Walk
 from s2squant.config.models import Forecasters
 from s2squant.errors import CallerError, ConfigError
 from s2squant.evaluation.results import TickerReport
@@ -49,6 +49,21 @@ def of_one_interval(experiment: Experiment, loaded: Loaded) -> Experiment:
             f"bars of several intervals: {several}; set universe.interval to the coarsest, or name tickers"
         )
     return experiment.at_interval(next(iter(intervals)))
+
+
+def check_walk(experiment: Experiment) -> None:
+    """Raise ConfigError where no model can be fitted in the walk, at whatever interval the bars may have."""
+    asked = experiment.universe.interval
+    refused: list[ConfigError] = []
+    intervals = (asked,) if asked else ("1d", *WITHIN_A_DAY)
+    for interval in intervals:
+        models, walk = experiment.forecasters, experiment.at_interval(interval).walk
+        try:
+            check_room(walk, warmup=models.anchor.warmup, origins=origins_needed(models))
+        except ConfigError as error:
+            refused.append(error)
+    if len(refused) == len(intervals):
+        raise refused[0]
 
 
 def make_plan(experiment: Experiment, loaded: Loaded | None = None) -> Plan:

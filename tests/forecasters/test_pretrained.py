@@ -89,7 +89,7 @@ def test_a_declared_class_chooses_the_weights(apple):
     ("change", "horizon", "why"),
     [
         ({"declared_class": "crypto"}, 20, "no pretrained weights for crypto, only for stocks and currencies"),
-        ({"calendar": "weekly:XNYS"}, 20, "of daily bars, and these are weekly"),
+        ({"calendar": "weekly:XNYS"}, 20, "of daily bars, and these are 1wk"),
         ({}, 61, "at most 60 steps, not 61"),
         ({}, 60, ""),
     ],
@@ -244,4 +244,4 @@ def test_a_horizon_beyond_the_prior_is_refused():
 def test_a_calendar_of_its_own_is_daily_and_weeks_are_not():
     history = SampleSource().history("AAPL")
     assert refusal(replace(history, calendar="unknown:AAPL"), 20) == ""
-    assert "these are weekly" in refusal(replace(history, calendar="weekly:XNYS"), 20)
+    assert "these are 1wk" in refusal(replace(history, calendar="weekly:XNYS"), 20)

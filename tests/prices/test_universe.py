@@ -23,7 +23,7 @@ GOOD = "Date,Close\n2024-01-02,1\n2024-01-03,2\n2024-01-04,3\n"
         ("csv", "names no folder; write csv:DIR"),
         ("parquet:", "names no folder; write parquet:DIR"),
         ("sample:x", "unknown source"),
-        ("", "use sample, yfinance, csv:DIR, parquet:DIR or store:DIR"),
+        ("", "use sample, sample:hourly, yfinance, csv:DIR, parquet:DIR or store:DIR"),
     ],
 )
 def test_unknown_sources(spec, message):
