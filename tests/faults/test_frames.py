@@ -78,3 +78,11 @@ def test_a_frame_is_answered_or_refused_in_one_line(capsys):
     with capsys.disabled():
         print(f"\nframes: {dict(said)}")
     assert set(said) == {f"{one}, {other}" for one in ("fitted", "refused") for other in ("answered", "refused")}
+
+
+def test_a_unit_of_time_that_was_mistaken_is_one_line_and_no_memory():
+    """Nanoseconds taken for seconds: years of seven places, whose days alone are gigabytes."""
+    frame = sound(random.Random(1))
+    frame["ds"] = frame["ds"].astype("datetime64[ns]").astype("int64").astype("datetime64[s]")
+    with pytest.raises(CallerError, match=r"row 1 is of the year \d+; numbers were read in another unit of time"):
+        PriceForecaster("random_walk", horizon=2, settings=SETTINGS).fit(frame)

@@ -50,6 +50,7 @@ def parse(column: pd.Series, ticker: str, *, month_first: bool = False) -> Stamp
     if column.dtype.kind == "M":
         wall = _seconds(column.dt.tz_localize(None) if zone else column)
         _refuse(np.isnat(wall), column, ticker)
+        _refuse_far(wall, ticker)
         return Stamps(
             wall, (wall - _seconds(column.dt.tz_convert("UTC").dt.tz_localize(None))).astype(np.int64) if zone else None
         )
@@ -61,7 +62,9 @@ def parse(column: pd.Series, ticker: str, *, month_first: bool = False) -> Stamp
         return Stamps(_seconds(plain), None)
     text = text.str.strip()
     if text.str.fullmatch(r"\d{9,18}|[1-8]\d{18}").all():
-        return Stamps(_epochs(text.astype("int64").to_numpy(np.int64)), np.zeros(len(text), np.int64))
+        wall = _epochs(text.astype("int64").to_numpy(np.int64))
+        _refuse_far(wall, ticker)
+        return Stamps(wall, np.zeros(len(text), np.int64))
     return _texts(text, ticker, month_first)
 
 
@@ -191,6 +194,15 @@ def _east(zone: pd.Series) -> NDArray[np.int64]:
     digits = zone.str.extract(r"(?P<sign>[+-])(?P<h>\d{2}):?(?P<m>\d{2})?")
     hours, minutes = (pd.to_numeric(digits[n], errors="coerce").fillna(0) for n in ("h", "m"))
     return ((3600 * hours + 60 * minutes) * np.where(digits["sign"] == "-", -1, 1)).to_numpy().astype(np.int64)
+
+
+def _refuse_far(wall: NDArray[np.datetime64], ticker: str) -> None:
+    """Raise PriceError for years that no table writes: days counted up to them would fill the memory."""
+    years = wall.astype("datetime64[Y]").astype(np.int64) + 1970
+    far = np.flatnonzero((years < 1000) | (years > 9999))
+    if len(far):
+        text = f"row {far[0] + 1} is of the year {years[far[0]]}"
+        raise PriceError(ticker, f"{text}; numbers were read in another unit of time? write dates as YYYY-MM-DD")
 
 
 def _refuse(bad: NDArray[np.bool_], column: pd.Series, ticker: str) -> None:
