@@ -21,9 +21,10 @@ def test_a_wheel_holds_every_file_of_the_packages_and_the_sample(tmp_path: Path)
     files = [path for folder in ("s2squant", "flows") for path in (ROOT / folder).rglob("*") if path.is_file()]
     sources = {str(path.relative_to(ROOT)) for path in files if "__pycache__" not in path.parts}
     data = {
-        f"s2squant/{folder}/{path.name}"
+        f"s2squant/{path.relative_to(ROOT / 'data')}"
         for folder in ("sample", "weights")
-        for path in (ROOT / "data" / folder).iterdir()
+        for path in (ROOT / "data" / folder).rglob("*")
+        if path.is_file()
     }
     assert names == sources | data
     assert {"s2squant/py.typed", "s2squant/report/assets/report.js", "s2squant/sample/AAPL.parquet"} <= names
