@@ -129,7 +129,7 @@ def test_a_night(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     context = forkserver("s2squant.nightly.night", "tests.worlds.night_process", "tests.local_yahoo")
     count = times(45, 2)
-    days, kills = [str(day) for day in sessions("2025-10-01", 2 + count // 3)], Kills(8)
+    days, kills = [str(day) for day in sessions("2025-10-01", 1 + count)], Kills(8)
     with LocalYahoo(today=days[0], years=4) as yahoo:
 
         def night(day: str) -> BaseProcess:
