@@ -25,7 +25,7 @@ from s2squant.forecasters.baselines.exogenous import Regressors, by_step, covari
 from s2squant.forecasters.baselines.fitted import FittedBaseline
 from s2squant.forecasters.baselines.ranges import has_ranges, volatility
 from s2squant.forecasters.baselines.returns import even_returns, tickers_of
-from s2squant.forecasters.baselines.sampling import CHUNK, PATHS_KEPT, sample_quantiles, uniforms
+from s2squant.forecasters.baselines.sampling import CHUNK, PATHS_KEPT, quantiles_and_paths, uniforms
 from s2squant.forecasters.baselines.variance import scale_of
 from s2squant.forecasters.intraday_profile import profiles_of
 from s2squant.series.arrays import Floats, Ints
@@ -153,12 +153,9 @@ class FittedHar(FittedBaseline[HarSpec]):
                     more_NH[chunk],
                     origins.ahead_of(chunk),
                 )
-                quantiles, paths = [], []
-                for sums_NS in sums:
-                    paths.append(sums_NS[:, :PATHS_KEPT].copy())
-                    quantiles.append(sample_quantiles(sums_NS.copy()))
-                levels_NHA[origins.where[chunk]] = unit * (np.stack(quantiles, axis=1) + drift_H[:, None])
-                paths_NSH[origins.where[chunk]] = unit * (np.stack(paths, axis=2) + drift_H)
+                quantiles_NHA, kept_NSH = quantiles_and_paths(sums)
+                levels_NHA[origins.where[chunk]] = unit * (quantiles_NHA + drift_H[:, None])
+                paths_NSH[origins.where[chunk]] = unit * (kept_NSH + drift_H)
             mean_NH[origins.where] = unit * drift_H
         return Forecast.of_levels(self.name, rows, levels_NHA, mean_NH, paths_NSH)
 

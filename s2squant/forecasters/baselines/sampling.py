@@ -6,6 +6,7 @@ Shape legend: S paths (a power of two), H steps ahead, Q even levels, T tail lev
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -52,3 +53,12 @@ def sample_quantiles(samples_xS: NDArray[np.floating[Any]]) -> Floats:
     levels_xA = low_xA + (high_xA - low_xA) * (place_A - below_A)
     even_xQ, tails_xT = taken_apart(levels_xA)
     return put_together(np.maximum.accumulate(even_xQ, axis=-1), tails_xT)
+
+
+def quantiles_and_paths(sums: Iterable[NDArray[np.float32]]) -> tuple[Floats, Floats]:
+    """Quantiles (N, H, A) and the paths that are kept (N, S, H) of simulated sums, (N, S) a step in one buffer."""
+    quantiles, paths = [], []
+    for sums_NS in sums:
+        paths.append(sums_NS[:, :PATHS_KEPT].copy())
+        quantiles.append(sample_quantiles(sums_NS.copy()))
+    return np.stack(quantiles, axis=1), np.stack(paths, axis=2)
