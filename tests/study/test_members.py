@@ -131,6 +131,10 @@ SMALL = {
     "per_ticker": {"steps": 2, "batch": 2},
     "pooled": {"steps": 2, "batch": 2, "seeds": 1},
 }
+RELATIVES = {
+    "words": "s2squant.forecasters.return_tokens:ReturnTokens",
+    "scenarios": "s2squant.forecasters.scenario_paths:Scenarios",
+}
 
 
 @pytest.mark.slow
@@ -140,11 +144,16 @@ def test_every_member_of_the_zoo_runs_through_the_command_on_real_prices(member,
     monkeypatch.setattr(
         "s2squant.runs.engines.local.WorkerPool", lambda inputs, _, perform: InlinePool(inputs, perform)
     )
-    wanted = merged(QUICK, {"forecasters": {"seq2seq": merged(SMALL, member.changes)}})
+    if path := RELATIVES.get(member.model):
+        own = {f'"{path}"': {"steps": 2, "batch": 2, "paths": 64, **member.changes}}
+        models = [*QUICK["forecasters"]["models"][:2], path]
+        wanted = merged(QUICK, {"forecasters": {"models": models, "own": own}, "verdict": {"recommended": "anchor"}})
+    else:
+        wanted = merged(QUICK, {"forecasters": {"seq2seq": merged(SMALL, member.changes)}})
     out = tmp_path / "run"
     command = ["backtest", "--tickers", "AAPL,EURUSD", "--out", str(out), "--workers", "1", "--quiet"]
     assert main([*command, *options(wanted)]) == 0
     check_report(out)
     table = pd.read_parquet(out / "forecasts.parquet")
     assert set(table["unique_id"]) == {"AAPL", "EURUSD"}
-    assert set(table["model"]) == set(QUICK["forecasters"]["models"])
+    assert set(table["model"]) == set(wanted["forecasters"]["models"])
