@@ -134,12 +134,20 @@ class RecalibrationSpec(Part):
 class StrategySpec(Part):
     """One pre-declared trading rule, executed on the bar after the cutoff."""
 
-    rule: Literal["sign", "median_over_width", "volatility_target"] = "sign"
+    rule: Literal["sign", "median_over_width", "median_over_es", "volatility_target", "cvar_limit"] = Field(
+        "sign", description="what the quantiles at the last step ask for; each in docs/risk.md"
+    )
     cost_bp: float = Field(
         5.0, ge=0, le=10_000, description="commission and half the spread, basis points per unit of turnover"
     )
     borrow_bp: float = Field(50.0, ge=0, le=100_000, description="basis points a year on what is sold short")
     target_volatility: float = Field(0.10, gt=0, le=10, description="volatility a year that volatility_target aims at")
+    cvar_limit: float = Field(
+        0.05,
+        gt=0,
+        le=1,
+        description="share of equity that the worst 5 % may lose over the horizon, under cvar_limit",
+    )
     volatility_bars: int = Field(
         60, ge=5, le=100_000, description="bars whose volatility equal_volatility, beside the rule, reads"
     )

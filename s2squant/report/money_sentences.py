@@ -17,6 +17,8 @@ BESIDE = {
     RANDOM_WALK_SIGN: "a random walk’s sign",
 }
 
+RULES = {"median_over_es": "median over ES", "cvar_limit": "CVaR limit"}
+
 
 def pools(c: Contents) -> list[str]:
     """Names of the pools whose money is told: all tickers, or each market where there are several."""
@@ -66,7 +68,10 @@ def _told(c: Contents, unique_id: str) -> str:
     if unique_id in pools(c) and unique_id != POOL:
         where_and_when = f"{pool_name(unique_id)}, {where_and_when}"
     size, more = row["beyond"], "more" if row["beyond"] >= 0 else "less"
-    cost, rule = f"{number(spec.cost_bp, 1).removesuffix('.0')}{THIN}bp", spec.rule.replace("_", " ")
+    cost, rule = (
+        f"{number(spec.cost_bp, 1).removesuffix('.0')}{THIN}bp",
+        RULES.get(spec.rule, spec.rule.replace("_", " ")),
+    )
     text = (
         f"{where_and_when}: after {cost} the {rule} "
         f"rule on {phrase(c.recommended)} made {percent(abs(size), 1)} a year {more} than holding"

@@ -17,7 +17,8 @@ from scipy.special import ndtr, ndtri
 
 from s2squant.evaluation.results import Word
 from s2squant.evaluation.statistics.diebold_mariano import ewc, interval_factor
-from s2squant.evaluation.strategy.positions import BUY_AND_HOLD, DAYS, FLOWS, GAP_DAYS
+from s2squant.evaluation.strategy.positions import BUY_AND_HOLD, FLOWS, GAP_DAYS
+from s2squant.evaluation.strategy.rules import DAYS
 from s2squant.series.arrays import Dates, Floats, in_days, table_dates
 
 COST_LEVELS: tuple[float, ...] = (0.0, 2.0, 5.0, 10.0, 20.0)

@@ -3,13 +3,6 @@
 Timing, in bars of the ticker's own calendar. A forecast made at the close of bar t (its cutoff) is traded at the
 close of bar t+1 and held for H bars: it earns the returns of bars t+2 .. t+1+H and nothing before. No position
 trades on the close it was computed from, and none earns the bar in which it is entered.
-
-Rules (StrategySpec.rule), each a fraction of equity in -1 .. 1 from the quantiles at the last step:
-
-- `sign`: the sign of the median. A median of exactly zero, as centred baselines have by design, is no position.
-- `median_over_width`: the median over half the width of the central 80 % band; all in once the band excludes zero.
-- `volatility_target`: always long, the target volatility over the forecast one, never borrowing (Moreira and Muir
-  2017). The forecast one is the 80 % band read as a normal's, scaled to a year by the ticker's bars up to the cutoff.
 """
 
 from __future__ import annotations
@@ -24,8 +17,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from s2squant.config.experiment import StrategySpec
+from s2squant.evaluation.strategy.rules import bars_a_year, columns_of, wishes
 from s2squant.series.arrays import Dates, Floats, Ints, in_days, table_dates
-from s2squant.series.forecast import QUANTILE_COLUMNS
 from s2squant.series.history import PriceHistory
 
 BUY_AND_HOLD = "buy_and_hold"
@@ -40,12 +33,6 @@ GAP_DAYS = 30
 """Between bars further apart nothing was held: a pool's record ends there, and another begins."""
 COLUMNS: tuple[str, ...] = ("model", "unique_id", "date", "position", "gross", "cost", "net", "equity_net")
 FLOWS: tuple[str, ...] = ("position", "gross", "turnover", "borrow", "long")
-
-MEDIAN, LOW, HIGH = (QUANTILE_COLUMNS[k] for k in (19, 3, 35))
-"""The median and the ends of the central 80 % band."""
-NORMAL_80 = 2.5631031310892007
-"""Width of a standard normal's central 80 %."""
-DAYS = 365.25
 
 
 @dataclass(frozen=True)
@@ -85,8 +72,8 @@ def legs(
     every bar, and that restoring is not charged; nor are financing, impact or taxes. Raises ValueError when a model
     has no forecasts, or a cutoff is not a bar of its ticker.
     """
-    bands = [] if spec.rule == "sign" else [LOW, HIGH]
-    at_horizon = forecasts.loc[forecasts["step"] == horizon, ["model", "unique_id", "cutoff", MEDIAN, *bands]]
+    read = ["model", "unique_id", "cutoff", *columns_of(spec.rule, forecasts)]
+    at_horizon = forecasts.loc[forecasts["step"] == horizon, read]
     known = set(forecasts["model"].unique())
     absent = [m for m in models if m not in known]
     if absent:
@@ -108,7 +95,7 @@ def legs(
         names = rows["model"].to_numpy()
         for model in models:
             mine = np.flatnonzero(names == model)
-            wished = _wished(rows.iloc[mine], history, cutoff_bars[mine], spec, horizon)
+            wished = wishes(rows.iloc[mine], history, cutoff_bars[mine], spec, horizon)
             positions[model] = share * _held(cutoff_bars[mine], wished, horizon, len(history))[window]
         for model, position in positions.items():
             yield _leg(model, history, window, position, spec)
@@ -195,25 +182,6 @@ def compound(net: pd.Series) -> pd.Series:
     return (1.0 + net).clip(lower=0.0).cumprod()
 
 
-def _wished(rows: pd.DataFrame, history: PriceHistory, cutoff_bars: Ints, spec: StrategySpec, horizon: int) -> Floats:
-    """The wished position (-1 .. 1) of each forecast, from its quantiles at the horizon and bars up to its cutoff."""
-    median = rows[MEDIAN].to_numpy(np.float64)
-    match spec.rule:
-        case "sign":
-            return np.asarray(np.sign(median))
-        case "median_over_width":
-            width = _width(rows)
-            ratio = np.divide(median, width / 2, out=np.sign(median), where=width > 0)
-            return np.asarray(np.clip(ratio, -1.0, 1.0))
-        case "volatility_target":
-            yearly = _width(rows) / NORMAL_80 * np.sqrt(_bars_a_year(history, cutoff_bars) / horizon)
-            return np.asarray(np.minimum(1.0, spec.target_volatility / np.maximum(yearly, 1e-12)))
-
-
-def _width(rows: pd.DataFrame) -> Floats:
-    return np.asarray(rows[HIGH].to_numpy(np.float64) - rows[LOW].to_numpy(np.float64))
-
-
 def _drift_sign(history: PriceHistory, cutoff_bars: Ints, spec: StrategySpec) -> Floats:
     """Sign of the mean log return of the last `drift_bars` bars up to each cutoff."""
     log_price = history.log_price
@@ -227,13 +195,8 @@ def _past_volatility(history: PriceHistory, cutoff_bars: Ints, spec: StrategySpe
     sums = np.cumsum(np.square(returns))
     first = np.maximum(cutoff_bars - spec.volatility_bars, 0)
     variance = (sums[cutoff_bars] - sums[first]) / np.maximum(cutoff_bars - first, 1)
-    yearly = np.sqrt(variance * _bars_a_year(history, cutoff_bars))
+    yearly = np.sqrt(variance * bars_a_year(history, cutoff_bars))
     return np.asarray(np.minimum(1.0, spec.target_volatility / np.maximum(yearly, 1e-12)))
-
-
-def _bars_a_year(history: PriceHistory, cutoff_bars: Ints) -> Floats:
-    years = in_days(history.dates[cutoff_bars] - history.dates[0]) / DAYS
-    return np.asarray(cutoff_bars / np.maximum(years, 1 / DAYS))
 
 
 def _held(cutoff_bars: Ints, wished: Floats, horizon: int, bars: int) -> Floats:

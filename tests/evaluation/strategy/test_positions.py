@@ -1,9 +1,13 @@
+from typing import get_args
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from s2squant.config.experiment import StrategySpec
+from s2squant.evaluation.statistics.expected_shortfall import GRID
 from s2squant.evaluation.strategy import positions as strategy
+from s2squant.evaluation.strategy import rules
 from s2squant.evaluation.strategy.positions import (
     BUY_AND_HOLD,
     COLUMNS,
@@ -14,6 +18,7 @@ from s2squant.evaluation.strategy.positions import (
     pooled_net,
 )
 from s2squant.series.history import PriceHistory
+from s2squant.series.tails import ALL_COLUMNS, ALL_LEVELS
 
 FREE = StrategySpec(cost_bp=0, borrow_bp=0)
 
@@ -195,12 +200,37 @@ def test_median_over_width_is_all_in_once_the_band_excludes_zero():
 
 def test_volatility_target_holds_less_when_more_is_feared():
     past = history(np.full(600, 50.0))  # business days: 260.9 bars a year
-    year = 0.2 * strategy.NORMAL_80 / 2 * np.sqrt(10 / 260.9)
+    year = 0.2 * rules.NORMAL_80 / 2 * np.sqrt(10 / 260.9)
     spec = StrategySpec(rule="volatility_target", cost_bp=0, target_volatility=0.1)
     frame = banded(past, [500, 510, 520], [-0.01, 0.0, 0.01], [year, 2 * year, year / 4], 10)
     table = of(equity(frame, {"A": past}, spec, horizon=10, models=["blend"]), "blend", "A")
     expected = np.repeat([0, 0.5, 0.25, 1.0], [1, 10, 10, 10])  # never short, never borrowing
     np.testing.assert_allclose(table["position"], expected, rtol=2e-3)
+
+
+def tailed(past, bars, median, rise, horizon):
+    """Forecasts whose price is median + rise * ln(level / .5) below the median, and the same turned round above."""
+    frame = medians(past, bars, median, horizon)
+    depth = np.log(np.minimum(ALL_LEVELS, 1 - ALL_LEVELS) / 0.5) * np.where(ALL_LEVELS < 0.5, 1, -1)
+    growth = 1 + frame["q0.500"].to_numpy()[:, None] + np.repeat(rise, 2)[:, None] * depth
+    return frame.drop(columns="q0.500").join(pd.DataFrame(np.log(growth), columns=list(ALL_COLUMNS)))
+
+
+def test_rules_of_the_expected_shortfall_by_hand():
+    past = history(np.full(60, 50.0))
+    # of an exponential law the shortfall at 5 % is VaR and one rise more: rise * (ln 10 + 1) - median
+    median, rise = np.array([0.0, 0.02, -0.02, 0.2]), np.array([0.02, 0.05, 0.05, 0.01])
+    frame = tailed(past, [5, 10, 15, 20], median, rise, 5)
+    loss = rise * (np.log(10) + 1) - median
+    spec = StrategySpec(rule="cvar_limit", cost_bp=0, cvar_limit=0.05)
+    table = of(equity(frame, {"A": past}, spec, horizon=5, models=["blend"]), "blend", "A")
+    expected = np.repeat(np.r_[0, np.minimum(1, 0.05 / loss[:3]), 1.0], [1, 5, 5, 5, 5])
+    np.testing.assert_allclose(table["position"], expected, rtol=1e-9)  # the last is sure to gain: all in
+    spec = StrategySpec(rule="median_over_es", cost_bp=0)
+    table = of(equity(frame, {"A": past}, spec, horizon=5, models=["blend"]), "blend", "A")
+    ratio = np.array([0.0, 0.02 / loss[1], -0.02 / loss[1], 1.0])  # short risks upwards what long risks downwards
+    np.testing.assert_allclose(table["position"], np.repeat(np.r_[0, ratio], [1, 5, 5, 5, 5]), rtol=1e-9, atol=1e-12)
+    assert GRID[-1] == rules.LEVEL
 
 
 def test_random_walk_sign_follows_the_drift_up_to_the_cutoff():
@@ -218,7 +248,7 @@ def test_random_walk_sign_follows_the_drift_up_to_the_cutoff():
     np.testing.assert_array_equal(mine, again)
 
 
-@pytest.mark.parametrize("rule", ["sign", "median_over_width", "volatility_target"])
+@pytest.mark.parametrize("rule", get_args(StrategySpec.model_fields["rule"].annotation))
 def test_no_rule_reads_a_price_after_the_cutoff_or_trades_on_its_own_close(rule):
     rng = np.random.default_rng(1)
     prices = 100 * np.exp(np.cumsum(0.01 * rng.standard_normal(80)))
@@ -229,7 +259,7 @@ def test_no_rule_reads_a_price_after_the_cutoff_or_trades_on_its_own_close(rule)
         tables = []
         for path in (prices, other):
             past = history(path)
-            frame = banded(past, bars, 0.01 * np.where(bars % 2, 1, -1), np.full(len(bars), 0.02), 10)
+            frame = tailed(past, bars, 0.01 * np.where(bars % 2, 1, -1), np.full(len(bars), 0.02), 10)
             tables.append(equity(frame, {"A": past}, spec, horizon=10, models=["blend"]))
         one, two = (t[t["date"] <= past.dates[cut + 6]].set_index(["model", "unique_id", "date"]) for t in tables)
         np.testing.assert_array_equal(one["position"], two["position"])  # the next cutoff is traded at cut + 6
