@@ -35,7 +35,7 @@ def imported() -> set[str]:
 def test_what_is_imported_is_required_and_what_is_required_is_imported() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
-    further = extras["dask"] + extras["plot"] + extras["portfolio"] + extras["ray"]
+    further = extras["dask"] + extras["plot"] + extras["ray"]
     needed, optional = ({name(line) for line in lines} for lines in (project["dependencies"], further))
     assert needed - imported() == OF_PREFECT
     assert imported() - needed - optional == {"dask"}, "comes with distributed, which pins it"

@@ -17,7 +17,7 @@ RULES: tuple[str, ...] = tuple(name for name in get_args(Weights) if name != "no
 class PortfolioSpec(Part):
     """Weights from joint paths of the recommended model, long only; judged walk-forward against simpler ones."""
 
-    weights: Weights = Field("none", description="rule of the weights; min_cvar and mean_cvar need the extra portfolio")
+    weights: Weights = Field("none", description="rule of the weights; each in docs/risk.md")
     file: str = Field("", description="for weights = file: a CSV with the columns ticker and weight")
     level: float = Field(0.05, gt=0, lt=0.5, description="share of the worst paths that CVaR averages")
     risk_aversion: float = Field(1.0, gt=0, le=1e6, description="of mean_cvar: mean return less this times CVaR")

@@ -24,6 +24,35 @@ def test_kupiecs_ratio_by_hand():
     assert likelihood_ratio(np.array([0]), n, p)[0] == pytest.approx(-2 * n * np.log(1 - p))
 
 
+@pytest.mark.parametrize(
+    ("rate", "regions"),
+    [
+        (0.01, {255: (-1, 7), 510: (1, 11), 1000: (4, 17)}),
+        (0.025, {255: (2, 12), 510: (6, 21), 1000: (15, 36)}),
+        (0.05, {255: (6, 21), 510: (16, 36), 1000: (37, 65)}),
+        (0.075, {255: (11, 28), 510: (27, 51), 1000: (59, 92)}),
+        (0.1, {255: (16, 36), 510: (38, 65), 1000: (81, 120)}),
+    ],
+)
+def test_kupiecs_table_of_how_many_are_not_refused(rate, regions):
+    """Kupiec 1995, at 5 % by chi-square; as reprinted in Jorion, Value at Risk, chapter 6."""
+    for days, (below, above) in regions.items():
+        counts = np.arange(max(below, 0), above + 1)
+        kept = likelihood_ratio(counts, days, rate) < stats.chi2.ppf(0.95, 1)
+        # 255 days at 1 %: the table says fewer than seven, with none among them, whose ratio is 5.1
+        inside = (counts > below) & (counts < above) & ((counts > 0) | (rate * days > 5))
+        np.testing.assert_array_equal(kept, inside)
+
+
+def test_christoffersens_independence_is_the_ratio_test_of_a_contingency_table():
+    missed = np.random.default_rng(6).random((5, 300)) < 0.1
+    found = markov_ratios(missed, 0.1)[0]
+    for s, own in enumerate(missed):
+        table = [[np.sum((own[:-1] == a) & (own[1:] == b)) for b in (False, True)] for a in (False, True)]
+        oracle = stats.chi2_contingency(table, correction=False, lambda_="log-likelihood")
+        assert found[s] == pytest.approx(oracle.statistic)
+
+
 def test_kupiecs_p_is_summed_over_the_binomial_law():
     n, rate, x = 60, 0.2, 19
     missed = np.zeros((1, n), bool)

@@ -6,6 +6,7 @@ from scipy.special import ndtri
 from scipy.stats import t as student
 
 from s2squant.errors import SourceError
+from s2squant.evaluation.joint_scores import pairs_of, scored
 from s2squant.series.history import PriceHistory
 from s2squant.series.joint_paths import joint_paths, spaced_quantiles
 from s2squant.series.past_paths import FEWEST, past_paths, sharing
@@ -118,12 +119,12 @@ def t_copula(draws, size, rho=0.7, nu=4):
 
 @pytest.mark.slow
 def test_joint_events_come_as_often_as_paths_say_where_the_law_is_known():
-    """True marginals, learnt dependence: both fall; the portfolio below its 5 % VaR; independence says neither."""
+    """True marginals, learnt dependence: both fall, a portfolio below VaR. Independence says neither, scores worse."""
     draws, cutoffs, S = np.random.default_rng(1), 600, 1000
     returns, before = garch(t_copula(draws, (2500 + H * cutoffs,)))
     histories = [history(0.01 * returns[:, m], name) for m, name in enumerate("AB")]
     past = past_paths(histories, H)
-    said, alone, came = [], [], []
+    said, alone, came, variograms = [], [], [], []
     for first in range(2500, 2500 + H * cutoffs, H):
         ahead = draws.standard_t(6, (H, 4000, 2)) / np.sqrt(1.5)
         variance, total = np.broadcast_to(before[first], (4000, 2)).copy(), np.zeros((4000, 2))
@@ -133,7 +134,13 @@ def test_joint_events_come_as_often_as_paths_say_where_the_law_is_known():
             total, variance = total + move, 0.04 + 0.08 * move**2 + 0.88 * variance
             levels[:, h] = np.quantile(total, ALL_LEVELS, axis=0).T
         order = past.known(histories[0].dates[first]).order(0)
-        made = joint_paths(levels, order, S, seed=first)[:, -1]
+        whole = joint_paths(levels, order, S, seed=first)
+        apart = np.stack([one[:, draws.permutation(S)] for one in whole])  # each ticker's steps stay together
+        outcome = np.cumsum(returns[first : first + H], axis=0).T.reshape(-1)
+        both = [scored(some.reshape(2 * H, S), outcome, pairs_of(2 * H, 0))["variogram"] for some in (whole, apart)]
+        variograms.append(both)
+        np.testing.assert_array_equal(np.sort(whole[1, 2]), spaced_quantiles(levels[1, 2], S).astype(np.float32))
+        made = whole[:, -1]
         free = np.stack([draws.permutation(one) for one in made])
         y = returns[first : first + H].sum(axis=0)
         low = levels[:, -1, 5]  # the 10 % quantiles
@@ -150,6 +157,12 @@ def test_joint_events_come_as_often_as_paths_say_where_the_law_is_known():
         f"both below 10 %: said {said[:, 0].mean():.3f}, alone {alone[:, 0].mean():.3f}, came {came[:, 0].mean():.3f}"
     )
     print(f"portfolio below its 5 %: {came[:, 1].mean():.3f}, with independent paths {came[:, 2].mean():.3f}")
+    gain = np.diff(variograms, axis=1)[:, 0]
+    t = gain.mean() / gain.std() * np.sqrt(cutoffs)
+    print(
+        f"variogram score {100 * gain.mean() / np.mean(variograms):.1f} % below that of independent tickers, t {t:.1f}"
+    )
+    assert t > 4
     assert (np.abs(z) < 2.6).all()
     assert (came[:, 0].mean() - alone[:, 0].mean()) / error[0] > 5
     assert came[:, 2].mean() > 0.075

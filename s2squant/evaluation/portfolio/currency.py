@@ -38,19 +38,29 @@ def pair_of(history: PriceHistory) -> tuple[str, str] | None:
     return (found[1], found[2]) if found and history.asset_class in ("currencies", "crypto") else None
 
 
-def conversions(histories: Sequence[PriceHistory], spec: PortfolioSpec) -> tuple[dict[str, Signed], dict[str, str]]:
+def conversions(
+    histories: Sequence[PriceHistory], spec: PortfolioSpec, elsewhere: Sequence[PriceHistory] = ()
+) -> tuple[dict[str, Signed], dict[str, str]]:
     """What to add to each ticker's log return so that it is one in the base currency, and why others cannot be had.
 
     Without a base currency nothing is added. A rate is one of the tickers, directly, turned round, or over others.
+    Tickers `elsewhere`, of other markets, lend no rate: what they could have lent is named.
     """
     if not spec.currency:
         return {history.ticker: () for history in histories}, {}
     ways = _ways([h for h in histories if pair_of(h)], spec.currency)
+    apart = _ways([h for h in (*histories, *elsewhere) if pair_of(h)], spec.currency)
     added, refused = dict[str, Signed](), dict[str, str]()
     for history in histories:
         own = currency_of(history, spec)
         if not own:
             refused[history.ticker] = "its currency is unknown; name it in portfolio.currencies"
+        elif own not in ways and own in apart:
+            rates = " and ".join(rate for rate, _ in apart[own])
+            refused[history.ticker] = (
+                f"its price is in {own}, and {rates} trades in another market, whose cutoffs are others; "
+                "s2squant predict --portfolio converts across markets"
+            )
         elif own not in ways:
             refused[history.ticker] = f"its price is in {own}, and no rate to {spec.currency} is among the tickers"
         else:

@@ -71,7 +71,8 @@ def portfolio_tables(
     refused: dict[str, str] = {}
     for market in dict.fromkeys(markets.values()):
         members = [histories[ticker] for ticker, its in markets.items() if its == market]
-        added, why = conversions(members, spec)
+        others = [histories[ticker] for ticker, its in markets.items() if its != market]
+        added, why = conversions(members, spec, others)
         refused |= why
         kept, apart = sharing([h for h in members if h.ticker in added], horizon)
         refused |= apart

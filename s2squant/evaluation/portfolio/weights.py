@@ -42,7 +42,8 @@ def weights_of(scenarios_MS: Floats, tickers: Sequence[str], spec: PortfolioSpec
         case "kelly_fraction":
             return spec.fraction * growth_optimal(scenarios_MS)
         case "min_cvar" | "mean_cvar":
-            return _by_cvar(scenarios_MS, spec)
+            aversion = spec.risk_aversion if spec.weights == "mean_cvar" else None
+            return least_cvar(scenarios_MS, level=spec.level, most=spec.most, risk_aversion=aversion)
 
 
 def read_weights(path: Path) -> dict[str, float]:
@@ -119,19 +120,27 @@ def growth_optimal(scenarios_MS: Floats) -> Floats:
     return weights_M / max(float(weights_M.sum()), 1.0)
 
 
-def _by_cvar(scenarios_MS: Floats, spec: PortfolioSpec) -> Floats:
-    """Linear programs of Rockafellar and Uryasev (2000), by skfolio."""
-    MeanRisk, Objective, Measure = _skfolio(spec.weights)
-    most = max(spec.most, 1.0 / len(scenarios_MS))
-    smallest = spec.weights == "min_cvar"
-    model = MeanRisk(
-        objective_function=Objective.MINIMIZE_RISK if smallest else Objective.MAXIMIZE_UTILITY,
-        risk_measure=Measure.CVAR,
-        cvar_beta=1.0 - spec.level,
-        risk_aversion=spec.risk_aversion,
-        max_weights=most,
+def least_cvar(scenarios_MS: Floats, *, level: float, most: float, risk_aversion: float | None) -> Floats:
+    """Long weights (M,) that sum to one, of least CVaR, or of largest mean less `risk_aversion` times CVaR.
+
+    The linear program of Rockafellar and Uryasev 2000, by HiGHS: the threshold below which CVaR averages is a variable,
+    and so is what each scenario lacks to it.
+    """
+    from scipy.optimize import linprog
+    from scipy.sparse import csr_array, eye_array, hstack
+
+    (count, draws), unit = scenarios_MS.shape, max(float(scenarios_MS.std()), FLAT)
+    returns_MS = scenarios_MS / unit
+    aversion, mean_M = (1.0, np.zeros(count)) if risk_aversion is None else (risk_aversion, returns_MS.mean(axis=1))
+    found = linprog(
+        np.r_[-mean_M, aversion, np.full(draws, aversion / (level * draws))],
+        A_ub=hstack([csr_array(-returns_MS.T), csr_array(-np.ones((draws, 1))), -eye_array(draws)], format="csr"),
+        b_ub=np.zeros(draws),
+        A_eq=csr_array(np.r_[np.ones(count), np.zeros(1 + draws)][None]),
+        b_eq=[1.0],
+        bounds=[(0.0, max(most, 1.0 / count))] * count + [(None, None)] + [(0.0, None)] * draws,
     )
-    weights_M = np.clip(np.asarray(model.fit(scenarios_MS.T).weights_, np.float64), 0.0, None)
+    weights_M: Floats = np.clip(found.x[:count], 0.0, None)
     return np.asarray(weights_M / weights_M.sum())
 
 
@@ -141,18 +150,7 @@ def check_rule(spec: PortfolioSpec, markets: Mapping[str, Sequence[str]]) -> Non
         return
     if all(len(tickers) < 2 for tickers in markets.values()):
         raise ConfigError("portfolio: no market has two tickers; add tickers, or set portfolio.weights=none")
-    if spec.weights in ("min_cvar", "mean_cvar"):
-        _skfolio(spec.weights)
     if spec.weights == "file":
         known = {ticker for tickers in markets.values() for ticker in tickers}
         if missing := [ticker for ticker in read_weights(Path(spec.file)) if ticker not in known]:
             raise ConfigError(f"{spec.file}: {first_of(missing, 3)} is not among the tickers; take it out")
-
-
-def _skfolio(rule: str) -> tuple:  # type: ignore[type-arg]
-    try:
-        from skfolio import RiskMeasure
-        from skfolio.optimization import MeanRisk, ObjectiveFunction
-    except ImportError:
-        raise ConfigError(f"portfolio.weights {rule} needs skfolio: pip install 's2squant[portfolio]'") from None
-    return MeanRisk, ObjectiveFunction, RiskMeasure

@@ -15,7 +15,6 @@ def spec(rule, **further):
 
 
 def test_least_cvar_of_two_assets_by_hand():
-    pytest.importorskip("skfolio")
     returns = np.full((2, 100), 0.01)
     returns[0, :5], returns[1, 5:10] = -0.12, -0.06  # never together
     # the worst five lose .12 w - .01 (1 - w) or .06 (1 - w) - .01 w: equal at w = .07 / .20
@@ -94,6 +93,14 @@ def test_prices_in_another_currency_are_converted_by_rates_or_refused_by_name():
     assert added["EURJPY"] == (("EURJPY", -1.0), ("EURUSD", 1.0))
     assert refused["VOD"] == "its price is in GBP, and no rate to USD is among the tickers"
     assert "name it in portfolio.currencies" in refused["ODD"]
+    by_market = conversions(told[:2], spec("equal", currency="USD"), told[2:])
+    assert by_market == (
+        {"AAPL": ()},
+        {
+            "SAP": "its price is in EUR, and EURUSD trades in another market, whose cutoffs are others; "
+            "s2squant predict --portfolio converts across markets"
+        },
+    )
     assert conversions(told, spec("equal")) == ({h.ticker: () for h in told}, {})
     named, _ = conversions([of("ODD", "24/7")], spec("equal", currency="USD", currencies={"ODD": "USD"}))
     assert named == {"ODD": ()}

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from scipy.stats import norm, t
+from sklearn.metrics import mean_pinball_loss
 
 from s2squant.evaluation.statistics.expected_shortfall import (
     GRID,
@@ -44,6 +45,23 @@ def test_a_right_forecast_is_refused_as_often_as_promised_and_a_thin_tail_is_fou
         thin.append(shortfall_tests(y * 1.6, tail, level))
     assert (np.nanmean(np.array(right) < 0.05, axis=0) < 0.1).all()
     assert np.nanmean(np.array(thin)[:, 1] < 0.05) > 0.6
+
+
+@pytest.mark.parametrize("law", [norm, t(100), t(10)])
+def test_the_critical_value_of_acerbi_and_szekely_is_theirs(law):
+    """Their Z2 at 2.5 % of 250 days: -0.7 at 5 % for normal and moderately heavy tails (2014, table of thresholds)."""
+    tail = np.tile(law.ppf(GRID), (250, 1))
+    es = shortfall(tail[:1], 0.025)[0]
+    y = np.zeros(250)
+    for z2, low, high in ((-0.66, 0.05, 0.07), (-0.76, 0.03, 0.05)):
+        y[:7] = es * (1 - z2) * 250 * 0.025 / 7  # seven equal losses whose mean over all days is the statistic
+        assert low < shortfall_tests(y, tail, 0.025).acerbi_szekely / 2 < high
+
+
+def test_tick_loss_is_the_pinball_loss_of_sklearn():
+    rng = np.random.default_rng(3)
+    y, var = rng.normal(size=300), rng.normal(-1.6, 0.2, 300)
+    assert tick(y, var, 0.05).mean() == pytest.approx(mean_pinball_loss(y, var, alpha=0.05))
 
 
 def test_losses_by_hand_and_least_where_they_should_be():
