@@ -12,8 +12,10 @@ import re
 import statistics
 import sys
 from collections.abc import Iterator, Mapping
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -60,12 +62,11 @@ LONGEST, MEDIAN, ROOMS = 400, 180, 17
 
 def violations(sources: Mapping[str, str]) -> list[str]:
     """What breaks a rule, one line each; `sources` maps dotted names ("flows.backtest") to their text."""
-    trees = {name: ast.parse(text) for name, text in sources.items()}
-    arrows = {name: imports_of(tree, set(sources)) - {name} for name, tree in trees.items()}
+    arrows = {name: imports_of(text, set(sources)) - {name} for name, text in sources.items()}
     broken = [f"{name}: {what}" for name, targets in arrows.items() for what in _upward(name, targets)]
-    broken += [f"{name}: {what}" for name, tree in trees.items() for what in _held(name, tree)]
-    closed = {name: tree for name, tree in trees.items() if name not in FORWARDS}
-    broken += [f"{name}: {what}" for name, tree in closed.items() for what in _open_arguments(tree)]
+    broken += [f"{name}: {what}" for name, text in sources.items() for what in _held(name, text)]
+    closed = {name: text for name, text in sources.items() if name not in FORWARDS}
+    broken += [f"{name}: {what}" for name, text in closed.items() for what in _read(text).open_arguments]
     broken += [f"{n}: longer than {LONGEST} lines" for n, text in sources.items() if len(text.splitlines()) > LONGEST]
     return broken + [f"circle: {' -> '.join(circle)}" for circle in circles(arrows)]
 
@@ -81,9 +82,9 @@ def floor(package: str) -> int:
     return next((at for at, packages in enumerate(LINE) if package in packages), -1)
 
 
-def imports_of(tree: ast.AST, known: set[str]) -> set[str]:
-    """The modules of ours that a tree imports, at any depth; `from s2squant import study` is s2squant.study."""
-    ours = [(m, f"{m}.{name}") for m, name in _imported(tree) if m.partition(".")[0] in ("s2squant", "flows")]
+def imports_of(text: str, known: set[str]) -> set[str]:
+    """The modules of ours that a source imports, at any depth; `from s2squant import study` is s2squant.study."""
+    ours = [(m, f"{m}.{name}") for m, name in _read(text).imports if m.partition(".")[0] in ("s2squant", "flows")]
     return {full if full in known else module for module, full in ours}
 
 
@@ -122,28 +123,36 @@ def _upward(name: str, targets: set[str]) -> Iterator[str]:
             yield f"imports {target}; {own or 's2squant'} may import only packages to its left"
 
 
-def _held(name: str, tree: ast.AST) -> Iterator[str]:
-    for top in sorted({module.partition(".")[0] for module, _ in _imported(tree)}):
+def _held(name: str, text: str) -> Iterator[str]:
+    for top in sorted({module.partition(".")[0] for module, _ in _read(text).imports}):
         if top in HOLDERS and not f"{name}.".startswith(tuple(f"{holder}." for holder in HOLDERS[top])):
             yield f"imports {top}; only {', '.join(HOLDERS[top])} may"
         if room(name) == "nets" and top not in sys.stdlib_module_names | {"torch", "s2squant"}:
             yield f"imports {top}; nets know torch only"
 
 
-def _open_arguments(tree: ast.AST) -> Iterator[str]:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) and node.args.kwarg:
-            yield f"takes **{node.args.kwarg.arg} in line {node.lineno}; name the arguments"
+class Read(NamedTuple):
+    """What the rules ask of a source: its imports as (module, name), and where a function takes any keyword."""
+
+    imports: list[tuple[str, str]]
+    open_arguments: list[str]
 
 
-def _imported(tree: ast.AST) -> Iterator[tuple[str, str]]:
-    """Every import below a node as (module, name), those under TYPE_CHECKING too."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from ((alias.name, "") for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, "imports are absolute here"
-            yield from ((node.module or "", alias.name) for alias in node.names)
+@cache
+def _read(text: str) -> Read:
+    """One walk over a source; imports count at any depth, those under TYPE_CHECKING too."""
+    read = Read([], [])
+    for node in ast.walk(ast.parse(text)):
+        match node:
+            case ast.Import():
+                read.imports.extend((alias.name, "") for alias in node.names)
+            case ast.ImportFrom():
+                assert node.level == 0, "imports are absolute here"
+                read.imports.extend((node.module or "", alias.name) for alias in node.names)
+            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.Lambda() if node.args.kwarg:
+                told = f"takes **{node.args.kwarg.arg} in line {node.lineno}; name the arguments"
+                read.open_arguments.append(told)
+    return read
 
 
 def house() -> dict[str, str]:
@@ -161,7 +170,7 @@ def rooms() -> list[str]:
 
 def picture(sources: Mapping[str, str]) -> str:
     """The packages and what they import, then floors, circles and lengths, as text."""
-    arrows = {name: imports_of(ast.parse(text), set(sources)) - {name} for name, text in sources.items()}
+    arrows = {name: imports_of(text, set(sources)) - {name} for name, text in sources.items()}
     between = {(room(a), room(b)) for a, targets in arrows.items() for b in targets if room(a) and room(b)}
     lines = []
     for at, packages in enumerate(LINE):

@@ -126,7 +126,7 @@ def placebo(folder: Path, seed: int) -> str:
 
 
 def test_placebo_a_few_random_walks_are_not_beaten(tmp_path):
-    assert sum(placebo(tmp_path, seed) == "better" for seed in range(4)) <= 1
+    assert all(placebo(tmp_path, seed) != "better" for seed in range(2))
 
 
 @pytest.mark.slow

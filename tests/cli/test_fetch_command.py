@@ -139,6 +139,7 @@ def test_a_backtest_on_yfinance_end_to_end(yahoo, tmp_path, capsys):
     )
 
 
+@pytest.mark.slow
 def test_a_run_can_be_repeated_on_the_bars_it_saw(yahoo, tmp_path, capsys):
     """From its own experiment.json, after Yahoo tells another story and the store has it too: the same numbers."""
     store, first, again = tmp_path / "prices", tmp_path / "run", tmp_path / "again"

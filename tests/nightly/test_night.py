@@ -211,6 +211,7 @@ def test_a_killed_night_goes_on_where_it_stopped(desk: Desk, monkeypatch: pytest
     assert replay(night.run_id, desk.ledger).identical
 
 
+@pytest.mark.slow
 def test_any_night_is_recomputed_bit_by_bit_later(desk: Desk) -> None:
     nights = [desk.night(day) for day in ("2025-11-18", "2025-11-19", "2025-11-20")]
     stock = desk.yahoo.stock("AAA")

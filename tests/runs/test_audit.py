@@ -110,6 +110,7 @@ def test_a_leaky_model_of_a_run_is_named(tmp_path, prices, monkeypatch):
     assert "The random walk reads past its cutoff: its forecast of " in table.loc["random_walk", "sentence"]
 
 
+@pytest.mark.slow
 def test_an_audit_that_cannot_be_carried_out_does_not_fail_the_run(tmp_path, prices, monkeypatch):
     monkeypatch.setattr(auditing, "make", lambda name, using: 1 / 0)
     study = backtest(few(prices), tmp_path / "run", workers=0)[1]
@@ -130,6 +131,7 @@ def in_process(monkeypatch, tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_the_command_says_sound_and_leaves_nothing_behind(prices, capsys, in_process):
     assert main(["audit", "--source", f"csv:{prices}", *options(FEW)]) == 0
     out = capsys.readouterr().out.splitlines()

@@ -64,6 +64,7 @@ class PlantedError(Exception):
     """The process dies here."""
 
 
+@pytest.mark.slow
 def test_broken_off_after_any_number_of_jobs(prices, undisturbed, tmp_path, monkeypatch):
     """In one process, four times: an error that no job catches, at a job's very end or before its done mark."""
     kept, save, before = [], RunFolder.save_part, {}

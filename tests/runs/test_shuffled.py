@@ -41,6 +41,7 @@ def rival(name="gjr_shrunk", **settings):
     return MODELS | {"verdict": {"rival": name} | settings}
 
 
+@pytest.mark.slow
 def test_a_run_says_it_writes_it_and_keeps_it(tmp_path, prices, monkeypatch):
     monkeypatch.setenv("S2SQUANT_TRIALS", str(tmp_path / "data" / "trials.sqlite"))
     wanted = experiment(prices, **MODELS)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from s2squant.config.files import make_experiment
 from s2squant.study import backtest
@@ -15,6 +16,7 @@ SMALL = {
 }
 
 
+@pytest.mark.slow
 def test_all_baselines_and_their_average(tmp_path):
     write_prices(tmp_path / "prices", "AAA", stock_days(), 0)
     experiment = make_experiment(
