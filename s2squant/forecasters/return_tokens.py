@@ -13,6 +13,7 @@ Shape legend: N origins, H steps ahead, S paths, B bins, V values of a bin, L to
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -29,6 +30,7 @@ from s2squant.errors import CheckpointError
 from s2squant.forecasters.baselines.sampling import PATHS_KEPT, sample_quantiles, uniforms
 from s2squant.forecasters.expected_return import Drifts, shrunk_drifts
 from s2squant.forecasters.scenarios import known_units
+from s2squant.nets.search import beam_search
 from s2squant.nets.seq2seq import Feeding
 from s2squant.nets.token_batches import Batch, by_length, make_batch
 from s2squant.nets.tokens import TokenSeq2Seq, train_tokens
@@ -214,6 +216,21 @@ class FittedReturnTokens:
             at_BH1 = torch.from_numpy(wanted_NH[some] - FIRST)[:, :, None]
             parts.append(torch.log_softmax(words_BHW, dim=2).gather(2, at_BH1).sum(dim=(1, 2)).double().numpy())
         return np.concatenate(parts)
+
+    def likeliest(self, panel: Panel, rows: Ints, *, width: int = 1) -> Ints:
+        """The likeliest words (N, H) after each row: greedily with a width of 1, else the best that such a beam finds.
+
+        A mode, which is no forecast: the likeliest words of a noisy path are typical of none. `predict` draws.
+        """
+        steps, net = max(self.horizon, self.reach), deepcopy(self.net)
+        net.mute_V[EOS] = True  # as paths are drawn: a history of so many bars does not end
+        said = [
+            beam_search(
+                net, torch.tensor([source]), torch.tensor([len(source)]), width=width, limit=steps, length_power=0
+            )
+            for source in histories(panel, rows, known_units(panel)[rows], self.vocabulary, self.spec.history)
+        ]
+        return np.concatenate([each.tokens_NT.numpy() for each in said])
 
     @torch.no_grad()
     def _drawn(self, source: Sequence[int], draws_S2H: Floats) -> Floats:

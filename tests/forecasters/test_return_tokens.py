@@ -1,11 +1,14 @@
 """Returns as tokens: the contract, a planted pattern that only a sequence of words tells, and what it is made of."""
 
+import itertools
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 import torch
 
 from s2squant.forecasters.own_model import own_model
-from s2squant.forecasters.return_tokens import FIRST, ReturnTokens, Vocabulary, histories
+from s2squant.forecasters.return_tokens import FIRST, FittedReturnTokens, ReturnTokens, Vocabulary, histories
 from s2squant.forecasters.scenarios import known_units
 from s2squant.nets import token_batches
 from s2squant.series.forecast import quantile_crps
@@ -96,19 +99,42 @@ def test_it_runs_as_a_model_by_its_path():
     assert forecast.forecaster == "s2squant.forecasters.return_tokens:ReturnTokens"
 
 
+def likelihood(fitted: FittedReturnTokens, source: list[int], words: Sequence[int]) -> float:
+    """Each step asked by itself, EOS left out."""
+    state = fitted.net.start(fitted.net.encode(torch.tensor([source]), torch.tensor([len(source)])))
+    before, total = 1, 0.0
+    for word in words:
+        logs, _, state = fitted.net.step(torch.tensor([before]), state)
+        total += float((logs[0, word] - torch.logsumexp(logs[0, FIRST:], dim=0)).detach())
+        before = int(word)
+    return total
+
+
+def sources_of(fitted: FittedReturnTokens, panel: Panel, rows: np.ndarray) -> list[list[int]]:
+    return histories(panel, rows, known_units(panel)[rows], fitted.vocabulary, fitted.spec.history)
+
+
 def test_the_likelihood_of_words_is_the_product_of_the_steps():
     panel = garch_panel("A", 300)
     fitted = ReturnTokens(**SMALL).fit(panel, origins(panel), horizon=H, seed=1)
     rows = np.array([100, 250])
-    units = known_units(panel)[rows]
-    for n, row in enumerate(rows):
-        words = fitted.vocabulary.tokens(np.diff(panel.log_price[row : row + H + 1]) / units[n])
-        source = histories(panel, rows[n : n + 1], units[n : n + 1], fitted.vocabulary, fitted.spec.history)
-        state, before, total = fitted.net.start(fitted.net.encode(torch.tensor(source), torch.tensor([12]))), 1, 0.0
-        for word in words:
-            logs, _, state = fitted.net.step(torch.tensor([before]), state)
-            total += float((logs[0, word] - torch.logsumexp(logs[0, FIRST:], dim=0)).detach())
-            before = int(word)
-        assert fitted.log_likelihood(panel, rows)[n] == pytest.approx(total, abs=1e-5)
+    told = fitted.log_likelihood(panel, rows)
+    for n, source in enumerate(sources_of(fitted, panel, rows)):
+        after = np.diff(panel.log_price[rows[n] : rows[n] + H + 1]) / known_units(panel)[rows[n]]
+        assert told[n] == pytest.approx(likelihood(fitted, source, fitted.vocabulary.tokens(after)), abs=1e-5)
     with pytest.raises(ValueError, match="not known"):
         fitted.log_likelihood(panel, np.array([299]))
+
+
+def test_a_wide_beam_finds_what_enumeration_finds_and_greedy_no_more():
+    """H words each way, none of them EOS."""
+    panel, bins = garch_panel("A", 300), 4
+    spec = ReturnTokens(**SMALL | {"bins": bins, "steps": 40, "lr": 3e-2})
+    fitted = spec.fit(panel, origins(panel), horizon=H, seed=1)
+    rows = np.array([120, 299])
+    greedy, best = (fitted.likeliest(panel, rows, width=width) for width in (1, bins**H))
+    for source, said, found in zip(sources_of(fitted, panel, rows), greedy, best, strict=True):
+        every = itertools.product(range(FIRST, FIRST + bins), repeat=H)
+        assert tuple(found) == max(every, key=lambda words: likelihood(fitted, source, words))
+        assert likelihood(fitted, source, found) >= likelihood(fitted, source, said)
+        assert said[0] == max(range(FIRST, FIRST + bins), key=lambda word: likelihood(fitted, source, [word]))

@@ -145,6 +145,22 @@ def test_the_fused_path_and_the_step_loop_agree(cell, layers, kind):
     agree(decoder, memory)
 
 
+@pytest.mark.parametrize("start", ["zero", "learned"])
+def test_a_first_state_that_knows_nothing_of_the_past_agrees_too_and_its_slopes_are_its_differences(start):
+    torch.manual_seed(6)
+    decoder = RecurrentDecoder(DecoderSpec(start=start, layers=2), "lstm", 2, K).double()
+    agree(decoder, Memory(values(N, K)))
+    firsts = {name: values(2, 1, K, seed=7 + n) for n, name in enumerate(("first.0", "first.1")) if start == "learned"}
+
+    def hidden(summary: torch.Tensor, *first: torch.Tensor) -> torch.Tensor:
+        parts = dict(zip(firsts, first, strict=True))
+        return torch.func.functional_call(decoder, parts, (values(2, N, 2), Memory(summary)))
+
+    inputs = [values(N, K, seed=9), *firsts.values()]
+    decoder.forward = lambda x, memory: decoder.run(x, memory).hidden_HNK
+    assert torch.autograd.gradcheck(hidden, [value.requires_grad_() for value in inputs])
+
+
 def test_the_transformer_in_one_call_and_step_by_step_agree():
     torch.manual_seed(5)
     decoder = TransformerDecoder(DecoderSpec(kind="transformer", layers=2, heads=2), 2, 6).double()
