@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import forecasts, training
+from benchmarks import forecasts, training, won
 from s2squant.config.experiment import Experiment
 from s2squant.config.networks import AnchorSpec, Seq2SeqSpec
 from s2squant.evaluation.statistics.diebold_mariano import degrees
@@ -76,3 +76,19 @@ def test_pages_count_as_the_defaults_do():
     overlap = ceil(walk.horizon / walk.every)
     said = f"{walk.cutoffs} cutoffs and an overlap of {overlap}, has {degrees(walk.cutoffs, overlap)})"
     assert said in page("docs/statistics.md")
+
+
+def test_a_share_of_tickers_won_follows_from_gains_and_their_errors():
+    assert won.share_won(0.5, np.array([0.5, 0.25])) == pytest.approx((0.841345 + 0.977250) / 2, abs=1e-6)
+    assert won.needed(np.full(3, 0.5)) == pytest.approx(0.5 * 1.644854, abs=1e-6)
+
+
+@pytest.mark.parametrize("true", [0.0, 1.0])
+def test_the_spread_of_true_gains_is_told_from_that_of_errors(true):
+    """What tickers share on a date moves their mean and not their spread; one lacks some dates."""
+    rng = np.random.default_rng(0)
+    gain_MC = 0.3 + true * rng.normal(size=(300, 1)) + 3 * rng.normal(size=200) + 6 * rng.normal(size=(300, 200))
+    gain_MC[7, 150:] = np.nan
+    assert won.spread_of_truth(gain_MC) == pytest.approx(true, abs=0.2)
+    assert np.median(won.errors(gain_MC, 0)) == pytest.approx((3**2 + 6**2) ** 0.5 / 200**0.5, rel=0.1)
+    assert won.errors(gain_MC, 50)[0] == pytest.approx(2 * won.errors(gain_MC, 0)[0])

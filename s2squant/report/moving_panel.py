@@ -80,6 +80,7 @@ def _close(x: list[str], came_N: Floats) -> Trace:
         "type": "scatter",
         "mode": "lines",
         "name": "Close",
+        "legendgroup": "close",
         "showlegend": True,
         "x": x,
         "y": numbers(came_N),

@@ -21,6 +21,7 @@ FIGURES = {
     "nowhere": float("nan"),
     "by_length": {9: 0.5},
     "members": [{"name": "plain"}],
+    "a figure whose name takes more than the eighty columns of a terminal, as names of goals do": 1.302e-24,
 }
 GOALS = (
     Goal("fast", 2.0, "at most", 3.0, "a wish"),
@@ -51,6 +52,7 @@ def test_it_writes_a_page_and_its_figures_last(asked, tmp_path: Path, capsys: py
     assert said.endswith(f"It works.\npage: {(out / 'index.html').absolute().as_uri()}\n")
     rows = {line.rsplit(maxsplit=1)[0].strip(): line.split()[-1] for line in said.splitlines() if "  " in line.strip()}
     assert rows["loss"] == "0.00012"
+    assert "1.302e-24" in said
     assert rows["examples"] == "300,100"
     assert rows["goals met: fast"] == "yes"
     assert rows["goals met: right"] == "no"

@@ -32,6 +32,7 @@ def test_the_line_is_the_median_a_bar_ahead_and_the_last_close_a_bar_late(study)
     missed = 100 * np.mean(np.abs(history.adj_close[at] / history.adj_close[at + 1] - 1))
     assert f"the last close by {missed:.3f}" in panel.say
     assert "So does that close itself" in panel.say
+    assert all(trace["showlegend"] and trace["legendgroup"] for trace in (own, last, close)), "the page names no other"
     assert len(band["x"]) == 2 * len(own["x"])
 
 

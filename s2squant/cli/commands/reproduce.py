@@ -27,6 +27,8 @@ if TYPE_CHECKING:  # an experiment brings torch, which a help text can do withou
 
 Name = Literal["copy", "sine", "waves", "latent", "zoo"]
 PACKAGES = ("torch", "numpy", "pandas", "safetensors")
+WIDEST = len("-1.234e-100")
+"""Characters of a number that a table of figures shows."""
 STAMP, RESULT = "reproduce.json", "result.json"
 """Which experiment a folder is of, written first; its figures, written last."""
 
@@ -163,10 +165,10 @@ def _facts(name: Name, *, quick: bool, seed: int, seconds: float) -> dict[str, A
 
 
 def _table(figures: Mapping[str, Any]) -> Table:
-    """The figures that are one value, and those one level below them."""
+    """The figures that are one value, and those one level below them; numbers stay whole in a narrow terminal."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_header=False)
-    table.add_column(no_wrap=True)
-    table.add_column(justify="right")
+    table.add_column(overflow="fold")
+    table.add_column(justify="right", min_width=WIDEST)
     for key, value in figures.items():
         label = str(key).replace("_", " ")
         if isinstance(value, Mapping):
