@@ -23,9 +23,9 @@ from s2squant.config.defaults import Engine
 from s2squant.config.experiment import Experiment, VerdictSpec
 from s2squant.errors import CallerError
 from s2squant.evaluation.evaluate import Evaluation, evaluate
-from s2squant.evaluation.portfolio.tables import Portfolio, portfolio_tables
+from s2squant.evaluation.portfolio.tables import portfolio_tables
 from s2squant.evaluation.portfolio.weights import check_rule
-from s2squant.evaluation.results import Study, TickerReport
+from s2squant.evaluation.results import Portfolio, Study, TickerReport
 from s2squant.evaluation.strategy.trade import Traded, trade
 from s2squant.evaluation.strategy.trial_ledger import ledger_path
 from s2squant.evaluation.wording import after_audit, after_shuffling
@@ -234,7 +234,7 @@ class Run(JobRunner[Job]):
             audit=audited,
             failed_models=collected.failed_models,
             attention={t: weights for t, weights in collected.attention.items() if t in present},
-            **vars(held),
+            portfolio=held,
             **vars(evaluation.evidence),
         )
         return replace(study, rows={name: len(getattr(study, name)) for name in TOP})

@@ -149,6 +149,33 @@ class TickerReport:
 
 
 @dataclass(frozen=True)
+class Portfolio:
+    """The portfolio of a study as tables, one row each per:
+
+    - `walked`: pool (a market, with its years where it has a hole), rule, against ("": the rule's portfolio itself;
+      else equal|inverse_volatility|buy_and_hold), first, last, bars, years, annual_return, volatility, sharpe,
+      sharpe_low, sharpe_high (a year), es_95 (of a bar), max_drawdown, turnover, cost (a year), beyond (mean return a
+      year of the rule's portfolio beyond this one), low, high, p, trials, p_adjusted (times comparisons and trials),
+      n_eff, finding, reason
+    - `weights`: pool, cutoff, unique_id, weight
+    - `equity`: pool, rule (own, or as `against`), date, net, equity
+    - `risk`: as `risk` of Evidence, of the portfolio bought at each cutoff and held
+    - `outlook`: step, mean, volatility, fall (probability), var_95, es_95, var_99, es_99 (losses as shares of
+      wealth), low_80, median, high_80, drawdown_median, drawdown_95, diversification, pool, cutoff (the newest)
+    - `parts`: unique_id, weight, es_alone, contribution (to the 95 % shortfall at the last step), share, pool, cutoff
+    """
+
+    walked: pd.DataFrame = field(default_factory=pd.DataFrame)
+    weights: pd.DataFrame = field(default_factory=pd.DataFrame)
+    equity: pd.DataFrame = field(default_factory=pd.DataFrame)
+    risk: pd.DataFrame = field(default_factory=pd.DataFrame)
+    outlook: pd.DataFrame = field(default_factory=pd.DataFrame)
+    parts: pd.DataFrame = field(default_factory=pd.DataFrame)
+    refused: Mapping[str, str] = field(default_factory=dict)
+    """Tickers and markets that have no part in it, and why."""
+
+
+@dataclass(frozen=True)
 class Study(Evidence):
     """A whole run, ready to be written and laid out; a report computes nothing beyond it.
 
@@ -193,18 +220,6 @@ class Study(Evidence):
     - `joint`: pool, score (energy|variogram, of tickers and steps together), against (independent|gjr_fhs), tickers,
       own, other (mean scores, lower is better), effect (share of the other's; positive: own paths are better), low,
       high, p, n (cutoffs), n_eff, finding, reason
-    - `portfolio`: pool (a market, with its years where it has a hole), rule, against ("": the rule's portfolio itself;
-      else equal|inverse_volatility|buy_and_hold), first, last, bars, years, annual_return, volatility, sharpe,
-      sharpe_low, sharpe_high (a year), es_95 (of a bar), max_drawdown, turnover, cost (a year), beyond (mean return a
-      year of the rule's portfolio beyond this one), low, high, p, trials, p_adjusted (times comparisons and trials),
-      n_eff, finding, reason
-    - `portfolio_weights`: pool, cutoff, unique_id, weight
-    - `portfolio_equity`: pool, rule (own, or as `against`), date, net, equity
-    - `portfolio_risk`: as `risk`, of the portfolio bought at each cutoff and held
-    - `portfolio_outlook`: step, mean, volatility, fall (probability), var_95, es_95, var_99, es_99 (losses as shares of
-      wealth), low_80, median, high_80, drawdown_median, drawdown_95, diversification, pool, cutoff (the newest)
-    - `portfolio_parts`: unique_id, weight, es_alone, contribution (to the 95 % shortfall at the last step), share,
-      pool, cutoff
     - `newcomers`: as `forecasts`, of tickers too young to take part, by the pretrained weights
     - `audit`: check, model, outcome (passed|failed|not run), figure, sentence
     """
@@ -246,14 +261,7 @@ class Study(Evidence):
     rolling_sharpe: pd.DataFrame = field(default_factory=pd.DataFrame)
     shuffled: pd.DataFrame = field(default_factory=pd.DataFrame)
     joint: pd.DataFrame = field(default_factory=pd.DataFrame)
-    portfolio: pd.DataFrame = field(default_factory=pd.DataFrame)
-    portfolio_weights: pd.DataFrame = field(default_factory=pd.DataFrame)
-    portfolio_equity: pd.DataFrame = field(default_factory=pd.DataFrame)
-    portfolio_risk: pd.DataFrame = field(default_factory=pd.DataFrame)
-    portfolio_outlook: pd.DataFrame = field(default_factory=pd.DataFrame)
-    portfolio_parts: pd.DataFrame = field(default_factory=pd.DataFrame)
-    portfolio_refused: Mapping[str, str] = field(default_factory=dict)
-    """Tickers and markets that have no part in the portfolio, and why."""
+    portfolio: Portfolio = field(default_factory=Portfolio)
     newcomers: pd.DataFrame = field(default_factory=pd.DataFrame)
     audit: pd.DataFrame = field(default_factory=pd.DataFrame)
     recalibration: pd.DataFrame = field(default_factory=pd.DataFrame)

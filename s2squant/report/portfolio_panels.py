@@ -57,25 +57,25 @@ RISK = (
 
 def portfolio(c: Contents) -> Panel | None:
     """The portfolio of the experiment; None where it asks for none."""
-    study = c.study
-    if study.portfolio_outlook.empty:
+    held = c.study.portfolio
+    if held.outlook.empty:
         return None
-    made = study.portfolio.assign(name=[NAMES.get(str(one), str(one)) for one in study.portfolio.get("against", ())])
+    made = held.walked.assign(name=[NAMES.get(str(one), str(one)) for one in held.walked.get("against", ())])
     grids = (
-        grid("portfolio-outlook-table", "What is to be expected, shares of wealth", study.portfolio_outlook, EXPECTED),
+        grid("portfolio-outlook-table", "What is to be expected, shares of wealth", held.outlook, EXPECTED),
         grid("portfolio-table", "Walk-forward, after costs, beside simpler portfolios", without_blanks(made), MADE),
     )
-    risk = where(study.portfolio_risk, {"side": "loss", "model": c.recommended})
+    risk = where(held.risk, {"side": "loss", "model": c.recommended})
     risk = risk.assign(pool=[str(name).removeprefix("portfolio of ") for name in risk.get("unique_id", ())])
     folded = (
-        ("Contributions by ticker", grid("portfolio-parts-table", "Who adds the risk", study.portfolio_parts, PARTS)),
+        ("Contributions by ticker", grid("portfolio-parts-table", "Who adds the risk", held.parts, PARTS)),
         ("Value at risk of the portfolio, tested", grid("portfolio-risk-table", "Exceedances", risk, RISK)),
     )
     charts = [
         (f"Growth of 1, net of costs, {pool_name(pool)}", _growth(c, pool, k), f"Net of costs, {pool_name(pool)}.")
-        for k, pool in enumerate(dict.fromkeys(map(str, study.portfolio_equity.get("pool", ()))))
+        for k, pool in enumerate(dict.fromkeys(map(str, held.equity.get("pool", ()))))
     ]
-    notes = tuple(f"{name}: {why}." for name, why in study.portfolio_refused.items())
+    notes = tuple(f"{name}: {why}." for name, why in held.refused.items())
     return Panel(
         "portfolio", "Portfolio", "What does a portfolio make of it?", say(c), grids=grids, folded=folded,
         folded_charts=tuple(charts), notes=notes,
@@ -84,7 +84,7 @@ def portfolio(c: Contents) -> Panel | None:
 
 def say(c: Contents) -> str:
     """What is to be expected by the last step, and whether the rule beat the simpler portfolios."""
-    outlook, made = c.study.portfolio_outlook, c.study.portfolio
+    outlook, made = c.study.portfolio.outlook, c.study.portfolio.walked
     told = []
     for pool in dict.fromkeys(map(str, outlook["pool"])):
         row = rows(where(outlook, {"pool": pool}))[-1]
@@ -107,7 +107,7 @@ def say(c: Contents) -> str:
 
 
 def _growth(c: Contents, pool: str, k: int) -> Chart:
-    table = where(c.study.portfolio_equity, {"pool": pool})
+    table = where(c.study.portfolio.equity, {"pool": pool})
     traces: list[dict[str, Any]] = []
     for rule in dict.fromkeys(map(str, table["rule"])):
         part = table[table["rule"] == rule]

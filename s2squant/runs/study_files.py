@@ -2,7 +2,7 @@
 
 experiment.json                                         the configuration
 forecasts.parquet  scores.parquet  verdicts.parquet  equity.parquet  risk.parquet     read by other programs too
-tables/<field>.parquet                                  every other table of Study
+tables/<field>.parquet                                  every other table of Study and of its portfolio
 prices.parquet                                          all bars of all tickers, laid end to end
 attention.parquet                                       weights of the newest forecast, where a network has them
 study.json                                              everything else, and the columns each table must have
@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -24,7 +25,7 @@ from pydantic import TypeAdapter
 from s2squant.config.experiment import Experiment
 from s2squant.config.files import make_experiment, parse_settings
 from s2squant.errors import RunError, S2squantError
-from s2squant.evaluation.results import Study
+from s2squant.evaluation.results import Portfolio, Study
 from s2squant.prices.calendars.grid import with_slots
 from s2squant.runs.folder import RunFolder
 from s2squant.series.arrays import Floats, dates_of
@@ -36,6 +37,10 @@ STUDY = "study.json"
 """What only a backtest's folder holds."""
 TOP = ("forecasts", "scores", "verdicts", "equity", "risk")
 """Tables that other programs read, beside the manifest; the others are in tables/."""
+ON_DISK: Mapping[str, str] = {
+    one.name: "portfolio" if one.name == "walked" else f"portfolio_{one.name}" for one in dataclasses.fields(Portfolio)
+}
+"""By field of Portfolio, its name here."""
 OF_THE_RUN, HOW = ("run_id", "created_at"), ("command", "engine", "workers", "timings")
 """Fields of Study, and keys of its provenance, that only the manifest holds."""
 APART = ("experiment", "histories", "folds", "attention")
@@ -84,14 +89,15 @@ def load_study(path: Path, *, models: Collection[str] | None = None, without: Co
         values: dict[str, Any] = {"experiment": experiment}
         for name, columns in stored["tables"].items():
             values[name] = _table(folder, name, columns, models if name == "forecasts" else None, name in without)
-        hints = get_type_hints(Study)
-        for field in dataclasses.fields(Study):
-            if field.name in stored and field.name not in APART:
-                values[field.name] = TypeAdapter(hints[field.name]).validate_python(stored[field.name])
+        for name, _, hint in _fields():
+            if name in stored and name not in APART:
+                values[name] = TypeAdapter(hint).validate_python(stored[name])
         values["histories"] = histories_of(folder.read_table("prices.parquet"), stored["histories"])
         values["folds"] = tuple(_fold_in(fold) for fold in stored["folds"])
         if stored["attention"]:
             values["attention"] = _weights(folder.read_table("attention.parquet"), stored["attention"])
+        held = {field: values.pop(name) for field, name in ON_DISK.items() if name in values}
+        values["portfolio"] = Portfolio(**held)
         known = {field.name for field in dataclasses.fields(Study)}
         return Study(**{name: value for name, value in values.items() if name in known})
     except S2squantError as error:
@@ -109,17 +115,25 @@ def load_experiment(path: Path) -> Experiment:
     return make_experiment(data, where=where)
 
 
+def _fields() -> Iterator[tuple[str, str, Any]]:
+    """Name on disk, attribute and type of each field of a study; those of its portfolio stand beside the others."""
+    for name, hint in get_type_hints(Study).items():
+        if hint is Portfolio:
+            yield from ((ON_DISK[one], f"{name}.{one}", its) for one, its in get_type_hints(Portfolio).items())
+        else:
+            yield name, name, hint
+
+
 def _split(study: Study) -> tuple[dict[str, Any], dict[str, pd.DataFrame]]:
     """The plain values of a study, ready for JSON, and its tables."""
-    hints = get_type_hints(Study)
     plain: dict[str, Any] = {}
     tables: dict[str, pd.DataFrame] = {}
-    for field in dataclasses.fields(study):
-        value = getattr(study, field.name)
+    for name, attribute, hint in _fields():
+        value = attrgetter(attribute)(study)
         if isinstance(value, pd.DataFrame):
-            tables[field.name] = value
-        elif field.name not in APART:
-            plain[field.name] = TypeAdapter(hints[field.name]).dump_python(value, mode="json")
+            tables[name] = value
+        elif name not in APART:
+            plain[name] = TypeAdapter(hint).dump_python(value, mode="json")
     return plain, tables
 
 

@@ -38,7 +38,7 @@ def filled(study: Study, seed: int = 1) -> Study:
         audit=pd.DataFrame(AUDIT),
         recalibration=recalibration(study.weights),
         shuffled=pd.DataFrame([{"challenger": "blend", "benchmark": "gjr_t", "effect": 0.002, "reason": ""}]),
-        **portfolio(names, days, more["risk"]),
+        portfolio=portfolio(names, days, more["risk"]),
         **more,
     )
 

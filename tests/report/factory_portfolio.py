@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 
 from s2squant.evaluation.portfolio.walk import COLUMNS
+from s2squant.evaluation.results import Portfolio
 
 
-def portfolio(names: list[str], cutoffs: list[str], risk: pd.DataFrame) -> dict[str, object]:
-    """The fields `portfolio...` of a study."""
+def portfolio(names: list[str], cutoffs: list[str], risk: pd.DataFrame) -> Portfolio:
     made = [
         dict.fromkeys(COLUMNS, np.nan)
         | {"pool": "XNYS", "rule": "equal", "against": a, "first": "2020-01-02", "last": "2023-12-29", "bars": 900}
@@ -34,10 +34,13 @@ def portfolio(names: list[str], cutoffs: list[str], risk: pd.DataFrame) -> dict[
         pd.DataFrame({"pool": "XNYS", "rule": r, "date": days, "net": 0.0001, "equity": 1 + 0.0001 * np.arange(900)})
         for r in ("own", "inverse_volatility", "buy_and_hold")
     ]
-    tables = {"portfolio": made, "portfolio_outlook": expected, "portfolio_parts": parts, "portfolio_weights": weights}
     mine = risk[risk["unique_id"] == names[0]].assign(unique_id="portfolio of XNYS")
-    return {name: pd.DataFrame(rows) for name, rows in tables.items()} | {
-        "portfolio_equity": pd.concat(curve, ignore_index=True),
-        "portfolio_risk": mine.reset_index(drop=True),
-        "portfolio_refused": {"VOD.L": "its price is in GBP, and no rate to USD is among the tickers"},
-    }
+    return Portfolio(
+        walked=pd.DataFrame(made),
+        weights=pd.DataFrame(weights),
+        equity=pd.concat(curve, ignore_index=True),
+        risk=mine.reset_index(drop=True),
+        outlook=pd.DataFrame(expected),
+        parts=pd.DataFrame(parts),
+        refused={"VOD.L": "its price is in GBP, and no rate to USD is among the tickers"},
+    )

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from s2squant.evaluation.results import Portfolio
 from s2squant.report import breakdown_panels as place_panels
 from s2squant.report import calibration_panels, joint_panels, panels, portfolio_panels
 from s2squant.report import pairwise_panels as model_panels
@@ -173,7 +174,7 @@ def test_the_portfolio_says_what_to_expect_and_what_it_beat(whole):
     assert made.say.endswith("Walked forward it beat none of 2 simpler portfolios, and was worse than 1.")
     assert [row[0] for row in cells(made, 1)] == ["This portfolio", "Inverse volatility", EQUAL_HELD]
     assert made.notes == ("VOD.L: its price is in GBP, and no rate to USD is among the tickers.",)
-    assert portfolio_panels.portfolio(arrange(replace(whole, portfolio_outlook=pd.DataFrame()))) is None
+    assert portfolio_panels.portfolio(arrange(replace(whole, portfolio=Portfolio()))) is None
 
 
 def test_a_study_of_an_older_version_has_no_such_sections(whole):

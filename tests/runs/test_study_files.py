@@ -62,6 +62,11 @@ def test_what_was_written_is_read_back(whole, folder):
         before, after = getattr(whole, field.name), getattr(back, field.name)
         if isinstance(before, pd.DataFrame):
             pd.testing.assert_frame_equal(before, after, check_dtype=False)
+        elif field.name == "portfolio":
+            assert before.refused == after.refused
+            for name in ("walked", "weights", "equity", "risk", "outlook", "parts"):
+                pd.testing.assert_frame_equal(getattr(before, name), getattr(after, name), check_dtype=False)
+                assert (folder / f"tables/{'portfolio' if name == 'walked' else f'portfolio_{name}'}.parquet").is_file()
         elif field.name == "histories":
             assert {t: (h.sha256, h.findings, h.notes) for t, h in before.items()} == {
                 t: (h.sha256, h.findings, h.notes) for t, h in after.items()

@@ -6,7 +6,7 @@ Shape legend: M tickers, H steps, A quantile levels, S paths, C cutoffs, T bars.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, fields
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,7 @@ from s2squant.evaluation.portfolio.currency import Signed, conversions
 from s2squant.evaluation.portfolio.outcome import contributions, log_quantiles, outlook, wealth
 from s2squant.evaluation.portfolio.walk import Walked, compared, stretches, walk
 from s2squant.evaluation.portfolio.weights import weights_of
+from s2squant.evaluation.results import Portfolio
 from s2squant.evaluation.strategy.positions import GAP_DAYS
 from s2squant.evaluation.value_at_risk import risk_tables
 from s2squant.series.arrays import Dates, Floats
@@ -25,22 +26,7 @@ from s2squant.series.joint_paths import joint_paths
 from s2squant.series.past_paths import PastPaths, past_paths, sharing
 from s2squant.series.tails import ALL_COLUMNS, all_quantiles
 
-
-@dataclass(frozen=True)
-class Portfolio:
-    """The tables `portfolio...` of Study."""
-
-    portfolio: pd.DataFrame = field(default_factory=pd.DataFrame)
-    portfolio_weights: pd.DataFrame = field(default_factory=pd.DataFrame)
-    portfolio_equity: pd.DataFrame = field(default_factory=pd.DataFrame)
-    portfolio_risk: pd.DataFrame = field(default_factory=pd.DataFrame)
-    portfolio_outlook: pd.DataFrame = field(default_factory=pd.DataFrame)
-    portfolio_parts: pd.DataFrame = field(default_factory=pd.DataFrame)
-    portfolio_refused: Mapping[str, str] = field(default_factory=dict)
-    """Tickers and markets that have no part in it, and why."""
-
-
-TABLES = tuple(name for name in vars(Portfolio()) if name != "portfolio_refused")
+TABLES: tuple[str, ...] = tuple(one.name for one in fields(Portfolio) if one.name != "refused")
 
 
 @dataclass(frozen=True)
@@ -90,13 +76,13 @@ def portfolio_tables(
         for name, table in _of_market(market, kept, added, decisions, experiment, trials):
             parts[name].append(table)
     whole = {name: pd.concat(some, ignore_index=True) for name, some in parts.items() if some}
-    if "portfolio_risk" in whole:
-        told = whole["portfolio_risk"]
+    if "risk" in whole:
+        told = whole["risk"]
         pools = {str(name): str(name) for name in told["unique_id"].unique()}
         risk, _ = risk_tables(told, experiment.verdict, every=experiment.walk.every, horizon=horizon, markets=pools)
         own_rows = risk["unique_id"].isin(list(pools)) & (risk["reason"] == "")
-        whole["portfolio_risk"] = risk[own_rows].reset_index(drop=True)
-    return Portfolio(**whole, portfolio_refused=refused)
+        whole["risk"] = risk[own_rows].reset_index(drop=True)
+    return Portfolio(**whole, refused=refused)
 
 
 def _decisions(
@@ -150,10 +136,10 @@ def _of_market(
     newest = decisions[-1]
     steps = sorted({1, min(10, experiment.walk.horizon), experiment.walk.horizon})
     head = {"pool": market, "cutoff": str(newest.day)}
-    yield "portfolio_outlook", outlook(newest.paths_MHS, newest.weights_M, steps).assign(**head)
-    yield "portfolio_parts", contributions(newest.paths_MHS, newest.weights_M, newest.tickers).assign(**head)
+    yield "outlook", outlook(newest.paths_MHS, newest.weights_M, steps).assign(**head)
+    yield "parts", contributions(newest.paths_MHS, newest.weights_M, newest.tickers).assign(**head)
     yield (
-        "portfolio_weights",
+        "weights",
         pd.concat(
             [
                 pd.DataFrame({"pool": market, "cutoff": d.day, "unique_id": list(d.tickers), "weight": d.weights_M})
@@ -162,7 +148,7 @@ def _of_market(
         ),
     )
     dates, log_TM = _log_prices(histories, added)
-    yield "portfolio_risk", _as_forecasts(market, decisions, dates, log_TM, place, experiment)
+    yield "risk", _as_forecasts(market, decisions, dates, log_TM, place, experiment)
     returns_TM = np.expm1(np.diff(log_TM, axis=0, prepend=log_TM[:1]))
     parts = stretches(dates, GAP_DAYS)
     for part in parts:
@@ -178,8 +164,8 @@ def _of_market(
             weights[bar][at], presents[bar][at] = d.weights_M, 1.0
         walked = walk(days, returns_TM[part], weights, presents, cost_bp=experiment.strategy.cost_bp)
         years = f" {str(days[0])[:4]}-{str(days[-1])[:4]}" if len(parts) > 1 else ""
-        yield "portfolio", compared(walked, market + years, spec.weights, trials)
-        yield "portfolio_equity", pd.concat([_equity(market + years, name, one) for name, one in walked.items()])
+        yield "walked", compared(walked, market + years, spec.weights, trials)
+        yield "equity", pd.concat([_equity(market + years, name, one) for name, one in walked.items()])
 
 
 def _equity(pool: str, name: str, one: Walked) -> pd.DataFrame:

@@ -89,26 +89,26 @@ def test_the_tables_of_a_run(rule):
     histories = {h.ticker: h for h in panel.histories}
     markets = dict.fromkeys(histories, "XNYS")
     made = portfolio_tables(told(panel), histories, experiment, markets=markets, trials=7)
-    weights = made.portfolio_weights.pivot_table(index="cutoff", columns="unique_id", values="weight")
+    weights = made.weights.pivot_table(index="cutoff", columns="unique_id", values="weight")
     np.testing.assert_allclose(weights.sum(axis=1), 1.0)
     assert len(weights) == 40
-    own = made.portfolio[made.portfolio["against"] == ""].iloc[0]
+    own = made.walked[made.walked["against"] == ""].iloc[0]
     assert (own["trials"], own["bars"]) == (7, 399)
-    others = made.portfolio.set_index("against").drop(index="")
+    others = made.walked.set_index("against").drop(index="")
     assert ("equal" in others.index) is (rule != "equal")
     np.testing.assert_allclose(others["p_adjusted"], np.minimum(others["p"] * len(others) * 7, 1))
-    curve = made.portfolio_equity[made.portfolio_equity["rule"] == "own"]
+    curve = made.equity[made.equity["rule"] == "own"]
     np.testing.assert_allclose(curve["equity"].iloc[-1], np.prod(1 + curve["net"]))
-    parts, newest = made.portfolio_parts, made.portfolio_outlook.set_index("step")
+    parts, newest = made.parts, made.outlook.set_index("step")
     assert parts["contribution"].sum() == pytest.approx(newest.loc[5, "es_95"], rel=1e-6)
     assert 0 < newest.loc[5, "diversification"] < 1
-    first = made.portfolio_risk[(made.portfolio_risk["step"] == 1) & (made.portfolio_risk["level"] == 0.05)]
-    assert made.portfolio_refused == {}
+    first = made.risk[(made.risk["step"] == 1) & (made.risk["level"] == 0.05)]
+    assert made.refused == {}
     cut = {t: h.between(None, panel.dates[720]) for t, h in histories.items()}
     before = told(panel)[lambda t: t["cutoff"] <= panel.dates[720]]
-    again = portfolio_tables(before, cut, experiment, markets=markets, trials=7).portfolio_weights
-    pd.testing.assert_frame_equal(again, made.portfolio_weights.iloc[: len(again)])
+    again = portfolio_tables(before, cut, experiment, markets=markets, trials=7).weights
+    pd.testing.assert_frame_equal(again, made.weights.iloc[: len(again)])
     assert len(first) == 2 or first.empty  # 39 forecasts are too few for a test
     alone = portfolio_tables(told(panel), histories, experiment, markets={"A": "XNYS"}, trials=1)
-    assert alone.portfolio_refused == {"XNYS": "a portfolio needs two tickers with dates in common"}
-    assert alone.portfolio_outlook.empty
+    assert alone.refused == {"XNYS": "a portfolio needs two tickers with dates in common"}
+    assert alone.outlook.empty
