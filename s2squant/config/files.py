@@ -6,7 +6,7 @@ import difflib
 import json
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
@@ -172,12 +172,12 @@ def _parts(key: str) -> list[str]:
 
 def field_of(kind: type[BaseModel], key: str) -> FieldInfo:
     """The field that a dotted key names, which is no table of its own; raises ConfigError with the nearest key."""
-    parts = key.split(".")
+    root, parts = kind, key.split(".")
     for depth, part in enumerate(parts, start=1):
         path = ".".join(parts[:depth])
         field = kind.model_fields.get(part)
         if field is None:
-            raise ConfigError(_unknown(kind, path))
+            raise ConfigError(_unknown(kind, path, root))
         inner = _table(field)
         if depth == len(parts) and inner is None:
             return field
@@ -195,10 +195,11 @@ def _first_mistake(error: ValidationError, kind: type[BaseModel]) -> str:
     first = next((one for one in every if one["type"] == "extra_forbidden"), every[0])
     path = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
+        root = kind
         for part in first["loc"][:-1]:
             field = kind.model_fields.get(str(part))
             kind = (field and _table(field)) or kind
-        return _unknown(kind, path)
+        return _unknown(kind, path, root)
     message = first["msg"].removeprefix("Value error, ")
     given = "" if isinstance(first["input"], (dict, BaseModel)) else f" (given {repr(first['input'])[:80]})"
     known = re.findall(r"'([^']*)'", first["ctx"]["expected"]) if first["type"] == "literal_error" else []
@@ -208,12 +209,26 @@ def _first_mistake(error: ValidationError, kind: type[BaseModel]) -> str:
     return f"{path + ': ' if path else ''}{message}{given}{hints}"
 
 
-def _unknown(kind: type[BaseModel], path: str) -> str:
+def _unknown(kind: type[BaseModel], path: str, root: type[BaseModel]) -> str:
+    """The key that `kind` lacks, and what was meant: a near one beside it, or the same name elsewhere in `root`."""
     known = list(kind.model_fields)
     name = path.rpartition(".")[2]
-    renamed = RENAMED.get(name)
-    hint = f"did you mean '{renamed}'?" if renamed in known else _near(name, known)
+    if (renamed := RENAMED.get(name)) in known:
+        hint = f"did you mean '{renamed}'?"
+    elif not difflib.get_close_matches(name, known, n=1, cutoff=0.7) and (elsewhere := list(_places(root, name))):
+        hint = f"did you mean {' or '.join(map(repr, difflib.get_close_matches(path, elsewhere, cutoff=0)))}?"
+    else:
+        hint = _near(name, known)
     return f"unknown key '{path}'; {hint or 'known keys here: ' + ', '.join(known)}"
+
+
+def _places(kind: type[BaseModel], name: str, above: str = "") -> Iterator[str]:
+    """The dotted keys of the settings with this name, in any table."""
+    for key, field in kind.model_fields.items():
+        if key == name:
+            yield above + key
+        if (inner := _table(field)) and get_origin(field.annotation) is not tuple:
+            yield from _places(inner, name, f"{above}{key}.")
 
 
 def _near(name: str, known: Sequence[str]) -> str:

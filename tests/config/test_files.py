@@ -54,6 +54,12 @@ def test_what_a_file_leaves_out_has_its_default(tmp_path: Path) -> None:
     ("key", "said"),
     [
         ("forecasters.seq2seq.pooled.ir", "unknown key 'forecasters.seq2seq.pooled.ir'; did you mean 'lr'?"),
+        (
+            "forecasters.seq2seq.training.steps",
+            "unknown key 'forecasters.seq2seq.training.steps'; did you mean 'forecasters.seq2seq.adapted.steps'"
+            " or 'forecasters.seq2seq.per_ticker.steps' or 'forecasters.seq2seq.pooled.steps'?",
+        ),
+        ("cutoffs", "unknown key 'cutoffs'; did you mean 'walk.cutoffs'?"),
         ("forecasters.seq2seq.pooled", "forecasters.seq2seq.pooled is a table of settings; name one of them"),
         ("seed.x", "seed is a value, not a table"),
     ],
