@@ -10,9 +10,10 @@ from scipy.special import ndtri
 
 from s2squant.config.files import make_experiment
 from s2squant.config.models import kind_of
-from s2squant.errors import ConfigError
+from s2squant.errors import CheckpointError, ConfigError
 from s2squant.forecasters.catalog import make, restore
 from s2squant.forecasters.challengers import extras
+from s2squant.forecasters.challengers.lessons import lessons_of, restored
 from s2squant.forecasters.challengers.levels import on_our_levels, summed
 from s2squant.forecasters.conformance import conformance
 from s2squant.forecasters.own_check import check_own
@@ -54,6 +55,17 @@ def test_sums_of_independent_normal_steps_are_normal():
     assert off.mean() < 0.05
     assert np.abs(found[0, 0] - steps[0, 0]).max() < 0.02, "a step by itself is hardly drawn anew"
     assert (found[0] == found[1]).all(), "no origin's draws depend on the others"
+
+
+def test_lessons_are_the_last_returns_and_another_models_are_refused():
+    panel = garch_panel("AB", 300, seed=0)
+    given = lessons_of(panel, np.array([250, 550]), 100, horizon=3, seed=7)
+    np.testing.assert_allclose(given.returns[1], panel.histories[1].log_returns[-100:])
+    again = restored(given.state("AutoETS"), "AutoETS")
+    assert (again.tickers, again.horizon, again.seed) == (("A", "B"), 3, 7)
+    np.testing.assert_array_equal(again.returns, given.returns)
+    with pytest.raises(CheckpointError, match="a stored 'AutoETS' is not AutoARIMA"):
+        restored(given.state("AutoETS"), "AutoARIMA")
 
 
 def test_a_challenger_is_marked_in_the_leaderboard():

@@ -15,10 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from s2squant.errors import CheckpointError, ConfigError, one_line
-from s2squant.forecasters.baselines.returns import by_ticker, log_returns, tickers_of
+from s2squant.errors import ConfigError, one_line
+from s2squant.forecasters.baselines.returns import by_ticker
 from s2squant.forecasters.baselines.sampling import ticker_seed
 from s2squant.forecasters.challengers.extras import extra, say_licence
+from s2squant.forecasters.challengers.lessons import Lessons, lessons_of, restored
 from s2squant.forecasters.challengers.lightning import QUIET, quietly
 from s2squant.series.arrays import Floats, Ints
 from s2squant.series.forecast import LEVELS, Forecast, State
@@ -38,17 +39,11 @@ class Darts:
 
     def fit(self, panel: Panel, rows: Ints, *, horizon: int, seed: int) -> FittedDarts:
         """Keep the last `window` returns of each ticker, and fit on them."""
-        tickers = tickers_of(panel, rows)
-        lessons = tuple(log_returns(panel, ticker)[-self.window :] for ticker in tickers)
-        return FittedDarts(self, horizon, seed, tickers, lessons)
+        return FittedDarts(self, lessons_of(panel, rows, self.window, horizon=horizon, seed=seed))
 
     def restore(self, state: State) -> FittedDarts:
         """The model that wrote `state`, fitted again on the returns in it; raises CheckpointError for another's."""
-        meta = state.meta
-        if meta.get("model") != self.model:
-            raise CheckpointError(f"a stored {meta.get('model')!r} is not {self.model}")
-        lessons = tuple(state.arrays[str(m)] for m in range(len(meta["tickers"])))
-        return FittedDarts(self, meta["horizon"], meta["seed"], tuple(meta["tickers"]), lessons)
+        return FittedDarts(self, restored(state, self.model))
 
     def made(self, seed: int = 0) -> Any:
         """The unfitted model of the library."""
@@ -68,29 +63,26 @@ class FittedDarts:
     """A model of darts for each ticker, fitted when made from its training returns."""
 
     spec: Darts
-    horizon: int
-    seed: int
-    tickers: tuple[str, ...]
-    lessons: tuple[Floats, ...]
+    lessons: Lessons
     name: str = NAME
     fitted: tuple[Any, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        seeds = [ticker_seed(self.seed, ticker, NAME) for ticker in self.tickers]
+        seeds = [ticker_seed(self.lessons.seed, ticker, NAME) for ticker in self.lessons.tickers]
         models = tuple(self.spec.made(seed) for seed in seeds)
         with quietly():
-            for model, lesson in zip(models, self.lessons, strict=True):
+            for model, lesson in zip(models, self.lessons.returns, strict=True):
                 if _forwards(model):
                     model.fit(_series(lesson / _scale(lesson)))
         object.__setattr__(self, "fitted", models)
 
     def predict(self, panel: Panel, rows: Ints) -> Forecast:
         """Quantiles and mean of the cumulative return."""
-        quantiles_NHQ = np.empty((len(rows), self.horizon, len(LEVELS)))
-        mean_NH = np.empty((len(rows), self.horizon))
-        for origins in by_ticker(panel, rows, self.tickers, NAME):
-            model, seed = self.fitted[origins.number], ticker_seed(self.seed, origins.ticker, NAME)
-            scale = _scale(self.lessons[origins.number])
+        quantiles_NHQ = np.empty((len(rows), self.lessons.horizon, len(LEVELS)))
+        mean_NH = np.empty((len(rows), self.lessons.horizon))
+        for origins in by_ticker(panel, rows, self.lessons.tickers, NAME):
+            model, seed = self.fitted[origins.number], ticker_seed(self.lessons.seed, origins.ticker, NAME)
+            scale = _scale(self.lessons.returns[origins.number])
             for place, bar in zip(origins.where, origins.bars, strict=True):
                 past = origins.returns[max(bar - self.spec.window, 0) : bar]
                 paths_SH = scale * self._paths(model, past / scale, seed)
@@ -100,7 +92,7 @@ class FittedDarts:
 
     def _paths(self, model: Any, returns: Floats, seed: int) -> Floats:
         """Cumulative returns (S, H) after these, the same draws at every origin."""
-        given = {"n": self.horizon, "num_samples": self.spec.paths}
+        given = {"n": self.lessons.horizon, "num_samples": self.spec.paths}
         with quietly(seed % 2**32):
             if _forwards(model):
                 given["series"] = _series(returns)
@@ -113,8 +105,7 @@ class FittedDarts:
         return np.cumsum(steps_HS, axis=0).T
 
     def state(self) -> State:
-        meta = {"model": self.spec.model, "horizon": self.horizon, "seed": self.seed, "tickers": list(self.tickers)}
-        return State({str(m): lesson for m, lesson in enumerate(self.lessons)}, meta)
+        return self.lessons.state(self.spec.model)
 
 
 def darts(model: str, settings: Mapping[str, Any] | None = None, window: int = 1000, paths: int = 500) -> Darts:

@@ -16,9 +16,10 @@ import numpy as np
 import pandas as pd
 
 from s2squant.errors import CheckpointError, ConfigError, one_line
-from s2squant.forecasters.baselines.returns import by_ticker, log_returns, tickers_of
+from s2squant.forecasters.baselines.returns import by_ticker
 from s2squant.forecasters.baselines.sampling import ticker_seed
 from s2squant.forecasters.challengers.extras import extra, say_licence
+from s2squant.forecasters.challengers.lessons import about, lessons_of, told
 from s2squant.forecasters.challengers.levels import summed
 from s2squant.forecasters.challengers.lightning import QUIET, quietly
 from s2squant.series.arrays import Floats, Ints
@@ -42,30 +43,28 @@ class NeuralForecast:
 
     def fit(self, panel: Panel, rows: Ints, *, horizon: int, seed: int) -> FittedNeuralForecast:
         """Train a net on the last `window` returns of each ticker."""
-        tickers, nets = tickers_of(panel, rows), []
-        for ticker in tickers:
+        lessons, nets = lessons_of(panel, rows, self.window, horizon=horizon, seed=seed), []
+        for ticker, returns in zip(lessons.tickers, lessons.returns, strict=True):
             net = self.made(horizon, ticker_seed(seed, ticker, NAME))
             with quietly():
-                net.fit(dataset=_dataset(log_returns(panel, ticker)[-self.window :][None]), val_size=0)
+                net.fit(dataset=_dataset(returns[None]), val_size=0)
             nets.append(net)
-        return FittedNeuralForecast(self, horizon, seed, tickers, tuple(nets))
+        return FittedNeuralForecast(self, horizon, seed, lessons.tickers, tuple(nets))
 
     def restore(self, state: State) -> FittedNeuralForecast:
         """The model that wrote `state`; raises CheckpointError for another's."""
         import torch
 
-        meta, nets = state.meta, []
-        if meta.get("model") != self.model:
-            raise CheckpointError(f"a stored {meta.get('model')!r} is not {self.model}")
-        for m, ticker in enumerate(meta["tickers"]):
-            net = self.made(meta["horizon"], ticker_seed(meta["seed"], ticker, NAME))
+        (horizon, seed, tickers), nets = told(state, self.model), []
+        for m, ticker in enumerate(tickers):
+            net = self.made(horizon, ticker_seed(seed, ticker, NAME))
             arrays = {k.partition("/")[2]: a for k, a in state.arrays.items() if k.startswith(f"{m}/")}
             try:
                 net.load_state_dict({name: torch.from_numpy(np.array(array)) for name, array in arrays.items()})
             except RuntimeError as error:
                 raise CheckpointError(f"{NAME}: weights of another form ({one_line(str(error))[:120]})") from None
             nets.append(net)
-        return FittedNeuralForecast(self, meta["horizon"], meta["seed"], tuple(meta["tickers"]), tuple(nets))
+        return FittedNeuralForecast(self, horizon, seed, tickers, tuple(nets))
 
     def made(self, horizon: int, seed: int = 0) -> Any:
         """The untrained net of the library, with our quantile levels."""
@@ -97,8 +96,8 @@ class FittedNeuralForecast:
                 raise ValueError(f"{NAME} needs {size + 1} bars of {origins.ticker}")
             past_NW = origins.returns[origins.bars[:, None] - np.arange(size, 0, -1)]
             with quietly():
-                told = self.nets[origins.number].predict(dataset=_dataset(_whole_batches(past_NW)))
-            steps_NHQ = np.asarray(told, np.float64).reshape(-1, self.horizon, len(LEVELS))[: len(past_NW)]
+                given = self.nets[origins.number].predict(dataset=_dataset(_whole_batches(past_NW)))
+            steps_NHQ = np.asarray(given, np.float64).reshape(-1, self.horizon, len(LEVELS))[: len(past_NW)]
             steps_NHQ = np.sort(steps_NHQ, axis=2)
             seed = ticker_seed(self.seed, origins.ticker, NAME)
             quantiles_NHQ[origins.where] = summed(steps_NHQ, seed)
@@ -107,8 +106,7 @@ class FittedNeuralForecast:
     def state(self) -> State:
         weights = [net.state_dict() for net in self.nets]
         arrays = {f"{m}/{name}": tensor.numpy() for m, each in enumerate(weights) for name, tensor in each.items()}
-        meta = {"model": self.spec.model, "horizon": self.horizon, "seed": self.seed, "tickers": list(self.tickers)}
-        return State(arrays, meta)
+        return State(arrays, about(self.spec.model, self.horizon, self.seed, self.tickers))
 
 
 def neuralforecast(

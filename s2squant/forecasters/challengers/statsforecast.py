@@ -14,10 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from s2squant.errors import CheckpointError, ConfigError, one_line
-from s2squant.forecasters.baselines.returns import by_ticker, log_returns, tickers_of
+from s2squant.errors import ConfigError, one_line
+from s2squant.forecasters.baselines.returns import by_ticker
 from s2squant.forecasters.baselines.sampling import ticker_seed
 from s2squant.forecasters.challengers.extras import extra, say_licence
+from s2squant.forecasters.challengers.lessons import Lessons, lessons_of, restored
 from s2squant.forecasters.challengers.levels import summed
 from s2squant.series.arrays import Floats, Ints
 from s2squant.series.forecast import LEVELS, Forecast, State
@@ -38,17 +39,11 @@ class StatsForecast:
 
     def fit(self, panel: Panel, rows: Ints, *, horizon: int, seed: int) -> FittedStatsForecast:
         """Keep the last `window` returns of each ticker, and fit on them; nothing of the model is random."""
-        tickers = tickers_of(panel, rows)
-        lessons = tuple(log_returns(panel, ticker)[-self.window :] for ticker in tickers)
-        return FittedStatsForecast(self, horizon, seed, tickers, lessons)
+        return FittedStatsForecast(self, lessons_of(panel, rows, self.window, horizon=horizon, seed=seed))
 
     def restore(self, state: State) -> FittedStatsForecast:
         """The model that wrote `state`, fitted again on the returns in it; raises CheckpointError for another's."""
-        meta = state.meta
-        if meta.get("model") != self.model:
-            raise CheckpointError(f"a stored {meta.get('model')!r} is not {self.model}")
-        lessons = tuple(state.arrays[str(m)] for m in range(len(meta["tickers"])))
-        return FittedStatsForecast(self, meta["horizon"], meta["seed"], tuple(meta["tickers"]), lessons)
+        return FittedStatsForecast(self, restored(state, self.model))
 
     def made(self) -> Any:
         """The unfitted model of the library."""
@@ -60,24 +55,21 @@ class FittedStatsForecast:
     """A model of statsforecast for each ticker, fitted when made from its training returns."""
 
     spec: StatsForecast
-    horizon: int
-    seed: int
-    tickers: tuple[str, ...]
-    lessons: tuple[Floats, ...]
+    lessons: Lessons
     name: str = NAME
     fitted: tuple[Any, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        models = (self.spec.made() for _ in self.lessons)
-        fitted = (m.fit(lesson) if _forwards(m) else m for m, lesson in zip(models, self.lessons, strict=True))
+        models = (self.spec.made() for _ in self.lessons.returns)
+        fitted = (m.fit(lesson) if _forwards(m) else m for m, lesson in zip(models, self.lessons.returns, strict=True))
         object.__setattr__(self, "fitted", tuple(fitted))
 
     def predict(self, panel: Panel, rows: Ints) -> Forecast:
         """Quantiles and mean of the cumulative return."""
-        quantiles_NHQ = np.empty((len(rows), self.horizon, len(LEVELS)))
-        mean_NH = np.empty((len(rows), self.horizon))
-        for origins in by_ticker(panel, rows, self.tickers, NAME):
-            model, seed = self.fitted[origins.number], ticker_seed(self.seed, origins.ticker, NAME)
+        quantiles_NHQ = np.empty((len(rows), self.lessons.horizon, len(LEVELS)))
+        mean_NH = np.empty((len(rows), self.lessons.horizon))
+        for origins in by_ticker(panel, rows, self.lessons.tickers, NAME):
+            model, seed = self.fitted[origins.number], ticker_seed(self.lessons.seed, origins.ticker, NAME)
             told = [self._steps(model, origins.returns[max(b - self.spec.window, 0) : b]) for b in origins.bars]
             steps_NHQ, daily_NH = (np.stack(part) for part in zip(*told, strict=True))
             quantiles_NHQ[origins.where] = summed(steps_NHQ, seed)
@@ -87,15 +79,14 @@ class FittedStatsForecast:
     def _steps(self, model: Any, returns: Floats) -> tuple[Floats, Floats]:
         """Quantiles (H, Q) and mean (H,) of the returns of the steps after these."""
         tell = model.forward if _forwards(model) else model.forecast
-        told = tell(y=returns, h=self.horizon, level=BANDS)
+        told = tell(y=returns, h=self.lessons.horizon, level=BANDS)
         mean = np.asarray(told["mean"], np.float64)
         lower = [np.asarray(told[f"lo-{band}"], np.float64) for band in reversed(BANDS)]
         upper = [np.asarray(told[f"hi-{band}"], np.float64) for band in BANDS]
         return np.sort(np.stack([*lower, mean, *upper], axis=1), axis=1), mean
 
     def state(self) -> State:
-        meta = {"model": self.spec.model, "horizon": self.horizon, "seed": self.seed, "tickers": list(self.tickers)}
-        return State({str(m): lesson for m, lesson in enumerate(self.lessons)}, meta)
+        return self.lessons.state(self.spec.model)
 
 
 def statsforecast(model: str, settings: Mapping[str, Any] | None = None, window: int = 1000) -> StatsForecast:
