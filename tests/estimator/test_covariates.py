@@ -8,6 +8,7 @@ import pytest
 
 from s2squant.errors import CallerError
 from s2squant.estimator import PriceForecaster
+from s2squant.forecasters import network_training
 from tests.worlds.synthetic import garch_panel
 
 HORIZON = 5
@@ -25,6 +26,7 @@ def prices():
     return pd.concat(parts, ignore_index=True)
 
 
+WEEKDAY = [{"name": "weekday", "calendar": "weekday"}]
 EVERY = {"hist_exog": {"fear": "variance"}, "futr_exog": {"known": "variance"}, "stat_exog": "size"}
 
 
@@ -135,6 +137,29 @@ def test_walking_forward_reads_what_was_known_then(prices):
     first = table["cutoff"] == table["cutoff"].min()
     pd.testing.assert_frame_equal(table[first], other[first], check_exact=True)
     assert not table[~first]["anchor"].equals(other[~first]["anchor"])
+
+
+@pytest.mark.slow
+def test_walking_forward_reads_every_kind(prices, monkeypatch):
+    """What was known ahead counts within the horizon and not beyond; a static one and a calendar are read too."""
+    monkeypatch.setattr(network_training, "LEAST_GAIN", -9.0)  # what does not pay is read too
+    small = {"seq2seq": {"pooled": {"steps": 20, "batch": 16, "seeds": 1, "lr": 3e-2}}}
+
+    def walked(frame, **changes):
+        asked = {**EVERY, "covariates": WEEKDAY} | changes
+        made = PriceForecaster(["anchor", "seq2seq_pooled"], horizon=HORIZON, settings=small, **asked)
+        return made.cross_validation(frame, n_windows=2, min_train=700)
+
+    table = walked(prices)
+    assert np.isfinite(table[["anchor", "seq2seq_pooled"]]).all(axis=None)
+    first = table["cutoff"] == table["cutoff"].min()
+    days = np.sort(prices["ds"].unique())
+    place = np.searchsorted(days, table["cutoff"].min())
+    for later, same in ((days[place + HORIZON], True), (days[place], False)):
+        other = walked(prices.assign(known=prices["known"].mask(prices["ds"] > later, 0.3)))
+        assert table[first].equals(other[first]) is same
+    for other in (walked(prices.drop(columns="size"), stat_exog=()), walked(prices, covariates=())):
+        assert not table["seq2seq_pooled"].equals(other["seq2seq_pooled"])
 
 
 def test_static_columns_may_come_in_a_frame_of_their_own(prices, fitted):
