@@ -25,10 +25,11 @@ from prefect.types.entrypoint import EntrypointType
 from ruamel.yaml import YAML
 
 from s2squant import __version__
+from s2squant.config.intervals import SECONDS, market_of
 from s2squant.config.nightly import ISSUED, Nightly
 from s2squant.nightly.agenda import calendars_of
 from s2squant.nightly.operation.server import TAG
-from s2squant.prices.calendars.closing import Schedule, after_close
+from s2squant.prices.calendars.closing import Schedule, schedules_after
 
 POOL = "local-process"
 POOL_ENV = {"DO_NOT_TRACK": "1", "OMP_NUM_THREADS": "1"}
@@ -77,7 +78,7 @@ def of_nightly(nightly: Nightly, description: str = "") -> Deployed:
 
 def about_them(*nightlies: Nightly) -> tuple[Deployed, ...]:
     """What goes with nightlies: prices once a week as far as missing or revised, upkeep, and work by hand."""
-    universes = [spec.experiment.universe for spec in nightlies]
+    universes = [u for spec in nightlies if (u := spec.experiment.universe).interval not in SECONDS]
     tickers = dict.fromkeys(ticker for u in universes if u.source == "yfinance" for ticker in u.tickers)
     prices = (
         Deployed(
@@ -107,12 +108,14 @@ def about_them(*nightlies: Nightly) -> tuple[Deployed, ...]:
 
 
 def schedules_of(nightly: Nightly) -> tuple[Schedule, ...]:
-    """One schedule for each market of a nightly's tickers, as the price store knows them, else by their names.
+    """After every bar of each market of a nightly's tickers, as the price store knows them, else by their names.
 
     Without tickers New York's.
     """
-    calendars = set(calendars_of(nightly).values()) if nightly.experiment.universe.tickers else {"XNYS"}
-    return tuple(dict.fromkeys(after_close(calendar) for calendar in sorted(calendars)))
+    universe = nightly.experiment.universe
+    usual = market_of(universe.interval, "XNYS") if universe.interval in SECONDS else "XNYS"
+    markets = set(calendars_of(nightly).values()) if universe.tickers else {usual}
+    return tuple(dict.fromkeys(schedule for market in sorted(markets) for schedule in schedules_after(market)))
 
 
 def flow_of(deployed: Deployed) -> Flow[..., Any]:

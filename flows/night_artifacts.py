@@ -11,7 +11,7 @@ from prefect.artifacts import create_link_artifact, create_markdown_artifact, cr
 from prefect.events import emit_event
 
 from s2squant.errors import first_of
-from s2squant.nightly.results import Night, TickerNight
+from s2squant.nightly.results import Night, TickerNight, when
 
 DRIFT = "s2squant.drift"
 STALE = "s2squant.stale"
@@ -37,7 +37,9 @@ def alert(folder: Path, night: Night) -> None:
     """Tell the server of stale prices and of drift, as events of our own with a message to act on."""
     if night.status == "skipped":
         return
-    stale = [f"{t.ticker} (last bar {t.session or 'none'})" for t in night.tickers if t.status == "stale"]
+    stale = [
+        f"{t.ticker} (last bar {when(t.market, t.session) or 'none'})" for t in night.tickers if t.status == "stale"
+    ]
     if stale:
         _emit(
             STALE,
@@ -52,7 +54,8 @@ def alert(folder: Path, night: Night) -> None:
 def markdown(folder: Path, night: Night) -> str:
     """What happened, the markets, who has no forecast and why, the record so far, and where the report is."""
     markets = [
-        f"| {m.market} | {m.session} | {m.skipped or 'due'} | {len(m.missed)} | {m.trained or '-'} |"
+        f"| {m.market} | {when(m.market, m.session)} | {m.skipped or 'due'} | {len(m.missed)} | "
+        f"{when(m.market, m.trained) or '-'} |"
         for m in night.markets
     ]
     table = ["| market | session | tonight | missed before | trained |", "|---|---|---|---|---|", *markets]

@@ -57,6 +57,8 @@ class NightScreen(JobProgress):
 
 def tonight(night: Night) -> Table:
     """Tonight's forecasts in prices: the recalibrated recommended model at steps 1 and H."""
+    from s2squant.nightly.results import when as shown  # brings pandas
+
     table = plain_table("ticker", "from", ">close", ">step", ">1 %", ">5 %", ">median", ">95 %")
     rows = night.today[night.today["model"] == night.track.model]
     last = rows["step"].max() if len(rows) else 0
@@ -66,7 +68,7 @@ def tonight(night: Night) -> Table:
         digits = 2 if close >= 10 else 4 if close >= 0.1 else 6
         levels = (0.0, *(row.get(q, nan) for q in ("q0.010", "q0.050", "q0.500", "q0.950")))
         prices = ["–" if isnan(q) else f"{close * exp(q):,.{digits}f}" for q in levels]
-        day = str(row["cutoff"])[:10]
+        day = shown(str(row["market"]), row["cutoff"].isoformat())
         table.add_row(ticker_cell(row["unique_id"]), day, prices[0], str(row["step"]), *prices[1:])
     return table
 

@@ -13,11 +13,13 @@ from pydantic import Field, field_validator, model_validator
 
 from s2squant.config.defaults import DEAD_AFTER, MODEL_DAYS, PRICE_DAYS, RUN_DAYS
 from s2squant.config.experiment import Experiment, Universe
-from s2squant.config.intervals import SECONDS
+from s2squant.config.intervals import PERIODS
 from s2squant.config.models import Forecasters, ModelName
 from s2squant.config.part import Part
 
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
+TOO_SHORT = ("5m", "1m")
+"""Intervals of which a quarter is less than a night takes."""
 
 
 class Retraining(Part):
@@ -94,9 +96,12 @@ class Nightly(Part):
     def _can_be_issued(self) -> Nightly:
         if "seq2seq_adapted" in self.experiment.forecasters.models:
             raise ValueError("seq2seq_adapted is no model of a nightly; leave it out")
-        if self.experiment.universe.interval in (*SECONDS, "1wk", "1mo"):
-            interval = self.experiment.universe.interval
-            text = f"a nightly forecasts from session to session, not bars of {interval}"
+        interval = self.experiment.universe.interval
+        if interval in TOO_SHORT:
+            text = f"a bar of {interval} is over before its forecast could be issued"
+            raise ValueError(f"{text}; take universe.interval=15m or longer, or predict --interval {interval}")
+        if interval in PERIODS.values():
+            text = f"a nightly forecasts days or bars within the day, not bars of {interval}"
             raise ValueError(f"{text}; leave universe.interval out, or use predict or backtest --interval {interval}")
         if self.experiment.universe.end is not None or self.experiment.universe.as_of is not None:
             raise ValueError("a nightly takes the newest bars; leave universe.end and universe.as_of out")

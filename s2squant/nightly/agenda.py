@@ -12,18 +12,22 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from s2squant.config.intervals import SECONDS, market_of
 from s2squant.config.nightly import Nightly
-from s2squant.errors import PriceError
+from s2squant.errors import ConfigError, PriceError
 from s2squant.nightly.ledger.entries import GapKind, RunEntry
 from s2squant.nightly.ledger.ledger import Ledger
 from s2squant.nightly.results import MarketNight
-from s2squant.prices.calendars.exchanges import next_sessions
+from s2squant.prices.calendars.grid import next_bars
 from s2squant.prices.calendars.guess import guess_calendar
-from s2squant.prices.calendars.sessions import deadline, due_session, local_day, sessions_after
+from s2squant.prices.calendars.sessions import deadline, due_session, is_closed, local_day, sessions_after
+from s2squant.prices.sources.from_store import as_history, stored_at
 from s2squant.prices.store.price_store import PriceStore
+from s2squant.series.arrays import date_of
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,11 @@ class Agenda:
 
 
 def agenda(spec: Nightly, tickers: Sequence[str], ledger: Ledger, *, scheduled: datetime, now: datetime) -> Agenda:
-    """Compare the sessions due at the scheduled time with what the ledger holds."""
+    """Compare the sessions due at the scheduled time with what the ledger holds.
+
+    Raises ConfigError where it holds a record of bars of another length under this name.
+    """
+    _check_interval(spec, ledger)
     market_of = calendars_of(spec, tickers)
     live, gaps = ledger.live_cutoffs(spec.name), ledger.gaps(spec.name)
     lost = {(ticker, day) for ticker, day in zip(gaps["ticker"], gaps["cutoff"], strict=True)}
@@ -71,18 +79,18 @@ def agenda(spec: Nightly, tickers: Sequence[str], ledger: Ledger, *, scheduled: 
         due, until = due_session(market, scheduled), deadline(market, due_session(market, scheduled))
         day = due.astype(object)
         known = {d for t, d in (*live, *lost) if market_of.get(t) == market and d < day}
-        between = list(sessions_after(market, np.datetime64(max(known), "D"), due)) if known else []
+        between = list(sessions_after(market, date_of(market, max(known)), due)) if known else []
         for session in between:
             reason = f"no run forecast from {session} before its deadline"
             missed += [Missing(ticker, market, session.astype(object), "missed", reason) for ticker in members]
         missed += _left_behind(market, members, known, live, lost, asked)
         waiting = [t for t in members if (t, day) not in live and not ((t, day) in lost and now >= until)]
-        if len(waiting) < len(members) and _closed(market, due, scheduled):
+        if len(waiting) < len(members) and is_closed(market, due, scheduled):
             waiting = []  # whoever is missing was missing on the session's own evening
         markets[market] = MarketNight(
             market=market,
             session=str(due),
-            next_session=str(next_sessions(market, due, 1)[0]),
+            next_session=str(next_bars(market, due, 1)[0]),
             deadline=until,
             skipped="" if waiting else _nothing(market, due, scheduled),
             missed=tuple(str(session) for session in between),
@@ -96,10 +104,15 @@ def agenda(spec: Nightly, tickers: Sequence[str], ledger: Ledger, *, scheduled: 
 
 def _tickers_of(run: RunEntry | None) -> frozenset[str]:
     """The tickers that a run was to forecast, by its settings; none where it took all of its source."""
+    return frozenset(_universe_of(run).get("tickers", ())) if run else frozenset()
+
+
+def _universe_of(run: RunEntry) -> Mapping[str, Any]:
     try:
-        return frozenset(json.loads(run.settings)["experiment"]["universe"]["tickers"]) if run else frozenset()
+        universe: Mapping[str, Any] = json.loads(run.settings)["experiment"]["universe"]
     except (ValueError, KeyError, TypeError):
-        return frozenset()
+        return {}
+    return universe
 
 
 def _left_behind(
@@ -118,8 +131,7 @@ def _left_behind(
     missing = []
     for ticker in members:
         own = {day for day in known if (ticker, day) in live or (ticker, day) in lost}
-        since = max(own, default=date.min)
-        for day in sorted(day for day in known if day > since and day in by_day):
+        for day in sorted(day for day in known if (not own or day > max(own)) and day in by_day):
             if ticker in asked(by_day[day]):
                 reason = f"the run {by_day[day]} ended before it was issued, and no other came in time"
                 missing.append(Missing(ticker, market, day, "missed", reason))
@@ -127,25 +139,34 @@ def _left_behind(
 
 
 def _nothing(market: str, due: np.datetime64, scheduled: datetime) -> str:
-    closed = f"closed on {local_day(market, scheduled)}; " if _closed(market, due, scheduled) else ""
+    closed = f"closed on {local_day(market, scheduled)}; " if is_closed(market, due, scheduled) else ""
     return f"{market}: {closed}everything from {due} is in the ledger already"
 
 
-def _closed(market: str, due: np.datetime64, scheduled: datetime) -> bool:
-    """Whether the scheduled day lies between two sessions: a holiday, or a weekend."""
-    return bool(next_sessions(market, due, 1)[0] > local_day(market, scheduled) > due)
+def _check_interval(spec: Nightly, ledger: Ledger) -> None:
+    interval = stored_at(spec.experiment.universe.interval)
+    for run in ledger.runs(spec.name, newest=1):
+        before = stored_at(_universe_of(run).get("interval", ""))
+        if before != interval:
+            raise ConfigError(
+                f"the ledger holds forecasts of {before} bars under {spec.name}; give those of {interval} another name"
+            )
 
 
 def calendars_of(spec: Nightly, tickers: Sequence[str] | None = None) -> dict[str, str]:
     """Ticker -> market, of these or of all the nightly's: by the settings, by the stored bars, else by its name."""
     universe = spec.experiment.universe
-    store = PriceStore(Path(universe.store))
+    store, interval = PriceStore(Path(universe.store)), stored_at(universe.interval)
     markets = {}
-    for ticker in tickers if tickers is not None else universe.tickers or store.tickers():
+    for ticker in tickers if tickers is not None else universe.tickers or store.tickers(interval):
         stored = None
-        if ticker not in universe.calendars:
+        if ticker not in universe.calendars or interval in SECONDS:
             with suppress(PriceError):
-                stored = store.find(ticker)
-        guess = stored.about.calendar if stored else guess_calendar(ticker, np.array([], "datetime64[D]"))
-        markets[ticker] = universe.calendars.get(ticker) or guess
+                stored = store.find(ticker, interval)
+        if stored is not None:
+            guess = as_history(stored).calendar if interval in SECONDS else stored.about.calendar
+        else:
+            guess = universe.calendars.get(ticker) or guess_calendar(ticker, np.array([], "datetime64[D]"))
+            guess = market_of(interval, guess) if interval in SECONDS else guess
+        markets[ticker] = guess if interval in SECONDS else universe.calendars.get(ticker) or guess
     return markets

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
 from itertools import pairwise
 
 import numpy as np
@@ -20,7 +19,7 @@ from s2squant.forecasters.recalibration import recalibrated
 from s2squant.nightly import young
 from s2squant.nightly.ledger.entries import Issue
 from s2squant.nightly.outcomes import adjustment, raw_close
-from s2squant.series.arrays import Floats
+from s2squant.series.arrays import Dates, Floats, dates_of
 from s2squant.series.history import PriceHistory
 from s2squant.series.long_table import KEYS
 from s2squant.series.tails import ALL_COLUMNS
@@ -73,10 +72,10 @@ def _of_tonight(rows: pd.DataFrame, now: pd.DataFrame) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class ModelForecast:
-    """One model's forecast of one ticker: sessions (H,), quantiles at ALL_LEVELS (H, A) and means (H,)."""
+    """One model's forecast of one ticker: dates (H,), quantiles at ALL_LEVELS (H, A) and means (H,)."""
 
     model: str
-    sessions: list[date]
+    dates_H: Dates
     levels_HA: Floats
     mean_H: Floats
 
@@ -84,13 +83,13 @@ class ModelForecast:
 def by_ticker(table: pd.DataFrame) -> dict[str, list[ModelForecast]]:
     """The rows of `compose`, taken apart by ticker and model, steps in order."""
     table = table.sort_values(["unique_id", "model", "step"], ignore_index=True)
-    days = table["ds"].to_numpy().astype("datetime64[D]").astype(object)
+    dates = table["ds"].to_numpy()
     quantiles, mean = table[list(ALL_COLUMNS)].to_numpy(np.float32), table["mean"].to_numpy(np.float32)
     tickers, models = table["unique_id"].to_numpy(), table["model"].to_numpy()
     new = np.flatnonzero((tickers[1:] != tickers[:-1]) | (models[1:] != models[:-1])) + 1
     forecasts: dict[str, list[ModelForecast]] = {}
     for start, end in pairwise([0, *new, len(table)] if len(table) else []):
-        forecast = ModelForecast(str(models[start]), list(days[start:end]), quantiles[start:end], mean[start:end])
+        forecast = ModelForecast(str(models[start]), dates[start:end], quantiles[start:end], mean[start:end])
         forecasts.setdefault(str(tickers[start]), []).append(forecast)
     return forecasts
 
@@ -109,7 +108,7 @@ def issues_of(
             cutoff=cutoff,
             model=one.model,
             version=versions[one.model],
-            sessions=one.sessions,
+            sessions=list(dates_of(history.calendar, one.dates_H).astype(object)),
             quantiles_HQ=one.levels_HA,
             mean_H=one.mean_H,
             close=close,

@@ -40,7 +40,7 @@ def rescore(
     done = 0
     since = at.date() - REACH
     for ticker, history in histories.items():
-        changed = rewritten(store, ticker, history.fetched_at)
+        changed = rewritten(store, ticker, history.fetched_at, history.interval)
         if not changed:
             continue
         scored = ledger.scored(nightly, ticker, since, changed)
@@ -51,9 +51,9 @@ def rescore(
     return done
 
 
-def rewritten(store: PriceStore, ticker: str, upto: str) -> str:
+def rewritten(store: PriceStore, ticker: str, upto: str, interval: str) -> str:
     """The fetched-at of the newest version, `upto` at most, that changed returns of the past; empty where none did."""
-    versions = [version for version in store.versions(ticker) if version.fetched_at <= upto]
+    versions = [version for version in store.versions(ticker, interval) if version.fetched_at <= upto]
     for before, version in reversed(list(pairwise(versions))):
         if any(change.rewrites(before.last) for change in version.changes):
             return version.fetched_at

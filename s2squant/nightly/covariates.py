@@ -17,15 +17,16 @@ from s2squant.config.covariates import CovariateSpec
 from s2squant.config.nightly import Nightly
 from s2squant.errors import CheckpointError
 from s2squant.nightly.ledger.ledger import Ledger
-from s2squant.nightly.prices import Pinned, ingest
+from s2squant.nightly.prices import ingest, pinned_to
 from s2squant.nightly.weights import ModelStore
 from s2squant.prices.covariates.load import Masking, with_covariates
 from s2squant.prices.covariates.long_table import read_long
 from s2squant.prices.port import Source
-from s2squant.prices.store.price_store import PriceStore
+from s2squant.prices.sources.from_store import stored_at
 from s2squant.prices.store.refresh import Refresher
 from s2squant.prices.universe import Loaded, open_source
 from s2squant.runs.covariate_files import COLUMNS
+from s2squant.series.arrays import dates_of
 from s2squant.series.covariates import Covariate, TickerCovariates
 from s2squant.series.forecast import State
 from s2squant.series.history import PriceHistory
@@ -52,7 +53,12 @@ def check_covariates(spec: Nightly, ledger: Ledger) -> None:
 
 def fetched_beside(refresher: Refresher, spec: Nightly, *, now: datetime) -> dict[str, Any]:
     """Bring the tickers that are covariates up to date in the store, where the nightly's source is asked for them."""
-    return ingest(refresher, list(dict.fromkeys(s.ticker for s in _fetched(spec))), now=now)
+    return ingest(
+        refresher,
+        list(dict.fromkeys(s.ticker for s in _fetched(spec))),
+        stored_at(spec.experiment.universe.interval),
+        now=now,
+    )
 
 
 def draw(
@@ -68,7 +74,7 @@ def draw(
     source: Source
     if pinned:
         beside = plan["beside"]
-        source = Pinned(PriceStore(Path(experiment.universe.store)), beside["versions"], beside["refused"])
+        source = pinned_to(spec, beside["versions"], beside["refused"])
     else:
         source = open_source(experiment.universe.source, experiment.universe)
     read = with_covariates(
@@ -93,7 +99,7 @@ def recalled(store: ModelStore, version: str, histories: Sequence[PriceHistory])
                 future=future,
                 static=static,
                 past_TP=arrays[f"{n} past"],
-                days_S=arrays[f"{n} days"].astype("datetime64[D]"),
+                days_S=dates_of(history.calendar, arrays[f"{n} days"]),
                 future_SF=arrays[f"{n} future"],
                 static_C=arrays[f"{n} static"],
             )

@@ -17,6 +17,7 @@ from s2squant.nightly.agenda import Missing
 from s2squant.nightly.compose import by_ticker, compose, issues_of
 from s2squant.nightly.jobs import NightJob
 from s2squant.nightly.ledger.entries import GapKind
+from s2squant.nightly.ledger.tables import key_of_text
 from s2squant.nightly.outcomes import raw_close
 from s2squant.nightly.results import NightStatus, TickerNight
 from s2squant.nightly.state import NightState
@@ -137,7 +138,7 @@ def _versions(state: NightState, collected: CollectedNight, night: TickerNight) 
 def _add_model(state: NightState, key: str, job_facts: Mapping[str, Any]) -> None:
     kind, _, name = key.partition(":")
     row = {name: job_facts[name] for name in ("version", "parent", "how")}
-    facts = {"nightly": state.spec.name, "kind": kind, "key": name, "session": date.fromisoformat(job_facts["session"])}
+    facts = {"nightly": state.spec.name, "kind": kind, "key": name, "session": key_of_text(job_facts["session"])}
     state.ledger.add_model(row | facts | {"run_id": state.entry.run_id, "at": state.clock()})
 
 

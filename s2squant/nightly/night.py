@@ -16,7 +16,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -35,13 +35,15 @@ from s2squant.nightly.issue import IssuedNight, collect, issue, note_events, ver
 from s2squant.nightly.jobs import NightInputs, NightJob, night_stages, perform
 from s2squant.nightly.ledger.entries import RunEntry
 from s2squant.nightly.ledger.ledger import Ledger
+from s2squant.nightly.ledger.tables import key_of_text
 from s2squant.nightly.outcomes import outcomes
 from s2squant.nightly.page.night_page import render_night
 from s2squant.nightly.prices import Prices, acquaint, bars_of_former, ingest, open_prices, read_prices
-from s2squant.nightly.results import Night
+from s2squant.nightly.results import Night, text_of
 from s2squant.nightly.state import PLAN, Clock, NightState
 from s2squant.nightly.summary import age_of, drift, facts_of, last_fit, manifest_of, view
 from s2squant.nightly.weights import ModelStore
+from s2squant.prices.sources.from_store import stored_at
 from s2squant.prices.store.price_store import PriceStore
 from s2squant.prices.store.refresh import Refresher
 from s2squant.report.runs_page import runs_page
@@ -77,7 +79,8 @@ def open_night(
     """
     if scheduled.tzinfo is None:
         raise CallerError(f"the scheduled time {scheduled} has no time zone; write 2026-11-20T17:30-05:00")
-    clock = clock or _now
+    experiment = spec.experiment.at_interval(spec.experiment.universe.interval)
+    spec, clock = spec.model_copy(update={"experiment": experiment}), clock or _now
     started, began = clock(), time.perf_counter()
     if scheduled > started + AHEAD:
         raise CallerError(
@@ -88,12 +91,13 @@ def open_night(
     refresher, tickers = open_prices(spec, fetching or Fetching(), clock)
     ledger = Ledger()
     check_covariates(spec, ledger)
-    acquaint(refresher, tickers)
+    interval = stored_at(spec.experiment.universe.interval)
+    acquaint(refresher, tickers, interval)
     todo = agenda(spec, tickers, ledger, scheduled=scheduled, now=started)
     due = {market: night.session for market, night in todo.markets.items()}
     identity = {"nightly": json.loads(spec.model_dump_json()), "due": due, "version": __version__}
     tag = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:6]
-    name = f"{spec.name}-{max(due.values())}-{tag}"
+    name = f"{spec.name}-{max(due.values()).replace(':', '')}-{tag}"
     folder = RunFolder(out) if out is not None else RunFolder.unfinished(spec.name, name)
     works = bool(todo.open_tickers) or folder.is_under_way()
     # A folder of the caller's choice may have any name, and another nightly's the same one.
@@ -139,7 +143,7 @@ class NightRun(JobRunner[NightJob]):
             spec=spec,
             panels=panels,
             sessions=sessions_of(panels, spec.experiment.walk),
-            due={market: np.datetime64(state.due(market), "D") for market in panels},
+            due={market: np.datetime64(state.agenda.markets[market].session) for market in panels},
             parents=state.plan.get("parents", {}),
             retrain=state.plan.get("retrain", {}),
             folder=state.folder,
@@ -181,7 +185,8 @@ class NightRun(JobRunner[NightJob]):
 def _ingested(
     refresher: Refresher, spec: Nightly, tickers: Sequence[str], todo: Agenda, now: datetime
 ) -> dict[str, Any]:
-    plan = ingest(refresher, tickers, now=now) | {"open": list(todo.open_tickers)}
+    interval = stored_at(spec.experiment.universe.interval)
+    plan = ingest(refresher, tickers, interval, now=now) | {"open": list(todo.open_tickers)}
     if not spec.experiment.covariates:
         return plan
     return plan | {"beside": fetched_beside(refresher, spec, now=now), "covariates": {}, "told": []}
@@ -227,12 +232,13 @@ def _score(
     if not days:
         return 0
     unscored = ledger.unscored(spec.name, max(days).astype(object))
-    open_ones = unscored.loc[unscored["ds"] >= entry.started_at.date() - REACH, "ticker"]
+    since = np.datetime64(entry.started_at.date() - REACH, "s")
+    open_ones = unscored.loc[unscored["ds"].to_numpy().astype("datetime64[s]") >= since, "ticker"]
     former = sorted(set(open_ones) - set(prices.tickers))
     histories = {**prices.histories, **bars_of_former(refresher, spec, former, entry.started_at)}
     scored = ledger.score(outcomes(unscored, histories), entry.run_id, at=clock())
     store = PriceStore(Path(spec.experiment.universe.store))
-    due = {ticker: date.fromisoformat(todo.markets[night.market].session) for ticker, night in prices.tickers.items()}
+    due = {ticker: key_of_text(todo.markets[night.market].session) for ticker, night in prices.tickers.items()}
     rescore(ledger, spec.name, entry.run_id, store, prices.histories, due, at=clock())
     return scored
 
@@ -242,7 +248,7 @@ def _parents(state: NightState) -> dict[str, str]:
     days = [state.due(market) for market in state.panels]
     if not days:
         return {}
-    rows = state.ledger.models(state.spec.name, max(days) + timedelta(days=1))
+    rows = state.ledger.models(state.spec.name, upto=max(days))
     return {f"{row.kind}:{row.key}": str(row.version) for row in rows.itertuples()}
 
 
@@ -251,7 +257,7 @@ def _retrain(state: NightState) -> dict[str, str]:
     settings, reasons = state.spec.retraining, dict[str, str]()
     monitor = drift(state.ledger, state.spec, state.record((state.spec.experiment.verdict.recommended,)))
     events = state.ledger.events(state.spec.name)
-    alarms = [str(day) for day in events.loc[events["kind"] == "drift", "session"]]
+    alarms = [text_of(day) for day in events.loc[events["kind"] == "drift", "session"]]
     for market, panel in state.panels.items():
         trained = last_fit(state.ledger, state.spec, market)
         age = age_of(panel, trained)

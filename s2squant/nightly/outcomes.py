@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from s2squant.evaluation.diagnostics import read_off
-from s2squant.series.arrays import Floats
+from s2squant.series.arrays import Floats, dates_of
 from s2squant.series.forecast import QUANTILE_COLUMNS, quantile_crps
 from s2squant.series.history import PriceHistory
 
@@ -54,7 +54,7 @@ def corrections(scored: pd.DataFrame, history: PriceHistory) -> list[dict[str, A
 
 
 def _of_ticker(rows: pd.DataFrame, history: PriceHistory) -> list[dict[str, Any]]:
-    cutoff, target = (rows[name].to_numpy().astype("datetime64[D]") for name in ("cutoff", "ds"))
+    cutoff, target = (dates_of(history.calendar, rows[name]) for name in ("cutoff", "ds"))
     origin = np.searchsorted(history.dates, cutoff)
     upto = np.searchsorted(history.dates, target, side="right") - 1
     origin_known = history.dates[np.minimum(origin, len(history) - 1)] == cutoff

@@ -15,12 +15,14 @@ from s2squant.errors import PriceError, S2squantError
 from s2squant.nightly.agenda import Agenda
 from s2squant.nightly.results import TickerNight
 from s2squant.nightly.young import is_young
+from s2squant.prices.calendars.grid import clock_text
 from s2squant.prices.fetch import FetchRequest, open_refresher
-from s2squant.prices.sources.from_store import as_history
+from s2squant.prices.sources.from_store import as_history, stored_at
 from s2squant.prices.store.bars import day_of
 from s2squant.prices.store.price_store import PriceStore
 from s2squant.prices.store.refresh import Refresher, Update
 from s2squant.prices.universe import beside_others, load_ticker
+from s2squant.series.arrays import dates_of
 from s2squant.series.history import PriceHistory
 from s2squant.series.windows import unsettled
 
@@ -37,28 +39,35 @@ class Prices:
 def open_prices(spec: Nightly, fetching: Fetching, clock: Any) -> tuple[Refresher, tuple[str, ...]]:
     """What brings the store up to date, and the nightly's tickers; raises SourceError for a source that is none."""
     universe = spec.experiment.universe
-    request = FetchRequest(tickers=universe.tickers, store=Path(universe.store), source=universe.source, spec=fetching)
+    request = FetchRequest(
+        tickers=universe.tickers,
+        store=Path(universe.store),
+        source=universe.source,
+        interval=stored_at(universe.interval),
+        spec=fetching,
+        universe=universe,
+    )
     return open_refresher(request, clock=clock)
 
 
-def acquaint(refresher: Refresher, tickers: Sequence[str]) -> None:
+def acquaint(refresher: Refresher, tickers: Sequence[str], interval: str) -> None:
     """Fetch what is not stored at all yet: only then is a ticker's calendar known for sure."""
     for ticker in tickers:
         try:
-            known = refresher.store.find(ticker) is not None
+            known = refresher.store.find(ticker, interval) is not None
         except PriceError:
             known = True  # damaged: it is refused by name later
         if not known:
-            refresher.update(ticker)
+            refresher.update(ticker, interval)
 
 
-def ingest(refresher: Refresher, tickers: Sequence[str], *, now: datetime) -> dict[str, Any]:
+def ingest(refresher: Refresher, tickers: Sequence[str], interval: str, *, now: datetime) -> dict[str, Any]:
     """Bring the store up to date; says which version of each ticker this night reads, and what is wrong."""
     versions: dict[str, str] = {}
     refused: dict[str, str] = {}
     notes: dict[str, str] = {}
     revised: dict[str, str] = {}
-    for update in refresher.update_all(tickers):
+    for update in refresher.update_all(tickers, interval):
         ticker, reason = update.ticker, update.error.reason if update.error else ""
         if update.stored is None:
             refused[ticker] = reason
@@ -80,9 +89,9 @@ def bars_of_former(
     bars: dict[str, PriceHistory] = {}
     for ticker in tickers:
         with suppress(S2squantError):
-            stored = refresher.update(ticker).stored
+            stored = refresher.update(ticker, stored_at(spec.experiment.universe.interval)).stored
             if stored is not None:
-                source = Pinned(refresher.store, {ticker: stored.version.fetched_at})
+                source = Pinned(refresher.store, {ticker: stored.version.fetched_at}, interval=stored.about.interval)
                 bars[ticker] = load_ticker(source, ticker, spec.experiment.universe, now)
     return bars
 
@@ -99,7 +108,7 @@ def _late_changes(update: Update) -> list[str]:
 
 def read_prices(spec: Nightly, tickers: Sequence[str], plan: Mapping[str, Any], agenda: Agenda) -> Prices:
     """The bars that the plan names, up to the due session; and what is wrong with those that cannot be forecast."""
-    source = Pinned(PriceStore(Path(spec.experiment.universe.store)), plan["versions"], plan["refused"])
+    source = pinned_to(spec, plan["versions"], plan["refused"])
     now, walk = datetime.fromisoformat(plan["at"]), spec.experiment.walk
     histories: dict[str, PriceHistory] = {}
     nights: dict[str, TickerNight] = {}
@@ -107,9 +116,6 @@ def read_prices(spec: Nightly, tickers: Sequence[str], plan: Mapping[str, Any], 
         night = TickerNight(ticker, agenda.market_of[ticker], "ok", prices_at=plan["versions"].get(ticker, ""))
         try:
             whole = load_ticker(source, ticker, spec.experiment.universe, now)
-            if whole.is_intraday:
-                text = f"its bars are {whole.interval}, and a nightly forecasts from session to session"
-                raise PriceError(ticker, f"{text}; set universe.interval=1d")
             market = agenda.markets.get(whole.calendar)
             if market is None:
                 raise PriceError(ticker, f"its calendar turned out to be {whole.calendar}; run again")
@@ -118,10 +124,11 @@ def read_prices(spec: Nightly, tickers: Sequence[str], plan: Mapping[str, Any], 
             nights[ticker] = replace(night, status="failed", reason=error.reason)
             continue
         histories[ticker] = whole
+        last, due = clock_text(history.calendar, dates_of(history.calendar, [history.dates[-1], market.session]))
         night = replace(night, session=str(history.dates[-1]))
         if str(history.dates[-1]) != market.session:
             why = plan["notes"].get(ticker, "")
-            reason = f"its last bar is of {history.dates[-1]}, {market.session} is due" + (f" ({why})" if why else "")
+            reason = f"its last bar is of {last}, {due} is due" + (f" ({why})" if why else "")
             nights[ticker] = replace(night, status="stale", reason=reason)
         elif len(history) < walk.min_train and not is_young(history, spec.experiment):
             reason = f"too short: {len(history)} bars, {walk.min_train} are needed"
@@ -136,14 +143,26 @@ def read_prices(spec: Nightly, tickers: Sequence[str], plan: Mapping[str, Any], 
     return Prices({history.ticker: history for history in kept}, nights)
 
 
+def pinned_to(spec: Nightly, versions: Mapping[str, str], refused: Mapping[str, str] | None = None) -> Pinned:
+    """The nightly's price store at these versions, bars of its interval."""
+    universe = spec.experiment.universe
+    return Pinned(PriceStore(Path(universe.store)), versions, refused, interval=stored_at(universe.interval))
+
+
 class Pinned:
     """A price store at the versions that a night reads."""
 
     def __init__(
-        self, store: PriceStore, versions: Mapping[str, str], refused: Mapping[str, str] | None = None
+        self,
+        store: PriceStore,
+        versions: Mapping[str, str],
+        refused: Mapping[str, str] | None = None,
+        *,
+        interval: str = "1d",
     ) -> None:
         self.name = f"store:{store.folder}"
-        self._store, self._versions, self._refused = store, dict(versions), dict(refused or {})
+        self._store, self._interval = store, interval
+        self._versions, self._refused = dict(versions), dict(refused or {})
 
     def tickers(self) -> tuple[str, ...]:
         return tuple(self._versions)
@@ -158,4 +177,4 @@ class Pinned:
         if ticker not in self._versions:
             raise PriceError(ticker, self._refused.get(ticker, "not fetched"))
         moment = datetime.fromisoformat(self._versions[ticker])
-        return as_history(self._store.read(ticker, as_of=moment))
+        return as_history(self._store.read(ticker, self._interval, as_of=moment))

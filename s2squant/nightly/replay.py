@@ -24,10 +24,9 @@ from s2squant.nightly.covariates import recalled
 from s2squant.nightly.jobs import NightInputs, forecast, restored
 from s2squant.nightly.ledger.entries import RunEntry
 from s2squant.nightly.ledger.ledger import Ledger
-from s2squant.nightly.prices import Pinned
+from s2squant.nightly.prices import pinned_to
 from s2squant.nightly.state import MEMORY
 from s2squant.nightly.weights import ModelStore
-from s2squant.prices.store.price_store import PriceStore
 from s2squant.prices.universe import load_ticker
 from s2squant.runs.folder import RunFolder
 from s2squant.runs.plan import sessions_of
@@ -89,7 +88,7 @@ def replay(run_id: str, ledger: Ledger) -> Replay:
 
 
 def _panel(spec: Nightly, market: str, tickers: list[str], facts: Mapping[str, Any]) -> Panel:
-    source = Pinned(PriceStore(Path(spec.experiment.universe.store)), facts["price_versions"])
+    source = pinned_to(spec, facts["price_versions"])
     now, due = _moment(facts["planned_at"]), facts["due"][market]
     histories = tuple(
         load_ticker(source, ticker, spec.experiment.universe, now).between(None, due) for ticker in tickers
@@ -108,7 +107,7 @@ def _forecasts(
         spec=spec,
         panels={market: panel},
         sessions=sessions_of({market: panel}, spec.experiment.walk),
-        due={market: np.datetime64(facts["due"][market], "D")},
+        due={market: np.datetime64(facts["due"][market])},
         parents={},
         retrain={},
         folder=RunFolder(Path(f"replay of {facts['planned_at']}")),

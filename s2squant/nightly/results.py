@@ -12,7 +12,10 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from s2squant.config.intervals import intraday
 from s2squant.config.nightly import Nightly
+from s2squant.prices.calendars.grid import clock_text
+from s2squant.series.arrays import dates_of
 from s2squant.series.history import PriceHistory
 
 TickerStatus = Literal["ok", "stale", "failed", "late", "closed"]
@@ -28,7 +31,7 @@ class TickerNight:
     status: TickerStatus
     reason: str = ""
     session: str = ""
-    """Its last bar, YYYY-MM-DD."""
+    """Its last bar: a day, or the moment (UTC) at which it began."""
     close: float = float("nan")
     """Raw close of that bar."""
     prices_at: str = ""
@@ -39,13 +42,18 @@ class TickerNight:
     """The session of the last full fit, YYYY-MM-DD."""
 
 
+def when(market: str, session: str) -> str:
+    """A session's key for people: a day, or a bar's beginning on the exchange's clock."""
+    return clock_text(market, dates_of(market, [session]))[0] if session else ""
+
+
 @dataclass(frozen=True)
 class MarketNight:
     """Outcome of one market tonight."""
 
     market: str
     session: str
-    """The as-of bar: the last session settled at the scheduled time, YYYY-MM-DD."""
+    """The as-of bar: the last one final at the scheduled time, a day or the moment (UTC) at which it began."""
     next_session: str = ""
     deadline: datetime | None = None
     """After this moment nothing is issued for the session."""
@@ -206,6 +214,11 @@ class Night:
         return tuple(t for t in self.tickers if t.status != "ok")
 
 
-def as_day(value: date | str | None) -> str:
-    """A date as YYYY-MM-DD, "" for none."""
-    return "" if value is None else str(value)[:10]
+def text_of(value: date | None) -> str:
+    """A session's key as ISO text, 2024-05-31 or 2024-05-31T13:30:00; "" for none."""
+    return "" if value is None else value.isoformat()
+
+
+def bar_noun(night: Night) -> str:
+    """What the night calls a bar: session, or bar where it is shorter than a day."""
+    return "bar" if any(intraday(m.market) for m in night.markets) else "session"

@@ -13,6 +13,7 @@ from s2squant.config.nightly import Nightly
 from s2squant.nightly.agenda import Agenda, Missing
 from s2squant.nightly.ledger.entries import RunEntry
 from s2squant.nightly.ledger.ledger import Ledger
+from s2squant.nightly.ledger.tables import key_of_text
 from s2squant.nightly.prices import Prices
 from s2squant.runs.folder import RunFolder
 from s2squant.series.history import PriceHistory
@@ -48,7 +49,7 @@ class NightState:
 
     def due(self, market: str) -> date:
         """The session that the market is forecast from."""
-        return date.fromisoformat(self.agenda.markets[market].session)
+        return key_of_text(self.agenda.markets[market].session)
 
     def history(self, ticker: str) -> PriceHistory:
         """A ticker's bars up to its market's due session."""
@@ -83,5 +84,5 @@ class NightState:
 
     def event(self, session: date | str, kind: str, text: str, ticker: str = "") -> None:
         """Enter what a person should know of."""
-        day = date.fromisoformat(session) if isinstance(session, str) else session
+        day = key_of_text(session) if isinstance(session, str) else session
         self.ledger.note(self.spec.name, self.entry.run_id, day, kind, text, ticker=ticker, at=self.clock())

@@ -17,7 +17,8 @@ from s2squant.errors import S2squantError, one_line
 from s2squant.files import json_values
 from s2squant.nightly.issue import CollectedNight, IssuedNight
 from s2squant.nightly.ledger.ledger import Ledger
-from s2squant.nightly.results import Band, MarketNight, Monitor, Night, NightStatus
+from s2squant.nightly.ledger.tables import key_of_text
+from s2squant.nightly.results import Band, MarketNight, Monitor, Night, NightStatus, text_of
 from s2squant.nightly.state import NightState
 from s2squant.nightly.track_record.drift import watch
 from s2squant.nightly.track_record.losses import complete_cutoffs, outcomes_of
@@ -45,7 +46,7 @@ def view(
     recommended, reference = experiment.verdict.recommended, experiment.verdict.reference
     record = state.record(dict.fromkeys((recommended, recommended + RECALIBRATED, reference, "anchor")))
     sessions = {market: pd.Timestamp(night.session) for market, night in state.agenda.markets.items()}
-    today = ledger.record(name, since=min(sessions.values()).date())
+    today = ledger.record(name, since=min(map(key_of_text, (m.session for m in state.agenda.markets.values()))))
     gaps = ledger.gaps(name)
     facts = provenance(
         experiment,
@@ -99,12 +100,12 @@ def last_fit(ledger: Ledger, spec: Nightly, market: str) -> str:
     """The session of a market's last full fit; empty when there was none."""
     rows = ledger.models(spec.name)
     fits = rows[(rows["kind"] == "market") & (rows["key"] == market) & (rows["how"] == "trained")]
-    return str(fits["session"].iloc[-1]) if len(fits) else ""
+    return text_of(fits["session"].iloc[-1]) if len(fits) else ""
 
 
 def age_of(panel: Panel, trained: str) -> int:
     """Sessions since a fit."""
-    return int((panel.calendar_dates() > np.datetime64(trained, "D")).sum()) if trained else 0
+    return int((panel.calendar_dates() > np.datetime64(trained)).sum()) if trained else 0
 
 
 def facts_of(state: NightState, collected: CollectedNight) -> dict[str, Any]:

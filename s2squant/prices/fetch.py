@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from s2squant.config.experiment import Universe
 from s2squant.config.fetching import Fetching
 from s2squant.config.intervals import SECONDS, calendar_of
 from s2squant.errors import PriceError, SourceError
@@ -34,6 +35,8 @@ class FetchRequest:
     anew: bool = False
     """Fetch everything again and take it, whatever it changes."""
     spec: Fetching = field(default_factory=Fetching)
+    universe: Universe = field(default_factory=Universe)
+    """What it says of stamps and calendars of files."""
 
 
 FetchRunner = Callable[[FetchRequest, Callable[[Update], None]], None]
@@ -90,7 +93,7 @@ def open_refresher(
     Raises SourceError, before anything is asked for, where source, tickers, interval or start cannot be.
     """
     live = request.source == "yfinance"
-    source = Yahoo(request.spec, clock=clock) if live else WholeHistories(open_source(request.source))
+    source = Yahoo(request.spec, clock=clock) if live else WholeHistories(open_source(request.source, request.universe))
     tickers = request.tickers or source.default_universe()
     source.check(tickers)
     source.check_span(request.interval, request.start)

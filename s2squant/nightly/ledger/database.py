@@ -225,7 +225,7 @@ def _unpacked(columns: Sequence[str], rows: Sequence[Any], days: Sequence[str], 
     by_name = dict(zip(columns, zip(*rows, strict=True) if rows else ((),) * len(columns), strict=True))
     packed = by_name.pop("quantiles", None)
     table: dict[str, Any] = {name: list(values) for name, values in by_name.items()}
-    table |= {name: np.array(table[name], "datetime64[D]").astype("datetime64[s]") for name in days}
+    table |= {name: np.array(table[name], "datetime64[s]") for name in days}
     table |= {name: _moments(table[name]) for name in moments}
     if packed is None:
         return pd.DataFrame(table, columns=list(by_name))

@@ -350,11 +350,11 @@ class Ledger:
         with self._database.writing() as connection:
             self._once(connection, MODELS, row)
 
-    def models(self, nightly: str, before: date | None = None) -> pd.DataFrame:
-        """Models of sessions earlier than `before`, oldest first."""
+    def models(self, nightly: str, upto: date | None = None) -> pd.DataFrame:
+        """Models of sessions up to `upto`, oldest first."""
         query = select(MODELS).where(MODELS.c.nightly == nightly).order_by(MODELS.c.session, MODELS.c.id)
-        if before is not None:
-            query = query.where(MODELS.c.session < before)
+        if upto is not None:
+            query = query.where(MODELS.c.session <= upto)
         return self._frame(query, MODELS)
 
     def versions(self, since: date | None = None) -> frozenset[str]:

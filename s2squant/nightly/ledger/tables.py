@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 from sqlalchemy import (
     BigInteger,
     Column,
-    Date,
     DateTime,
     Dialect,
     Float,
@@ -23,6 +22,7 @@ from sqlalchemy import (
     TypeDecorator,
     UniqueConstraint,
 )
+from sqlalchemy.types import TypeEngine, UserDefinedType
 
 
 class Moment(TypeDecorator[datetime]):
@@ -45,6 +45,45 @@ class Moment(TypeDecorator[datetime]):
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class _DateAsText(UserDefinedType[str]):
+    """SQLite's date, whose text goes in and out as it is."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_kw: Any) -> str:
+        """Its name in a table."""
+        return "DATE"
+
+
+class Key(TypeDecorator[date]):
+    """A session's day, or the moment (UTC, without its zone) at which a bar within the day begins; as ISO text.
+
+    In the order of text, days and moments stand in that of time.
+    """
+
+    impl = String
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Text in the order of its bytes."""
+        return dialect.type_descriptor(_DateAsText() if dialect.name == "sqlite" else String(collation="C"))
+
+    def process_bind_param(self, value: date | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+        """To text; a moment with a zone is refused."""
+        if isinstance(value, datetime) and value.tzinfo is not None:
+            raise ValueError(f"{value} is no key: keys are UTC without a zone")
+        return None if value is None else value.isoformat()
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> date | None:  # noqa: ARG002
+        """A day as a date, a moment as a datetime; PostgreSQL's own dates, of before it had text, as they are."""
+        return key_of_text(value) if isinstance(value, str) else value
+
+
+def key_of_text(text: str) -> date:
+    """A key written as ISO text: a day, or a moment."""
+    return date.fromisoformat(text) if len(text) == len("2024-05-31") else datetime.fromisoformat(text)
 
 
 META = MetaData(
@@ -91,12 +130,12 @@ FORECASTS = Table(
     META,
     Column("id", IDENTITY, primary_key=True),
     *_filled(String, "nightly", "ticker"),
-    *_filled(Date, "cutoff"),
+    *_filled(Key, "cutoff"),
     *_filled(SmallInteger, "step"),
     *_filled(String, "model"),
     *_filled(SmallInteger, "reissue"),
     *_filled(String, "market"),
-    *_filled(Date, "ds"),
+    *_filled(Key, "ds"),
     *_filled(String, "version"),
     *_filled(Moment, "issued_at"),
     *_filled(LargeBinary, "quantiles"),
@@ -131,7 +170,7 @@ GAPS = Table(
     META,
     Column("id", IDENTITY, primary_key=True),
     *_filled(String, "nightly", "ticker", "market"),
-    *_filled(Date, "cutoff"),
+    *_filled(Key, "cutoff"),
     *_filled(String, "kind", "reason"),
     *_filled(Moment, "recorded_at"),
     _by_run(),
@@ -143,7 +182,7 @@ MODELS = Table(
     META,
     Column("id", IDENTITY, primary_key=True),
     *_filled(String, "nightly", "kind", "key"),
-    *_filled(Date, "session"),
+    *_filled(Key, "session"),
     *_filled(String, "version", "parent", "how"),
     _by_run(),
     *_filled(Moment, "at"),
@@ -155,7 +194,7 @@ EVENTS = Table(
     META,
     Column("id", IDENTITY, primary_key=True),
     *_filled(String, "nightly"),
-    *_filled(Date, "session"),
+    *_filled(Key, "session"),
     *_filled(String, "kind", "ticker", "text"),
     *_filled(Moment, "at"),
     _by_run(),

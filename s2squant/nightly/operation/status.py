@@ -10,8 +10,10 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from s2squant.config.files import recorded_nightly
+from s2squant.config.intervals import intraday
 from s2squant.config.nightly import Nightly
 from s2squant.errors import CallerError, ConfigError, LedgerError, PriceError, ServerError
 from s2squant.nightly.agenda import calendars_of
@@ -19,9 +21,13 @@ from s2squant.nightly.ledger.database import ledger_url
 from s2squant.nightly.ledger.entries import RunEntry
 from s2squant.nightly.ledger.ledger import Ledger, existing_ledger
 from s2squant.nightly.operation.server import DeployedFlow, FlowRun, PrefectApi, address, expected
+from s2squant.nightly.results import text_of
 from s2squant.prices.calendars.exchanges import sessions_between
+from s2squant.prices.calendars.grid import bars_between
 from s2squant.prices.calendars.sessions import due_session
+from s2squant.prices.sources.from_store import stored_at
 from s2squant.prices.store.price_store import PriceStore
+from s2squant.series.arrays import date_of
 
 SESSIONS = 30
 """How far back gaps are counted."""
@@ -167,14 +173,14 @@ def _nightly(ledger: Ledger, run: RunEntry, spec: Nightly | None, now: datetime)
     for market in sorted(set(calendars.values())):
         days = sessions_between(market, since, now.date())
         since = days[-SESSIONS].astype(object) if len(days) >= SESSIONS else since
-    recent = gaps[gaps["cutoff"] >= since]
+    recent = gaps[pd.to_datetime(gaps["cutoff"]) >= pd.Timestamp(since)]
     last = gaps[gaps["cutoff"] == newest]
     events = ledger.events(run.nightly)
     drift = events[events["kind"] == "drift"].tail(1)
     return NightlyStanding(
         name=run.nightly,
         last_run=run,
-        last_issued={market: str(day) for market, day in sorted(issued.items())},
+        last_issued={market: text_of(day) for market, day in sorted(issued.items())},
         due={market: str(due_session(market, now)) for market in sorted(set(calendars.values()))},
         gaps={str(kind): int(count) for kind, count in recent["kind"].value_counts().items()},
         last_gaps={str(r["ticker"]): f"{r['kind']}: {r['reason']}" for r in last.to_dict("records")},
@@ -204,6 +210,9 @@ def _troubles(nightly: NightlyStanding, now: datetime) -> Iterator[str]:
 
 
 def _session_before(market: str, day: str) -> np.datetime64:
+    if intraday(market):
+        due = np.datetime64(day, "s")
+        return np.datetime64(bars_between(market, due - np.timedelta64(20, "D"), due - np.timedelta64(1, "s"))[-1])
     end = np.datetime64(day, "D")
     known = sessions_between(market, end - np.timedelta64(20, "D"), end - np.timedelta64(1, "D"))
     weekday: np.datetime64 = np.busday_offset(end, -1, roll="backward")
@@ -215,10 +224,10 @@ def _freshness(specs: Sequence[Nightly], now: datetime) -> Iterator[MarketFreshn
     for spec in specs:
         if spec.experiment.universe.source.partition(":")[0] not in ("yfinance", "store"):
             continue
-        store = PriceStore(Path(spec.experiment.universe.store))
+        store, interval = PriceStore(Path(spec.experiment.universe.store)), stored_at(spec.experiment.universe.interval)
         for ticker, market in calendars_of(spec).items():
             try:
-                last[market][ticker] = store.versions(ticker)[-1].last[:10]
+                last[market][ticker] = str(date_of(market, store.versions(ticker, interval)[-1].last))
             except PriceError:
                 last[market][ticker] = ""
     for market, tickers in sorted(last.items()):

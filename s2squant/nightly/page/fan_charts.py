@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from s2squant.nightly.page.rows import Tonight, TonightRow
 from s2squant.nightly.results import Night
-from s2squant.report.charts import Chart, Trace, absent, axis, days, line, numbers
-from s2squant.report.fan_charts import BANDS, fan_at, fan_chart
+from s2squant.report.charts import Chart, Trace, absent, axis, line, numbers
+from s2squant.report.fan_charts import BANDS, FEW_TICKS, fan_at, fan_chart
 from s2squant.report.styles import Style
 
 MOST_FANS = 12
@@ -40,13 +40,14 @@ def _fan(night: Night, shown: Tonight, row: TonightRow, id: str) -> tuple[Chart,
     before = shown.before.get(row.ticker)
     ghost = fan_at(table, shown.model, before, history) if before is not None else None
     if ghost is not None:
-        traces[-1:-1] = [_ghost(days(ghost.dates), numbers(ghost.path(q))) for q in (*BANDS["80"], "q0.500")]
+        traces[-1:-1] = [_ghost(ghost.labels, numbers(ghost.path(q))) for q in (*BANDS["80"], "q0.500")]
     for trace in traces:
         trace["showlegend"] = False
+    by_day = axis("", kind="date") | {"nticks": 5, "tickformat": "%d %b"}
     layout = {
         "hovermode": "closest",
         "margin": {"l": 48, "r": 8, "t": 6, "b": 26},
-        "xaxis": axis("", kind="date") | {"nticks": 5, "tickformat": "%d %b"},
+        "xaxis": chart.layout["xaxis"] | FEW_TICKS if fan.is_intraday else by_day,
         "yaxis": axis("") | {"nticks": 5, "separatethousands": True},
     }
     return Chart(id, row.ticker, tuple(traces), layout, height=230), why

@@ -11,7 +11,8 @@ from s2squant.nightly.page.fan_charts import flagged_fans, other_fans
 from s2squant.nightly.page.operation_panels import alerts, revisions_panel, runs_panel
 from s2squant.nightly.page.rows import Tonight, tonight
 from s2squant.nightly.page.track_panels import against_panel, monitor_panel, track_panel
-from s2squant.nightly.results import Night
+from s2squant.nightly.results import Night, bar_noun, when
+from s2squant.prices.calendars.grid import clock_name
 from s2squant.report.formats import THIN, count, known, number, percent
 from s2squant.report.names import market_name
 from s2squant.report.styles import label
@@ -46,6 +47,7 @@ def night_page(night: Night) -> dict[str, Any]:
     badges, box = _state(night)
     return {
         "night": night,
+        "when": when,
         "name": night.spec.name,
         "shown": shown,
         "badges": badges,
@@ -82,7 +84,7 @@ def _state(night: Night) -> tuple[list[tuple[str, str, str]], str]:
         case "late":
             badges = [("worse", "■", "Too late: nothing issued")]
         case "skipped":
-            badges = [("none", "●", "Skipped: no new session")]
+            badges = [("none", "●", f"Skipped: no new {bar_noun(night)}")]
         case _ if night.today.empty:
             badges = [("worse", "■", "Nothing issued")]
         case _ if 2 * len(stale) >= max(len(night.tickers), 1):
@@ -104,22 +106,22 @@ def _sentence(night: Night) -> str:
     if known(track.coverage_now):
         recent = min(track.window, track.sessions)
         text += (
-            f". Last {count(recent, 'session')}: the 80{THIN}% intervals held {percent(track.coverage_now, 0)}"
+            f". Last {count(recent, bar_noun(night))}: the 80{THIN}% intervals held {percent(track.coverage_now, 0)}"
             f"{': they drift' if night.monitor.alarmed else ''}"
         )
     elif not track.issued:
         text += ". The record is still empty"
     else:
-        text += f". {count(track.sessions, 'session')} scored so far: too few to say anything"
+        text += f". {count(track.sessions, bar_noun(night))} scored so far: too few to say anything"
     return f"{text}."
 
 
 def _facts(night: Night) -> list[tuple[str, str, str]]:
     """(what, figure, what it means) for the banner."""
-    bars = sorted({m.session for m in night.markets if m.session})
-    upcoming = sorted({m.next_session for m in night.markets if m.next_session})
+    bars = sorted({when(m.market, m.session) for m in night.markets if m.session})
+    upcoming = sorted({when(m.market, m.next_session) for m in night.markets if m.next_session})
     ages = [m.age for m in night.markets if m.trained]
-    trained = sorted({m.trained for m in night.markets if m.trained})
+    trained = sorted({when(m.market, m.trained) for m in night.markets if m.trained})
     track, monitor = night.track, night.monitor
     issued = len(night.tickers) - len(night.lost)
     ended = night.finished_at.strftime("%Y-%m-%d %H:%M UTC")
@@ -130,14 +132,14 @@ def _facts(night: Night) -> list[tuple[str, str, str]]:
     if len(rolling):
         last = rolling.iloc[-1]
         low, high = (number(100 * last[side], 0) for side in ("band_low", "band_high"))
-        ideal = f"last {int(last['sessions'])} sessions; ideal: {low} to {high}{THIN}%"
+        ideal = f"last {int(last['sessions'])} {bar_noun(night)}s; ideal: {low} to {high}{THIN}%"
     return [
         ("As-of bar", " / ".join(bars[-2:]) or "–", _markets(night)),
-        ("Next session", " / ".join(upcoming[-2:]) or "–", until),
+        (f"Next {bar_noun(night)}", " / ".join(upcoming[-2:]) or "–", until),
         ("Tickers issued", f"{issued} of {len(night.tickers)}", f"{'issued' if issued else 'ended'} {ended}"),
         (
             "Model age",
-            count(max(ages), "session") if ages else "–",
+            count(max(ages), bar_noun(night)) if ages else "–",
             f"fitted {trained[0]}" if trained else "no fit yet",
         ),
         (f"Inside 80{THIN}%", percent(track.coverage_now, 0), ideal),
@@ -146,7 +148,9 @@ def _facts(night: Night) -> list[tuple[str, str, str]]:
 
 
 def _markets(night: Night) -> str:
-    return first_of([market_name(m.market) for m in night.markets], 3)
+    clocks = {clock_name(m.market) for m in night.markets} - {""}
+    clock = f"; {' and '.join(sorted(clocks))}" if clocks else ""
+    return first_of([market_name(m.market) for m in night.markets], 3) + clock
 
 
 def _evidence(value: float) -> str:

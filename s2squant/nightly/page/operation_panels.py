@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from s2squant.errors import first_of
 from s2squant.nightly.page.rows import Tonight
-from s2squant.nightly.results import Night, TrackRecord
+from s2squant.nightly.results import Night, TrackRecord, text_of, when
 from s2squant.report.charts import Chart, Trace, axis, days
 from s2squant.report.formats import THIN, count, duration, moment, typeset
 from s2squant.report.panels import Panel
@@ -56,7 +57,8 @@ def alerts(night: Night, shown: Tonight) -> Panel:
     rows += [(t.status, t.ticker, t.reason) for t in night.lost]
     for market in night.markets:
         if market.missed:
-            rows.append(("missed", market.market, f"no forecast was issued for {', '.join(market.missed)}"))
+            missed = first_of([when(market.market, session) for session in market.missed], 5)
+            rows.append(("missed", market.market, f"no forecast was issued for {missed}"))
     told = _events(night, "covariate")
     rows += [("covariate", "all", text) for text in (told["text"][told["run_id"] == night.run_id] if len(told) else ())]
     left = 0
@@ -99,9 +101,15 @@ def revisions_panel(night: Night) -> Panel:
 def _events(night: Night, kind: str) -> pd.DataFrame:
     """The events of a kind, newest first."""
     events = night.events[night.events["kind"] == kind].iloc[::-1] if len(night.events) else night.events
-    return events.assign(
-        session=[str(s)[:10] for s in events["session"]], text=[*map(typeset, map(str, events["text"]))]
-    )
+    return events.assign(session=_sessions(night, events, "session"), text=[*map(typeset, map(str, events["text"]))])
+
+
+def _sessions(night: Night, table: pd.DataFrame, column: str) -> list[str]:
+    """The sessions of a table's rows for people, on the clocks of their tickers' exchanges."""
+    markets = {t.ticker: t.market for t in night.tickers}
+    any_market = next(iter(markets.values()), "")
+    pairs = zip(table["ticker"], table[column], strict=True)
+    return [when(markets.get(ticker, any_market), text_of(key)) for ticker, key in pairs]
 
 
 def runs_panel(night: Night) -> Panel:
@@ -114,7 +122,7 @@ def runs_panel(night: Night) -> Panel:
     say = f"The last {count(len(runs), 'run')}: {', '.join(words)}." if words else "This is the first run."
     say += f" {count(missing, 'forecast')} of {track.due:,} due are missing." if track.due else ""
     holes = track.schedule[track.schedule["due"] > track.schedule["issued"]] if len(track.schedule) else track.schedule
-    gaps = night.gaps.assign(session=[str(s)[:10] for s in night.gaps["cutoff"]]) if len(night.gaps) else night.gaps
+    gaps = night.gaps.assign(session=_sessions(night, night.gaps, "cutoff")) if len(night.gaps) else night.gaps
     chart = (schedule_chart(track), "Forecasts by session: issued, and due but missing.")
     title = "Sessions with a forecast missing, newest first"
     return Panel(

@@ -11,11 +11,12 @@ from markupsafe import Markup
 
 from s2squant.evaluation.statistics.expected_shortfall import expected_loss
 from s2squant.nightly.results import Night
+from s2squant.prices.calendars.grid import clock_text
 from s2squant.report.fan_cards import IN_ROW, small_fan
 from s2squant.report.fan_charts import fan_at
 from s2squant.report.formats import THIN, known, number, percent
 from s2squant.report.study_view import by, rows
-from s2squant.series.arrays import Floats
+from s2squant.series.arrays import Floats, dates_of
 from s2squant.series.forecast import LEVELS, QUANTILE_COLUMNS
 from s2squant.series.history import PriceHistory
 from s2squant.series.tails import all_quantiles, at_level, tail_columns
@@ -163,7 +164,8 @@ def _row(
     columns = ["q0.500", *_ENDS]
     prices_HQ = close * np.exp(part[columns].to_numpy(float))
     below_HQ = np.full((len(part), 2), np.nan) if raw is None else close * np.exp(raw[_ENDS].to_numpy(float))
-    days = part["ds"].astype(str).str[:10].to_dict()
+    market = history.calendar if history is not None else ""
+    days = dict(zip(part.index, clock_text(market, dates_of(market, part["ds"])), strict=True))
     places = {int(step): k for k, step in enumerate(part.index)}
     ahead = tuple(
         Ahead(step, days[step], *map(float, prices_HQ[places[step]]), *map(float, below_HQ[places[step]]))
@@ -237,11 +239,25 @@ def _since(part: pd.DataFrame, old: pd.DataFrame | None) -> tuple[float, float, 
 
 
 def _width(part: pd.DataFrame, history: PriceHistory | None) -> float:
-    if history is None or len(history) < YEAR // 2 or (history.adj_close[-YEAR - 1 :] <= 0).any():
+    returns = _usual_returns(history) if history is not None else np.zeros(0)
+    if len(returns) < YEAR // 2:
         return float("nan")
-    low, high = np.quantile(np.diff(np.log(history.adj_close[-YEAR - 1 :])), (0.1, 0.9))
+    low, high = np.quantile(returns, (0.1, 0.9))
     first = part.iloc[0]
     return float((first["q0.900"] - first["q0.100"]) / (high - low)) if high > low else float("nan")
+
+
+def _usual_returns(history: PriceHistory) -> Floats:
+    """The last year's one-bar returns; of bars within the day, those of the next bar's time. None at prices of 0."""
+    slots, bars = history.slots, np.arange(1, len(history))
+    if slots is not None:
+        slot_R, following = slots.slot_V[slots.place_R], slots.slot_V[slots.place_R[-1] + 1]
+        bars = bars[slot_R[1:] == following]
+    bars = bars[-YEAR:]
+    if not len(bars) or (history.adj_close[bars[0] - 1 :] <= 0).any():
+        return np.zeros(0)
+    log_price = np.log(history.adj_close[bars[0] - 1 :])
+    return np.diff(log_price)[bars - bars[0]]
 
 
 def _flags(width: float, change: float, moved: float, pit: float) -> Iterator[tuple[str, str]]:

@@ -40,8 +40,8 @@ import pandas as pd
 from s2squant.config.nightly import Monitoring
 from s2squant.evaluation.losses import group_mean
 from s2squant.evaluation.statistics.ideal_forecaster import BINS
-from s2squant.nightly.results import Monitor, as_day
-from s2squant.series.arrays import Dates, Floats, Ints
+from s2squant.nightly.results import Monitor, text_of
+from s2squant.series.arrays import Dates, Floats, Ints, table_dates
 
 NOMINAL = 0.8
 EDGE = round(BINS * (1.0 - NOMINAL) / 2.0)
@@ -86,11 +86,11 @@ def watch(record: pd.DataFrame, spec: Monitoring, *, model: str, since: date | N
     if since is not None:
         rows = rows[rows["cutoff"] >= pd.Timestamp(since)]
     known = rows[rows["pit"].notna()]
-    sessions = np.unique(known["ds"].to_numpy().astype("datetime64[D]"))
+    sessions = np.unique(table_dates(known["ds"]))
     if not len(sessions):
         text = "Nothing to watch yet: no outcome has come" + (f" since {since}." if since else ".")
         empty = pd.DataFrame({"session": sessions, "covered": [], "n": [], "e_value": []})
-        return Monitor(model, spec.alpha, False, 1.0, text, as_day(since), by_session=empty)
+        return Monitor(model, spec.alpha, False, 1.0, text, text_of(since), by_session=empty)
     streams = list(streams_of(rows))
     markets = {stream.market for stream in streams}
     weights = step_weights(sorted({stream.step for stream in streams}))
@@ -104,7 +104,7 @@ def watch(record: pd.DataFrame, spec: Monitoring, *, model: str, since: date | N
         for name, e_S in zip(SCORES, e_SC.T, strict=True):
             parts[_part(name, stream, markets)] = float(e_S[-1])
     over = np.flatnonzero(total_S >= 1.0 / spec.alpha)
-    day = np.searchsorted(sessions, known["ds"].to_numpy().astype("datetime64[D]"))
+    day = np.searchsorted(sessions, known["ds"].to_numpy())
     inside = _inside(_bins(known["pit"].to_numpy(float)))
     by_session = pd.DataFrame(
         {
@@ -117,7 +117,7 @@ def watch(record: pd.DataFrame, spec: Monitoring, *, model: str, since: date | N
     first = str(sessions[over[0]]) if len(over) else ""
     sentence = _sentence(total_S, sessions, first, spec, streams)
     return Monitor(
-        model, spec.alpha, bool(len(over)), float(total_S[-1]), sentence, as_day(since), first, parts, by_session
+        model, spec.alpha, bool(len(over)), float(total_S[-1]), sentence, text_of(since), first, parts, by_session
     )
 
 
@@ -134,13 +134,14 @@ def streams_of(rows: pd.DataFrame) -> Iterator[Stream]:
     watched = {*STEPS, int(rows["step"].max())}
     rows = rows[rows["step"].isin(watched)].sort_values(["market", "step"], kind="stable")
     for (market, _), part in rows.groupby(["market", "step"], sort=False):
-        issued, origin = np.unique(part["cutoff"].to_numpy().astype("datetime64[D]"), return_inverse=True)
+        issued, origin = np.unique(table_dates(part["cutoff"]), return_inverse=True)
+        ends = table_dates(part["ds"])
         due = np.zeros(len(issued), "int64")
-        np.maximum.at(due, origin, part["ds"].to_numpy().astype("datetime64[D]").astype("int64"))
+        np.maximum.at(due, origin, ends.astype("int64"))
         pit = part["pit"].to_numpy(float)
         come = np.isfinite(pit)
         scores = np.stack([group_mean(s, origin[come], len(issued)) for s in session_scores(pit[come]).T], axis=1)
-        yield Stream(str(market), int(part["step"].iloc[0]), issued, due.astype("datetime64[D]"), scores)
+        yield Stream(str(market), int(part["step"].iloc[0]), issued, due.astype(ends.dtype), scores)
 
 
 def session_scores(pit: Floats) -> Floats:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from s2squant.evaluation.calibration import equal_correlation
 from s2squant.evaluation.pools import step_groups
-from s2squant.series.arrays import Dates, Floats, Ints
+from s2squant.series.arrays import Dates, Floats, Ints, table_dates
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,8 @@ def outcomes_of(live: pd.DataFrame, model: str, reference: str) -> Outcomes:
     base = live.loc[(live["model"] == reference) & live["y"].notna(), [*keys, "crps"]]
     rows = rows.merge(base, how="left", on=keys, suffixes=("", "_base")).sort_values(keys, ignore_index=True)
     ticker, tickers = pd.factorize(rows["unique_id"])
-    cutoffs, cutoff = np.unique(rows["cutoff"].to_numpy().astype("datetime64[D]"), return_inverse=True)
-    sessions, session = np.unique(rows["ds"].to_numpy().astype("datetime64[D]"), return_inverse=True)
+    cutoffs, cutoff = np.unique(table_dates(rows["cutoff"]), return_inverse=True)
+    sessions, session = np.unique(table_dates(rows["ds"]), return_inverse=True)
     return Outcomes(
         tuple(str(t) for t in tickers),
         cutoffs,

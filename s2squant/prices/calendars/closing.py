@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 
-from s2squant.prices.calendars.exchanges import FRANKFURT, PUBLISHED, find_exchange
+import numpy as np
+import pandas as pd
+
+from s2squant.config.intervals import SECONDS, intraday
+from s2squant.prices.calendars.exchanges import FRANKFURT, PUBLISHED, exchange_sessions, find_exchange, zone_of
+from s2squant.prices.calendars.grid import FX_ZONE, bar_grid
 
 AFTER_CLOSE = timedelta(minutes=90)
 """From the regular close to the nightly: the bar is final half an hour after the close, and Yahoo is often late."""
 
 ANY_DAY = date(2000, 1, 1)
+
+BAR_WAIT = 20
+"""Parts of a bar of which one is waited for after its end, in whole minutes: sources are a little late."""
+USUAL = 0.5
+"""Share of all weeks in which a time has to end a bar to be scheduled."""
+WEEKS = 52
 
 
 @dataclass(frozen=True)
@@ -38,6 +50,40 @@ def after_close(calendar: str, wait: timedelta = AFTER_CLOSE) -> Schedule:
     later = (moment.date() - ANY_DAY).days + ends_next_day
     days = sorted({(day + later) % 7 + 1 for day, open_ in enumerate(mask) if open_ == "1"})  # cron: Monday is 1
     return Schedule(f"{moment.minute} {moment.hour} * * {_days(days)}", zone)
+
+
+def schedules_after(market: str) -> tuple[Schedule, ...]:
+    """The schedules that run after every bar of a market: `after_close`, or those of the ends of bars within the day.
+
+    A half day's last bar, whose end is not in them, is taken up by the next.
+    """
+    within = intraday(market)
+    if within is None:
+        return (after_close(market),)
+    interval, calendar, _ = within
+    zone = str(zone_of(calendar)) if calendar != "24/5" else FX_ZONE
+    last = exchange_sessions(calendar)[-1] if find_exchange(calendar) is not None else np.datetime64("2024-12-31", "D")
+    wait = timedelta(minutes=SECONDS[interval] // 60 // BAR_WAIT)
+    ends = pd.DatetimeIndex(bar_grid(market, last - 7 * WEEKS, last).ends).tz_localize("UTC").tz_convert(zone) + wait
+    often = pd.Series(1, index=ends).groupby([ends.day_of_week, ends.hour, ends.minute]).size()
+    hours: dict[tuple[int, int], set[int]] = defaultdict(set)
+    for (weekday, hour, minute), count in often.items():
+        if count >= USUAL * WEEKS:
+            hours[hour, minute].add(weekday + 1)
+    lines: dict[tuple[int, tuple[int, ...]], list[int]] = defaultdict(list)
+    for (hour, minute), days in sorted(hours.items()):
+        lines[minute, tuple(sorted(days))].append(hour)
+    return tuple(
+        Schedule(f"{minute} {_hours(each)} * * {_days(list(days))}", zone) for (minute, days), each in lines.items()
+    )
+
+
+def _hours(hours: list[int]) -> str:
+    """Hours as cron writes them; a run of hours as a range."""
+    if len(hours) == 24:
+        return "*"
+    whole = len(hours) > 2 and hours == list(range(hours[0], hours[-1] + 1))
+    return f"{hours[0]}-{hours[-1]}" if whole else ",".join(map(str, hours))
 
 
 def _days(days: list[int]) -> str:

@@ -22,6 +22,10 @@ ASK_AGAIN = timedelta(hours=1)
 """How long an answer without the bar that is due counts as the source's last word."""
 
 
+ASKED_A_BAR = 4
+"""How often within a bar a source is asked again, at most."""
+
+
 class Fetcher(Protocol):
     """A source that is asked for spans of bars."""
 
@@ -136,7 +140,7 @@ class Refresher:
         checked = datetime.fromisoformat(stored.manifest.checked_at)
         if stored.about.interval != "1d":
             length = length_of(stored.about.interval)
-            return now - checked < length or _utc(stored.bars.times[-1]) + 2 * length > now
+            return now - checked < length / ASKED_A_BAR or _utc(stored.bars.times[-1]) + 2 * length > now
         last, calendar = stored.bars.times[-1].astype("datetime64[D]"), stored.about.calendar
         sessions = sessions_between(calendar, last, np.datetime64(now.date(), "D"))
         due = [day for day in sessions if day > last and is_settled(calendar, day, now)]

@@ -347,7 +347,7 @@ def test_events_and_models_are_entered_once(ledger):
         ledger.add_model(a_model("v1"))
     ledger.add_model(a_model("v2", session=CUTOFF + timedelta(days=1), parent="v1"))
     assert list(ledger.models(NIGHTLY)["version"]) == ["v1", "v2"]
-    assert list(ledger.models(NIGHTLY, before=CUTOFF + timedelta(days=1))["version"]) == ["v1"]
+    assert list(ledger.models(NIGHTLY, upto=CUTOFF)["version"]) == ["v1"]
 
 
 def test_the_versions_that_may_still_be_asked_for(ledger):

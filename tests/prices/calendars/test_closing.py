@@ -6,15 +6,21 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pytest
 
-from s2squant.prices.calendars.closing import AFTER_CLOSE, Schedule, after_close
+from s2squant.prices.calendars.closing import AFTER_CLOSE, Schedule, after_close, schedules_after
 from s2squant.prices.calendars.exchanges import closes_at, sessions_between
+from s2squant.prices.calendars.grid import bar_grid
 from s2squant.prices.calendars.sessions import deadline, due_session
 
 
 def days_of(field: str) -> set[int]:
     """Days of the week that a cron field names; Sunday is 0."""
+    return numbers_of(field, 7)
+
+
+def numbers_of(field: str, many: int) -> set[int]:
+    """What a cron field names, of so many numbers from 0."""
     if field == "*":
-        return set(range(7))
+        return set(range(many))
     first, dash, last = field.partition("-")
     return set(range(int(first), int(last) + 1)) if dash else {int(day) for day in field.split(",")}
 
@@ -26,7 +32,8 @@ def slots(schedule: Schedule, first: datetime, days: int) -> list[datetime]:
     for day in range(days):
         date = (first + timedelta(days=day)).date()
         if date.isoweekday() % 7 in days_of(weekdays):
-            found.append(datetime.combine(date, time(int(hour), int(minute)), zone).astimezone(UTC))
+            times = [time(each, int(minute)) for each in sorted(numbers_of(hour, 24))]
+            found += [datetime.combine(date, moment, zone).astimezone(UTC) for moment in times]
     return found
 
 
@@ -50,3 +57,27 @@ def test_slots_are_written_as_cron_writes_them() -> None:
     assert after_close("24/5") == Schedule("30 1 * * 2-6", "UTC")
     assert after_close("ECB") == Schedule("30 17 * * 1-5", "Europe/Berlin")
     assert after_close("nobody knows") == Schedule("30 1 * * 2-6", "UTC")
+
+
+@pytest.mark.parametrize("start", ["2026-03-02", "2026-10-26"], ids=["spring", "autumn"])
+@pytest.mark.parametrize("market", ["1h:XNYS", "30m:XETR", "15m:XTKS", "1h:24/5", "1h:24/7"])
+def test_every_bar_has_its_slot_before_its_deadline_as_clocks_change(market: str, start: str) -> None:
+    first = np.datetime64(start, "D")
+    grid = bar_grid(market, first, first + 13)
+    made = {
+        slot
+        for schedule in schedules_after(market)
+        for slot in slots(schedule, datetime.fromisoformat(start).replace(tzinfo=UTC), 16)
+    }
+    for bar, end in zip(grid.starts[:-1], grid.ends[:-1], strict=True):
+        ends = end.astype(datetime).replace(tzinfo=UTC)
+        within = [slot for slot in made if ends <= slot < deadline(market, bar)]
+        assert within, bar
+        assert due_session(market, min(within)) == bar
+
+
+def test_slots_of_hours_are_written_as_cron_writes_them() -> None:
+    new_york = [Schedule(cron, "America/New_York") for cron in ("33 10-15 * * 1-5", "3 16 * * 1-5")]
+    assert list(schedules_after("1h:XNYS")) == new_york
+    assert schedules_after("1h:24/7") == (Schedule("3 * * * *", "UTC"),)
+    assert schedules_after("XNYS") == (after_close("XNYS"),)

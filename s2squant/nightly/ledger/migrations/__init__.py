@@ -20,7 +20,7 @@ from s2squant.nightly.ledger.tables import META
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0003"
+HEAD = "0004"
 """The newest revision in versions/."""
 VERSION_TABLE = "ledger_version"
 
