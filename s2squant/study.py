@@ -31,7 +31,6 @@ from s2squant.evaluation.strategy.trial_ledger import ledger_path
 from s2squant.evaluation.wording import after_audit, after_shuffling
 from s2squant.prices.covariates.load import unread
 from s2squant.prices.sources.from_store import pinned
-from s2squant.prices.universe import load_universe
 from s2squant.report.runs_page import runs_page
 from s2squant.report.study_pages import render
 from s2squant.runs.audit import audit
@@ -42,7 +41,7 @@ from s2squant.runs.jobs import Inputs, Job, stages_of
 from s2squant.runs.joint import joint_scores, newest_paths
 from s2squant.runs.manifest import manifest, provenance
 from s2squant.runs.newcomers import newcomers, told
-from s2squant.runs.plan import check_walk, make_plan, of_one_interval
+from s2squant.runs.plan import planned
 from s2squant.runs.run_list import write_list
 from s2squant.runs.runner import JobResult, JobRunner
 from s2squant.runs.shuffled import shuffled_headline
@@ -74,10 +73,7 @@ def open_run(
     started = time.perf_counter()
     check_engine(engine)
     experiment = as_begun(experiment, out)
-    check_walk(experiment)
-    loaded = load_universe(experiment.universe)
-    experiment = of_one_interval(experiment, loaded)
-    plan = make_plan(experiment, loaded)
+    experiment, plan = planned(experiment)
     check_rule(experiment.portfolio, {market: panel.tickers for market, panel in plan.panels.items()})
     repeatable = pinned(experiment.universe, (*plan.histories.values(), *plan.beside))
     experiment = experiment.model_copy(update={"universe": repeatable})

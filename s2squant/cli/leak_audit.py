@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from s2squant.config.experiment import Experiment, Universe
+from s2squant.config.intervals import calendar_of
 from s2squant.evaluation.results import Study
 from s2squant.forecasters.conformance import conformance
 from s2squant.forecasters.leaks import Check, Features, Outcome
@@ -18,7 +19,7 @@ from s2squant.forecasters.own_model import OwnModel
 from s2squant.forecasters.plugins import Factory
 from s2squant.runs.audit import Place, audit, features_truncation, forecaster_truncation, places_of
 from s2squant.runs.jobs import Inputs
-from s2squant.runs.plan import make_plan
+from s2squant.runs.plan import planned
 from s2squant.series.history import PriceHistory
 from s2squant.study import Run, open_run
 
@@ -41,7 +42,7 @@ def leak_audit(
     workers: int | None,
 ) -> list[Check]:
     """Fit a few tickers of an experiment and try every model, forecaster and feature; progress to standard error."""
-    plan = make_plan(experiment)
+    experiment, plan = planned(experiment)
     chosen = [report.ticker for report in plan.tickers if report.status == "ok"][:TICKERS]
     with tempfile.TemporaryDirectory(prefix="s2squant-audit-") as name:
         folder = Path(name)
@@ -114,7 +115,12 @@ def _placebo(experiment: Experiment, like: Sequence[PriceHistory], folder: Path,
     for number in range(1 + SECOND_OPINIONS):
         prices = folder / f"prices{number}"
         random_walks(like, prices, experiment.seed + number)
-        update = {"universe": Universe(source=f"csv:{prices}"), "walk": once, "seed": experiment.seed + number}
+        calendars = {f"WALK{n}": calendar_of(h.calendar) for n, h in enumerate(like) if h.is_intraday}
+        update = {
+            "universe": Universe(source=f"csv:{prices}", calendars=calendars),
+            "walk": once,
+            "seed": experiment.seed + number,
+        }
         _, study = carry_out(experiment.model_copy(update=update), folder / f"placebo{number}", workers)
         board = study.leaderboard
         words.append(study.word)
@@ -140,7 +146,9 @@ def random_walks(like: Sequence[PriceHistory], folder: Path, seed: int) -> None:
         deviation = max(float(np.diff(history.log_price).std()), 1e-4)
         shocks = (0.5 * common[on] + rng.normal(size=len(on))) / np.sqrt(1.25)
         close = 100 * np.exp(np.cumsum(deviation * shocks))
-        pd.DataFrame({"Date": history.dates, "Close": close}).to_csv(folder / f"WALK{number}.csv", index=False)
+        dates = pd.DatetimeIndex(history.dates)
+        stamps = dates.tz_localize("UTC") if history.is_intraday else dates
+        pd.DataFrame({"Date": stamps, "Close": close}).to_csv(folder / f"WALK{number}.csv", index=False)
 
 
 def say(line: str) -> None:

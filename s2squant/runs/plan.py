@@ -66,6 +66,17 @@ def check_walk(experiment: Experiment) -> None:
         raise refused[0]
 
 
+def planned(experiment: Experiment) -> tuple[Experiment, Plan]:
+    """The experiment on the interval of the bars that it reads, with that interval's walk, and its plan.
+
+    Raises CallerError as `make_plan`, and where there are several intervals.
+    """
+    check_walk(experiment)
+    loaded = load_universe(experiment.universe)
+    experiment = of_one_interval(experiment, loaded)
+    return experiment, make_plan(experiment, loaded)
+
+
 def make_plan(experiment: Experiment, loaded: Loaded | None = None) -> Plan:
     """Make the folds, on prices already `loaded` or read here; raises CallerError when no ticker can be backtested."""
     models, walk = experiment.forecasters, experiment.walk

@@ -38,7 +38,7 @@ from s2squant.runs.engines.choose import make_pool
 from s2squant.runs.folder import RunFolder
 from s2squant.runs.jobs import Inputs, Job, stages_of
 from s2squant.runs.manifest import provenance
-from s2squant.runs.plan import Plan, make_plan
+from s2squant.runs.plan import Plan, planned
 from s2squant.runs.runner import JobResult, JobRunner
 from s2squant.series.panel import Panel
 
@@ -109,7 +109,7 @@ def open_ablation(
 ) -> Ablation:
     """Read prices and covariates once, and claim the folder; raises CallerError when it cannot be done as asked."""
     small = needed(experiment)
-    plan = make_plan(small)
+    small, plan = planned(small)
     small = small.model_copy(update={"universe": pinned(small.universe, plan.histories.values())})
     identity = {
         "ablation": json.loads(small.to_json()),

@@ -34,7 +34,7 @@ from s2squant.evaluation.strategy.trial_ledger import Trial, Trials, ledger_path
 from s2squant.prices.sources.from_store import pinned
 from s2squant.runs.folder import STUDIES, RunFolder
 from s2squant.runs.manifest import provenance
-from s2squant.runs.plan import Plan, make_plan
+from s2squant.runs.plan import Plan, planned
 from s2squant.tuning.bench import Bench, compare_held_out, complete, earnings, measure, reference_rows
 from s2squant.tuning.page import write
 from s2squant.tuning.results import HeldOut, TrialResult, Tuned, sentence_of
@@ -70,7 +70,7 @@ def open_search(
     reports/tune/RUN_ID. Raises CallerError when something cannot be searched as asked.
     """
     ranges = space_of(experiment, tuning)
-    plan = make_plan(experiment)
+    experiment, plan = planned(experiment)
     universe = pinned(experiment.universe, plan.histories.values())
     experiment = experiment.model_copy(update={"universe": universe})
     parts = split(plan, tuning.holdout, experiment.walk)

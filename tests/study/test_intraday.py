@@ -4,19 +4,21 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from s2squant.cli import leak_audit
 from s2squant.config.experiment import WITHIN_A_DAY, Experiment, Universe, Walk
 from s2squant.config.models import Forecasters
 from s2squant.errors import CallerError
 from s2squant.estimator import PriceForecaster
-from s2squant.forecasters.catalog import make
+from s2squant.forecasters.catalog import make, restore
 from s2squant.forecasters.leaks import look_ahead
 from s2squant.predict import predict
 from s2squant.prices.calendars.grid import bar_grid, next_bars
 from s2squant.prices.universe import load_universe
-from s2squant.runs.plan import make_plan, of_one_interval
+from s2squant.runs.plan import make_plan, of_one_interval, planned
 from s2squant.runs.study_files import load_study
 from s2squant.series.panel import Panel
 from s2squant.study import backtest
+from s2squant.tuning import ablation, search
 
 MODELS = ("historical_simulation", "gjr_shrunk", "anchor")
 WALK = Walk(horizon=5, cutoffs=12, every=8, refit_every=100, min_train=560)
@@ -50,6 +52,53 @@ def test_no_forecast_reads_a_later_bar_of_the_day(folder):
         fitted = make(name, Forecasters(models=MODELS)).fit(past, rows, horizon=5, seed=0)
         for moment in panel.dates[[520, 523]]:
             assert look_ahead(fitted, panel, moment, panel.tickers, 0).size == 0
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_contract_holds_over_a_change_of_the_clock_half_days_and_a_missing_bar(folder, name):
+    histories = load_universe(Universe(source=f"csv:{folder}")).histories
+    panel = Panel(tuple(h for h in histories if h.calendar == "1h:XNYS"))
+    past, settings = panel.until(panel.dates[500]), Forecasters(models=MODELS)
+    rows = np.flatnonzero(
+        (past.bar_number(np.arange(len(past.dates))) >= 250) & (past.bars_left(np.arange(len(past.dates))) >= 5)
+    )
+    fitted, again = (make(name, settings).fit(past, rows, horizon=5, seed=3) for _ in range(2))
+    asked = np.array([560, 1100, 530])
+    whole = fitted.predict(panel, asked).quantiles_NHQ
+    assert np.array_equal(again.predict(panel, asked).quantiles_NHQ, whole), "equal seeds"
+    assert np.array_equal(fitted.predict(panel, asked[1:2]).quantiles_NHQ[0], whole[1]), (
+        "a row does not know the others"
+    )
+    stored = restore(name, settings, fitted.state())
+    assert np.array_equal(stored.predict(panel, asked).quantiles_NHQ, whole), "stored and restored"
+    assert (np.diff(whole, axis=2) >= 0).all()
+
+
+def test_tune_ablate_and_audit_begin_with_the_same_walk(folder):
+    asked = Experiment(universe=Universe(source=f"csv:{folder}"), walk=Walk(min_train=560, cutoffs=4))
+    experiment, plan = planned(asked)
+    walk = experiment.walk
+    assert (walk.horizon, walk.every, walk.cutoffs) == (8, 11, 4)
+    assert all(fold.horizon == 8 for folds in plan.folds.values() for fold in folds)
+    for command in (ablation, leak_audit, search):
+        assert command.planned is planned
+
+
+@pytest.mark.slow
+def test_random_walks_with_a_time_of_day_are_not_beaten(tmp_path):
+    walks = tmp_path / "walks"
+    walks.mkdir()
+    for seed in range(6):
+        hours("1h:XNYS", seed).to_csv(walks / f"W{seed}.csv", index=False)
+    experiment = Experiment(
+        universe=Universe(source=f"csv:{walks}"),
+        walk=Walk(horizon=4, cutoffs=20, every=5, refit_every=200, min_train=540),
+        forecasters=Forecasters(models=("historical_simulation", "anchor", "blend")),
+    )
+    _, study = backtest(experiment, tmp_path / "run", workers=0)
+    assert study.word != "better"
+    effect = study.leaderboard.set_index("model").loc["blend", "effect"]
+    assert abs(effect) < 0.03
 
 
 def test_what_nobody_set_of_a_walk_is_what_hours_begin_with(folder):

@@ -22,7 +22,7 @@ from sqlalchemy import (
     TypeDecorator,
     UniqueConstraint,
 )
-from sqlalchemy.types import TypeEngine, UserDefinedType
+from sqlalchemy.types import TypeEngine
 
 
 class Moment(TypeDecorator[datetime]):
@@ -47,14 +47,10 @@ class Moment(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
-class _DateAsText(UserDefinedType[str]):
+class _DateAsText(String):
     """SQLite's date, whose text goes in and out as it is."""
 
-    cache_ok = True
-
-    def get_col_spec(self, **_kw: Any) -> str:
-        """Its name in a table."""
-        return "DATE"
+    __visit_name__ = "DATE"
 
 
 class Key(TypeDecorator[date]):

@@ -47,7 +47,7 @@ def _fan(night: Night, shown: Tonight, row: TonightRow, id: str) -> tuple[Chart,
     layout = {
         "hovermode": "closest",
         "margin": {"l": 48, "r": 8, "t": 6, "b": 26},
-        "xaxis": chart.layout["xaxis"] | FEW_TICKS if fan.is_intraday else by_day,
+        "xaxis": (chart.layout or {})["xaxis"] | FEW_TICKS if fan.is_intraday else by_day,
         "yaxis": axis("") | {"nticks": 5, "separatethousands": True},
     }
     return Chart(id, row.ticker, tuple(traces), layout, height=230), why

@@ -257,7 +257,8 @@ def _usual_returns(history: PriceHistory) -> Floats:
     if not len(bars) or (history.adj_close[bars[0] - 1 :] <= 0).any():
         return np.zeros(0)
     log_price = np.log(history.adj_close[bars[0] - 1 :])
-    return np.diff(log_price)[bars - bars[0]]
+    returns: Floats = np.diff(log_price)[bars - bars[0]]
+    return returns
 
 
 def _flags(width: float, change: float, moved: float, pit: float) -> Iterator[tuple[str, str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 
@@ -65,7 +65,7 @@ def schedules_after(market: str) -> tuple[Schedule, ...]:
     last = exchange_sessions(calendar)[-1] if find_exchange(calendar) is not None else np.datetime64("2024-12-31", "D")
     wait = timedelta(minutes=SECONDS[interval] // 60 // BAR_WAIT)
     ends = pd.DatetimeIndex(bar_grid(market, last - 7 * WEEKS, last).ends).tz_localize("UTC").tz_convert(zone) + wait
-    often = pd.Series(1, index=ends).groupby([ends.day_of_week, ends.hour, ends.minute]).size()
+    often = Counter(zip(ends.day_of_week.tolist(), ends.hour.tolist(), ends.minute.tolist(), strict=True))
     hours: dict[tuple[int, int], set[int]] = defaultdict(set)
     for (weekday, hour, minute), count in often.items():
         if count >= USUAL * WEEKS:

@@ -21,7 +21,7 @@ from s2squant.nightly.ledger import database as ledger_database
 from s2squant.nightly.ledger.database import ledger_url, make_sqlite_url
 from s2squant.nightly.ledger.entries import RunEntry
 from s2squant.nightly.ledger.ledger import Ledger
-from s2squant.nightly.ledger.tables import META
+from s2squant.nightly.ledger.tables import META, Key
 from s2squant.series.forecast import QUANTILE_COLUMNS
 from tests.worlds.ledgers import AT, CUTOFF, NIGHTLY, a_run, an_issue, an_outcome, many_runs
 from tests.worlds.postgres import GUARDED, PASSWORD
@@ -63,6 +63,24 @@ def templates(tmp_path_factory):
 def count(ledger, table="forecasts"):
     with ledger.engine.connect() as connection:
         return connection.execute(text(f"SELECT count(*) FROM {table}")).scalar()
+
+
+def test_keys_of_bars_within_the_day_are_moments_in_order_with_days(ledger):
+    noon, night = datetime(2024, 3, 1, 17, 30), datetime(2024, 3, 2, 0, 0)
+    for cutoff in (night, noon):
+        issue = dataclasses.replace(
+            an_issue(cutoff=cutoff, steps=2), sessions=[cutoff + timedelta(hours=h) for h in (1, 2)]
+        )
+        assert ledger.issue("hours", "run-1", [issue], at=AT) == "issued"
+    assert set(ledger.live_cutoffs("hours")) == {("AAA", noon), ("AAA", night)}, "midnight is a moment too"
+    record = ledger.record("hours", since=CUTOFF)
+    assert list(record["cutoff"].unique().astype(str)) == ["2024-03-01 17:30:00", "2024-03-02 00:00:00"]
+    assert ledger.record("hours", since=night)["cutoff"].nunique() == 1
+    assert len(ledger.unscored("hours", noon + timedelta(hours=1))) == 1
+    assert ledger.miss("hours", "run-1", "AAA", "1h:XNYS", noon, "late", "late", at=AT) is False
+    assert ledger.verify()[0] == ()
+    with pytest.raises(ValueError, match="UTC without a zone"):
+        Key().process_bind_param(AT, ledger.engine.dialect)
 
 
 def test_what_is_issued_comes_back_bit_for_bit(ledger):

@@ -10,15 +10,15 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import event, inspect, text
+from sqlalchemy import Date, event, inspect, text
 from sqlalchemy.exc import DBAPIError
 
 from s2squant.errors import LedgerError
 from s2squant.nightly.ledger import chain, migrations
 from s2squant.nightly.ledger.database import make_sqlite_url
 from s2squant.nightly.ledger.ledger import Ledger
-from s2squant.nightly.ledger.tables import META
-from tests.worlds.ledgers import AT, NIGHTLY, a_run, an_issue, an_outcome, answer, begin, open_it
+from s2squant.nightly.ledger.tables import META, Key
+from tests.worlds.ledgers import AT, CUTOFF, NIGHTLY, a_run, an_issue, an_outcome, answer, begin, open_it
 
 
 def test_the_migrations_come_to_the_tables_that_the_code_knows(ledger_place):
@@ -106,6 +106,9 @@ def test_a_ledger_of_the_first_revision_is_upgraded_as_it_stands(ledger_place, m
         old.setattr(migrations, "_migrate", _to_the_first)
         for name in ("seal", "seal_run"):  # which that version did not know
             old.setattr(chain, name, lambda *given: None)
+        if ledger_place.get_backend_name() == "postgresql":  # where keys were dates
+            old.setattr(Key, "load_dialect_impl", lambda _, dialect: dialect.type_descriptor(Date()))
+            old.setattr(Key, "process_bind_param", lambda _, value, dialect: value)
         before = Ledger(ledger_place)
         assert "corrections" not in inspect(before.engine).get_table_names()
         before.start_run(a_run())
@@ -114,6 +117,7 @@ def test_a_ledger_of_the_first_revision_is_upgraded_as_it_stands(ledger_place, m
     ledger = Ledger(ledger_place)
     assert ledger.verify()[:2] == ((), 3)  # forecasts, outcomes and the run, entered as they stood
     assert list(ledger.record(NIGHTLY)["y"].dropna()) == [0.1, 0.2]
+    assert ledger.live_cutoffs(NIGHTLY) == {("AAA", CUTOFF): "run-1"}, "a day is a day"
     assert ledger.correct([an_outcome(2, 0.3) | {"number": 1}], "run-1", at=AT) == 1
     assert list(ledger.record(NIGHTLY)["y"].dropna()) == [0.1, 0.3]
     with pytest.raises(DBAPIError, match="never changed"), ledger.engine.begin() as connection:
