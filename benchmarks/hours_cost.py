@@ -1,4 +1,4 @@
-"""Cost of a forecast on hours beside one on days, as shipped: python benchmarks/hours_cost.py [--tickers 20] [--bars 5000]
+"""Cost of a forecast on hours beside one on days: python benchmarks/hours_cost.py [--tickers 20] [--bars 5000]
 
 Simulated stocks of as many bars each, hourly and daily, are backtested in this one process with the same walk (8 steps,
 one fit, as many cutoffs), so both make the same number of forecasts. What is compared is processor seconds for each
