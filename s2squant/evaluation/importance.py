@@ -31,6 +31,8 @@ from s2squant.series.panel import Panel
 
 ROLLS = 2
 """Other times whose losses are averaged."""
+IDLE = "its forecasts do not depend on it"
+"""Why a covariate that a model leaves alone is not tested."""
 COLUMNS = [
     "model", "covariate", "step", "rise", "low", "high", "p", "p_adjusted", "n", "n_eff", "smallest_detectable",
     "finding", "reason",
@@ -129,7 +131,7 @@ def _tested(
     date, dates = pd.factorize(rises["cutoff"], sort=True)
     series_D = group_mean(rises["rise"].to_numpy(float), date, len(dates))
     gain = dm.examine(series_D, pool.overlap)
-    idle = "its forecasts do not depend on it" if not rises["rise"].any() else ""
+    idle = IDLE if not rises["rise"].any() else ""
     row: dict[str, object] = {
         "model": pair[0],
         "covariate": pair[1],

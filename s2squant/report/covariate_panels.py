@@ -10,6 +10,7 @@ from s2squant.config.covariates import CovariateSpec
 from s2squant.config.experiment import Experiment
 from s2squant.config.models import RECALIBRATED, label, subject
 from s2squant.config.readers import reads_of
+from s2squant.evaluation.importance import IDLE
 from s2squant.evaluation.results import Study
 from s2squant.report.charts import Chart, axis, drawn, line, numbers
 from s2squant.report.formats import count, interval, known, skill
@@ -40,6 +41,8 @@ DECLARED = (
     Column("lag", "Lag, sessions", "d"),
     Column("readers", "Read by", "wide"),
 )
+SMALL = 0.001
+"""Rises below it are drawn on an axis that reaches so far: they are next to nothing."""
 KNOWN = {"past": "up to the cutoff", "future": "of every step ahead", "static": "once and for all"}
 
 
@@ -106,8 +109,12 @@ def _say(whole: pd.DataFrame) -> str:
     if not len(whole):
         return "No model that runs reads them."
     trials, clear = rows(tested(whole)), significant(whole)
+    idle = [str(name) for name, own in whole.groupby("covariate", sort=False) if (own["reason"] == IDLE).all()]
+    left_alone = (
+        f"No forecast depends on {listed(idle)}, which no model was the better for in training." if idle else ""
+    )
     if not trials:
-        return f"Not tested: {whole['reason'].iloc[0]}."
+        return left_alone or f"Not tested: {whole['reason'].iloc[0]}."
     helped = [r for r in rows(clear) if float(r["rise"]) > 0]
     misled = [r for r in rows(clear) if float(r["rise"]) < 0]
     names = list(dict.fromkeys(str(r["covariate"]) for r in trials))
@@ -120,7 +127,7 @@ def _say(whole: pd.DataFrame) -> str:
         parts.append("; ".join(f"{subject(str(r['model']))} was misled by {_named(r)}" for r in misled[:3]) + ".")
     if silent:
         parts.append(f"No evidence that {listed(silent)} {'helps' if len(silent) == 1 else 'help'} any model.")
-    return " ".join(parts)
+    return " ".join(filter(None, [*parts, left_alone]))
 
 
 def listed(names: Sequence[str], last: str = "or") -> str:
@@ -133,9 +140,10 @@ def _named(row: Row) -> str:
 
 
 def _models(c: Contents, table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    """The rows by step of each model, the models in the order of the page."""
+    """The rows by step of each model that depends on any covariate, in the order of the page."""
     steps = table[table["step"].astype(str) != "all"] if len(table) else table
-    return [(m, part) for m in c.models if len(steps) and len(part := steps[steps["model"].astype(str) == m])]
+    parts = {str(m): part for m, part in steps.groupby("model", observed=True)} if len(steps) else {}
+    return [(m, parts[m]) for m in c.models if m in parts and parts[m]["rise"].abs().max() > 0]
 
 
 def _by_step(model: str, part: pd.DataFrame) -> Chart:
@@ -147,7 +155,10 @@ def _by_step(model: str, part: pd.DataFrame) -> Chart:
         traces.append(
             line(str(name), [s for s, _ in pairs], ys, look=nth(str(name), place)) | {"hovertemplate": "%{y:+.2%}"}
         )
-    layout = {"xaxis": axis("Sessions ahead"), "yaxis": axis("Rise of CRPS", ".1%")}
+    rises = axis("Rise of CRPS", ".2%")
+    if part["rise"].abs().max() < SMALL:
+        rises["range"] = [-SMALL, SMALL]
+    layout = {"xaxis": axis("Sessions ahead"), "yaxis": rises}
     title = f"{label(model)}: rise of the loss by step"
     return drawn(f"importance-{model}", title, traces, layout, missing="no origin has a whole path.", height=240)
 

@@ -80,8 +80,10 @@ def say(c: Contents) -> str:
     if tested.empty:
         return text + "; no ticker has forecasts enough for a test."
     wrong = int((tested["finding"] != "no evidence").sum())
-    told = f"{wrong} {'is' if wrong == 1 else 'are'} not as promised"
+    told = f"{wrong or 'none'} {'are' if wrong > 1 else 'is'} not as promised"
     text = f"{text}; of {count(len(tested), 'ticker')} {told} in number, clusters or depth."
     together = one[(one["reason"] == "") & ~one["unique_id"].isin(names)]
+    if len(together) == 1:
+        return text + f" All tickers together: p {pvalue(together['joint_p'].iloc[0])}."
     named = [f"{pool_name(str(r['unique_id']))} {pvalue(r['joint_p'])}" for r in rows(together)]
     return text + (f" All tickers of a market together: p {', '.join(named)}." if named else "")

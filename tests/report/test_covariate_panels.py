@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from s2squant.config.covariates import CovariateSpec
+from s2squant.evaluation.importance import IDLE
 from s2squant.report.covariate_panels import covariates, covariates_read, listed, read_in
 from s2squant.report.formats import THIN
 from s2squant.report.study_pages import render
@@ -57,6 +58,12 @@ def test_what_does_not_help_is_said_plainly():
     assert panel.say.replace(THIN, " ") == (
         "The anchor leans on VIX (+2.00 % [+1.00, +3.00]). "
         "The pooled network was misled by weekday (−2.00 % [−3.00, −1.00])."
+    )
+    told = study(nothing | {("seq2seq_pooled", "<b>sector</b>"): (0.0, "not tested")})
+    alone = told.importance["covariate"] == "<b>sector</b>"
+    left = replace(told, importance=told.importance.assign(reason=alone.map({True: IDLE, False: ""})))
+    assert covariates(arrange(left)).say.endswith(
+        "No forecast depends on <b>sector</b>, which no model was the better for in training."
     )
     untested = study(nothing)
     why = untested.importance.assign(finding="not tested", reason="4 cutoffs, 8 needed")
