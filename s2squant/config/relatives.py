@@ -72,6 +72,8 @@ class LatentSpec(Part):
             raise ValueError(
                 "training.bf16 is for decoders of returns; autoencoders train in single precision, use false"
             )
+        if training.device != "cpu":
+            raise ValueError("training.device is for decoders of returns; autoencoders train on the CPU, use 'cpu'")
         if training.regime != "free":
             raise ValueError(
                 f"training.regime = '{training.regime}' is about forecasts; an autoencoder's decoder is fed the "

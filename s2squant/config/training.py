@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from s2squant.config.part import Part
 
 Optimiser = Literal["adamw", "adam"]
+Device = Literal["cpu", "cuda", "auto"]
 
 
 class TrainingSpec(Part):
@@ -37,6 +38,7 @@ class TrainingSpec(Part):
     ema: float = Field(0.98, ge=0, lt=1)
     clip: float = Field(1.0, gt=0, le=1e6, description="gradient norm")
     bf16: bool = Field(False, description="bfloat16 autocast of the forward pass")
+    device: Device = Field("cpu", description="where networks train; auto: on a CUDA device where torch finds one")
 
     @model_validator(mode="after")
     def _room(self) -> TrainingSpec:

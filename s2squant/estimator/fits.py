@@ -21,6 +21,7 @@ from s2squant.forecasters.fitting import (
     raise_it,
     ticker_models,
 )
+from s2squant.forecasters.network import FittedSeq2Seq
 from s2squant.forecasters.own_check import check_own
 from s2squant.forecasters.own_features import with_features
 from s2squant.forecasters.pretrained import LEAST_BARS, excluded
@@ -141,14 +142,32 @@ def _fit_panel(panel: Panel, experiment: Experiment, broken: dict[str, str]) -> 
     settings, failed = experiment.forecasters, dict[str, str]()
     market = dict(_fit(market_models(settings), panel, experiment, {}, raise_it))
     fits: Fits = {(name, panel.market): fitted for name, fitted in market.items()}
+    together = _side_by_side(panel, experiment, market)
     for ticker in panel.tickers:
         try:
             failing = partial(note_failure, broken, ticker)
-            own = _fit(ticker_models(settings), panel.only(ticker), experiment, market, failing)
+            names = [name for name in ticker_models(settings) if together is None or name != together.name]
+            own = _fit(names, panel.only(ticker), experiment, market, failing)
             fits |= {(name, ticker): fitted for name, fitted in own}
+            fits |= {} if together is None else {("seq2seq_per_ticker", ticker): together.of(ticker)}
         except Exception as error:  # one ticker's trouble is told by name, and the others go on
             failed[ticker] = reason_of(error)
     return fits, failed
+
+
+def _side_by_side(panel: Panel, experiment: Experiment, market: Mapping[ModelName, Fitted]) -> FittedSeq2Seq | None:
+    """Own networks of all tickers in one fit, where a device may train them together; None where each is fitted alone.
+
+    So it is, too, where a ticker is too short for a network: it is then refused by name.
+    """
+    models = experiment.forecasters
+    if models.seq2seq.training.device == "cpu" or "seq2seq_per_ticker" not in models.models or len(panel.tickers) < 2:
+        return None
+    try:
+        ((_, fitted),) = _fit(("seq2seq_per_ticker",), panel, experiment, market, raise_it)
+    except ValueError:
+        return None
+    return fitted if isinstance(fitted, FittedSeq2Seq) and set(fitted.nets) == set(panel.tickers) else None
 
 
 def _fit(

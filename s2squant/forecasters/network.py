@@ -133,6 +133,10 @@ class FittedSeq2Seq:
             raise ValueError(f"{self.name} was fitted for {self.anchor.horizon} steps, not {horizon}: {FREE_REMEDY}")
         return replace(self, reach=horizon)
 
+    def of(self, ticker: str) -> FittedSeq2Seq:
+        """The fit of one ticker, where each has nets of its own."""
+        return replace(self, nets={ticker: self.nets[ticker]}, losses={ticker: self.losses[ticker]})
+
     def predict(self, panel: Panel, rows: Ints, prepared: Prepared | None = None) -> Forecast:
         """Forecast ticker by ticker, so that no row's result depends on another ticker's rows.
 

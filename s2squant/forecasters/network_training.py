@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -28,7 +29,9 @@ from s2squant.forecasters.network import (
     sizes_read,
 )
 from s2squant.nets.covariates import CovariateSizes
+from s2squant.nets.device import device_of
 from s2squant.nets.seq2seq import Seq2Seq
+from s2squant.nets.side_by_side import can_stack, train_together
 from s2squant.nets.training import Resident, train
 from s2squant.series.arrays import Floats, Ints
 from s2squant.series.forecast import State, quantile_crps
@@ -38,6 +41,15 @@ HELD_OUT, MOST_HELD_OUT = 0.25, 2000
 """Last share of the origins on which a pooled net has to gain by covariates, and the most of them that are asked."""
 LEAST_GAIN = 0.001
 """Share of the loss that covariates have to take away there, to be read."""
+
+
+class Begun(NamedTuple):
+    """A fit before its first step: its net, and the rows at which its chunks may end."""
+
+    key: str
+    seed: int
+    net: Seq2Seq
+    ends: Tensor
 
 
 @dataclass(frozen=True)
@@ -65,7 +77,9 @@ class Seq2SeqForecaster:
         if reader is not None and self.scope == "pooled" and not self._pays(panel, rows, anchor, data, reader, seed):
             reader = None
         steps, sizes = self.spec.training.horizon or anchor.horizon, sizes_read(reader, anchor.profiles)
-        resident = _resident(panel, rows, anchor, data, reader, steps)
+        device = device_of(self.spec.training.device)
+        resident = _resident(panel, rows, anchor, data, reader, steps).to(device)
+        begun: list[Begun] = []
         nets: dict[str, list[Seq2Seq]] = {}
         losses: dict[str, list[list[float]]] = {}
         for key, part in self._parts(panel, rows):
@@ -76,12 +90,17 @@ class Seq2SeqForecaster:
                     f"{name}: no training chunk of {needed} bars for {key}; lower forecasters.seq2seq.training.chunk"
                 )
             table = torch.from_numpy(anchor.table_GHQ[anchor.group_of(panel, part[:1])[0], :steps])
-            fits = [
-                self._train(key, s, resident._replace(chunk_ends=torch.from_numpy(ends)), table, sizes, seed)
+            inputs = resident.inputs_RF.shape[1]
+            begun += [
+                self._begin(key, s, torch.from_numpy(ends), inputs, table, sizes, seed)
                 for s in range(self._settings().seeds)
             ]
-            nets[key], losses[key] = [net for net, _ in fits], [loss for _, loss in fits]
-        return FittedSeq2Seq(name, self.spec, anchor, ranges, nets, losses, reader)
+        for fit, loss in zip(begun, self._train(begun, resident), strict=True):
+            nets.setdefault(fit.key, []).append(fit.net)
+            losses.setdefault(fit.key, []).append(loss)
+        training = self.spec.training.model_copy(update={"device": device.type})
+        spec = self.spec.model_copy(update={"training": training})
+        return FittedSeq2Seq(name, spec, anchor, ranges, nets, losses, reader)
 
     def restore(self, state: State) -> FittedSeq2Seq:
         """The fitted network that wrote `state`."""
@@ -127,30 +146,42 @@ class Seq2SeqForecaster:
         unit_N1, y_NH = data.unit_R[late][:, None], panel.targets(late, anchor.horizon)
         losses = []
         for own in (reader, None):
-            part = _resident(panel, rows, anchor, data, own, steps)._replace(chunk_ends=ends)
-            net, _ = self._train(POOLED, 0, part, table, sizes_read(own, anchor.profiles), seed)
+            part = _resident(panel, rows, anchor, data, own, steps).to(device_of(self.spec.training.device))
+            sizes = sizes_read(own, anchor.profiles)
+            fit = self._begin(POOLED, 0, ends, part.inputs_RF.shape[1], table, sizes, seed)
+            self._train([fit], part)
             ranges = self.spec.ranges and has_ranges(panel)
-            fitted = FittedSeq2Seq("held out", self.spec, anchor, ranges, {POOLED: [net]}, covariates=own)
+            fitted = FittedSeq2Seq("held out", self.spec, anchor, ranges, {POOLED: [fit.net]}, covariates=own)
             quantiles_NHQ = fitted.predict(panel, late).quantiles_NHQ
             losses.append(float(quantile_crps(y_NH / unit_N1, quantiles_NHQ / unit_N1[:, :, None]).mean()))
         return losses[0] < (1 - LEAST_GAIN) * losses[1]
 
-    def _train(
-        self, key: str, s: int, data: Resident, table_HQ: Tensor, sizes: CovariateSizes, seed: int
-    ) -> tuple[Seq2Seq, list[float]]:
+    def _begin(
+        self, key: str, s: int, ends: Tensor, inputs: int, table_HQ: Tensor, sizes: CovariateSizes, seed: int
+    ) -> Begun:
+        """The net of a fit before its first step."""
         settings, starts = self._settings(), self._starts()
         own = stable_seed(seed, self.scope, key, str(s))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(own)
-            net = Seq2Seq(self.spec, data.inputs_RF.shape[1] - sizes.past, table_HQ, levels_Q(), sizes)
+            net = Seq2Seq(self.spec, inputs - sizes.past, table_HQ, levels_Q(), sizes)
         if starts:
             net.load_state_dict(starts[s % len(starts)].state_dict())
         for table in net.undecayed():
             table.requires_grad_(settings.free_table)
-        losses = train(
-            net, data, self.spec.training, steps=settings.steps, batch=settings.batch, lr=settings.lr, seed=own
-        )
-        return net, losses
+        return Begun(key, own, net, ends)
+
+    def _train(self, begun: Sequence[Begun], data: Resident) -> list[list[float]]:
+        """Train what was begun, side by side on an accelerator; returns each one's loss of every step."""
+        settings, spec = self._settings(), self.spec.training
+        nets, ends, seeds = ([fit.net for fit in begun], [fit.ends for fit in begun], [fit.seed for fit in begun])
+        how = {"steps": settings.steps, "batch": settings.batch}
+        if len(nets) > 1 and data.inputs_RF.device.type != "cpu" and data.ahead is None and can_stack(self.spec):
+            return train_together(nets, data, ends, spec, **how, lr=settings.lr, seeds=seeds)
+        return [
+            train(fit.net, data._replace(chunk_ends=fit.ends), spec, **how, lr=settings.lr, seed=fit.seed)
+            for fit in begun
+        ]
 
 
 def held_out(panel: Panel, rows: Ints, horizon: int) -> tuple[Ints, Ints]:

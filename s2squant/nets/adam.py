@@ -75,5 +75,9 @@ class Adam:
     def _moments_of(self, number: int, parameter: Tensor) -> dict[str, Tensor]:
         if number not in self._moments:
             zeros = torch.zeros_like(parameter)
-            self._moments[number] = {"step": torch.tensor(0.0), "exp_avg": zeros, "exp_avg_sq": zeros.clone()}
+            self._moments[number] = {
+                "step": zeros.new_zeros((), dtype=torch.float32),
+                "exp_avg": zeros,
+                "exp_avg_sq": zeros.clone(),
+            }
         return self._moments[number]

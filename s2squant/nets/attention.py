@@ -76,10 +76,10 @@ class Attention(nn.Module):
         real_NW = keys.mask_NW
         if self.kind in ("bahdanau", "luong_global"):
             return torch.softmax(_without(scores_HNW, real_NW), dim=2)
-        places_W = torch.arange(scores_HNW.shape[2], dtype=scores_HNW.dtype)
+        places_W = torch.arange(scores_HNW.shape[2], dtype=scores_HNW.dtype, device=scores_HNW.device)
         count_N = places_W.new_full((scores_HNW.shape[1],), len(places_W)) if real_NW is None else real_NW.sum(dim=1)
         if self.kind == "luong_local_m":
-            steps_H = torch.arange(first, first + len(query_HNK), dtype=places_W.dtype)
+            steps_H = torch.arange(first, first + len(query_HNK), dtype=places_W.dtype, device=places_W.device)
             centre_HN = torch.minimum(steps_H[:, None], (count_N - 1)[None].to(places_W.dtype))
         else:
             share_HN = torch.sigmoid(torch.tanh(self.position(query_HNK)) @ self.position_vector)

@@ -51,9 +51,13 @@ class KnownAhead(NamedTuple):
     """Numbers that are the same at every step."""
     codes_RC: Tensor
 
+    def to(self, device: torch.device) -> KnownAhead:
+        """The same on a device."""
+        return KnownAhead(*(one.to(device) for one in self))
+
     def of(self, rows_N: Tensor, horizon: int) -> Ahead:
         """What some rows know of their next steps."""
-        index_NH = self.place_R[rows_N][:, None] + torch.arange(1, horizon + 1)
+        index_NH = self.place_R[rows_N][:, None] + torch.arange(1, horizon + 1, device=rows_N.device)
         index_NH = torch.where(index_NH < self.end_R[rows_N][:, None], index_NH, len(self.sessions_VE) - 1)
         same_NHE = self.same_RE[rows_N][:, None].expand(-1, horizon, -1)
         return Ahead(torch.cat([self.sessions_VE[index_NH], same_NHE], dim=2), self.codes_RC[rows_N])
@@ -63,6 +67,10 @@ class KnownTogether(NamedTuple):
     """Numbers of several kinds, side by side; each with sessions of its own."""
 
     parts: tuple[KnownAhead, ...]
+
+    def to(self, device: torch.device) -> KnownTogether:
+        """The same on a device."""
+        return KnownTogether(tuple(part.to(device) for part in self.parts))
 
     def of(self, rows_N: Tensor, horizon: int) -> Ahead:
         """What some rows know of their next steps."""

@@ -78,7 +78,7 @@ class _HeadLoss(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         slopes = ctx.saved_tensors
-        if grads[0] != 1:
+        if grads[0].device.type != "cpu" or grads[0] != 1:  # elsewhere to ask would be to wait
             slopes = [None if slope is None else slope * grads[0] for slope in slopes]
         return *slopes[:2], None, None, None, *slopes[2:]
 

@@ -48,8 +48,9 @@ class Corrections(nn.Module):
         """One dropout mask an origin, shared by its steps (Gal and Ghahramani 2016); None when nothing is dropped."""
         if not self.training or self.dropout == 0:
             return None
-        ones_ND = self.corrections.weight.new_ones(origins, self.corrections.in_features)
-        return nn.functional.dropout(ones_ND, self.dropout)
+        weight = self.corrections.weight
+        ones_ND = torch.ones(origins, self.corrections.in_features, dtype=weight.dtype)
+        return nn.functional.dropout(ones_ND, self.dropout).to(weight.device)
 
     def corrected(self, hidden_HND: Tensor, mask: Tensor | None) -> Tensor:
         """The raw corrections (H, N, Z), in the precision of the weights."""
@@ -106,7 +107,7 @@ class QuantileHead(Corrections):
         inner, outer = self.hidden, self.corrections
         inside = (None, None) if inner is None else (inner.weight, inner.bias)
         weights = HeadWeights(inside[0], inside[1], outer.weight, outer.bias, self.table)
-        with torch.autocast("cpu", enabled=False):
+        with torch.autocast(y_HN.device.type, enabled=False):
             return head_loss(hidden, mask, y_HN, weights, fixed)
 
     def feed(self, quantiles_NQ: Tensor) -> Tensor:

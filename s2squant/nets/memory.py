@@ -53,4 +53,4 @@ class Memory(NamedTuple):
 
 def real_states(lengths_B: Tensor, longest: int) -> Tensor:
     """Mask (B, W) of the states of sequences padded at their end."""
-    return torch.arange(longest) < lengths_B[:, None]
+    return torch.arange(longest, device=lengths_B.device) < lengths_B[:, None]

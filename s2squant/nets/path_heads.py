@@ -27,7 +27,7 @@ def step_deviation(deviation_NH: Tensor) -> Tensor:
     variance = deviation_NH.square()
     first = torch.zeros_like(variance[:, :1])
     own = torch.diff(variance, dim=1, prepend=first)
-    steps = torch.arange(1, variance.shape[1] + 1, dtype=variance.dtype)
+    steps = torch.arange(1, variance.shape[1] + 1, dtype=variance.dtype, device=variance.device)
     return torch.sqrt(torch.maximum(own, 0.05 * variance / steps))
 
 
@@ -44,9 +44,10 @@ def student_draw(first: Tensor, second: Tensor, location: Tensor, scale: Tensor,
     return torch.as_tensor(location + scale * radius * torch.cos(2 * math.pi * second))
 
 
-def bound_of_steps(bound: float, first: int, count: int) -> Tensor:
+def bound_of_steps(bound: float, first: int, z_HNZ: Tensor) -> Tensor:
     """Largest location shift (H, 1) of the steps from `first` on: a bound divided by the step, whatever its number."""
-    return bound / torch.arange(first + 1, first + count + 1, dtype=torch.float32)[:, None]
+    steps_H = torch.arange(first + 1, first + len(z_HNZ) + 1, dtype=torch.float32, device=z_HNZ.device)
+    return bound / steps_H[:, None]
 
 
 class StudentHead(Corrections):
@@ -59,7 +60,7 @@ class StudentHead(Corrections):
     def forward(self, hidden_HND: Tensor, mask: Tensor | None = None, first: int = 0) -> Tensor:
         """Location, scale and degrees of freedom (H, N, 3) of the steps from `first` on; unit variance untrained."""
         z_HN3 = self.corrected(hidden_HND, mask)
-        bound_H1 = bound_of_steps(self.location_bound, first, len(z_HN3))
+        bound_H1 = bound_of_steps(self.location_bound, first, z_HN3)
         degrees = 2.1 + nn.functional.softplus(z_HN3[..., 2] + 3.0)
         scale = torch.exp(SCALE_BOUND * torch.tanh(z_HN3[..., 1] / SCALE_BOUND)) * torch.sqrt((degrees - 2) / degrees)
         return torch.stack([torch.tanh(z_HN3[..., 0]) * bound_H1, scale, degrees], dim=2)
@@ -87,7 +88,7 @@ class MixtureHead(Corrections):
     def forward(self, hidden_HND: Tensor, mask: Tensor | None = None, first: int = 0) -> Tensor:
         """Log weights, means and standard deviations (H, N, 3 C) of the steps from `first` on."""
         logits, means, logs = self.corrected(hidden_HND, mask).chunk(3, dim=2)
-        bound_H11 = bound_of_steps(self.location_bound, first, len(means))[:, :, None]
+        bound_H11 = bound_of_steps(self.location_bound, first, means)[:, :, None]
         scales = self.widths_C * torch.exp(SCALE_BOUND * torch.tanh(logs / SCALE_BOUND))
         return torch.cat([torch.log_softmax(logits, dim=2), torch.tanh(means) * bound_H11, scales], dim=2)
 
@@ -119,7 +120,7 @@ class CategoricalHead(Corrections):
     def learn_bins(self, x: Tensor) -> None:
         """Set the bins from training returns of any shape; raises ValueError when too few of them differ."""
         bins = len(self.knots_BK)
-        levels = torch.linspace(0, 1, bins * (KNOTS - 1) + 1, dtype=torch.float64)
+        levels = torch.linspace(0, 1, bins * (KNOTS - 1) + 1, dtype=torch.float64, device=x.device)
         ordered = torch.sort(x.double().flatten()).values
         position = levels * (len(ordered) - 1)
         low = position.floor().long()

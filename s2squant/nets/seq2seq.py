@@ -35,7 +35,7 @@ class Feeding(NamedTuple):
         if self.share <= 0:
             return own
         coins = torch.rand(len(own), *[1] * (own.ndim - 1), generator=self.draw) < self.share
-        return torch.where(coins, truth, own)
+        return torch.where(coins.to(own.device), truth, own)
 
 
 class Outlook(NamedTuple):
@@ -116,6 +116,15 @@ class Seq2Seq(nn.Module):
             return head.loss(out_HNZ, truth_HN)
         return -head.log_density(out_HNZ, truth_HN).mean()
 
+    def plain_loss(self, past_BLF: Tensor, positions_P: Tensor, truth_HN: Tensor, mask_ND: Tensor | None) -> Tensor:
+        """The same of a quantile head that reads no covariates, from the past on, by operations that torch can map."""
+        memory = self.encode(past_BLF, positions_P)
+        inputs_HNE = self._known(memory, None, None)
+        assert inputs_HNE is not None, "a step reads the step before"
+        quantiles_HNQ = self.head(self.decoder.run(inputs_HNE, memory).hidden_HNK, mask_ND)
+        over_HNQ = quantiles_HNQ - truth_HN[..., None]
+        return torch.as_tensor((over_HNQ * ((over_HNQ > 0).to(over_HNQ.dtype) - self.levels_Q)).mean())
+
     def decode(self, memory: Memory, truth_HN: Tensor | None = None, feeding: Feeding | None = None) -> Tensor:
         """Head outputs (H, N, Z) after each memory; a decoder that is fed no truth runs free."""
         return self._decode(memory, truth_HN, feeding)[0]
@@ -166,7 +175,7 @@ class Seq2Seq(nn.Module):
             return self.head.feed(out_NZ)
         uniform_N2 = torch.rand(len(out_NZ), 2, generator=draw).clamp(1e-6, 1 - 1e-6)
         with torch.no_grad():
-            return self.head.sample(out_NZ, uniform_N2.to(out_NZ.dtype))
+            return self.head.sample(out_NZ, uniform_N2.to(out_NZ))
 
     def forward(self, past_BLF: Tensor, positions_P: Tensor, ahead: Ahead | None = None) -> Tensor:
         """Head outputs (H, B P, Z) after each position, running free."""

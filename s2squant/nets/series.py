@@ -50,6 +50,8 @@ class SeriesSeq2Seq(nn.Module):
             )
         if spec.training.bf16:
             raise ValueError("training.bf16 is for decoders of returns; series train in single precision, use false")
+        if spec.training.device != "cpu":
+            raise ValueError("training.device is for decoders of returns; series train on the CPU, use device = 'cpu'")
         self.spec, self.first = spec, first
         self.register_buffer("steps_HE", step_inputs(horizon), persistent=False)
         inputs = values if spec.decoder.previous else self.steps_HE.shape[1]

@@ -103,9 +103,11 @@ class TokenSeq2Seq(nn.Module):
 
 
 def token_steps(net: TokenSeq2Seq, batches: Batches, spec: TrainingSpec, steps: int) -> Backward:
-    """The backward pass of a fit of `steps` steps; raises ValueError for bfloat16, not offered here."""
+    """The backward pass of a fit of `steps` steps; raises ValueError for bfloat16 or a device."""
     if spec.bf16:
         raise ValueError("training.bf16 is for decoders of returns; token nets train in single precision, use false")
+    if spec.device != "cpu":
+        raise ValueError("training.device is for decoders of returns; token nets train on the CPU, use device = 'cpu'")
 
     return descent(lambda step, draw: net.loss(batches(step, draw), Feeding(truth_share(spec, step, steps), draw)))
 

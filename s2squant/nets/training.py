@@ -15,21 +15,22 @@ from torch import Tensor, nn
 from s2squant.config.training import TrainingSpec
 from s2squant.nets.adam import Adam
 from s2squant.nets.covariates import Ahead, KnownAhead, KnownTogether
+from s2squant.nets.device import device_of
 from s2squant.nets.heads import PointHead, QuantileHead
 from s2squant.nets.path_heads import CategoricalHead, step_deviation
 from s2squant.nets.seq2seq import Feeding, Seq2Seq
 
-Backward = Callable[[int, torch.Generator], float]
-"""Leaves the gradients of a step (given its number and the fit's generator) in the net; returns its loss."""
+Backward = Callable[[int, torch.Generator], Tensor]
+"""Leaves the gradients of a step (given its number and the fit's generator) in the net; returns its loss, a number."""
 
 
 def descent(loss: Callable[[int, torch.Generator], Tensor]) -> Backward:
     """The backward pass of a loss whose gradients are autograd's."""
 
-    def backward(step: int, draw: torch.Generator) -> float:
+    def backward(step: int, draw: torch.Generator) -> Tensor:
         value = loss(step, draw)
         value.backward()  # type: ignore[no-untyped-call]
-        return float(value.detach())
+        return value.detach()
 
     return backward
 
@@ -52,26 +53,26 @@ class Trainer:
             torch.manual_seed(seed)
             self._global = torch.random.get_rng_state()
         self._free = [p for p in net.parameters() if p.requires_grad]
-        spared = {id(p) for p in undecayed}
-        matrices = [p for p in self._free if p.ndim > 1 and id(p) not in spared]
-        others = [p for p in self._free if p.ndim <= 1 or id(p) in spared]
-        self._optimiser = Adam([(matrices, spec.weight_decay), (others, 0.0)], kind=spec.optimiser, fused=True)
+        matrices, others = parted(net, undecayed)
+        groups = [(list(matrices.values()), spec.weight_decay), (list(others.values()), 0.0)]
+        self._optimiser = Adam(groups, kind=spec.optimiser, fused=True)
         self._average = [p.detach().clone() for p in self._free]
 
     def run(self, backward: Backward, until: int | None = None) -> None:
         """Take steps up to `until` (all of them when None)."""
         self.net.train()
+        taken: list[Tensor] = []
         with torch.random.fork_rng(devices=[]):
             torch.random.set_rng_state(self._global)
             for step in range(len(self.losses), self.steps if until is None else until):
-                rate = one_cycle(step, self.steps) if self.spec.rate == "one_cycle" else 1.0
                 self._optimiser.zero_grad()
-                self.losses.append(backward(step, self._draw))
+                taken.append(backward(step, self._draw))
                 nn.utils.clip_grad_norm_(self._free, self.spec.clip)
-                self._optimiser.step(self.lr * rate)
+                self._optimiser.step(self.lr * rate_of(self.spec, step, self.steps))
                 weights = [p.data for p in self._free]
-                torch._foreach_lerp_(self._average, weights, 1.0 - min(self.spec.ema, (step + 1) / (step + 10)))
+                torch._foreach_lerp_(self._average, weights, average_share(self.spec, step))
             self._global = torch.random.get_rng_state()
+        self.losses += [float(loss) for loss in taken]  # at the end: to read one is to wait for a device
         self.net.eval()
 
     def finish(self) -> list[float]:
@@ -111,6 +112,13 @@ class Trainer:
         self.losses = [float(loss) for loss in meta["losses"]]
 
 
+def parted(net: nn.Module, undecayed: Sequence[Tensor]) -> tuple[dict[str, nn.Parameter], dict[str, nn.Parameter]]:
+    """Parameters that learn, by name: those that weight decay pulls, matrices not in `undecayed`, and the others."""
+    spared, free = {id(p) for p in undecayed}, {n: p for n, p in net.named_parameters() if p.requires_grad}
+    matrices = {n: p for n, p in free.items() if p.ndim > 1 and id(p) not in spared}
+    return matrices, {n: p for n, p in free.items() if n not in matrices}
+
+
 class Resident(NamedTuple):
     """Everything a fit reads, resident once: windows are rows of these tensors."""
 
@@ -124,6 +132,12 @@ class Resident(NamedTuple):
     ahead: KnownAhead | KnownTogether | None = None
     """Covariates of the steps after each row."""
 
+    def to(self, device: torch.device) -> Resident:
+        """The same on a device, all but the chunk ends, from which windows are drawn."""
+        inputs_RF, deviation_RH, log_price_R, chunk_ends, ahead = self
+        moved = (inputs_RF.to(device), deviation_RH.to(device), log_price_R.to(device))
+        return Resident(*moved, chunk_ends, None if ahead is None else ahead.to(device))
+
     def ahead_of(self, rows_N: Tensor) -> Ahead | None:
         """What is known at some rows of the steps after them; None without covariates."""
         return None if self.ahead is None else self.ahead.of(rows_N, self.deviation_RH.shape[1])
@@ -132,12 +146,16 @@ class Resident(NamedTuple):
 def train(
     net: Seq2Seq, data: Resident, spec: TrainingSpec, *, steps: int, batch: int, lr: float, seed: int
 ) -> list[float]:
-    """Train in place and leave the averaged weights in the net; returns the loss of every step."""
+    """Train in place and leave the averaged weights in the net, on the CPU; returns the loss of every step."""
+    device = device_of(spec.device)
+    net, data = net.to(device), data.to(device)
     if isinstance(net.head, CategoricalHead):
-        net.head.learn_bins(_truth(net, data, _some(data.chunk_ends, 20_000)))
+        net.head.learn_bins(truth_of(net, data, _some(data.chunk_ends, 20_000).to(device)))
     trainer = Trainer(net, spec, steps=steps, lr=lr, seed=seed, undecayed=net.undecayed())
-    trainer.run(lambda step, draw: _step(net, data, spec, batch, truth_share(spec, step, steps), draw))
-    return trainer.finish()
+    trainer.run(lambda step, draw: training_step(net, data, spec, batch, truth_share(spec, step, steps), draw))
+    losses = trainer.finish()
+    net.cpu()
+    return losses
 
 
 def truth_share(spec: TrainingSpec, step: int, steps: int) -> float:
@@ -163,14 +181,21 @@ def truth_share(spec: TrainingSpec, step: int, steps: int) -> float:
             return 10.0 / (10.0 + math.exp(done * math.log(990.0)))
 
 
-def _step(net: Seq2Seq, data: Resident, spec: TrainingSpec, batch: int, share: float, draw: torch.Generator) -> float:
-    ends_B = data.chunk_ends[torch.randint(len(data.chunk_ends), (batch,), generator=draw)]
-    positions_P = torch.randperm(spec.chunk - spec.warm, generator=draw)[: spec.positions] + spec.warm
-    back_L = torch.arange(1 - spec.chunk, 1)
-    rows_N = (ends_B[:, None] + back_L[positions_P]).flatten()
-    past_BLF = data.inputs_RF[ends_B[:, None] + back_L]
-    truth_HN, ahead = _truth(net, data, rows_N), data.ahead_of(rows_N)
+def training_step(
+    net: Seq2Seq, data: Resident, spec: TrainingSpec, batch: int, share: float, draw: torch.Generator
+) -> Tensor:
+    device = data.inputs_RF.device
+    rows_BL, positions_P = windows(data.chunk_ends, spec, batch, draw)
+    past_BLF, rows_N = data.inputs_RF[rows_BL.to(device)], rows_BL[:, positions_P].flatten().to(device)
+    truth_HN, ahead = truth_of(net, data, rows_N), data.ahead_of(rows_N)
     return backward(net, past_BLF, positions_P, truth_HN, Feeding(share, draw), ahead, bf16=spec.bf16)
+
+
+def windows(chunk_ends: Tensor, spec: TrainingSpec, batch: int, draw: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Rows (B, L) of the chunks of a step, and the positions (P,) to decode from in each; both on the CPU."""
+    ends_B = chunk_ends[torch.randint(len(chunk_ends), (batch,), generator=draw)]
+    positions_P = torch.randperm(spec.chunk - spec.warm, generator=draw)[: spec.positions] + spec.warm
+    return ends_B[:, None] + torch.arange(1 - spec.chunk, 1), positions_P
 
 
 def backward(
@@ -182,29 +207,30 @@ def backward(
     ahead: Ahead | None = None,
     *,
     bf16: bool = False,
-) -> float:
+) -> Tensor:
     """Leave the gradients of the mean loss in the net and return the loss: one encoding, decoded block by block."""
-    with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+    device = past_BLF.device.type
+    with torch.autocast(device, torch.bfloat16, enabled=bf16):
         memory = net.encode(past_BLF, positions_P, ahead)
-    origins, total = len(memory.summary_BK), 0.0
-    leaf = memory.detached()
-    for rows in torch.split(torch.arange(origins), net.decoder.block or origins):
-        block = slice(int(rows[0]), int(rows[-1]) + 1)
-        part = leaf if len(rows) == origins else leaf.pick(block)
-        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-            loss = net.loss(part, truth_HN[:, block], feeding) * (len(rows) / origins)
+    origins, total = len(memory.summary_BK), torch.zeros((), dtype=torch.float64, device=device)
+    leaf, each = memory.detached(), net.decoder.block or len(memory.summary_BK)
+    for first in range(0, origins, each):
+        block = slice(first, min(first + each, origins))
+        part = leaf if each >= origins else leaf.pick(block)
+        with torch.autocast(device, torch.bfloat16, enabled=bf16):
+            loss = net.loss(part, truth_HN[:, block], feeding) * ((block.stop - first) / origins)
         loss.backward()  # type: ignore[no-untyped-call]
-        total += float(loss.detach())
+        total += loss.detach()
     pairs = [(ours, copy.grad) for ours, copy in zip(memory.tensors(), leaf.tensors(), strict=True)]
     reached = [(tensor, grad) for tensor, grad in pairs if grad is not None]
     torch.autograd.backward([tensor for tensor, _ in reached], [grad for _, grad in reached])
     return total
 
 
-def _truth(net: Seq2Seq, data: Resident, rows_N: Tensor) -> Tensor:
+def truth_of(net: Seq2Seq, data: Resident, rows_N: Tensor) -> Tensor:
     """Returns (H, N) after `rows_N`, cumulative or of each step as the head models them, in the anchor's units."""
     horizon = data.deviation_RH.shape[1]
-    ahead_H1 = torch.arange(horizon + 1)[:, None]
+    ahead_H1 = torch.arange(horizon + 1, device=rows_N.device)[:, None]
     price_HN = data.log_price_R[rows_N + ahead_H1]
     deviation_NH = data.deviation_RH[rows_N]
     if isinstance(net.head, QuantileHead | PointHead):
@@ -215,6 +241,16 @@ def _truth(net: Seq2Seq, data: Resident, rows_N: Tensor) -> Tensor:
 def _some(rows: Tensor, most: int) -> Tensor:
     """At most so many rows, evenly spread."""
     return rows[:: max(1, len(rows) // most)]
+
+
+def rate_of(spec: TrainingSpec, step: int, steps: int) -> float:
+    """Share of the full learning rate at a step."""
+    return one_cycle(step, steps) if spec.rate == "one_cycle" else 1.0
+
+
+def average_share(spec: TrainingSpec, step: int) -> float:
+    """How far the weight average moves towards the weights after a step: further while there are few."""
+    return 1.0 - min(spec.ema, (step + 1) / (step + 10))
 
 
 def one_cycle(step: int, steps: int, *, rise: float = 0.2) -> float:

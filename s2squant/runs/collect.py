@@ -38,6 +38,8 @@ class Collected:
     """By job key."""
     failed_models: Mapping[str, str]
     """Own models that failed on a ticker, which are left out for all, and the first reason."""
+    devices: tuple[str, ...] = ()
+    """Where networks trained."""
 
 
 def collect(inputs: Inputs, runner: JobRunner[Job]) -> Collected:
@@ -49,6 +51,7 @@ def collect(inputs: Inputs, runner: JobRunner[Job]) -> Collected:
     importances: list[Mapping[str, Any]] = []
     seconds: dict[str, float] = {}
     broken: dict[str, str] = {}
+    devices: set[str] = set()
     for job in runner.finished_jobs():
         table, curve, facts = inputs.folder.read_part(job.key)
         attention |= {ticker: np.array(weights) for ticker, weights in facts.get("attention", {}).items()}
@@ -58,6 +61,7 @@ def collect(inputs: Inputs, runner: JobRunner[Job]) -> Collected:
         training.append(curve)
         seconds[job.key] = facts["seconds"]
         broken = facts.get("failed", {}) | broken
+        devices |= set(facts.get("devices", ()))
     if broken:
         forecasts = [table[~table["model"].isin(broken)] if len(table) else table for table in forecasts]
         path_scores = [record for record in path_scores if record["model"] not in broken]
@@ -74,6 +78,7 @@ def collect(inputs: Inputs, runner: JobRunner[Job]) -> Collected:
         importances=importances,
         seconds=seconds,
         failed_models=broken,
+        devices=tuple(sorted(devices)),
     )
 
 

@@ -128,6 +128,7 @@ def perform(inputs: Inputs, job: Job) -> None:
     energy: list[dict[str, Any]] = []
     importance: list[dict[str, Any]] = []
     failed: dict[str, str] = {}
+    devices: set[str] = set()
     panel = inputs.panels[job.market]
     if job.ticker:
         panel = panel.only(job.ticker)
@@ -146,6 +147,7 @@ def perform(inputs: Inputs, job: Job) -> None:
                 importance += importances(fitted, panel, forecast)
             if isinstance(fitted, FittedSeq2Seq):
                 training.append(curves(fitted, job.market, fold.number))
+                devices.add(fitted.spec.training.device)
     empty = pd.DataFrame(columns=TRAINING_COLUMNS)
     inputs.folder.save_part(
         job.key,
@@ -157,6 +159,7 @@ def perform(inputs: Inputs, job: Job) -> None:
             "energy": energy,
             "importance": importance,
             "failed": failed,
+            "devices": sorted(devices),
         },
     )
 
