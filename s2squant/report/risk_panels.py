@@ -28,6 +28,10 @@ TESTED = (
     Column("finding", "Finding", "text", "After allowing for all tickers, sides and levels of the step"),
     Column("reason", "Why not tested", "wide"),
 )
+TOGETHER = (
+    Column("kupiec_p", "Number, p", "p", "Of tickers that move together, by counts on past dates"),
+    Column("independence_p", "Clusters, p", "p", "Of counts that follow each other, likewise"),
+)
 LOSSES = (Column("fz0", "FZ0", ".3f", "Joint loss of VaR and ES; lower is better"), Column("tick", "Tick, %", ".4f"))
 
 
@@ -42,7 +46,7 @@ def risk(c: Contents) -> Panel | None:
     first, loss = own["step"] == 1, own["side"] == "loss"
     pooled = own[~single & (first | (own["unique_id"] == POOL))].rename(columns={"unique_id": "pool"})
     caption = "Exceedances of the recommended model, tickers together"
-    shown = grid("risk-table", caption, pooled, (NAME, *HEAD, *LOSSES))
+    shown = grid("risk-table", caption, pooled, (NAME, *HEAD, *TOGETHER, *LOSSES))
     each = grid(
         "risk-ticker-table", "Losses one step ahead, by ticker", own[single & first & loss], (TICKER, *HEAD, *TESTED)
     )
@@ -64,7 +68,7 @@ COMPARED = (
 
 
 def say(c: Contents) -> str:
-    """Exceedances of the 1 % VaR one step ahead where they were due, and how many tickers are not as promised."""
+    """Exceedances of the 1 % VaR one step ahead where they were due, and how many tickers are refused."""
     asked = {"model": c.recommended, "step": "1", "side": "loss", "level": "0.01"}
     one = where(c.study.risk, asked)
     pool = next(iter(rows(one, {"unique_id": POOL})), None)
@@ -80,8 +84,8 @@ def say(c: Contents) -> str:
     if tested.empty:
         return text + "; no ticker has forecasts enough for a test."
     wrong = int((tested["finding"] != "no evidence").sum())
-    told = f"{wrong or 'none'} {'are' if wrong > 1 else 'is'} not as promised"
-    text = f"{text}; of {count(len(tested), 'ticker')} {told} in number, clusters or depth."
+    told = f"{wrong or 'none'} {'are' if wrong > 1 else 'is'} refused"
+    text = f"{text}; of {count(len(tested), 'ticker')} {told} for number, clusters or depth."
     together = one[(one["reason"] == "") & ~one["unique_id"].isin(names)]
     if len(together) == 1:
         return text + f" All tickers together: p {pvalue(together['joint_p'].iloc[0])}."
