@@ -9,8 +9,9 @@ from s2squant.config.experiment import Experiment
 from s2squant.evaluation.portfolio.outcome import contributions, outlook
 from s2squant.evaluation.portfolio.tables import portfolio_tables
 from s2squant.evaluation.portfolio.walk import compared, hold, walk
+from s2squant.series.panel import Panel
 from s2squant.series.tails import ALL_COLUMNS, ALL_LEVELS
-from tests.worlds.synthetic import garch_panel
+from tests.worlds.synthetic import garch_panel, history
 
 DAYS = np.datetime64("2020-01-06") + np.arange(1500)
 
@@ -67,15 +68,15 @@ def test_equal_weights_are_not_beaten_by_luck():
 def told(panel, horizon=5, every=10, first=500):
     """Normal forecasts with the deviation of the last 60 bars, as the long table."""
     parts = []
-    for history in panel.histories:
-        log_price = history.log_price
-        for bar in range(first, len(history), every):
-            deviation = history.log_returns[bar - 60 : bar].std()
+    for own in panel.histories:
+        log_price = own.log_price
+        for bar in range(first, len(own), every):
+            deviation = own.log_returns[bar - 60 : bar].std()
             steps = np.arange(1, horizon + 1)
             quantiles = deviation * np.sqrt(steps)[:, None] * ndtri(ALL_LEVELS)
-            ahead = np.minimum(bar + steps, len(history) - 1)
-            y = np.where(bar + steps < len(history), log_price[ahead] - log_price[bar], np.nan)
-            head = {"model": "blend", "unique_id": history.ticker, "cutoff": history.dates[bar], "step": steps, "y": y}
+            ahead = np.minimum(bar + steps, len(own) - 1)
+            y = np.where(bar + steps < len(own), log_price[ahead] - log_price[bar], np.nan)
+            head = {"model": "blend", "unique_id": own.ticker, "cutoff": own.dates[bar], "step": steps, "y": y}
             parts.append(pd.DataFrame(head).join(pd.DataFrame(quantiles, columns=list(ALL_COLUMNS))))
     return pd.concat(parts, ignore_index=True)
 
@@ -112,3 +113,19 @@ def test_the_tables_of_a_run(rule):
     alone = portfolio_tables(told(panel), histories, experiment, markets={"A": "XNYS"}, trials=1)
     assert alone.refused == {"XNYS": "a portfolio needs two tickers with dates in common"}
     assert alone.outlook.empty
+
+
+@pytest.mark.parametrize("rule", ["risk_parity", "min_cvar"])
+def test_the_dependence_of_past_outcomes_decides_the_weights(rule):
+    """A and B are nearly one ticker, C is alone: its marginals are theirs, and it has about half of the weight."""
+    draws = np.random.default_rng(3).standard_normal((3, 900))
+    moves = 0.01 * np.stack([draws[0], draws[0] + 0.1 * draws[1], draws[2]])
+    panel = Panel(tuple(history(own, name) for own, name in zip(moves, "ABC", strict=True)))
+    experiment = Experiment.model_validate({"walk": {"horizon": 5}, "portfolio": {"weights": rule, "draws": 400}})
+    histories = {h.ticker: h for h in panel.histories}
+    made = portfolio_tables(
+        told(panel, every=60), histories, experiment, markets=dict.fromkeys(histories, "XNYS"), trials=1
+    )
+    mean = made.weights.groupby("unique_id")["weight"].mean()
+    assert mean["C"] > 0.38
+    assert abs(mean["A"] + mean["B"] - (1 - mean["C"])) < 1e-9
