@@ -13,7 +13,7 @@ from rich.table import Table
 
 from s2squant.cli.tables import plain_table, ticker_cell
 from s2squant.errors import SEVERITIES, Finding, PriceError, worst
-from s2squant.prices.calendars.grid import next_bars
+from s2squant.prices.calendars.grid import clock_name, clock_text, next_bars
 from s2squant.prices.checks.evidence import volume_of
 from s2squant.series.arrays import Floats
 from s2squant.series.history import PriceHistory
@@ -28,12 +28,15 @@ def facts(history: PriceHistory) -> Table:
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="bold")
     table.add_column(overflow="fold")
-    upcoming = ", ".join(map(str, next_bars(history.calendar, history.dates[-1], 3)))
+    market, noun = history.calendar, "bars" if history.is_intraday else "sessions"
+    upcoming = ", ".join(clock_text(market, next_bars(market, history.dates[-1], 3)))
+    first, last = clock_text(market, history.dates[[0, -1]])
+    clock = f", {clock_name(market)}" if history.is_intraday else ""
     for name, value in (
         ("ticker", history.ticker),
         ("source", history.source + (f", {history.fetched_at}" if history.fetched_at else "")),
-        ("calendar", f"{history.calendar}; next sessions {upcoming}"),
-        ("bars", f"{len(history)}, {history.dates[0]} to {history.dates[-1]}"),
+        ("calendar", f"{market}; next {noun} {upcoming}{clock}"),
+        ("bars", f"{len(history)}, {first} to {last}{clock}"),
         ("fields", ", ".join(["adj close", *history.bars])),
         *(("events", events) for events in [_events(history)] if events),
         ("last", f"{history.adj_close[-1]:,.6g}"),
@@ -58,7 +61,8 @@ def _moves(history: PriceHistory) -> str:
         return "not computed: a price is not above zero"
     returns = np.expm1(history.log_returns)
     low, high = int(returns.argmin()), int(returns.argmax())
-    extremes = f"{returns[low]:+.1%} on {history.dates[low + 1]}, {returns[high]:+.1%} on {history.dates[high + 1]}"
+    worst, best = clock_text(history.calendar, history.dates[[low + 1, high + 1]])
+    extremes = f"{returns[low]:+.1%} on {worst}, {returns[high]:+.1%} on {best}"
     return f"standard deviation {returns.std():.2%} a bar; extremes {extremes}"
 
 
@@ -82,11 +86,12 @@ def plot(history: PriceHistory, width: int, height: int = 10) -> str:
 def bars_of(history: PriceHistory, rows: range) -> Table:
     """Bars as stored."""
     table = plain_table("date", *(f">{name}" for name in history.bars), ">adj close")
+    dates = clock_text(history.calendar, history.dates[rows.start : rows.stop])
     for i in rows:
         bars = [
             f"{values[i]:,.0f}" if name == "volume" else f"{values[i]:,.6g}" for name, values in history.bars.items()
         ]
-        table.add_row(str(history.dates[i]), *bars, f"{history.adj_close[i]:,.6g}")
+        table.add_row(dates[i - rows.start], *bars, f"{history.adj_close[i]:,.6g}")
     return table
 
 

@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 
 from s2squant.config.intervals import intraday
 from s2squant.config.nightly import Nightly
 from s2squant.prices.calendars.grid import clock_text
-from s2squant.series.arrays import dates_of
+from s2squant.series.arrays import Dates, dates_of
 from s2squant.series.history import PriceHistory
 
 TickerStatus = Literal["ok", "stale", "failed", "late", "closed"]
@@ -153,6 +154,8 @@ class TrackRecord:
     """Live mean gain per complete cutoff, comparable with the band."""
     inside: bool | None = None
     """Whether the live mean lies inside the band; None where that cannot be said."""
+    noun: Literal["session", "bar"] = "session"
+    """What a bar is called: a session, or a bar where it is shorter than a day."""
     against: str = ""
     """Live against the backtest, in one sentence."""
     revision_sentence: str = ""
@@ -219,6 +222,21 @@ def text_of(value: date | None) -> str:
     return "" if value is None else value.isoformat()
 
 
-def bar_noun(night: Night) -> str:
+def bar_noun(night: Night) -> Literal["session", "bar"]:
     """What the night calls a bar: session, or bar where it is shorter than a day."""
     return "bar" if any(intraday(m.market) for m in night.markets) else "session"
+
+
+def noun_of(dates: Dates) -> Literal["session", "bar"]:
+    """What bars of these dates are called."""
+    return "session" if dates.dtype == np.dtype("datetime64[D]") else "bar"
+
+
+def shown_date(date: np.datetime64) -> str:
+    """A session's date, or a bar's moment in UTC, for people."""
+    return str(date) if len(str(date)) == len("2024-05-31") else f"{str(date)[:16].replace('T', ' ')} UTC"
+
+
+def before_of(night: Night) -> str:
+    """What the forecast before tonight's is called."""
+    return "Last forecast" if bar_noun(night) == "bar" else "Last night"

@@ -80,6 +80,20 @@ def test_stamps_without_a_zone_are_read_so_that_bars_lie_within_the_hours(ticker
     np.testing.assert_array_equal(read.dates, seconds(frame["Datetime"]))
 
 
+@pytest.mark.parametrize("form", ["%Y-%m-%d %I-%p", "%Y-%m-%d|%H:%M", "%Y.%m.%d|%H:%M:%S"])
+def test_hours_with_a_half_of_the_day_or_in_a_column_of_their_own_are_read(form):
+    starts = grid("1h:24/7", "2024-03-01", "2024-03-20").starts
+    stamps = pd.DatetimeIndex(starts).strftime(form)
+    close = 100 + np.arange(len(stamps)) % 7
+    table = {"Date": stamps, "Close": close}
+    if "|" in form:
+        parts = stamps.str.split("|")
+        table = {"Date": parts.str[0], "Time": parts.str[1], "Close": close}
+    history = load(pd.DataFrame(table), "BTC-USD")
+    assert history.calendar == "1h:24/7"
+    assert (history.dates == starts).all()
+
+
 def test_stamps_of_the_ends_are_told_and_named_by_the_beginnings():
     frame = bars()
     starts = seconds(frame["Datetime"])

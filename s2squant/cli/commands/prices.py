@@ -60,6 +60,7 @@ def show(
     around: Annotated[
         datetime | None, typer.Option(metavar="DATE", formats=["%Y-%m-%d"], help="Look at the days around this one.")
     ] = None,
+    interval: BarInterval = None,
 ) -> int:
     """Show one ticker's prices: where they come from, a plot, the last bars, and every finding.
 
@@ -70,14 +71,16 @@ def show(
     Exit status: 0; 3 where its prices cannot be used; 2 a mistake in what was asked.
     """
     from s2squant.cli.price_views import bars_of, facts, plot
-    from s2squant.config.experiment import Universe  # with pandas: seconds that --help need not wait for
+    from s2squant.config.files import make_experiment  # with pandas: seconds that --help need not wait for
     from s2squant.prices.universe import inspect_ticker, open_source
 
     if start and end and start > end:
         raise SourceError(f"--start {start.date()} is after --end {end.date()}; give the earlier first")
     day = start.date() if start and start == end else None
-    universe = Universe() if day else Universe(start=start.date() if start else None, end=end.date() if end else None)
-    opened = open_source(source, universe) if source else _source_of(ticker)
+    bars = make_experiment({"universe": {"interval": interval or ""}}, where="--interval").universe
+    span = {} if day else {"start": start.date() if start else None, "end": end.date() if end else None}
+    universe = bars.model_copy(update=span)
+    opened = open_source(source, universe) if source else _source_of(ticker, universe)
     opened.check([ticker])
     console = plain_console()
     try:
@@ -219,30 +222,34 @@ def _show_around(console: Console, history: PriceHistory, day: str) -> int:
 
 
 def _show_day(console: Console, history: PriceHistory, day: str) -> int:
-    """One bar of a history, and the findings that name its day; raises PriceError where there is none."""
+    """The bars of a day, and the findings that name it or them; raises PriceError where there are none."""
     import numpy as np
 
     from s2squant.cli.price_views import bars_of, facts
 
-    row = int(np.searchsorted(history.dates, np.datetime64(day)))
-    if row == len(history) or str(history.dates[row]) != day:
+    rows = np.flatnonzero(history.inside(day, day))
+    if len(rows) == 0:
+        row = int(np.searchsorted(history.dates, np.datetime64(day)))
         near = " and ".join(str(d) for d in history.dates[max(0, row - 1) : row + 1])
         raise PriceError(history.ticker, f"no bar on {day}; the nearest are of {near}")
-    findings = tuple(f for f in history.findings if day in f.rows)
+    named = {day, *map(str, history.dates[rows])}
+    findings = tuple(f for f in history.findings if named & set(f.rows))
     console.print(facts(history))
-    console.print(bars_of(history, range(row, row + 1)))
+    console.print(bars_of(history, range(rows[0], rows[-1] + 1)))
     _print_findings(console, {history.ticker: findings}, notes=True)
     if not findings:
         console.print(f"on {day} nothing was repaired, and nothing looks odd")
     return KEPT_OUT if worst(findings) == "error" else 0
 
 
-def _source_of(ticker: str) -> Source:
-    """The price store where it holds the ticker, else the sample."""
+def _source_of(ticker: str, universe: Universe) -> Source:
+    """The price store where it holds the ticker at the interval, else the sample."""
+    from s2squant.prices.sources.from_store import stored_at
     from s2squant.prices.store.price_store import PriceStore
     from s2squant.prices.universe import open_source
 
-    return open_source(f"store:{STORE}" if ticker in PriceStore(STORE).tickers() else "sample")
+    stored = ticker in PriceStore(STORE).tickers(stored_at(universe.interval))
+    return open_source(f"store:{STORE}" if stored else "sample", universe)
 
 
 def _source_at(folder: Path, universe: Universe) -> Source:

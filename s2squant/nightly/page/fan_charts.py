@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from s2squant.nightly.page.rows import Tonight, TonightRow
-from s2squant.nightly.results import Night
+from s2squant.nightly.results import Night, before_of
 from s2squant.report.charts import Chart, Trace, absent, axis, line, numbers
 from s2squant.report.fan_charts import BANDS, FEW_TICKS, fan_at, fan_chart
 from s2squant.report.styles import Style
@@ -40,7 +40,9 @@ def _fan(night: Night, shown: Tonight, row: TonightRow, id: str) -> tuple[Chart,
     before = shown.before.get(row.ticker)
     ghost = fan_at(table, shown.model, before, history) if before is not None else None
     if ghost is not None:
-        traces[-1:-1] = [_ghost(ghost.labels, numbers(ghost.path(q))) for q in (*BANDS["80"], "q0.500")]
+        traces[-1:-1] = [
+            _ghost(before_of(night), ghost.labels, numbers(ghost.path(q))) for q in (*BANDS["80"], "q0.500")
+        ]
     for trace in traces:
         trace["showlegend"] = False
     by_day = axis("", kind="date") | {"nticks": 5, "tickformat": "%d %b"}
@@ -53,7 +55,7 @@ def _fan(night: Night, shown: Tonight, row: TonightRow, id: str) -> tuple[Chart,
     return Chart(id, row.ticker, tuple(traces), layout, height=230), why
 
 
-def _ghost(x: list[str], y: list[float | None]) -> Trace:
-    drawn = line("Last night", x, y, look=Style("Last night", "m-vermillion", "dot")) | {"hoverinfo": "skip"}
+def _ghost(name: str, x: list[str], y: list[float | None]) -> Trace:
+    drawn = line(name, x, y, look=Style(name, "m-vermillion", "dot")) | {"hoverinfo": "skip"}
     drawn["line"]["width"] = 1.3
     return drawn

@@ -11,7 +11,7 @@ from s2squant.nightly.page.fan_charts import flagged_fans, other_fans
 from s2squant.nightly.page.operation_panels import alerts, revisions_panel, runs_panel
 from s2squant.nightly.page.rows import Tonight, tonight
 from s2squant.nightly.page.track_panels import against_panel, monitor_panel, track_panel
-from s2squant.nightly.results import Night, bar_noun, when
+from s2squant.nightly.results import Night, bar_noun, before_of, when
 from s2squant.prices.calendars.grid import clock_name
 from s2squant.report.formats import THIN, count, known, number, percent
 from s2squant.report.names import market_name
@@ -48,6 +48,8 @@ def night_page(night: Night) -> dict[str, Any]:
     return {
         "night": night,
         "when": when,
+        "noun": bar_noun(night),
+        "before": before_of(night).lower(),
         "name": night.spec.name,
         "shown": shown,
         "badges": badges,
@@ -57,7 +59,7 @@ def night_page(night: Night) -> dict[str, Any]:
         "rows": shown.rows[:MOST_ROWS],
         "left_out": max(len(shown.rows) - MOST_ROWS, 0),
         "reached": [(a.step, a.day) for a in shown.rows[0].ahead] if shown.rows else [],
-        "say": {"today": _today(night, shown), "fans": _fans(shown, len(flagged))},
+        "say": {"today": _today(night, shown), "fans": _fans(night, shown, len(flagged))},
         "alerts": alerts(night, shown),
         "charted": {chart.label: chart.id for chart, _ in (*flagged, *others) if not chart.reason},
         "flagged": flagged,
@@ -128,7 +130,7 @@ def _facts(night: Night) -> list[tuple[str, str, str]]:
     deadlines = [m.deadline for m in night.markets if m.deadline is not None]
     until = f"use before {min(deadlines).strftime('%H:%M UTC')}" if deadlines else ""
     rolling = track.rolling[track.rolling["interval"] == 80] if len(track.rolling) else track.rolling
-    ideal = "too few sessions to judge"
+    ideal = f"too few {bar_noun(night)}s to judge"
     if len(rolling):
         last = rolling.iloc[-1]
         low, high = (number(100 * last[side], 0) for side in ("band_low", "band_high"))
@@ -177,12 +179,13 @@ def _today(night: Night, shown: Tonight) -> str:
     return f"{text}."
 
 
-def _fans(shown: Tonight, drawn: int) -> str:
+def _fans(night: Night, shown: Tonight, drawn: int) -> str:
     if not shown.rows:
         return ""
     if not drawn:
         return "No ticker is flagged tonight; the fans of all open below."
-    return f"{count(drawn, 'flagged ticker')}, most serious first; dotted: last night's 80{THIN}% band and median."
+    dotted = f"{before_of(night).lower()}, 80{THIN}% band and median"
+    return f"{count(drawn, 'flagged ticker')}, most serious first; dotted: {dotted}."
 
 
 def _provenance(night: Night) -> dict[str, dict[str, Any]]:

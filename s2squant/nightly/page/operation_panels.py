@@ -84,7 +84,7 @@ def revisions_panel(night: Night) -> Panel:
     if len(rescored):
         often = "once" if len(rescored) == 1 else f"{len(rescored):,} times"
         say += f" Outcomes were corrected {often} since; the record counts the new ones."
-    same = "Change of the median for the same date between consecutive sessions"
+    same = f"Change of the median for the same date between consecutive {night.track.noun}s"
     return Panel(
         "revisions",
         "Revisions",
@@ -123,8 +123,8 @@ def runs_panel(night: Night) -> Panel:
     say += f" {count(missing, 'forecast')} of {track.due:,} due are missing." if track.due else ""
     holes = track.schedule[track.schedule["due"] > track.schedule["issued"]] if len(track.schedule) else track.schedule
     gaps = night.gaps.assign(session=_sessions(night, night.gaps, "cutoff")) if len(night.gaps) else night.gaps
-    chart = (schedule_chart(track), "Forecasts by session: issued, and due but missing.")
-    title = "Sessions with a forecast missing, newest first"
+    chart = (schedule_chart(track), f"Forecasts by {track.noun}: issued, and due but missing.")
+    title = f"{track.noun.capitalize()}s with a forecast missing, newest first"
     return Panel(
         "runs",
         "Runs",
@@ -176,10 +176,10 @@ def schedule_chart(track: TrackRecord) -> Chart:
         "barmode": "stack",
         "hovermode": "closest",
         "bargap": 0.15,
-        "xaxis": axis("Session", kind="date"),
+        "xaxis": axis("Session" if track.noun == "session" else "Bar, UTC", kind="date"),
         "yaxis": axis("Tickers") | {"rangemode": "tozero"},
     }
-    return Chart("schedule", "Forecasts issued and missing by session", bars, layout, height=220)
+    return Chart("schedule", f"Forecasts issued and missing by {track.noun}", bars, layout, height=220)
 
 
 def _bars(name: str, table: pd.DataFrame, values: pd.Series[int], colour: str) -> Trace:

@@ -190,7 +190,7 @@ def _row(
         change=change,
         skill=skill,
         picture=_picture(ticker, part, history),
-        flags=tuple(_flags(width, change, moved, pit)),
+        flags=tuple(_flags(width, change, moved, pit, within=history is not None and history.is_intraday)),
         weight=weight,
     )
 
@@ -261,14 +261,16 @@ def _usual_returns(history: PriceHistory) -> Floats:
     return returns
 
 
-def _flags(width: float, change: float, moved: float, pit: float) -> Iterator[tuple[str, str]]:
+def _flags(width: float, change: float, moved: float, pit: float, *, within: bool) -> Iterator[tuple[str, str]]:
+    bar, before = ("bar", "the last") if within else ("session", "last night's")
+    usual = f"the last year's usual spread{' at this time' if within else ''}"
     if known(pit) and min(pit, 1.0 - pit) < EXTREME:
         side = "below" if pit < 0.5 else "above"
-        yield "surprise", f"the last session ended {side} 97.5{THIN}% of last night's forecast"
+        yield "surprise", f"the last {bar} ended {side} 97.5{THIN}% of {before} forecast"
     if known(moved) and abs(moved) > MOVED:
         text = f"the median for the same date moved {percent(change, 1, True)}, {number(abs(moved), 1)} half-widths"
-        yield "moved", f"{text} of last night's 80{THIN}% band"
+        yield "moved", f"{text} of {before} 80{THIN}% band"
     if known(width) and width > WIDE:
-        yield "wide", f"the 80{THIN}% band is {number(width, 1)} times the last year's usual spread"
+        yield "wide", f"the 80{THIN}% band is {number(width, 1)} times {usual}"
     if known(width) and width < NARROW:
-        yield "narrow", f"the 80{THIN}% band is {number(width, 2)} times the last year's usual spread"
+        yield "narrow", f"the 80{THIN}% band is {number(width, 2)} times {usual}"

@@ -67,17 +67,20 @@ TICKERS = (
 def track_panel(track: TrackRecord) -> Panel:
     """Has it worked since it went live."""
     charts = [
-        (rolling_chart(track), f"Share of outcomes inside each interval, last {track.window} sessions. {SHADE}"),
+        (rolling_chart(track), f"Share of outcomes inside each interval, last {track.window} {track.noun}s. {SHADE}"),
         (
             over_time("live-gain", track.cumulative, _models(track), track.model),
             f"CRPS gained over {phrase(track.reference)}, mean over steps and tickers, summed over complete cutoffs. "
             "The line breaks where no forecast was issued.",
         ),
-        (pit_chart(track), f"PIT of the last {track.window} sessions: flat is calibrated, a U too narrow. {SHADE}"),
+        (
+            pit_chart(track),
+            f"PIT of the last {track.window} {track.noun}s: flat is calibrated, a U too narrow. {SHADE}",
+        ),
     ]
     drawn = tuple((chart, caption) for chart, caption in charts if not chart.reason)
     skill = without_blanks(track.skill) if len(track.skill) else track.skill
-    tickers = f"The last {track.window} sessions by ticker; issued and due since it went live"
+    tickers = f"The last {track.window} {track.noun}s by ticker; issued and due since it went live"
     hits = "Forecast and outcome, prices on the basis at issue"
     return Panel(
         "track",
@@ -91,7 +94,7 @@ def track_panel(track: TrackRecord) -> Panel:
             ("The newest outcomes", grid("hit-table", hits, track.hits, HITS)),
             ("By ticker", grid("track-tickers", tickers, track.by_ticker, TICKERS, most=500)),
         ),
-        notes=() if drawn else ("Charts appear once ten sessions have been scored.",),
+        notes=() if drawn else (f"Charts appear once ten {track.noun}s have been scored.",),
     )
 
 
@@ -103,16 +106,21 @@ def rolling_chart(track: TrackRecord) -> Chart:
     """Rolling coverage of each interval with the ideal forecaster's band."""
     title, traces = "Rolling coverage of the live forecasts", coverage_traces(track.rolling, "session")
     if not traces:
-        return absent("rolling", title, "fewer than ten sessions are scored.")
-    layout = {"xaxis": axis("Session", kind="date"), "yaxis": axis("Outcomes inside", ".0%")}
+        return absent("rolling", title, f"fewer than ten {track.noun}s are scored.")
+    layout = {"xaxis": axis(time_label(track), kind="date"), "yaxis": axis("Outcomes inside", ".0%")}
     return Chart("rolling", title, traces, layout)
+
+
+def time_label(track: TrackRecord) -> str:
+    """What stands below an axis of time."""
+    return "Session" if track.noun == "session" else "Bar, UTC"
 
 
 def pit_chart(track: TrackRecord) -> Chart:
     """PIT histogram of the last sessions."""
-    title = "PIT of the last sessions"
+    title = f"PIT of the last {track.noun}s"
     if track.pit.empty:
-        return absent("live-pit", title, "fewer than ten sessions are scored.")
+        return absent("live-pit", title, f"fewer than ten {track.noun}s are scored.")
     layout = {
         "hovermode": "closest",
         "bargap": 0.08,
@@ -180,7 +188,10 @@ def monitor_panel(night: Night) -> Panel:
         line(look.label, x, numbers(floor, 4), look=look, strong=True) | {"hovertemplate": "%{y:.3g}"},
         line(needed.label, [x[0], x[-1]], [1 / monitor.alpha] * 2, look=needed) | {"hoverinfo": "skip"},
     )
-    layout = {"xaxis": axis("Session", kind="date"), "yaxis": axis("e-value", ".1~g", kind="log") | {"nticks": 6}}
+    layout = {
+        "xaxis": axis(time_label(night.track), kind="date"),
+        "yaxis": axis("e-value", ".1~g", kind="log") | {"nticks": 6},
+    }
     caption = (
         f"An e-process: were {phrase(monitor.model)} calibrated, it would reach the alarm line at any time with "
         f"probability {percent(monitor.alpha, 0)} at most, however often one looks."

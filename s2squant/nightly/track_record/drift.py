@@ -40,7 +40,7 @@ import pandas as pd
 from s2squant.config.nightly import Monitoring
 from s2squant.evaluation.losses import group_mean
 from s2squant.evaluation.statistics.ideal_forecaster import BINS
-from s2squant.nightly.results import Monitor, text_of
+from s2squant.nightly.results import Monitor, noun_of, shown_date, text_of
 from s2squant.series.arrays import Dates, Floats, Ints, table_dates
 
 NOMINAL = 0.8
@@ -214,15 +214,15 @@ def _part(name: str, stream: Stream, markets: set[str]) -> str:
 
 def _sentence(total_S: Floats, sessions: Dates, first: str, spec: Monitoring, streams: Sequence[Stream]) -> str:
     needed = 1.0 / spec.alpha
-    many = f"{len(sessions)} session{'s' if len(sessions) > 1 else ''} since {sessions[0]}"
+    many = f"{len(sessions)} {noun_of(sessions)}{'s' if len(sessions) > 1 else ''} since {shown_date(sessions[0])}"
     if not first:
         return (
             f"No drift: the evidence against calibration stands at {_short(total_S[-1])} after {many}; "
             f"the alarm comes at {_short(needed)}."
         )
     return (
-        f"DRIFT: the evidence against calibration reached {_short(needed)} on {first} and stands at "
-        f"{_short(total_S[-1])} after {many}; one step ahead {_complaint(streams)}."
+        f"DRIFT: the evidence against calibration reached {_short(needed)} on {shown_date(np.datetime64(first))} and "
+        f"stands at {_short(total_S[-1])} after {many}; one step ahead {_complaint(streams)}."
     )
 
 

@@ -24,7 +24,7 @@ from s2squant.evaluation.losses import group_mean, relative_skill
 from s2squant.evaluation.pools import Pool
 from s2squant.evaluation.results import Study, Word
 from s2squant.evaluation.statistics import diebold_mariano as dm
-from s2squant.nightly.results import Band, TrackRecord
+from s2squant.nightly.results import Band, TrackRecord, noun_of
 from s2squant.nightly.track_record.calibration import FEW, coverage, recent_pit, rolling_coverage
 from s2squant.nightly.track_record.losses import (
     Outcomes,
@@ -35,6 +35,7 @@ from s2squant.nightly.track_record.losses import (
     whole,
 )
 from s2squant.nightly.track_record.revisions import revisions
+from s2squant.series.arrays import table_dates
 
 HIT_STEPS = (1, 5)
 """Steps of the hit table, beside the last."""
@@ -84,6 +85,7 @@ def track(
         window=spec.window,
         horizon=horizon,
         sessions=len(scored.sessions),
+        noun=noun_of(table_dates(own["cutoff"])) if len(own) else "session",
         cutoffs=own["cutoff"].nunique(),
         complete=complete,
         issued=int(schedule["issued"].sum()) if len(schedule) else 0,
@@ -268,11 +270,12 @@ def _sentence(
     begin = f"Since {first} {issued:,} of {due:,} due forecasts were issued ({100 * issued / due:.0f} %)"
     many = len(s.sessions)
     if many < FEW:
-        scored = f"{many} session{'' if many == 1 else 's'} scored" if many else "no session is scored yet"
+        noun = noun_of(s.sessions)
+        scored = f"{many} {noun}{'' if many == 1 else 's'} scored" if many else f"no {noun} is scored yet"
         return f"{begin}; {scored}: too few to say anything."
     last = rolling[rolling["interval"] == 80].iloc[-1]
     text = (
-        f"{begin}. Over the last {int(last['sessions'])} sessions the 80 % intervals held "
+        f"{begin}. Over the last {int(last['sessions'])} {noun_of(s.sessions)}s the 80 % intervals held "
         f"{100 * last['coverage']:.0f} %, where an ideal forecaster's hold {100 * last['band_low']:.0f} to "
         f"{100 * last['band_high']:.0f} %. "
     )

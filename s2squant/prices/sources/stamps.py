@@ -24,6 +24,8 @@ YEAR_FIRST = r"^(?P<y>\d{4})(?P<s>[-/.]?)(?P<m>\d{1,2})(?P=s)(?P<d>\d{1,2})"
 YEAR_LAST = r"^(?P<a>\d{1,2})(?P<s>[-/.])(?P<b>\d{1,2})(?P=s)(?P<y>\d{4}|\d{2})"
 CLOCK = r"(?:[T ,]+(?P<h>\d{1,2}):?(?P<min>\d{2})(?::?(?P<sec>\d{2})(?:[.,]\d*)?)?\s*(?P<half>[AaPp][Mm])?)?"
 ZONE = r"\s*(?P<zone>Z|UTC|GMT|[+-]\d{2}:?\d{2}(?::\d{2})?|[+-]\d{2})?\s*(?:\[?[A-Za-z]+/[A-Za-z_/]+\]?|[A-Z]{3,4})?$"
+HOUR_HALF = r"(?<=\d) (\d{1,2})-([AaPp][Mm])$"
+"""Hours as 2018-06-01 09-AM."""
 NAMED_MONTHS = ("%d-%b-%Y", "%d-%B-%Y", "%d-%b-%y", "%d %b %Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y", "%b %d %Y")
 ISO = re.compile(r"\d{4}-\d{2}-\d{2}")
 WEEKDAY = r"(?i)(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*,? "
@@ -61,6 +63,8 @@ def parse(column: pd.Series, ticker: str, *, month_first: bool = False) -> Stamp
     if plain is not None and plain.notna().all():
         return Stamps(_seconds(plain), None)
     text = text.str.strip()
+    if str(text.iloc[0])[-2:].lower() in ("am", "pm"):
+        text = text.str.replace(HOUR_HALF, r" \1:00 \2", regex=True)
     if text.str.fullmatch(r"\d{9,18}|[1-8]\d{18}").all():
         wall = _epochs(text.astype("int64").to_numpy(np.int64))
         _refuse_far(wall, ticker)

@@ -139,7 +139,7 @@ def read_other(
         raise PriceError(ticker, f"no column {heading!r}; {nearest(heading, headings)}")
     columns = _columns(headings, ticker, named)
     month_first = named is ANY and export_of(columns).month_first
-    stamps = parse(frame.iloc[:, _date_column(frame, columns, ticker, named)], ticker, month_first=month_first)
+    stamps = parse(_dates(frame, columns, ticker, named), ticker, month_first=month_first)
     cells = frame.iloc[:, headings.index(heading)]
     if intraday(calendar):
         on_grid = placed(stamps, ticker, calendar, Clock())
@@ -183,7 +183,7 @@ def _read(frame: pd.DataFrame, ticker: str, named: Named, calendar: str, clock: 
         headings = ", ".join(str(c) for c in frame.columns[:8])
         raise PriceError(ticker, f"no price column among {headings}; name one Adj Close or Close")
     export = export_of(columns) if named is ANY else export_of(())
-    stamps = parse(frame.iloc[:, _date_column(frame, columns, ticker, named)], ticker, month_first=export.month_first)
+    stamps = parse(_dates(frame, columns, ticker, named), ticker, month_first=export.month_first)
     on_grid = placed(stamps, ticker, calendar, clock) if intraday(calendar) or within_day(stamps) else None
     dates, moved = (stamps.wall, "") if on_grid else sessions_of(stamps, ticker, calendar or named_calendar(ticker))
     places = {"adj_close": columns[chosen], **_places(columns, export)}
@@ -307,6 +307,15 @@ def _refuse_several(frame: pd.DataFrame, columns: Mapping[str, int], ticker: str
     if len(tickers) > 1:
         text = f"it holds {len(tickers)} tickers ({first_of([one_line(t)[:20] for t in tickers], 3)})"
         raise PriceError(ticker, f"{text}; name the file itself as the source, csv:FILE, or give each ticker its own")
+
+
+def _dates(frame: pd.DataFrame, columns: Mapping[str, int], ticker: str, named: Named) -> pd.Series:
+    """The cells of the dates, those of a column Time joined to them where a date has several bars."""
+    place = _date_column(frame, columns, ticker, named)
+    days, time = frame.iloc[:, place], columns.get("time", place)
+    if named is not ANY or time == place or days.nunique() > len(days) / 2 + 1:
+        return days
+    return days.astype("str").str.removesuffix(" 00:00:00") + " " + frame.iloc[:, time].astype("str").str.strip()
 
 
 def _date_column(frame: pd.DataFrame, columns: Mapping[str, int], ticker: str, named: Named) -> int:
