@@ -119,8 +119,12 @@ def _years(c: Contents, market: str) -> str:
 
 
 def _ahead(c: Contents) -> str:
+    return f"{count(c.study.experiment.walk.horizon, step_noun(c))} ahead"
+
+
+def step_noun(c: Contents) -> str:
+    """What a step is called: session, week, month, hourly bar; bar where markets differ or are finer."""
     periods = {t.market.rpartition(":")[0] for t in c.finished}
     period = periods.pop() if len(periods) == 1 else "?"
     within = period.removesuffix("@clock")
-    noun = {"": "session", "weekly": "week", "monthly": "month", "1h": "hourly bar"}.get(within, "bar")
-    return f"{count(c.study.experiment.walk.horizon, noun)} ahead"
+    return {"": "session", "weekly": "week", "monthly": "month", "1h": "hourly bar"}.get(within, "bar")

@@ -8,7 +8,7 @@ import numpy as np
 
 from s2squant.report.charts import Chart, axis, broken, days, line, numbers
 from s2squant.report.formats import THIN, count, percent
-from s2squant.report.names import pool_name
+from s2squant.report.names import pool_name, step_noun
 from s2squant.report.panels import Panel
 from s2squant.report.study_view import Contents, rows, where
 from s2squant.report.tables import TICKER, Column, P, grid, without_blanks
@@ -88,7 +88,7 @@ def say(c: Contents) -> str:
     told = []
     for pool in dict.fromkeys(map(str, outlook["pool"])):
         row = rows(where(outlook, {"pool": pool}))[-1]
-        ahead, loss, mean = count(int(row["step"]), "session"), percent(row["var_95"], 1), percent(row["es_95"], 1)
+        ahead, loss, mean = count(int(row["step"]), step_noun(c)), percent(row["var_95"], 1), percent(row["es_95"], 1)
         told.append(
             f"{pool_name(pool)}: over {ahead} after {row['cutoff']} a loss of more than {loss} has a probability of "
             f"5{THIN}%, and is then {mean} on average"

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from s2squant.cli import leak_audit
-from s2squant.config.experiment import WITHIN_A_DAY, Experiment, Universe, Walk
+from s2squant.config.experiment import WITHIN_A_DAY, Experiment, Universe, VerdictSpec, Walk
 from s2squant.config.models import Forecasters
 from s2squant.errors import CallerError
 from s2squant.estimator import PriceForecaster
@@ -93,11 +93,12 @@ def test_random_walks_with_a_time_of_day_are_not_beaten(tmp_path):
     experiment = Experiment(
         universe=Universe(source=f"csv:{walks}"),
         walk=Walk(horizon=4, cutoffs=20, every=5, refit_every=200, min_train=540),
-        forecasters=Forecasters(models=("historical_simulation", "anchor", "blend")),
+        forecasters=Forecasters(models=("historical_simulation", "anchor")),
+        verdict=VerdictSpec(recommended="anchor", rival=""),
     )
     _, study = backtest(experiment, tmp_path / "run", workers=0)
     assert study.word != "better"
-    effect = study.leaderboard.set_index("model").loc["blend", "effect"]
+    effect = study.leaderboard.set_index("model").loc["anchor", "effect"]
     assert abs(effect) < 0.03
 
 

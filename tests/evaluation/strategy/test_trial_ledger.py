@@ -5,6 +5,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,13 @@ def test_a_configuration_counts_once_with_its_newest_figures(ledger):
             (1, "run1", "run1"),
             (2, "run0", "run0"),
         ]
+
+
+def test_returns_within_the_day_are_kept_as_sums_of_days(ledger):
+    bars = pd.to_datetime(["2024-03-01 14:30", "2024-03-01 20:30", "2024-03-04 14:30"])
+    hours = replace(trial(), returns=pd.Series([0.01, -0.002, 0.004], index=bars))
+    kept = record(hours, ledger).returns.iloc[:, 0]
+    assert kept.to_dict() == {pd.Timestamp("2024-03-01"): 0.008, pd.Timestamp("2024-03-04"): 0.004}
 
 
 def test_what_is_another_configuration_and_what_another_universe(ledger):
