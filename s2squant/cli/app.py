@@ -83,6 +83,10 @@ def config(experiment: options.ExperimentFile = None, settings: options.Settings
         from s2squant.prices.universe import open_universe
 
         open_universe(checked.universe)
+    if checked.forecasters.own_models or checked.forecasters.features:
+        from s2squant.forecasters.own_check import check_own
+
+        check_own(checked.forecasters)
     print(checked.to_json(), end="")
 
 

@@ -19,7 +19,7 @@ from s2squant import __version__
 from s2squant.config.experiment import Experiment
 from s2squant.config.files import make_experiment
 from s2squant.config.models import ModelName
-from s2squant.errors import PriceError, RunError
+from s2squant.errors import ConfigError, PriceError, RunError
 from s2squant.estimator.caller_keys import Keys
 from s2squant.estimator.fits import Fits
 from s2squant.files import sealed, sha256_of, unsealed
@@ -28,6 +28,7 @@ from s2squant.forecasters.own_features import with_features, without_features
 from s2squant.forecasters.own_model import FittedOwn, check_storable
 from s2squant.runs.covariate_files import about_covariates, covariates_table, with_covariates_of
 from s2squant.runs.folder import RunFolder
+from s2squant.runs.manifest import by_another
 from s2squant.runs.study_files import about_history, bars_table, histories_of
 from s2squant.series.panel import Panel
 from s2squant.series.states import load_state, save_state
@@ -100,7 +101,10 @@ def read_fitted(
         for name, sha256 in content["files"].items():
             if sha256_of(folder.path / name) != sha256:
                 raise ValueError(f"{name} is not what was written")
-        experiment = make_experiment(content["experiment"], where=str(folder.path / LAST))
+        try:
+            experiment = make_experiment(content["experiment"], where=str(folder.path / LAST))
+        except ConfigError as error:
+            raise RunError(f"{error}{by_another(content['version'])}") from None
         histories = histories_of(folder.read_table(PRICES), content["histories"])
         if content.get("covariates"):
             histories = with_covariates_of(histories, folder.read_table(COVARIATES), content["covariates"])

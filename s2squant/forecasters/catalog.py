@@ -6,7 +6,7 @@ from typing import cast
 
 from s2squant.config.models import BASELINES, Forecasters, ModelName, OurName, is_own
 from s2squant.config.networks import AnchorSpec, Scope
-from s2squant.errors import ConfigError
+from s2squant.errors import CheckpointError, ConfigError, one_line
 from s2squant.forecasters.anchor import Anchor, FittedAnchor
 from s2squant.forecasters.baselines import (
     arima,
@@ -111,5 +111,12 @@ def _network(
 
 
 def restore(name: ModelName, settings: Forecasters, state: State) -> Fitted:
-    """The fitted forecaster of this name from its stored state; raises CheckpointError for another kind's."""
-    return make(name, settings).restore(state)
+    """The fitted forecaster of this name from its stored state; raises CheckpointError for another kind's or form's."""
+    forecaster = make(name, settings)
+    try:
+        return forecaster.restore(state)
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        why = f"{type(error).__name__}: {one_line(str(error))[:120]}"
+        raise CheckpointError(
+            f"{name}: its state has another form, as of another version ({why}); fit it again"
+        ) from None

@@ -48,6 +48,7 @@ from s2squant.prices.store.price_store import PriceStore
 from s2squant.prices.store.refresh import Refresher
 from s2squant.report.runs_page import runs_page
 from s2squant.runs.engines.local import local_pool
+from s2squant.runs.engines.time_limit import half_of
 from s2squant.runs.folder import RunFolder
 from s2squant.runs.plan import sessions_of
 from s2squant.runs.run_list import write_list
@@ -149,7 +150,10 @@ class NightRun(JobRunner[NightJob]):
             folder=state.folder,
         )
         super().__init__(
-            state.folder, night_stages(spec, todo), workers, lambda count: local_pool(inputs, count, perform)
+            state.folder,
+            night_stages(spec, todo),
+            workers,
+            lambda count: local_pool(inputs, count, perform, half_of(state.seconds_left())),
         )
         self.skipped = "" if state.entry.folder else state.agenda.skipped
         self._state, self._scored, self._seconds = state, scored, {"prices": round(seconds, 3)}

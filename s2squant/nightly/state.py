@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -46,6 +47,11 @@ class NightState:
         """Whether a forecast may still be issued for the market's due session."""
         deadline = self.agenda.markets[market].deadline
         return deadline is not None and self.clock() < deadline
+
+    def seconds_left(self) -> float:
+        """Until the first deadline to come; infinity where none is."""
+        now, deadlines = self.clock(), (self.agenda.markets[market].deadline for market in self.panels)
+        return min(((one - now).total_seconds() for one in deadlines if one and one > now), default=math.inf)
 
     def due(self, market: str) -> date:
         """The session that the market is forecast from."""

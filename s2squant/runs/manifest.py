@@ -84,3 +84,8 @@ def manifest(study: Study) -> dict[str, Any]:
         "failed_models": dict(study.failed_models),
         **study.provenance,
     }
+
+
+def by_another(version: str) -> str:
+    """What to say of a folder that cannot be read: which version wrote it; empty where that is this one."""
+    return "" if version == __version__ else f"; s2squant {version} wrote it, and this is {__version__}"

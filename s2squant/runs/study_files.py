@@ -22,12 +22,14 @@ import numpy as np
 import pandas as pd
 from pydantic import TypeAdapter
 
+from s2squant import __version__
 from s2squant.config.experiment import Experiment
 from s2squant.config.files import make_experiment, parse_settings
-from s2squant.errors import RunError, S2squantError
+from s2squant.errors import ConfigError, RunError, S2squantError
 from s2squant.evaluation.results import Portfolio, Study
 from s2squant.prices.calendars.grid import with_slots
 from s2squant.runs.folder import RunFolder
+from s2squant.runs.manifest import by_another
 from s2squant.series.arrays import Floats, dates_of
 from s2squant.series.history import PriceHistory
 from s2squant.series.panel import Fold
@@ -110,9 +112,13 @@ def load_study(path: Path, *, models: Collection[str] | None = None, without: Co
 def load_experiment(path: Path) -> Experiment:
     """The experiment of a finished run's folder; raises CallerError when there is none that can be read."""
     folder, where = RunFolder(path), str(path / "experiment.json")
-    folder.read_json("manifest.json", after="manifest.json")
+    manifest = folder.read_json("manifest.json", after="manifest.json")
     data = parse_settings(folder.read_text("experiment.json"), form="json", where=where)
-    return make_experiment(data, where=where)
+    try:
+        return make_experiment(data, where=where)
+    except ConfigError as error:
+        writer = str(manifest.get("versions", {}).get("s2squant", __version__))
+        raise RunError(f"{error}{by_another(writer)}") from None
 
 
 def _fields() -> Iterator[tuple[str, str, Any]]:

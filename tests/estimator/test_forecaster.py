@@ -17,6 +17,7 @@ from sklearn.exceptions import NotFittedError
 
 from s2squant.errors import CheckpointError, ConfigError, RunError, SourceError
 from s2squant.estimator.forecaster import PriceForecaster
+from s2squant.files import sealed
 from s2squant.forecasters import fitting
 from s2squant.prices.calendars.exchanges import next_sessions
 from s2squant.prices.checks.every import NAMES
@@ -275,6 +276,13 @@ def test_what_cannot_be_saved_or_loaded_is_said_in_one_line(fitted, tmp_path):
     with pytest.raises(CheckpointError, match="not a readable model file"):
         PriceForecaster.load(kept)
     record = json.loads((kept / "forecaster.json").read_text())
+    for change, says in (
+        ({"format": 99}, "written by s2squant 99.1 in another form; fit it again"),
+        ({"experiment": record["experiment"] | {"novel": 1}}, r"unknown key 'novel'.*; s2squant 99.1 wrote it"),
+    ):
+        (kept / "forecaster.json").write_text(sealed(record | {"version": "99.1"} | change, sort=False))
+        with pytest.raises(RunError, match=says):
+            PriceForecaster.load(kept)
     record["prices"]["AAA"] = "0"
     (kept / "forecaster.json").write_text(json.dumps(record))
     with pytest.raises(RunError, match=r"damaged .*its contents were changed.*; fit it again"):

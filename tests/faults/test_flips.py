@@ -73,7 +73,7 @@ def test_a_finished_run(prices, tmp_path):
                 return RunFolder(run).read_json(name, after="manifest.json")
         return RunFolder(run).read_text(name)  # pages too, as `s2squant open` reads them
 
-    tell("finished run", flips(files, read, times(250, 30)), *OF_FLIPS)
+    tell("finished run", flips(files, read, times(250, 12)), *OF_FLIPS)
 
 
 def test_a_run_s_report_is_the_same_or_none(prices, tmp_path):
@@ -106,7 +106,7 @@ def test_the_list_of_runs(prices, tmp_path, monkeypatch):
             raise S2squantError(entry.status)
         return entry.word, entry.skill, entry.sentence, entry.tickers
 
-    tell("list of runs", flips([run / "manifest.json"], read, times(40, 10)), *OF_FLIPS)
+    tell("list of runs", flips([run / "manifest.json"], read, times(40, 4)), *OF_FLIPS)
 
 
 def test_a_run_under_way(prices, tmp_path):
@@ -137,7 +137,7 @@ def test_inputs_handed_to_workers(prices, tmp_path):
             assert all(given)
             return got.experiment.to_json(), [(c.past_TP.tobytes(), c.future_SF.tobytes()) for c in given if c]
 
-        tell("inputs of workers", flips(files, read, times(80, 16)), *OF_FLIPS)
+        tell("inputs of workers", flips(files, read, times(80, 6)), *OF_FLIPS)
 
 
 def test_the_price_store(tmp_path, monkeypatch):
@@ -154,7 +154,7 @@ def test_the_price_store(tmp_path, monkeypatch):
         stored = store.read(ticker)
         return stored.manifest, stored.bars.sha256
 
-    tell("price store", flips(files, read, times(150, 30)), *OF_FLIPS)
+    tell("price store", flips(files, read, times(150, 10)), *OF_FLIPS)
 
 
 def fill(ledger: Ledger) -> None:
@@ -183,7 +183,7 @@ def test_the_ledger(tmp_path):
             path.with_name(path.name + beside).unlink(missing_ok=True)
         return content_of(Ledger(url))
 
-    tell("ledger (SQLite)", flips([tmp_path / "ledger.sqlite"], read, times(150, 30)), *OF_FLIPS)
+    tell("ledger (SQLite)", flips([tmp_path / "ledger.sqlite"], read, times(150, 15)), *OF_FLIPS)
 
 
 def test_the_ledger_in_postgresql():
@@ -232,7 +232,7 @@ def test_pretrained_weights(tmp_path):
     for path in embedded("weights").iterdir():
         if path.name.endswith(".safetensors"):
             (tmp_path / path.name).write_bytes(path.read_bytes())
-    tell("weights", flips(sorted(tmp_path.iterdir()), state_of, times(60, 12)), *OF_FLIPS)
+    tell("weights", flips(sorted(tmp_path.iterdir()), state_of, times(60, 6)), *OF_FLIPS)
 
 
 def test_the_trials(prices, tmp_path):
@@ -253,7 +253,7 @@ def test_the_trials(prices, tmp_path):
             raise S2squantError(trials.note)
         return trials.count, trials.ratios, trials.returns.to_json()
 
-    tell("trials.sqlite", flips([tmp_path / "trials.sqlite"], read, times(100, 30)), *OF_FLIPS)
+    tell("trials.sqlite", flips([tmp_path / "trials.sqlite"], read, times(100, 12)), *OF_FLIPS)
 
 
 def test_a_search_under_way(tmp_path):
@@ -276,7 +276,7 @@ def test_a_search_under_way(tmp_path):
         finally:
             again._storage.remove_session()
 
-    tell("search under way", flips([place], read, times(60, 10)), *OF_FLIPS)
+    tell("search under way", flips([place], read, times(60, 5)), *OF_FLIPS)
 
 
 def test_sessions_of_exchanges(tmp_path, monkeypatch):

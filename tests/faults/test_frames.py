@@ -14,7 +14,7 @@ from s2squant.errors import CallerError
 from s2squant.estimator import PriceForecaster
 from tests.worlds.frames import random_frame, sound
 
-FRAMES = int(os.environ.get("FRAMES", "300"))
+FRAMES = int(os.environ.get("FRAMES", "100"))
 SETTINGS = {"random_walk": {"window": 40}, "anchor": {"warmup": 60}}
 
 

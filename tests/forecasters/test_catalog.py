@@ -36,6 +36,14 @@ def test_garch_does_not_take_gjr_for_its_own() -> None:
         restore("garch_t", SETTINGS, written)
 
 
+@pytest.mark.parametrize("name", ["random_walk", "garch_t", "har", "historical_simulation"])
+def test_a_state_of_another_version_is_refused_in_one_line(name: ModelName) -> None:
+    written = fit_at_end(make(name, SETTINGS), panel_of(A=RETURNS)).state()
+    bare = State({}, {"name": written.meta["name"]})
+    with pytest.raises(CheckpointError, match=rf"^{name}: its state has another form, .*; fit it again$"):
+        restore(name, SETTINGS, bare)
+
+
 def test_a_field_takes_back_its_members_only() -> None:
     panel = panel_of(A=RETURNS)
     both = Field({name: make(name, SETTINGS) for name in ("random_walk", "drift")})

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -17,14 +19,18 @@ import s2squant.nightly.summary
 from s2squant.config.files import recorded_nightly, validated
 from s2squant.config.nightly import Nightly, Retraining
 from s2squant.errors import CallerError, ConfigError, LedgerError
+from s2squant.nightly.jobs import NightInputs, NightJob, perform
 from s2squant.nightly.ledger.ledger import Ledger
 from s2squant.nightly.ledger.tables import RUNS
 from s2squant.nightly.night import forecast, open_night
 from s2squant.nightly.replay import replay
 from s2squant.nightly.results import Monitor, Night
 from s2squant.nightly.weights import ModelStore
+from s2squant.runs.engines.local import WorkerPool
 from tests.local_yahoo import LocalYahoo
+from tests.worlds import night_process
 from tests.worlds.nightly_sim import HASTY, Clock, at_close, at_yahoo, cheap, tiny
+from tests.worlds.processes import forkserver
 
 
 @dataclass
@@ -57,6 +63,14 @@ class Desk:
 def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
     with at_yahoo(tmp_path, monkeypatch, "2025-11-17") as yahoo:
         yield Desk(tmp_path, yahoo)
+
+
+def hangs_for(given: tuple[NightInputs, str], job: NightJob) -> None:
+    """Carry out a night's job; that of one ticker hangs."""
+    inputs, ticker = given
+    if job.ticker == ticker:
+        time.sleep(600)
+    perform(inputs, job)
 
 
 def in_london(day: str) -> datetime:
@@ -136,6 +150,52 @@ def test_tickers_that_a_dying_run_left_out_are_gaps(desk: Desk, monkeypatch: pyt
     assert (night.track.issued, night.track.due) == (8, 10)
     desk.night(wider, at_close("2025-11-21"))
     assert len(Ledger().gaps("tiny")) == 2
+
+
+@pytest.mark.slow
+def test_two_runs_of_a_night_at_once(desk: Desk) -> None:
+    """One makes it, the other is told in one line or comes when all is done; nothing stands twice."""
+    context, log = forkserver("s2squant.nightly.night", "tests.worlds.night_process"), desk.root / "nights.log"
+    surroundings = {name: os.environ[name] for name in ("S2SQUANT_YAHOO_URL", "S2SQUANT_LEDGER")}
+    models, days, refused = ("historical_simulation", "random_walk"), ("2025-11-18", "2025-11-19", "2025-11-20"), 0
+    for day in days:
+        desk.yahoo.fixed_today, gate = day, context.Barrier(2)
+        given = (str(desk.root), day, surroundings, 0, models, gate)
+        pair = [context.Process(target=night_process.night, args=given) for _ in range(2)]
+        for process in pair:
+            process.start()
+        for process in pair:
+            process.join(300)
+        said = [line for line in log.read_text().splitlines() if line.startswith("s2squant.errors.")]
+        refused += sum(process.exitcode != 0 for process in pair)
+        assert min(process.exitcode or 0 for process in pair) == 0, said
+        assert len(said) == refused
+        assert all("another process is writing this run; wait for it" in line for line in said), said
+    assert refused, "they never met"
+    record = Ledger().record("tiny", live=False)
+    assert (record["reissue"] == 0).all()
+    assert not record.duplicated(["model", "unique_id", "cutoff", "step"]).any()
+    assert desk.pairs() == {(ticker, day) for ticker in night_process.TICKERS for day in days}
+    assert Ledger().gaps("tiny").empty
+    assert {run.status for run in Ledger().runs("tiny")} <= {"done", "skipped"}
+    assert Ledger().verify()[0] == ()
+
+
+@pytest.mark.slow
+def test_a_night_s_job_that_hangs_costs_its_ticker(desk: Desk) -> None:
+    spec = desk.spec("AAA", "BBB", models=("historical_simulation", "random_walk"))
+    when = at_close("2025-11-18")
+    desk.yahoo.fixed_today = "2025-11-18"
+    with open_night(spec, scheduled=when, clock=Clock(when), workers=0, fetching=HASTY) as run:
+        inputs = run._pool._inputs  # type: ignore[attr-defined]
+        run._pool = WorkerPool((inputs, "BBB"), 1, hangs_for, limit=iter([600.0, 1.0]).__next__)
+        list(run.execute_stages())
+        night = run.finish()
+    assert night.status == "partial"
+    assert {t.ticker: t.status for t in night.tickers} == {"AAA": "ok", "BBB": "failed"}
+    (gap,) = Ledger().gaps("tiny").itertuples()
+    assert (gap.ticker, gap.kind) == ("BBB", "failed")
+    assert "it hung: no end after 1 s" in gap.reason
 
 
 @pytest.mark.slow

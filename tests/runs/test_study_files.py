@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from s2squant import __version__
 from s2squant.cli.app import main
 from s2squant.errors import CallerError
 from s2squant.evaluation.results import Study
@@ -164,6 +165,16 @@ def test_a_run_from_before_some_tables_opens_without_them(copied):
 def test_an_older_run(copied, capsys):
     (copied / "study.json").unlink()
     assert "older" in refused([copied], capsys)
+
+
+def test_a_run_of_another_version_whose_settings_are_unknown_is_one_line(copied, capsys):
+    manifest = json.loads((copied / "manifest.json").read_text())
+    (copied / "manifest.json").write_text(json.dumps(manifest | {"versions": {"s2squant": "99.1"}}))
+    settings = json.loads((copied / "experiment.json").read_text())
+    (copied / "experiment.json").write_text(json.dumps(settings | {"novel": 1}))
+    said = refused([copied], capsys)
+    assert said.endswith(f"; s2squant 99.1 wrote it, and this is {__version__}")
+    assert "unknown key 'novel'" in said
 
 
 @pytest.mark.parametrize(

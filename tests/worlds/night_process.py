@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
-from tests.worlds.nightly_sim import HASTY, at_close, tiny
+from tests.worlds.nightly_sim import HASTY, at_close, cheap, tiny
 
 TICKERS = ("AAA", "BBB", "CCC")
 
@@ -24,13 +25,24 @@ class Running:
         return self._at + timedelta(seconds=time.monotonic() - self._since)
 
 
-def night(root: str, day: str, environment: Mapping[str, str], workers: int = 0) -> None:
-    """The plain line; exit status 0 where the night was done or there was nothing to do."""
+def night(
+    root: str,
+    day: str,
+    environment: Mapping[str, str],
+    workers: int = 0,
+    models: Sequence[str] = (),
+    gate: Barrier | None = None,
+) -> None:
+    """The plain line, begun together with others at a gate; exit status 0 where it was done or had nothing to do."""
     from s2squant.nightly.night import forecast
 
     _settle(root, environment)
-    when = at_close(day)
-    found = forecast(tiny(Path(root), *TICKERS), scheduled=when, clock=Running(when), workers=workers, fetching=HASTY)
+    spec, when = tiny(Path(root), *TICKERS), at_close(day)
+    if gate is not None:
+        gate.wait()
+    found = forecast(
+        cheap(spec, models) if models else spec, scheduled=when, clock=Running(when), workers=workers, fetching=HASTY
+    )
     sys.exit(0 if found.status in ("done", "skipped") else 1)
 
 

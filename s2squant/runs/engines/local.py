@@ -23,6 +23,7 @@ from typing import Any, Generic, TypeVar
 
 from s2squant.errors import S2squantError
 from s2squant.runs.engines.main_guard import UNGUARDED, leave_if_run_again, refuse_daemonic, refuse_unguarded, unguarded
+from s2squant.runs.engines.time_limit import TimeLimit, job_seconds, over_the_limit
 from s2squant.runs.engines.worker import (
     ATTEMPTS,
     ENDED,
@@ -80,15 +81,17 @@ class InlinePool(Generic[I, J]):
 class WorkerPool(Generic[I, J]):
     """Processes, each in a lane of its own: one that is killed takes one job with it, which is tried once more.
 
+    A job that takes longer than `limit` says is ended with its worker, and not tried again: what hangs, hangs twice.
     Raises ConfigError where a worker would run the caller's script again, which lacks its guard, and in a daemonic
     process, which may have no children.
     """
 
-    def __init__(self, inputs: I, workers: int, perform: Callable[[I, J], Any]) -> None:
+    def __init__(self, inputs: I, workers: int, perform: Callable[[I, J], Any], limit: TimeLimit | None = None) -> None:
         leave_if_run_again()
         refuse_unguarded()
         refuse_daemonic()
-        self._given = (perform, inputs)
+        seconds = job_seconds()
+        self._given, self._limit = (perform, inputs), limit or (lambda: seconds)
         self._free: LifoQueue[ProcessPoolExecutor | None] = LifoQueue()
         for _ in range(workers):
             self._free.put(None)
@@ -105,18 +108,20 @@ class WorkerPool(Generic[I, J]):
         lane = self._free.get()
         try:
             for _ in range(ATTEMPTS):
-                fresh = lane is None
                 lane = lane or self._start_lane()
                 if lane is None:
                     return ENDED, None
+                seconds = self._limit()
                 try:
-                    if fresh:
-                        _submit(lane, _take, self._given)
-                    return _submit(lane, _perform, job).result()
+                    return _submit(lane, _perform, job).result(seconds)
                 except BrokenProcessPool:
                     if self._drop(lane):
                         raise unguarded() from None
                     lane = None
+                except TimeoutError:
+                    self._drop(lane, kill=True)
+                    lane = None
+                    return over_the_limit(seconds), None
                 except RuntimeError:  # a lane refuses what comes after its end
                     return ENDED, None
             return KILLED, None
@@ -135,23 +140,38 @@ class WorkerPool(Generic[I, J]):
                 process.kill()
 
     def _start_lane(self) -> ProcessPoolExecutor | None:
-        with self._lock:
-            if self._closed:
+        """A lane whose worker gets the run's inputs; None once the pool is closed."""
+        until = time.monotonic() + REAPED
+        while True:
+            with self._lock:
+                if self._closed:
+                    return None
+                lane = ProcessPoolExecutor(
+                    1,
+                    mp_context=worker_context(),
+                    initializer=_start,
+                    initargs=(os.getpid(), dict(os.environ)),
+                )
+                self._started.add(lane)
+            try:
+                _submit(lane, _take, self._given)
+            except RuntimeError:  # closed meanwhile
                 return None
-            lane = ProcessPoolExecutor(
-                1,
-                mp_context=worker_context(),
-                initializer=_start,
-                initargs=(os.getpid(), dict(os.environ)),
-            )
-            self._started.add(lane)
-            return lane
+            except (OSError, EOFError):  # its server was killed a moment ago, and still counts as running
+                self._drop(lane)
+                if time.monotonic() > until:
+                    raise
+                time.sleep(0.01)
+            else:
+                return lane
 
-    def _drop(self, broken: ProcessPoolExecutor) -> bool:
+    def _drop(self, broken: ProcessPoolExecutor, *, kill: bool = False) -> bool:
         """Give a lane up; whether its worker left because it was about to start workers of its own."""
         with self._lock:
             self._started.discard(broken)
         processes = list((broken._processes or {}).values())
+        for process in processes if kill else ():
+            process.kill()
         broken.shutdown(wait=False, cancel_futures=True)
         until = time.monotonic() + REAPED
         while time.monotonic() < until and any(process.exitcode is None for process in processes):
@@ -177,9 +197,11 @@ def worker_context() -> BaseContext:
     return context
 
 
-def local_pool(inputs: I, workers: int, perform: Callable[[I, J], None]) -> InlinePool[I, J] | WorkerPool[I, J]:
-    """So many worker processes; none but this one when 0."""
-    return WorkerPool(inputs, workers, perform) if workers else InlinePool(inputs, perform)
+def local_pool(
+    inputs: I, workers: int, perform: Callable[[I, J], None], limit: TimeLimit | None = None
+) -> InlinePool[I, J] | WorkerPool[I, J]:
+    """So many worker processes, whose jobs have a time limit; none but this one, which has none, when 0."""
+    return WorkerPool(inputs, workers, perform, limit) if workers else InlinePool(inputs, perform)
 
 
 def map_jobs(

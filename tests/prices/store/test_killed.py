@@ -28,7 +28,7 @@ def check_whole(desk, tickers):
             assert version.rows > 200
 
 
-def kill_often(desk, times):
+def kill_often(desk, times, spec=SPEC):
     rng = random.Random(times)
     desk.yahoo.years = 1
     days = exchange_sessions("XNYS")
@@ -36,7 +36,7 @@ def kill_often(desk, times):
     stored, cut = 0, 0
     for number in range(times):
         desk.on(str(days[first + number]))  # there is something to fetch every time
-        process, connection = start(desk.folder, desk.yahoo.url, TICKERS, desk.now, SPEC)
+        process, connection = start(desk.folder, desk.yahoo.url, TICKERS, desk.now, spec)
         assert connection.recv() == "go"
         done = [connection.recv()[0] for _ in range(rng.randrange(len(TICKERS)))]
         time.sleep(rng.uniform(0.0, 0.1))  # on into the tickers under way, however fast the machine
@@ -47,7 +47,7 @@ def kill_often(desk, times):
         assert len(desk.store.tickers()) >= stored
         stored = len(desk.store.tickers())
     assert cut > times / 2, "most kills fell outside a fetch: the test tests nothing"
-    found = outcomes(*start(desk.folder, desk.yahoo.url, TICKERS, desk.now, SPEC))
+    found = outcomes(*start(desk.folder, desk.yahoo.url, TICKERS, desk.now, spec))
     assert set(found) == set(TICKERS)
     assert set(found.values()) <= {"new", "updated", "fresh", "unchanged"}
     assert desk.store.tickers() == tuple(sorted(TICKERS))
@@ -61,6 +61,17 @@ def kill_often(desk, times):
 
 def test_killed_five_times(desk):
     kill_often(desk, 5)
+
+
+@pytest.mark.slow
+def test_killed_within_a_storm_of_429(desk):
+    """Six of ten requests are refused; the one who comes after a kill is as polite as the one before."""
+    spec = Fetching(together=2, per_second=200, timeout=30, pause=0.01, limited_pause=0.01, limited_tries=30)
+    desk.yahoo.limited_share = 0.6
+    kill_often(desk, 5, spec)
+    assert len(desk.yahoo.limited) >= 5
+    assert desk.yahoo.most_under_way <= spec.together
+    assert desk.yahoo.busiest(1.0) <= spec.per_second * 1.1 + 2
 
 
 @pytest.mark.slow

@@ -22,7 +22,7 @@ from s2squant.config.files import make_experiment
 from s2squant.errors import CallerError, ConfigError
 from s2squant.runs.engines import choose as engines
 from s2squant.runs.engines import on_dask as dask_pool
-from s2squant.runs.engines import run_inputs
+from s2squant.runs.engines import run_inputs, time_limit
 from s2squant.runs.engines.cluster import ClusterPool
 from s2squant.runs.engines.local import WorkerPool
 from s2squant.runs.engines.on_dask import DaskPool
@@ -217,6 +217,43 @@ def test_a_killed_server_takes_one_attempt_of_the_jobs_under_way(tmp_path):
     reason, server = pool.call(None)
     assert (reason, server != os.getpid()) == ("", True)
     pool.close()
+    for _ in range(1):  # killed as another is started: dead, and not yet known to be
+        os.kill(server, signal.SIGKILL)
+        pool = WorkerPool(tmp_path / "killed", 1, without_its_server)
+        reason, server = pool.call(None)
+        assert reason == ""
+        pool.close()
+
+
+def test_a_job_that_hangs_is_ended_with_its_worker_and_the_next_goes_on(tmp_path, monkeypatch):
+    limits = [600.0]
+    pool = WorkerPool(tmp_path, 1, perform, limit=lambda: limits[0])
+    assert pool.perform(Chore("first")) == ""
+    limits[0] = 0.3
+    reason = pool.perform(Chore("stuck", seconds=60))
+    assert reason == "it hung: no end after 0.3 s, so its process was ended (S2SQUANT_JOB_HOURS allows more)"
+    limits[0] = 600.0
+    assert pool.perform(Chore("next")) == ""
+    assert [len(attempts(tmp_path, name)) for name in ("first", "stuck", "next")] == [1, 1, 1]
+    stuck, after = (int(attempts(tmp_path, name)[0][0]) for name in ("stuck", "next"))
+    assert not psutil.pid_exists(stuck)
+    assert stuck != after
+    pool.close()
+    monkeypatch.setenv("S2SQUANT_JOB_HOURS", "soon")
+    with pytest.raises(ConfigError, match=r"^S2SQUANT_JOB_HOURS='soon': not hours above 0"):
+        WorkerPool(tmp_path, 1, perform)
+
+
+def test_a_job_before_a_deadline_may_take_half_of_what_is_left(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(time_limit.time, "monotonic", lambda: now[0])
+    limit = time_limit.half_of(36_000)
+    assert limit() == 18_000
+    now[0] = 18_000
+    assert limit() == 9_000, "after one that hung"
+    now[0] = 35_990
+    assert limit() == 60
+    assert time_limit.half_of(np.inf)() == 24 * 3600
 
 
 def forked_after_a_run(folder):
