@@ -3,8 +3,8 @@
 Development folds of the embedded sample, all scored before 2016 (stocks before 2009): the anchor is fitted once a fold,
 each candidate `--nets` times on it, and scored every 10 bars over the two years after. Prints CPU seconds a net, and
 CRPS skill against the anchor (a mean over tickers, then folds) with as many nets averaged as `--average` says; the
-difference to the first candidate with its standard error, by folds and draws of nets. CPU seconds are fair on a machine
-with neighbours, wall clocks are not.
+difference to the first candidate, with its standard error where there are several folds. CPU seconds are fair on a
+machine with neighbours, wall clocks are not.
 """
 
 from __future__ import annotations
@@ -141,11 +141,11 @@ def main() -> None:
             found_WD, spent = np.array([f for f, _ in results]), float(np.mean([s for _, s in results]))
             first.setdefault(market, found_WD)
             gain_W = (found_WD - first[market]).mean(axis=1)
-            error = gain_W.std(ddof=1) / np.sqrt(len(gain_W))
+            error = f" ({gain_W.std(ddof=1) / np.sqrt(len(gain_W)):.3f})" if len(gain_W) > 1 else ""
             per_fold = " ".join(f"{skill:+.2f}" for skill in found_WD.mean(axis=1))
             print(
                 f"{market:4} {text:28} {spent:6.2f} CPU s a net, skill {found_WD.mean():+.3f} "
-                f"(worst {found_WD.min():+.2f}), difference {gain_W.mean():+.3f} ({error:.3f}); folds {per_fold}",
+                f"(worst {found_WD.min():+.2f}), difference {gain_W.mean():+.3f}{error}; folds {per_fold}",
                 flush=True,
             )
 

@@ -155,7 +155,8 @@ class Run(JobRunner[Job]):
             audited = audit(inputs, forecasts)
         beyond = (nothing, joined, audited, held)
         study = self._study(collected, forecasts, (weights, recalibration), evaluation, traded, beyond)
-        young = newcomers(inputs, self._histories, tuple(self.skipped))
+        with self._timed("newcomers"):
+            young = newcomers(inputs, self._histories, tuple(self.skipped))
         study = replace(study, newcomers=young, tickers=told(study.tickers, young))
         study = beside_previous(study, self.inputs.folder)
         self._write(study)
@@ -247,11 +248,14 @@ class Run(JobRunner[Job]):
 
     def _write(self, study: Study) -> None:
         folder = self.inputs.folder
-        write_study(folder, study)
-        if study.experiment.portfolio.paths:
-            folder.write_table("paths.parquet", newest_paths(self.inputs, study.forecasts))
-        folder.write_pages(render(study, runs=folder.runs_page))
-        folder.finish(manifest(study))
+        with self._timed("write"):
+            write_study(folder, study)
+            if study.experiment.portfolio.paths:
+                folder.write_table("paths.parquet", newest_paths(self.inputs, study.forecasts))
+        with self._timed("render"):
+            folder.write_pages(render(study, runs=folder.runs_page))
+        timed = {**study.provenance, "timings": dict(self._seconds)}
+        folder.finish(manifest(replace(study, provenance=timed)))
         write_list(folder, runs_page)
 
     @contextmanager

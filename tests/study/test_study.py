@@ -219,7 +219,7 @@ def test_the_manifest_is_written_last_and_names_every_ticker(run, prices):
     assert len(set(found["prices"].values())) == 6
     assert found["command"] == "by hand"
     assert {"torch", "numpy", "pandas", "python", "s2squant"} <= set(found["versions"])
-    assert {"load", "judge", "anchor:XNYS", "ticker:<b>"} <= set(found["timings"])
+    assert {"load", "judge", "write", "render", "anchor:XNYS", "ticker:<b>"} <= set(found["timings"])
 
 
 def test_the_written_experiment_is_an_input(run):
