@@ -1,14 +1,17 @@
 """Bars within the day: the session grid, how stamps are read, what is checked, and coarser bars made of them."""
 
 from datetime import UTC, datetime
+from typing import get_args
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from s2squant.config.covariates import BuiltIn
 from s2squant.config.experiment import Universe
 from s2squant.errors import PriceError
 from s2squant.prices.calendars.grid import bar_ends, bar_grid, next_bars
+from s2squant.prices.covariates.built_in import built_in
 from s2squant.prices.sources.memory import FrameSource
 from s2squant.prices.sources.moments import Clock
 from s2squant.prices.universe import load_ticker
@@ -142,3 +145,14 @@ def test_days_of_hours_are_the_sessions_and_no_minutes_are_made():
     assert len(load(frame.iloc[:-3], interval="1d")) == len(days) - 1  # its last session is not whole
     with pytest.raises(PriceError, match=r"its bars are 1h, which make no 5m; set universe\.interval=1h"):
         load(frame, interval="5m")
+
+
+@pytest.mark.parametrize("name", get_args(BuiltIn))
+def test_a_covariate_of_the_calendar_is_that_of_the_bar_s_session(name):
+    hours = grid("1h:XNYS", "2024-11-20", "2024-12-31")
+    days, bar = np.unique(hours.sessions, return_inverse=True)
+    values = built_in(name, "1h:XNYS", hours.starts)
+    assert np.array_equal(values, built_in(name, "XNYS", days)[bar])
+    if name == "half_day":
+        early = np.unique(hours.sessions[values == 1])
+        assert early.astype(str).tolist() == ["2024-11-29", "2024-12-24"]

@@ -202,6 +202,13 @@ def bar_ends(market: str, starts: Moments) -> Moments:
     return np.where(grid.starts[at] == starts, grid.ends[at], usual) if len(grid.starts) else usual
 
 
+def sessions_of_bars(market: str, starts: Moments) -> Dates:
+    """The session of each bar; of one that is not scheduled, that of the scheduled bar before."""
+    one = np.timedelta64(1, "D")
+    grid = bar_grid(market, starts.min() - one, starts.max() + one)
+    return grid.sessions[np.maximum(np.searchsorted(grid.starts, starts, side="right") - 1, 0)]
+
+
 def with_slots(history: PriceHistory) -> PriceHistory:
     """The history with the slots of its bars, all of which stand on the grid; itself where bars are daily or longer."""
     if not history.is_intraday:

@@ -6,7 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from s2squant.config.covariates import BuiltIn
+from s2squant.config.intervals import calendar_of, intraday
 from s2squant.prices.calendars.exchanges import exchange_sessions
+from s2squant.prices.calendars.grid import sessions_of_bars
 from s2squant.prices.calendars.periods import last_of_each
 from s2squant.prices.calendars.scheduled import half_days, holidays, scheduled_sessions
 from s2squant.series.arrays import Dates, Floats
@@ -23,8 +25,11 @@ def built_in(name: BuiltIn, calendar: str, days_S: Dates) -> Floats:
     weekday: 0 is Monday. month_end: 1 on the last session of a month. quarter_turn: 1 on the last session of a quarter
     and the first of the next. holiday: sessions until the last one before a closing on a weekday, at most FAR.
     half_day: 1 where the exchange closes early. expiry: 1 on the third Friday of a month, or the session before where
-    that is none.
+    that is none. A bar within the day has the value of its session.
     """
+    if intraday(calendar):
+        days, place_S = np.unique(sessions_of_bars(calendar, days_S), return_inverse=True)
+        return built_in(name, calendar_of(calendar), days)[place_S]
     around = scheduled_sessions(calendar, days_S[0] - _AROUND, days_S[-1] + _AROUND)
     match name:
         case "weekday":

@@ -9,7 +9,7 @@ import numpy as np
 from s2squant.config.covariates import CovariateSpec, Measure
 from s2squant.config.experiment import Universe
 from s2squant.errors import ConfigError, PriceError
-from s2squant.prices.calendars.grid import bar_grid
+from s2squant.prices.calendars.grid import sessions_of_bars
 from s2squant.prices.calendars.scheduled import closing_times
 from s2squant.prices.covariates.as_of import Observations
 from s2squant.prices.covariates.realised import Realised, realised
@@ -65,9 +65,7 @@ def realised_of(bars: PriceHistory) -> Realised:
 
 def sessions_of(bars: PriceHistory) -> Dates:
     """The session of each bar within the day."""
-    one = np.timedelta64(1, "D")
-    grid = bar_grid(bars.calendar, bars.dates[0] - one, bars.dates[-1] + one)
-    return grid.sessions[np.searchsorted(grid.starts, bars.dates)]
+    return sessions_of_bars(bars.calendar, bars.dates)
 
 
 def _column(found: Realised, measure: Measure) -> Floats:
