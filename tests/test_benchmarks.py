@@ -6,12 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import forecasts, training, won
+from benchmarks import forecasts, regret, training, won
 from s2squant.config.experiment import Experiment
 from s2squant.config.networks import AnchorSpec, Seq2SeqSpec
+from s2squant.evaluation.losses import score
 from s2squant.evaluation.statistics.diebold_mariano import degrees
 from s2squant.forecasters.anchor import Anchor
 from s2squant.forecasters.network import prepare
+from tests.worlds.forecast_tables import known_scale, table_of, walks
 from tests.worlds.synthetic import garch_panel
 
 ROOT = Path(__file__).parents[1]
@@ -92,3 +94,10 @@ def test_the_spread_of_true_gains_is_told_from_that_of_errors(true):
     assert won.spread_of_truth(gain_MC) == pytest.approx(true, abs=0.2)
     assert np.median(won.errors(gain_MC, 0)) == pytest.approx((3**2 + 6**2) ** 0.5 / 200**0.5, rel=0.1)
     assert won.errors(gain_MC, 50)[0] == pytest.approx(2 * won.errors(gain_MC, 0)[0])
+
+
+def test_regret_reads_the_levels_that_a_run_scores():
+    frame = table_of(walks(0), {"blend": (0.0, known_scale(6))}).assign(**{"q0.001": -9.0, "q0.999": 9.0})
+    losses = score(frame)
+    mean = [losses.of("blend")[losses.ticker_U == m].mean() for m in range(len(losses.tickers))]
+    assert 100 * regret.lost(frame) == pytest.approx(mean)
