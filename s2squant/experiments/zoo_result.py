@@ -155,8 +155,8 @@ def _against_base(nets: pd.DataFrame) -> str:
     better = clear.loc[clear["skill_base"] > 0, "model"].tolist()
     worse = clear.loc[clear["skill_base"] < 0, "model"].tolist()
     parts = [f"{len(others) - len(better) - len(worse)} of {len(others)} tie with the base"]
-    parts += [f"better: {', '.join(better)}"] if better else ["none is better"]
-    parts += [f"worse: {', '.join(worse)}"] if worse else ["none is worse"]
+    parts += [f"better: {' | '.join(better)}"] if better else ["none is better"]
+    parts += [f"worse: {' | '.join(worse)}"] if worse else ["none is worse"]
     return "; ".join(parts) + "."
 
 
