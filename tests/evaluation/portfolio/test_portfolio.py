@@ -129,3 +129,17 @@ def test_the_dependence_of_past_outcomes_decides_the_weights(rule):
     mean = made.weights.groupby("unique_id")["weight"].mean()
     assert mean["C"] > 0.38
     assert abs(mean["A"] + mean["B"] - (1 - mean["C"])) < 1e-9
+
+
+def test_a_ticker_whose_rate_trades_in_another_market_is_refused_by_name():
+    draws = 0.01 * np.random.default_rng(4).standard_normal((3, 700))
+    names = {"SAP": "XETR", "BMW": "XETR", "EURUSD": "ECB"}
+    made = [history(own, name, calendar=where) for own, (name, where) in zip(draws, names.items(), strict=True)]
+    experiment = Experiment.model_validate(
+        {"walk": {"horizon": 5}, "portfolio": {"weights": "equal", "currency": "USD", "draws": 100}}
+    )
+    table = told(Panel(tuple(made[:2])), every=90)
+    tables = portfolio_tables(table, {h.ticker: h for h in made}, experiment, markets=names, trials=1)
+    assert tables.outlook.empty
+    assert set(tables.refused) == {"SAP", "BMW", "XETR", "ECB"}
+    assert tables.refused["SAP"].startswith("its price is in EUR, and EURUSD trades in another market")
