@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from s2squant.cli import app as cli
+from s2squant.errors import RunError
 from s2squant.experiments import copy_task
 from s2squant.experiments.result import Goal, Result
 from s2squant.report.sections import Section
@@ -90,6 +91,23 @@ def test_its_own_folder_is_written_again_and_is_unfinished_meanwhile(
     assert cli.main(["reproduce", "copy", "--out", str(out)]) == 130
     assert "interrupted" in capsys.readouterr().err
     assert not (out / "result.json").exists()
+
+
+def test_a_refused_run_leaves_what_is_finished(
+    asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As a zoo in the folder of one with other settings."""
+    out = tmp_path / "page"
+    assert cli.main(["reproduce", "copy", "--out", str(out)]) == 0
+    held = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+
+    def refused(progress, *, quick=False, seed=0):
+        raise RunError("parts of a different run; choose another --out")
+
+    monkeypatch.setattr(copy_task, "run", refused)
+    assert cli.main(["reproduce", "copy", "--out", str(out), "--seed", "3"]) == 2
+    assert "choose another --out" in capsys.readouterr().err
+    assert held == {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
 
 
 def test_without_out_it_goes_below_reports(asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

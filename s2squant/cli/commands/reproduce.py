@@ -66,6 +66,7 @@ def reproduce(
     folder = RunFolder(out or REPORTS / "reproduce" / name)
     began = time.perf_counter()
     with _writable(folder.path):
+        before = _held(folder.path)
         _take(folder.path, name)
         folder.write_text(STAMP, _json({"experiment": name, "quick": quick, "seed": seed, "version": __version__}))
     try:
@@ -74,6 +75,10 @@ def reproduce(
     except KeyboardInterrupt:
         rest = "the same command goes on from there" if name == "zoo" else "nothing of it is kept"
         return interrupted(rest)
+    except RunError:  # refused: what is finished there stays
+        for file, content in before.items():
+            (folder.path / file).write_bytes(content)
+        raise
     facts = _facts(name, quick=quick, seed=seed, seconds=time.perf_counter() - began)
     figures = json_values(result.figures)
     page = experiment_page(result, command=ctx.obj.command, facts=facts)
@@ -81,7 +86,7 @@ def reproduce(
         folder.write_pages(render_experiment(page, runs=folder.runs_page))
         folder.write_text(RESULT, sealed({**facts, "command": ctx.obj.command, "figures": figures}, sort=False))
     write_list(folder, runs_page)
-    plain_console().print(_table(figures))
+    plain_console().print(_table({name: value for name, value in figures.items() if value != result.conclusion}))
     print(result.conclusion)
     print(f"page: {page_at(folder.path / 'index.html')}", flush=True)
     return 0
@@ -109,6 +114,11 @@ def _run(name: Name, progress: Progress, out: Path, *, quick: bool, seed: int) -
             from s2squant.experiments import zoo
 
             return zoo.run(progress, out=out, quick=quick, seed=seed)
+
+
+def _held(path: Path) -> dict[str, bytes]:
+    """What says of a folder which experiment is finished in it."""
+    return {file: (path / file).read_bytes() for file in (STAMP, RESULT) if (path / file).is_file()}
 
 
 def _take(path: Path, name: Name) -> None:
