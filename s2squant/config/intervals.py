@@ -17,6 +17,12 @@ COARSENESS: tuple[str, ...] = ("1m", "5m", "15m", "30m", "1h", "1d", "1wk", "1mo
 _INTRADAY = re.compile(r"(?P<interval>1h|30m|15m|5m|1m)(?P<clock>@clock)?:(?P<base>.+)")
 
 
+def periods_of(interval: str, calendar: str) -> str:
+    """The code of a market of weeks or months of a calendar's sessions; the calendar itself for other intervals."""
+    unit = {length: unit for unit, length in PERIODS.items()}.get(interval, "")
+    return f"{unit}:{calendar}" if unit and interval_of(calendar) == "1d" else calendar
+
+
 def intraday(market: str) -> tuple[str, str, bool] | None:
     """The interval, the exchange's calendar and whether bars begin on the clock's whole ones, of a market of bars
     within the day; None elsewhere. On the clock, New York's hours begin at 9:00, 10:00; else at 9:30, 10:30.

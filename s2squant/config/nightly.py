@@ -13,7 +13,6 @@ from pydantic import Field, field_validator, model_validator
 
 from s2squant.config.defaults import DEAD_AFTER, MODEL_DAYS, PRICE_DAYS, RUN_DAYS
 from s2squant.config.experiment import Experiment, Universe
-from s2squant.config.intervals import PERIODS
 from s2squant.config.models import Forecasters, ModelName
 from s2squant.config.part import Part
 
@@ -100,9 +99,6 @@ class Nightly(Part):
         if interval in TOO_SHORT:
             text = f"a bar of {interval} is over before its forecast could be issued"
             raise ValueError(f"{text}; take universe.interval=15m or longer, or predict --interval {interval}")
-        if interval in PERIODS.values():
-            text = f"a nightly forecasts days or bars within the day, not bars of {interval}"
-            raise ValueError(f"{text}; leave universe.interval out, or use predict or backtest --interval {interval}")
         if self.experiment.universe.end is not None or self.experiment.universe.as_of is not None:
             raise ValueError("a nightly takes the newest bars; leave universe.end and universe.as_of out")
         return self

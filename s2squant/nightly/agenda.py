@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from s2squant.config.intervals import SECONDS, market_of
+from s2squant.config.intervals import SECONDS, market_of, periods_of
 from s2squant.config.nightly import Nightly
 from s2squant.errors import ConfigError, PriceError
 from s2squant.nightly.ledger.entries import GapKind, RunEntry
@@ -144,9 +144,9 @@ def _nothing(market: str, due: np.datetime64, scheduled: datetime) -> str:
 
 
 def _check_interval(spec: Nightly, ledger: Ledger) -> None:
-    interval = stored_at(spec.experiment.universe.interval)
+    interval = spec.experiment.universe.interval or "1d"
     for run in ledger.runs(spec.name, newest=1):
-        before = stored_at(_universe_of(run).get("interval", ""))
+        before = _universe_of(run).get("interval", "") or "1d"
         if before != interval:
             raise ConfigError(
                 f"the ledger holds forecasts of {before} bars under {spec.name}; give those of {interval} another name"
@@ -168,5 +168,6 @@ def calendars_of(spec: Nightly, tickers: Sequence[str] | None = None) -> dict[st
         else:
             guess = universe.calendars.get(ticker) or guess_calendar(ticker, np.array([], "datetime64[D]"))
             guess = market_of(interval, guess) if interval in SECONDS else guess
-        markets[ticker] = guess if interval in SECONDS else universe.calendars.get(ticker) or guess
+        daily = guess if interval in SECONDS else universe.calendars.get(ticker) or guess
+        markets[ticker] = periods_of(universe.interval, daily)
     return markets

@@ -15,6 +15,7 @@ import pandas as pd
 
 from s2squant.nightly.ledger.ledger import Ledger
 from s2squant.nightly.outcomes import corrections
+from s2squant.prices.sources.from_store import stored_at
 from s2squant.prices.store.price_store import PriceStore
 from s2squant.series.history import PriceHistory
 
@@ -40,7 +41,7 @@ def rescore(
     done = 0
     since = at.date() - REACH
     for ticker, history in histories.items():
-        changed = rewritten(store, ticker, history.fetched_at, history.interval)
+        changed = rewritten(store, ticker, history.fetched_at, stored_at(history.interval))
         if not changed:
             continue
         scored = ledger.scored(nightly, ticker, since, changed)

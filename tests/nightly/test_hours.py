@@ -11,11 +11,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from s2squant.config.files import make_experiment
+from s2squant.config.nightly import Nightly
 from s2squant.errors import ConfigError
 from s2squant.nightly.night import open_night
 from s2squant.nightly.operation.status import standing
 from s2squant.nightly.replay import replay
 from tests.worlds.hours import HourlyDesk, hourly, instant, price_of, write_hours
+from tests.worlds.nightly_sim import Desk, at_yahoo, cheap, tiny
 
 TICKERS = ("AAA", "BBB")
 
@@ -95,6 +98,29 @@ def test_a_record_of_days_is_not_gone_on_with_in_hours(desk: HourlyDesk) -> None
         ConfigError, match="the ledger holds forecasts of 1h bars under hours; give those of 1d another"
     ):
         open_night(days, scheduled=instant("2025-11-03 22:00"), clock=lambda: instant("2025-11-03 22:00"), workers=0)
+
+
+@pytest.mark.slow
+def test_a_week_is_forecast_from_its_last_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with at_yahoo(tmp_path, monkeypatch) as yahoo:
+        yahoo.years = 9
+        told = cheap(tiny(tmp_path, "AAA", horizon=2)).experiment.model_dump(mode="json")
+        told["universe"]["interval"], told["walk"]["min_train"] = "1wk", 300
+        told["forecasters"]["anchor"]["warmup"] = 100
+        spec = Nightly(name="weeks", experiment=make_experiment(told), models=str(tmp_path / "models"))
+        desk = Desk(tmp_path, yahoo, spec)
+        friday = desk.night("2025-11-21")
+        assert (friday.status, friday.markets[0].market) == ("done", "weekly:XNYS")
+        assert friday.markets[0].deadline == datetime(2025, 11, 24, 14, 30, tzinfo=UTC), "Monday's opening"
+        assert sorted(desk.live()["ds"].unique().astype(str)) == ["2025-11-28", "2025-12-05"]
+        assert desk.night("2025-11-25").status == "skipped"
+        half_day = desk.night("2025-11-28")
+        assert (half_day.status, half_day.scored) == ("done", 3)
+        stock = yahoo.stock("AAA")
+        close = dict(zip(stock.days.astype(str), np.float32(stock.close).astype(float), strict=True))
+        known = desk.live()[lambda t: t["y"].notna()]["y"].to_numpy()
+        assert known == pytest.approx(math.log(close["2025-11-28"] / close["2025-11-21"]), abs=1e-6)
+        assert replay(half_day.run_id, desk.ledger).identical
 
 
 def test_files_of_an_hourly_desk_hold_what_has_ended(tmp_path: Path) -> None:

@@ -214,7 +214,7 @@ def _session_before(market: str, day: str) -> np.datetime64:
         due = np.datetime64(day, "s")
         return np.datetime64(bars_between(market, due - np.timedelta64(20, "D"), due - np.timedelta64(1, "s"))[-1])
     end = np.datetime64(day, "D")
-    known = sessions_between(market, end - np.timedelta64(20, "D"), end - np.timedelta64(1, "D"))
+    known = sessions_between(market, end - np.timedelta64(70, "D"), end - np.timedelta64(1, "D"))
     weekday: np.datetime64 = np.busday_offset(end, -1, roll="backward")
     return np.datetime64(known[-1], "D") if len(known) else weekday
 

@@ -12,6 +12,7 @@ import pandas as pd
 from s2squant.config.intervals import SECONDS, intraday
 from s2squant.prices.calendars.exchanges import FRANKFURT, PUBLISHED, exchange_sessions, find_exchange, zone_of
 from s2squant.prices.calendars.grid import FX_ZONE, bar_grid
+from s2squant.prices.calendars.periods import unit_of
 
 AFTER_CLOSE = timedelta(minutes=90)
 """From the regular close to the nightly: the bar is final half an hour after the close, and Yahoo is often late."""
@@ -59,7 +60,7 @@ def schedules_after(market: str) -> tuple[Schedule, ...]:
     """
     within = intraday(market)
     if within is None:
-        return (after_close(market),)
+        return (after_close(unit_of(market)[1]),)  # a week's or a month's last session is found by the run
     interval, calendar, _ = within
     zone = str(zone_of(calendar)) if calendar != "24/5" else FX_ZONE
     last = exchange_sessions(calendar)[-1] if find_exchange(calendar) is not None else np.datetime64("2024-12-31", "D")

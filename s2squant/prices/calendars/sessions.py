@@ -19,6 +19,7 @@ from s2squant.prices.calendars.exchanges import (
     zone_of,
 )
 from s2squant.prices.calendars.grid import bars_between
+from s2squant.prices.calendars.periods import unit_of
 from s2squant.series.arrays import Dates
 
 OPEN_ENDED = timedelta(hours=6)
@@ -50,7 +51,7 @@ def deadline(calendar: str, session: np.datetime64) -> datetime:
     """
     if intraday(calendar):
         return bar_deadline(calendar, session)
-    after = closes_at(calendar, session) + OPEN_ENDED
+    after, calendar = closes_at(calendar, session) + OPEN_ENDED, unit_of(calendar)[1]
     exchange = find_exchange(calendar)
     following = next_sessions(calendar, session, 1)[0]
     if exchange is None or not np.any(exchange_sessions(calendar) == following):
@@ -74,7 +75,7 @@ def is_closed(calendar: str, due: np.datetime64, moment: datetime) -> bool:
     if intraday(calendar):
         began = due.astype("datetime64[s]").astype(datetime).replace(tzinfo=UTC)
         return bool(day > local_day(calendar, began)) and opens_later(calendar, due, moment)
-    return bool(next_sessions(calendar, due, 1)[0] > day > due)
+    return bool(next_sessions(unit_of(calendar)[1], due, 1)[0] > day > due)
 
 
 def sessions_after(calendar: str, last: np.datetime64, due: np.datetime64) -> Dates:
