@@ -290,7 +290,7 @@ def test_the_command_names_a_bad_ticker_and_says_so_by_its_exit_status(
     monkeypatch.setattr("s2squant.nightly.night._now", Clock(at_close(day)))
     monkeypatch.setattr("s2squant.nightly.night.Fetching", lambda: HASTY)
     monkeypatch.setattr(
-        "s2squant.runs.engines.local.WorkerPool", lambda inputs, _, perform: InlinePool(inputs, perform)
+        "s2squant.runs.engines.local.WorkerPool", lambda inputs, _, perform, _limit: InlinePool(inputs, perform)
     )
     when = at_close(day).isoformat()
 

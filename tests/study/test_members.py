@@ -142,7 +142,7 @@ RELATIVES = {
 def test_every_member_of_the_zoo_runs_through_the_command_on_real_prices(member, tmp_path, monkeypatch):
     monkeypatch.setenv("S2SQUANT_TRIALS", "")
     monkeypatch.setattr(
-        "s2squant.runs.engines.local.WorkerPool", lambda inputs, _, perform: InlinePool(inputs, perform)
+        "s2squant.runs.engines.local.WorkerPool", lambda inputs, _, perform, _limit: InlinePool(inputs, perform)
     )
     if path := RELATIVES.get(member.model):
         own = {f'"{path}"': {"steps": 2, "batch": 2, "paths": 64, **member.changes}}
