@@ -68,9 +68,9 @@ class WholeHistories:
         """Every bar from `start`, and what was repaired in reading; the adjusted close is the source's own."""
         history = self._source.history(ticker)
         if history.interval != interval:
-            raise PriceError(
-                ticker, f"its bars are {history.interval}, not {interval}; fetch --interval {history.interval}"
-            )
+            own = history.interval
+            text = f"its bars are {own}, not {interval}; fetch --interval {own}, or universe.interval={own}"
+            raise PriceError(ticker, text)
         given = {"close": history.adj_close, **history.bars, **history.events, GIVEN: history.adj_close}
         columns = columns_of(given, len(history))
         bars = Bars(history.dates.astype("datetime64[s]"), columns)

@@ -260,7 +260,10 @@ def test_a_source_that_hands_over_whole_histories(tmp_path, desk):
     mine, theirs = as_history(update.stored), SampleSource().history("AAPL")
     assert mine.sha256 == theirs.sha256
     assert refresher.update("AAPL").status == "unchanged"
-    assert "its bars are 1d, not 1h; fetch --interval 1d" in refresher.update("AAPL", "1h").error.reason
+    assert (
+        "its bars are 1d, not 1h; fetch --interval 1d, or universe.interval=1d"
+        in refresher.update("AAPL", "1h").error.reason
+    )
     with pytest.raises(SourceError, match="longer bars are made of 1d"):
         list(refresher.update_all(["AAPL"], "1wk"))
 
