@@ -179,6 +179,7 @@ def test_an_interruption_does_not_wait_for_a_source_that_asks_to_wait(yahoo, tmp
             assert mine
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_with_the_bars_it_began_with(yahoo, tmp_path, monkeypatch):
     """The same command with --out resumes, though the store holds other bars by then."""
     store, out = tmp_path / "prices", tmp_path / "run"

@@ -195,6 +195,7 @@ def test_a_session_told_after_it_was_given_up_corrects_the_outcome(desk: Desk) -
     assert list(rows["correction"]) == [1, 0, 0, 0, 0]
 
 
+@pytest.mark.slow
 def test_nights_before_a_correction_are_recomputed_bit_by_bit(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     def hasty(forecasts: pd.DataFrame, *given: Any) -> tuple[pd.DataFrame, pd.DataFrame]:
         """A recalibration that learns from the first outcome on."""

@@ -249,6 +249,7 @@ def test_a_backtest_that_is_gone_costs_the_comparison_not_the_night(desk: Desk) 
     assert np.isnan(night.track.band.low)
 
 
+@pytest.mark.slow
 def test_a_second_run_of_a_session_leaves_its_weights_alone(desk: Desk) -> None:
     spec = desk.spec("AAA", "BBB", models=["historical_simulation", "anchor", "seq2seq_pooled"])
     desk.night(spec, at_close("2025-11-18"))
@@ -263,6 +264,7 @@ def test_a_second_run_of_a_session_leaves_its_weights_alone(desk: Desk) -> None:
     assert market["parent"].iloc[1] == market["version"].iloc[0]
 
 
+@pytest.mark.slow
 def test_weights_stay_as_they_are_between_fits(desk: Desk) -> None:
     models = ["historical_simulation", "anchor", "seq2seq_pooled", "seq2seq_per_ticker"]
     spec = desk.spec("AAA", models=models, retraining=Retraining(every=10))

@@ -176,6 +176,7 @@ class _Killed(BaseException):
     """Stands for a process that ends there."""
 
 
+@pytest.mark.slow
 def test_a_killed_night_goes_on_where_it_stopped(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     desk.night("2025-11-18")
     desk.yahoo.fixed_today = "2025-11-19"

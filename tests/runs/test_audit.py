@@ -76,6 +76,7 @@ def test_an_honest_run_passes_in_every_report(tmp_path, prices):
     assert (folder / "tables" / "audit.parquet").exists()
 
 
+@pytest.mark.slow
 def test_a_baseline_that_was_fitted_on_the_future_is_named(tmp_path, prices, monkeypatch):
     """What it learned from later bars reads nothing ahead when it forecasts: only fitting it again tells."""
     models = ["historical_simulation", "garch_t", "ridge"]
@@ -141,6 +142,7 @@ def test_the_command_says_sound_and_leaves_nothing_behind(prices, capsys, in_pro
     assert list(in_process.iterdir()) == []  # neither a folder nor a trial
 
 
+@pytest.mark.slow
 def test_the_command_names_a_users_leaks(prices, capsys, in_process):
     mine = ["--forecaster", f"{__name__}:peeker", "--feature", f"{__name__}:columns", "--feature", f"{__name__}:broken"]
     assert main(["audit", "--source", f"csv:{prices}", *options(FEW), *mine, "--no-placebo", "--json"]) == 3

@@ -105,6 +105,7 @@ def test_a_bare_study_is_read_back_too(whole, tmp_path):
     assert dict(render(load_study(path))) == dict(render(bare))
 
 
+@pytest.mark.slow
 def test_tickers_of_any_name_stay_inside_the_folder(tmp_path):
     names = ["../x", "A/B", "A\\B", "x" * 60, "日経", "ÅÄÖ", "con", "..", "<img onerror=alert(1)>", "-rf", "^GSPC"]
     study = make_study(tickers=dict.fromkeys(names, "XNYS"), bars=700, cutoffs=3, horizon=5)

@@ -77,6 +77,7 @@ def test_a_verdict_about_a_failing_model_is_the_callers_mistake(tmp_path, prices
         backtest(experiment(prices, base=own(FALLING, recommended=FALLING)), tmp_path / "run", workers=0)
 
 
+@pytest.mark.slow
 def test_every_feature_is_audited_with_the_run(tmp_path, prices):
     leaky = own("ridge", features=[f"{HERE}:tomorrow", f"{HERE}:momentum"], momentum={"spans": [3]})
     study = backtest(experiment(prices, base=leaky), tmp_path / "run", workers=0)[1]

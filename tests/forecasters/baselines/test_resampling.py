@@ -98,6 +98,7 @@ def test_har_finds_its_own_model():
     assert unit == pytest.approx(np.sqrt(np.mean(returns**2)))
 
 
+@pytest.mark.slow
 def test_ranges_tell_more_than_returns():
     measured, plain = with_ranges(np.random.default_rng(4), 1800)
     losses = []
