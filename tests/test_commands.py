@@ -8,6 +8,7 @@ from __future__ import annotations
 import shlex
 import webbrowser
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pandas as pd
@@ -15,6 +16,7 @@ import pytest
 
 from s2squant.cli import main
 from s2squant.config.files import make_experiment
+from s2squant.prices.calendars.sessions import deadline, due_session
 from tests.local_yahoo import LocalYahoo
 from tests.test_documents import MARKDOWN, ROOT, commands
 
@@ -69,6 +71,12 @@ def documented() -> list[tuple[str, str]]:
     ]
 
 
+def before_an_opening() -> datetime:
+    """Now, or the latest of some hours ago at which New York's next session had not begun: a night may issue."""
+    hours = (datetime.now(UTC) - timedelta(hours=ago) for ago in range(0, 240, 4))
+    return next(at for at in hours if at < deadline("XNYS", due_session("XNYS", at)))
+
+
 @pytest.fixture(scope="module")
 def names(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """What a reader has by then: prices of two stocks, an experiment, a nightly with its first night, two runs."""
@@ -83,6 +91,7 @@ def names(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
             bars.tail(1500).to_csv(place / "my_prices" / f"{ticker}.csv", index=False)
         (place / "experiment.json").write_text(make_experiment({}).to_json())
         (place / "mine.toml").write_text(NIGHTLY)
+        patch.setattr("s2squant.nightly.night._now", before_an_opening)
         assert main(["backtest", *SAMPLE, *SMALL, "--out", "run"]) == 0
         assert main(["forecast", "mine.toml"]) == 0
         night = next(path.name for path in (place / "reports" / "mine").iterdir() if path.is_dir())
