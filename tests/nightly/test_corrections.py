@@ -130,6 +130,7 @@ def test_a_split_and_a_dividend_in_time_are_no_events(desk: Desk) -> None:
     assert (desk.corrected(), desk.events("rescored"), desk.events("revised")) == (0, [], [])
 
 
+@pytest.mark.slow
 def test_a_corrected_close_moves_what_it_is_the_target_of_and_not_what_was_issued_from_it(desk: Desk) -> None:
     desk.spec = cheap(tiny(desk.root, "AAA"))
     for today in ("2025-11-18", "2025-11-19", "2025-11-20"):
@@ -288,6 +289,7 @@ class Folder:
         return math.log(self.raw[self.at(target)] / self.raw[self.at(cutoff)]) - paid
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("close", [False, True])
 def test_dividends_count_where_a_source_has_adjusted_closes_alone(desk: Desk, tmp_path: Path, close: bool) -> None:
     folder = Folder(tmp_path / "csv")

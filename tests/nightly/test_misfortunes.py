@@ -124,6 +124,7 @@ def test_an_alarm_in_one_markets_evening_fits_the_others_anew_in_theirs_and_once
     assert (events["kind"] == "drift").sum() == 1
 
 
+@pytest.mark.slow
 def test_tickers_that_a_dying_run_left_out_are_gaps(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     spec = desk.spec("AAA", "BBB", "CCC")
     desk.night(spec, at_close("2025-11-18"))

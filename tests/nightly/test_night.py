@@ -68,6 +68,7 @@ def test_a_night_trains_the_next_goes_on_and_a_holiday_is_skipped(desk: Desk) ->
     assert len(desk.live()) == len(rows) + len(rows) // 2
 
 
+@pytest.mark.slow
 def test_outcomes_are_scored_on_the_price_basis_at_issue(desk: Desk) -> None:
     days = ["2025-11-19", "2025-11-20", "2025-11-21"]
     for day in days[:2]:
@@ -283,6 +284,7 @@ def test_stored_versions_are_what_a_night_read(desk: Desk) -> None:
     assert replace(night.tickers[0]).status == "ok"
 
 
+@pytest.mark.slow
 def test_the_command_names_a_bad_ticker_and_says_so_by_its_exit_status(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

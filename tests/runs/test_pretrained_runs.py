@@ -94,6 +94,7 @@ def is_forecast_beside(folder, study):
     )
 
 
+@pytest.mark.slow
 def test_the_audit_finds_a_run_that_was_not_refused(prices, tmp_path, monkeypatch):
     monkeypatch.setattr(plan, "refuse_seen", lambda *_given: None)
     _, study = backtest(asked(prices), tmp_path / "run", workers=0)

@@ -60,6 +60,7 @@ def check_hammered(place, writers, tickers):
     assert len(ledger.runs()) == writers
 
 
+@pytest.mark.slow
 def test_eight_writers_at_once(ledger_place):
     check_hammered(ledger_place, 8, [f"T{number}" for number in range(3)])
 

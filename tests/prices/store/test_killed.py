@@ -59,10 +59,6 @@ def kill_often(desk, times, spec=SPEC):
     assert len([n for n in left if n.endswith(".parquet")]) == len(TICKERS)
 
 
-def test_killed_five_times(desk):
-    kill_often(desk, 5)
-
-
 @pytest.mark.slow
 def test_killed_within_a_storm_of_429(desk):
     """Six of ten requests are refused; the one who comes after a kill is as polite as the one before."""
