@@ -45,6 +45,8 @@ def status(
 
 
 def _show(now: Standing) -> None:
+    from s2squant.nightly.results import when
+
     console = plain_console(soft_wrap=True)
     console.print(now.server_says or f"Prefect server: {now.server}")
     if now.deployments:
@@ -54,15 +56,19 @@ def _show(now: Standing) -> None:
         shown = [(run.name, run.state, local_time(run.started), _short(run.message)) for run in now.runs[:RUNS]]
         console.print(_table(("last runs", "state", "started", "message"), shown))
     for market in now.markets:
-        behind = first_of([f"{ticker} ({day or 'none'})" for ticker, day in market.behind.items()], NAMED)
+        name, last = market.market, when(market.market, market.newest) or "none"
+        behind = first_of([f"{ticker} ({when(name, day) or 'none'})" for ticker, day in market.behind.items()], NAMED)
         console.print(
-            f"prices {market.market}: newest {market.newest or 'none'}, {market.tickers - len(market.behind)} of "
-            f"{market.tickers} tickers have {market.due}" + (f"; behind: {behind}" if behind else "")
+            f"prices {name}: newest {last}, {market.tickers - len(market.behind)} of "
+            f"{market.tickers} tickers have {when(name, market.due)}" + (f"; behind: {behind}" if behind else "")
         )
     console.print(f"ledger: {now.ledger}" if now.nightlies else "ledger: no nightly has run yet")
     for nightly in now.nightlies:
         run = nightly.last_run
-        issued = ", ".join(f"{market or 'all'} {day}" for market, day in nightly.last_issued.items()) or "nothing"
+        issued = (
+            ", ".join(f"{market or 'all'} {when(market, day)}" for market, day in nightly.last_issued.items())
+            or "nothing"
+        )
         gaps = ", ".join(f"{count} {kind}" for kind, count in nightly.gaps.items()) or "none"
         console.print(f"{nightly.name}: last run {local_time(run.started_at)} {run.status}; issued {issued}")
         console.print(f"  gaps of the last 30 sessions: {gaps}; drift: {nightly.drift or 'none'}")

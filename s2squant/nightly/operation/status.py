@@ -21,7 +21,7 @@ from s2squant.nightly.ledger.database import ledger_url
 from s2squant.nightly.ledger.entries import RunEntry
 from s2squant.nightly.ledger.ledger import Ledger, existing_ledger
 from s2squant.nightly.operation.server import DeployedFlow, FlowRun, PrefectApi, address, expected
-from s2squant.nightly.results import text_of
+from s2squant.nightly.results import text_of, when
 from s2squant.prices.calendars.exchanges import sessions_between
 from s2squant.prices.calendars.grid import bars_between
 from s2squant.prices.calendars.sessions import due_session
@@ -205,8 +205,9 @@ def _troubles(nightly: NightlyStanding, now: datetime) -> Iterator[str]:
     for market, due in nightly.due.items():
         before = str(_session_before(market, due))
         if nightly.last_issued.get(market, "") < before:
-            newest = nightly.last_issued.get(market, "nothing")
-            yield f"{nightly.name}: nothing is issued for {market} since {newest}; {before} is missing"
+            newest = nightly.last_issued.get(market, "")
+            since = f"since {when(market, newest)}" if newest else "yet"
+            yield f"{nightly.name}: nothing is issued for {market} {since}; {when(market, before)} is missing"
 
 
 def _session_before(market: str, day: str) -> np.datetime64:

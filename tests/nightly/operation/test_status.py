@@ -82,6 +82,11 @@ def test_a_session_without_a_forecast_is_missing(monkeypatch: pytest.MonkeyPatch
     assert trouble == "mine: nothing is issued for XNYS since 2026-11-17; 2026-11-19 is missing"
 
 
+def test_a_record_without_a_forecast_says_so() -> None:
+    enter()
+    assert standing(SATURDAY).troubles == ("mine: nothing is issued for XNYS yet; 2026-11-19 is missing",)
+
+
 def test_a_run_that_never_ended_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     enter("running", started=7)
     issued(monkeypatch, "2026-11-19")
