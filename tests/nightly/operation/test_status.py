@@ -13,18 +13,23 @@ from s2squant.config.nightly import Nightly
 from s2squant.errors import ServerError
 from s2squant.nightly.ledger.entries import RunEntry
 from s2squant.nightly.ledger.ledger import Ledger
+from s2squant.nightly.operation import server
 from s2squant.nightly.operation import status as operation
 from s2squant.nightly.operation.server import DeployedFlow, FlowRun, PrefectApi, address, home
 from s2squant.nightly.operation.status import Standing, standing
 from tests.worlds.ledgers import many_runs
 
+NOBODY = 9
+"""A port at which no server answers."""
 SATURDAY = datetime(2026, 11, 21, 12, tzinfo=UTC)
 """The session due is Friday's; the one before it has to be there."""
 
 
 @pytest.fixture(autouse=True)
 def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In an empty folder, away from a server that may run on this machine."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(server, "SERVER_PORT", NOBODY)
     for name in ("PREFECT_API_URL", "PREFECT_HOME", "S2SQUANT_LEDGER"):
         monkeypatch.delenv(name, raising=False)
 
@@ -54,7 +59,7 @@ def test_looking_makes_nothing(tmp_path: Path) -> None:
     found = standing(SATURDAY)
     assert found.nightlies == ()
     assert found.troubles == (f"nothing runs in {tmp_path}: no server, no ledger; is it the folder?",)
-    assert "no Prefect server at http://127.0.0.1:4200/api" in found.server_says
+    assert f"no Prefect server at http://127.0.0.1:{NOBODY}/api" in found.server_says
     assert list(tmp_path.iterdir()) == []
 
 
@@ -167,7 +172,7 @@ def test_a_server_that_was_named_and_is_dead_is_a_trouble(monkeypatch: pytest.Mo
 def test_the_address_is_the_environments_or_the_one_that_up_noted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert address() == ("http://127.0.0.1:4200/api", False)
+    assert address() == (f"http://127.0.0.1:{NOBODY}/api", False)
     home().mkdir(parents=True)
     (home() / "api_url").write_text("http://127.0.0.1:4711/api\n")
     assert address() == ("http://127.0.0.1:4711/api", True)
