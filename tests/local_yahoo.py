@@ -306,7 +306,8 @@ class LocalYahoo:
                 self.spans.append((ticker, interval, first, last))
         else:
             first, last = int(opens[-1]), int(opens[-1]) + 1
-        inside = (opens >= first) & (opens < last)
+        session = 23_400 if interval in INTRADAY else 1  # a span may begin within one
+        inside = (opens + session > first) & (opens < last)
         events: dict[str, dict[str, object]] = {"dividends": {}, "splits": {}}
         for day, ratio in stock.splits.items():
             stamp = opening(day)

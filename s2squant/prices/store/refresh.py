@@ -22,8 +22,8 @@ ASK_AGAIN = timedelta(hours=1)
 """How long an answer without the bar that is due counts as the source's last word."""
 
 
-ASKED_A_BAR = 4
-"""How often within a bar a source is asked again, at most."""
+SOON = timedelta(minutes=1)
+"""After so long a source is asked again for a bar within the day that has ended; a quarter of it, if that is less."""
 
 
 class Fetcher(Protocol):
@@ -140,7 +140,7 @@ class Refresher:
         checked = datetime.fromisoformat(stored.manifest.checked_at)
         if stored.about.interval != "1d":
             length = length_of(stored.about.interval)
-            return now - checked < length / ASKED_A_BAR or _utc(stored.bars.times[-1]) + 2 * length > now
+            return now - checked < min(SOON, length / 4) or _utc(stored.bars.times[-1]) + 2 * length > now
         last, calendar = stored.bars.times[-1].astype("datetime64[D]"), stored.about.calendar
         sessions = sessions_between(calendar, last, np.datetime64(now.date(), "D"))
         due = [day for day in sessions if day > last and is_settled(calendar, day, now)]

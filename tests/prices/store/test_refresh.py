@@ -253,6 +253,16 @@ def test_bars_within_the_day_are_kept_beside_the_daily_ones(desk):
     assert desk.store.read("GOOD").about.interval == "1d"
 
 
+def test_a_bar_that_has_ended_is_asked_for_and_none_before(desk):
+    desk.yahoo.fixed_today = "2026-11-24"
+    told = []
+    for clock in ("16:27:00", "16:29:50", "16:33:00", "16:33:30"):
+        desk.now = datetime.fromisoformat(f"2026-11-24T{clock}+00:00")
+        update = desk.refresher().update("GOOD", "1h", date(2026, 11, 2))
+        told.append((update.status, str(update.stored.bars.times[-1])[11:16]))
+    assert told == [("new", "14:30"), ("fresh", "14:30"), ("updated", "15:30"), ("fresh", "15:30")]
+
+
 def test_a_source_that_hands_over_whole_histories(tmp_path, desk):
     refresher = Refresher(desk.store, WholeHistories(SampleSource()), QUICK)
     update = refresher.update("AAPL")
