@@ -39,6 +39,7 @@ from s2squant.forecasters.leaks import (
 )
 from s2squant.forecasters.plugins import feature
 from s2squant.forecasters.pretrained import CLASSES, load, pretrained_parts
+from s2squant.runs.engines.worker import as_a_worker
 from s2squant.runs.jobs import Inputs, load_fitted
 from s2squant.series.arrays import Floats, Ints
 from s2squant.series.forecast import QUANTILE_COLUMNS, Fitted, Forecaster, quantile_crps
@@ -68,11 +69,13 @@ class Place:
     """Cutoffs, each with the fold that served it."""
 
 
+@as_a_worker()
 def audit(inputs: Inputs, forecasts: pd.DataFrame, *, cutoffs: int = 2, tickers: int = 2) -> pd.DataFrame:
     """The table `audit` of Study: truncation of every model, a planted leak, and what was not run.
 
     `forecasts` are the run's own, all models. `cutoffs` and `tickers` are how many of each are tried in a market. A
-    check that cannot be carried out says why; none of them raises.
+    check that cannot be carried out says why; none of them raises. Fits are made as workers make them: a likelihood
+    that is nearly flat ends elsewhere where sums are split over threads.
     """
     places = places_of(inputs, forecasts, cutoffs=cutoffs, tickers=tickers)
     models = inputs.experiment.forecasters.models

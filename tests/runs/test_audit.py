@@ -5,10 +5,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 import s2squant.runs.audit as auditing
 from s2squant.cli import leak_audit
 from s2squant.cli.app import main
+from s2squant.forecasters.catalog import make
 from s2squant.runs import jobs as work
 from s2squant.series.forecast import Forecast
 from s2squant.study import backtest
@@ -74,6 +76,21 @@ def test_an_honest_run_passes_in_every_report(tmp_path, prices):
     assert table["figure"].iloc[-2] > 0.2  # the planted leak's skill
     assert study.provenance["timings"]["audit"] < 60
     assert (folder / "tables" / "audit.parquet").exists()
+
+
+def test_fits_are_made_again_as_workers_make_them(tmp_path, prices, monkeypatch):
+    """One thread, whatever the process has: a GARCH of hours ended in another optimum with two."""
+    seen = set()
+
+    def watched(*given):
+        seen.update(library["num_threads"] for library in threadpool_info())
+        return make(*given)
+
+    monkeypatch.setattr(auditing, "make", watched)
+    with threadpool_limits(2):
+        backtest(experiment(prices), tmp_path / "run", workers=0)
+        assert 2 in {library["num_threads"] for library in threadpool_info()}, "put back"
+    assert seen == {1}
 
 
 @pytest.mark.slow
