@@ -125,8 +125,8 @@ def placebo(folder: Path, seed: int) -> str:
     return str(row["word"].iloc[0])
 
 
-def test_placebo_a_few_random_walks_are_not_beaten(tmp_path):
-    assert all(placebo(tmp_path, seed) != "better" for seed in range(2))
+def test_placebo_a_random_walk_is_not_beaten(tmp_path):
+    assert placebo(tmp_path, 0) != "better"
 
 
 @pytest.mark.slow

@@ -80,6 +80,7 @@ def test_a_notebook_s_kernel_changes_no_bit(by_one_worker, tmp_path, monkeypatch
         assert bits(said) == by_one_worker, workers
 
 
+@pytest.mark.slow
 def test_no_call_reads_or_moves_the_caller_s_torch_and_numpy(tmp_path):
     """Fit, forecasts from new bars, paths, score, a file and the shipped weights, under a hostile process."""
     parts = [

@@ -232,6 +232,7 @@ def test_what_comes_after_a_cutoff_changes_nothing_before_it(prices, validated):
     assert not np.array_equal(again["garch_t"], validated["garch_t"])  # the last window did see the change
 
 
+@pytest.mark.slow
 def test_the_windows_are_those_of_the_backtest(folder, prices, tmp_path):
     models = [*BASELINES, "anchor", "seq2seq_per_ticker", "seq2seq_pooled", "blend"]
     table = forecaster(models).cross_validation(prices, refit=2, **WALK)

@@ -84,6 +84,7 @@ def told_late(desk: Desk) -> None:
     desk.yahoo.stock("BBB").splits[day("2025-11-19")] = 1.5
 
 
+@pytest.mark.slow
 def test_a_split_and_a_dividend_told_a_day_late_correct_the_outcome(desk: Desk) -> None:
     _, second = two_nights_with_events_untold(desk)
     first = {ticker: desk.rows(ticker, "2025-11-18").loc[1, "y"] for ticker in ("AAA", "BBB", "CCC")}
@@ -162,6 +163,7 @@ def test_a_change_that_another_program_stored_is_found_too(desk: Desk) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_session_told_two_days_late_is_waited_for(desk: Desk) -> None:
     desk.spec = cheap(tiny(desk.root, "AAA"))
     desk.night("2025-11-18")

@@ -77,6 +77,7 @@ def in_london(day: str) -> datetime:
     return datetime.fromisoformat(f"{day}T18:00+00:00")
 
 
+@pytest.mark.slow
 def test_two_markets_each_in_its_evening(desk: Desk) -> None:
     spec = desk.spec("AAA", "VOD.L")
     days = ("2025-11-18", "2025-11-19", "2025-11-20")

@@ -196,6 +196,7 @@ def test_axe_finds_no_violation(browser, folder, page, theme, width):
     assert broken == []
 
 
+@pytest.mark.slow
 def test_a_reader_can_sort_filter_choose_lines_change_theme_and_print(browser, folder):
     with opened(browser, folder / "index.html", "?theme=light", width=1100) as sight:
         page = sight.page

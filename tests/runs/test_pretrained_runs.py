@@ -59,6 +59,7 @@ def seen_both():
     }
 
 
+@pytest.mark.slow
 def test_the_judged_weights_judge_later_years_and_the_audit_says_so(prices, tmp_path):
     folder, study = backtest(asked(prices, judged=True), tmp_path / "run", workers=0)
     row = study.audit.set_index("check").loc["training span"]

@@ -57,6 +57,7 @@ def test_an_own_model_stands_in_the_leaderboard_and_is_audited(tmp_path, prices)
     assert load_study(folder).experiment == wanted
 
 
+@pytest.mark.slow
 def test_a_failing_own_model_is_named_and_the_run_goes_on(tmp_path, prices):
     given = own(FALLING, TRAILING)
     given["forecasters"] |= {"extra": ["anchor", "blend"], "anchor": {"steps": 5}, "blend": {"members": [FALLING]}}
