@@ -35,7 +35,6 @@ STEPS = ("forecasters.anchor.steps=5", "forecasters.seq2seq.pooled.steps=2")
 WALK = ("walk.cutoffs=24", "walk.refit_every=1000")
 SMALL = [word for setting in (*WALK, *STEPS, f"forecasters.models={MODELS}") for word in ("--set", setting)]
 SAMPLE = ["--tickers", "AAPL,IBM", "--start", "2008-01-01"]
-SAMPLE = ["--tickers", "AAPL,IBM", "--start", "2008-01-01"]
 COVARIATE = ["--set", 'covariates=[{name="weekday",calendar="weekday"}]']
 LESS = {
     "backtest": SMALL,
@@ -92,10 +91,10 @@ def names(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
         (place / "experiment.json").write_text(make_experiment({}).to_json())
         (place / "mine.toml").write_text(NIGHTLY)
         patch.setattr("s2squant.nightly.night._now", before_an_opening)
-        assert main(["backtest", *SAMPLE, *SMALL, "--out", "run"]) == 0
+        assert main(["backtest", *SAMPLE, *SMALL, "--out", "reports/run"]) == 0
         assert main(["forecast", "mine.toml"]) == 0
         night = next(path.name for path in (place / "reports" / "mine").iterdir() if path.is_dir())
-        yield {"RUN_DIR": "run", "RUN_A": "run", "RUN_ID": night}
+        yield {"RUN_DIR": "reports/run", "RUN_A": "run", "RUN_ID": night}
 
 
 def test_what_is_left_to_others_is_there() -> None:
