@@ -1,7 +1,8 @@
 """CPU seconds of a network's fit against its CRPS, for other trainings than the default: python benchmarks/frontier.py
 
-Development folds of the embedded sample, all scored before 2016 (stocks before 2009): the anchor is fitted once a fold,
-each candidate `--nets` times on it, and scored every 10 bars over the two years after. Prints CPU seconds a net, and
+Development folds of the embedded sample, and of a folder of CSVs given by `--folder` (benchmarks/sp500.py writes one),
+all scored before 2016 (the sample's stocks before 2009): the anchor is fitted once a fold, each candidate `--nets`
+times on it, and scored every 10 bars over the two years after. Prints CPU seconds a net, and
 CRPS skill against the anchor (a mean over tickers, then folds) with as many nets averaged as `--average` says; the
 difference to the first candidate, with its standard error where there are several folds. CPU seconds are fair on a
 machine with neighbours, wall clocks are not.
@@ -35,8 +36,9 @@ MARKETS: dict[str, tuple[tuple[str, ...], tuple[int, ...]]] = {
     "us": (US, (2006,)),
     "ecb": (ECB, (2003, 2007, 2011)),
     "two": (("EURUSD", "EURJPY"), (2003, 2007, 2011)),
+    "folder": ((), (1999, 2003, 2007, 2011, 2013)),
 }
-"""Tickers, and the last years that are learnt from."""
+"""Tickers (none: all), and the last years that are learnt from."""
 
 
 @dataclass(frozen=True)
@@ -84,10 +86,15 @@ class World(NamedTuple):
     loss_M: Floats
 
 
-def worlds(market: str) -> list[World]:
+def worlds(market: str, folder: str) -> list[World]:
     """The folds of a market."""
     tickers, years = MARKETS[market]
-    histories, made = load_universe(Universe(tickers=tickers)).histories, []
+    universe = (
+        Universe(tickers=tickers)
+        if tickers
+        else Universe(source=f"csv:{folder}", end="2015-12-31", accept=("placeholder before listing",))
+    )
+    histories, made = load_universe(universe).histories, []
     for year in years:
         whole = Panel(tuple(h.between(h.dates[0], np.datetime64(f"{year + 2}-12-31")) for h in histories))
         fit_to = np.datetime64(f"{year}-12-31")
@@ -128,12 +135,15 @@ def main() -> None:
     parser.add_argument("candidates", nargs="+", help="decoder:steps:batch:positions:rate")
     parser.add_argument("--scope", choices=("per_ticker", "pooled"), default="pooled")
     parser.add_argument("--markets", nargs="+", choices=tuple(MARKETS), default=("us", "ecb"))
+    parser.add_argument("--folder", default="", help="CSVs of prices, for the market of that name")
     parser.add_argument("--nets", type=int, default=4, help="fits of each candidate in each fold")
     parser.add_argument("--average", type=int, default=2, help="nets in one forecast")
     options = parser.parse_args()
+    if ("folder" in options.markets) != bool(options.folder):
+        parser.error("the market `folder` needs --folder DIR, and --folder DIR that market")
     torch.set_num_threads(1)
     keep_freed_memory()
-    folds = {market: worlds(market) for market in options.markets}
+    folds = {market: worlds(market, options.folder) for market in options.markets}
     first: dict[str, Floats] = {}
     for text in options.candidates:
         for market, made in folds.items():
