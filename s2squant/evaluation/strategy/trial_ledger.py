@@ -3,8 +3,9 @@
 One SQLite file, data/trials.sqlite below the working folder, or the one that S2SQUANT_TRIALS names (empty: none is
 kept). A configuration is every setting but the experiment's name, the universe's source and tickers, the place of the
 price store and an as_of that nobody gave; run again, it counts once and its figures are those of the last run. A
-universe is a source (a folder by its full path) and its tickers, not their prices: bars that were added, or cut off by
-other dates, do not start the count anew. The ledger never fails a run: what cannot be read or written becomes a note.
+universe is a source (a folder by its full path), its tickers and the interval of its bars, not their prices: bars that
+were added, or cut off by other dates, do not start the count anew. Hours stand apart from days, as a Sharpe ratio of a
+bar means another thing there. The ledger never fails a run: what cannot be read or written becomes a note.
 Several processes may write at once.
 """
 
@@ -83,10 +84,12 @@ class Trial:
 
     @property
     def universe(self) -> str:
-        """Hash of where the prices come from and whose they are."""
-        kind, separator, place = self.experiment.universe.source.partition(":")
+        """Hash of where the prices come from, whose they are, and the interval asked for, where it is not the day."""
+        universe = self.experiment.universe
+        kind, separator, place = universe.source.partition(":")
         source = f"{kind}:{Path(place).resolve()}" if separator else kind
-        return _hash([source, *sorted(self.tickers)])
+        bars = [] if universe.interval in ("", "1d") else [{"interval": universe.interval}]
+        return _hash([source, *bars, *sorted(self.tickers)])
 
     @property
     def configuration(self) -> str:

@@ -183,7 +183,7 @@ def _fans(night: Night, shown: Tonight, drawn: int) -> str:
     if not shown.rows:
         return ""
     if not drawn:
-        return "No ticker is flagged tonight; the fans of all open below."
+        return "No ticker is flagged; the fans of all open below."
     dotted = f"{before_of(night).lower()}, 80{THIN}% band and median"
     return f"{count(drawn, 'flagged ticker')}, most serious first; dotted: {dotted}."
 

@@ -67,7 +67,7 @@ def alerts(night: Night, shown: Tonight) -> Panel:
         rows += of_kind[:MOST_ALERTS]
         left += max(len(of_kind) - MOST_ALERTS, 0)
     table = pd.DataFrame(rows, columns=["what", "unique_id", "text"])
-    say = f"{count(len(rows) + left, 'thing')} to look at." if rows else "Nothing needs attention tonight."
+    say = f"{count(len(rows) + left, 'thing')} to look at." if rows else "Nothing needs attention."
     notes = (f"{count(left, 'milder alert')} are flagged in the table above.",) if left else ()
     shown_grid = grid("alert-table", "Most serious first; flags are explained in the table above", table, ALERTS)
     return Panel("alerts", "Alerts", "Needs attention", say, grids=(shown_grid,), notes=notes)

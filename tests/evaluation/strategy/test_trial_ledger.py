@@ -71,6 +71,14 @@ def test_what_is_another_configuration_and_what_another_universe(ledger):
     assert one.configuration != other.configuration  # choosing the dates is choosing too
 
 
+def test_hours_are_another_universe_than_days():
+    def universe(interval):
+        return replace(trial(), experiment=make_experiment({"universe": {"interval": interval}})).universe
+
+    assert universe("") == universe("1d") == trial().universe
+    assert len({universe(interval) for interval in ("1d", "1h", "15m", "1wk")}) == 4
+
+
 def test_the_moment_a_run_notes_is_no_setting_and_one_that_somebody_gives_is():
     def configuration(**universe):
         found = make_experiment({"universe": {"source": "yfinance", **universe}})
