@@ -6,6 +6,7 @@ docs/covariates.md and docs/extending.md have their own: tests/study/test_covari
 from __future__ import annotations
 
 import shlex
+import shutil
 import webbrowser
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -77,8 +78,8 @@ def before_an_opening() -> datetime:
 
 
 @pytest.fixture(scope="module")
-def names(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """What a reader has by then: prices of two stocks, an experiment, a nightly with its first night, two runs."""
+def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder a reader has by then: prices of two stocks, an experiment, a nightly with its first night, a run."""
     place = tmp_path_factory.mktemp("reader")
     with pytest.MonkeyPatch.context() as patch, LocalYahoo() as yahoo:
         patch.chdir(place)
@@ -91,10 +92,18 @@ def names(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
         (place / "experiment.json").write_text(make_experiment({}).to_json())
         (place / "mine.toml").write_text(NIGHTLY)
         patch.setattr("s2squant.nightly.night._now", before_an_opening)
-        assert main(["backtest", *SAMPLE, *SMALL, "--out", "reports/run"]) == 0
+        assert main(["backtest", *SAMPLE, *SMALL, "--out", "reports/backtest/run"]) == 0
         assert main(["forecast", "mine.toml"]) == 0
-        night = next(path.name for path in (place / "reports" / "mine").iterdir() if path.is_dir())
-        yield {"RUN_DIR": "reports/run", "RUN_A": "run", "RUN_ID": night}
+        yield place
+
+
+@pytest.fixture
+def names(reader: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """What stands for the words of a page, in a copy of the reader's folder: no command hangs on another's results."""
+    place = shutil.copytree(reader, tmp_path / "reader", symlinks=True)
+    monkeypatch.chdir(place)
+    night = next(path.name for path in (place / "reports" / "mine").iterdir() if path.is_dir())
+    return {"RUN_DIR": "reports/backtest/run", "RUN_A": "run", "RUN_ID": night}
 
 
 def test_what_is_left_to_others_is_there() -> None:
