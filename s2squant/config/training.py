@@ -63,8 +63,8 @@ class PerTickerSpec(Part):
 class PooledSpec(Part):
     """One net for all tickers of a market."""
 
-    steps: int = Field(200, ge=1, le=1_000_000)
-    batch: int = Field(8, ge=1, le=10_000)
+    steps: int = Field(300, ge=1, le=1_000_000)
+    batch: int = Field(32, ge=1, le=10_000)
     lr: float = Field(2e-3, gt=0, le=10)
     seeds: int = Field(2, ge=1, le=100)
     free_table: bool = True
