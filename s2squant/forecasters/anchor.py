@@ -42,6 +42,12 @@ class AnchorView:
     members_RK: Floats
     covariates: CovariateMembers | None = None
     """Members of covariates, behind the others."""
+    asked: Ints | None = None
+    """The rows that the bank's members are of, increasing; None for all."""
+
+    def members(self, rows: Ints) -> Floats:
+        """The bank's members (N, K) of some rows, each among those asked for."""
+        return self.members_RK[rows if self.asked is None else np.searchsorted(self.asked, rows)]
 
 
 @dataclass(frozen=True)
@@ -83,11 +89,11 @@ class FittedAnchor:
         weights, table = longer(self.weights_GHK, 1), longer(self.table_GHQ, 1)
         return replace(self, weights_GHK=weights, table_GHQ=table, tails_GCHT=tails)
 
-    def view(self, panel: Panel) -> AnchorView:
-        """Run the filters over a panel once."""
+    def view(self, panel: Panel, asked: Ints | None = None) -> AnchorView:
+        """Run the filters over a panel once; the bank is kept for the rows `asked`, increasing, or for all."""
         returns = scaled_returns(panel, self.spec.warmup, self.spec.bound, self.profiles)
-        members = bank_members(panel, returns, market=self.spec.market, ranges=self.spec.ranges)
-        return AnchorView(returns, members, covariate_members(panel, self.covariates, returns.bounded_R))
+        members = bank_members(panel, returns, market=self.spec.market, ranges=self.spec.ranges, asked=asked)
+        return AnchorView(returns, members, covariate_members(panel, self.covariates, returns.bounded_R), asked)
 
     def group_of(self, panel: Panel, rows: Ints) -> Ints:
         """Group of parameters of each row (N,); raises ValueError for a ticker never fitted."""
@@ -116,7 +122,7 @@ class FittedAnchor:
         step = np.arange(1, self.horizon + 1) if steps is None else np.asarray(steps)
         weights_GHK = self.weights_GHK[:, step - 1]
         weights_NHK = weights_GHK[self.group_of(panel, rows)] if len(self.groups) > 1 else weights_GHK
-        members_NK = view.members_RK[rows]
+        members_NK = view.members(rows)
         variance: Floats = np.zeros((len(rows), len(step)))
         for k in range(members_NK.shape[1]):
             variance += members_NK[:, k, None] * weights_NHK[:, :, k]
@@ -131,7 +137,7 @@ class FittedAnchor:
 
     def predict(self, panel: Panel, rows: Ints) -> Forecast:
         """Scale the quantile table by the bank's standard deviation and the ticker's unit; move it by the drift."""
-        view = self.view(panel)
+        view = self.view(panel, np.unique(rows))
         sd = self.sd(panel, view, rows) * view.returns.unit_M[panel.ticker_of[rows]][:, None]
         drift = self.drift(panel, rows)
         quantiles = sd[:, :, None] * self.table_GHQ[self.group_of(panel, rows)] + drift[:, :, None]

@@ -5,13 +5,15 @@ all floors are relative and a pegged currency is treated like a stock. The filte
 that nothing follows is forgotten within days, not months. A row's values read no bar after it, provided the row is
 at least `warmup` bars into its ticker.
 
-Shape legend: R rows of the panel, K members of the bank, F inputs of the networks, D dates of the market.
+Shape legend: R rows of the panel, A of them asked for, K members of the bank, F inputs of the networks, D dates of the
+market.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -74,7 +76,7 @@ class Returns:
     even_R: Floats | float = 1.0
     """Relative standard deviations by the daily profile, which the returns are divided by; 1 for daily bars."""
 
-    def even_of(self, rows: slice) -> Floats | float:
+    def even_of(self, rows: slice | Ints) -> Floats | float:
         """The relative standard deviations of some rows."""
         return self.even_R if isinstance(self.even_R, float) else self.even_R[rows]
 
@@ -91,7 +93,7 @@ def _market_around(
     if key not in known:
         then = whole if whole_until is None else whole.until(whole_until)
         even_R = 1.0 if profiles is None else profiles.sd(then)
-        known[key] = _market(then, _bounded(then, _scaled(then, warmup, even_R)[1], bound)[1])
+        known[key], _ = _market(then, _bounded(then, _scaled(then, warmup, even_R)[1], bound)[1])
     return known[key]
 
 
@@ -103,8 +105,11 @@ def scaled_returns(panel: Panel, warmup: int, bound: float | None, profiles: Pro
     even_R = 1.0 if profiles is None else profiles.sd(panel)
     unit, scaled = _scaled(panel, warmup, even_R)
     limit, bounded = _bounded(panel, scaled, bound)
-    whole, until = panel.whole, panel.whole_until
-    market = _market_around(whole, until, warmup, bound, profiles) if whole else _market(panel, bounded)
+    if panel.whole:
+        market = _market_around(panel.whole, panel.whole_until, warmup, bound, profiles)
+        date_of = np.searchsorted(market.days_D, panel.dates)
+    else:
+        market, date_of = _market(panel, bounded)
     return Returns(
         unit_M=unit,
         scaled_R=scaled,
@@ -112,21 +117,23 @@ def scaled_returns(panel: Panel, warmup: int, bound: float | None, profiles: Pro
         bounded_R=bounded,
         market_D=market.mean_D,
         dispersion_D=market.dispersion_D,
-        date_of_R=np.searchsorted(market.days_D, panel.dates),
+        date_of_R=date_of,
         even_R=even_R,
     )
 
 
-def _market(panel: Panel, bounded_R: Floats) -> Market:
+def _market(panel: Panel, bounded_R: Floats) -> tuple[Market, Ints]:
+    """The market of a panel that is one, and the date (R,) of each row."""
     days, date_of = np.unique(panel.dates, return_inverse=True)
     has = np.ones(len(bounded_R))
     has[panel.segments] = 0.0
     count = np.maximum(np.bincount(date_of, has, len(days)), 1.0)
-    return Market(
+    market = Market(
         days_D=days,
         mean_D=np.bincount(date_of, bounded_R * has, len(days)) / count,
         dispersion_D=np.bincount(date_of, bounded_R**2 * has, len(days)) / count,
     )
+    return market, date_of
 
 
 def _scaled(panel: Panel, warmup: int, even_R: Floats | float) -> tuple[Floats, Floats]:
@@ -167,6 +174,25 @@ def _expanding_mean(values: Floats) -> Floats:
     return np.cumsum(values) / np.arange(1, len(values) + 1)
 
 
+class Asked(NamedTuple):
+    """Rows of one ticker: its number, its bars among the panel's, and which of these are asked for."""
+
+    m: int
+    bars: slice
+    at: slice | Ints
+
+
+def _asked_of_each(panel: Panel, asked: Ints | None) -> Iterator[Asked]:
+    """The tickers that have a row asked for; filters run over all of their bars. `asked` increases; None is all."""
+    for m, (a, b) in enumerate(zip(panel.starts[:-1], panel.starts[1:], strict=True)):
+        if asked is None:
+            yield Asked(m, slice(a, b), slice(None))
+            continue
+        mine: Ints = asked[np.searchsorted(asked, a) : np.searchsorted(asked, b)] - a
+        if len(mine):
+            yield Asked(m, slice(a, b), mine)
+
+
 def bank_members(panel: Panel, returns: Returns, *, market: bool, ranges: bool, asked: Ints | None = None) -> Floats:
     """The filter bank (R, K): daily variance estimates in scaled units; K is 16, +8 with the market's, +4 with ranges.
 
@@ -177,29 +203,23 @@ def bank_members(panel: Panel, returns: Returns, *, market: bool, ranges: bool, 
     """
     slow_market, slow_dispersion, common, dispersed = _market_members(returns)
     columns = []
-    for m, (a, b) in enumerate(zip(panel.starts[:-1], panel.starts[1:], strict=True)):
-        at: slice | Ints = slice(None)
-        if asked is not None:
-            mine: Ints = asked[np.searchsorted(asked, a) : np.searchsorted(asked, b)] - a
-            if not len(mine):
-                continue
-            at = mine
-        r = returns.bounded_R[a:b]
+    for m, bars, at in _asked_of_each(panel, asked):
+        r = returns.bounded_R[bars]
         square, absolute, fall = r**2, np.abs(r), np.where(r < 0, r**2, 0.0)
         own = [ewma(square, alpha)[at] for alpha in SQUARE]
         own += [1.7 * ewma(absolute, alpha)[at] ** 2 for alpha in ABSOLUTE]
         own += [2.0 * ewma(fall, alpha)[at] for alpha in LEVERAGE]
         own.append(_expanding_mean(square)[at])
         if market:
-            on = returns.date_of_R[a:b][at]
+            on = returns.date_of_R[bars][at]
             slow = ewma(square, SLOW)[at]
             beta = np.clip(slow / np.maximum(slow_market[on], VARIANCE_FLOOR), 0.2, 50.0)
             relative = slow / np.maximum(slow_dispersion[on], VARIANCE_FLOOR)
             own += [beta * series[on] for series in common]
             own += [relative * series[on] for series in dispersed]
         if ranges:
-            unit_T = returns.unit_M[m] * returns.even_of(slice(a, b))
-            measured = _measured(panel.histories[m], r, unit_T, returns.limit_R[a:b])
+            unit_T = returns.unit_M[m] * returns.even_of(bars)
+            measured = _measured(panel.histories[m], r, unit_T, returns.limit_R[bars])
             own += [ewma(measured, alpha)[at] ** 2 for alpha in RANGE]
         columns.append(np.stack(own, axis=1))
     members_RK: Floats = np.maximum(np.concatenate(columns), VARIANCE_FLOOR)
@@ -240,41 +260,53 @@ def has_ranges(panel: Panel) -> bool:
 
 
 def network_inputs(
-    panel: Panel, returns: Returns, step_sd_R: Floats, path_sd_R: Floats, *, horizon: int, market: bool, ranges: bool
+    panel: Panel,
+    returns: Returns,
+    step_sd_A: Floats,
+    path_sd_A: Floats,
+    *,
+    horizon: int,
+    market: bool,
+    ranges: bool,
+    asked: Ints | None = None,
 ) -> Floats:
-    """The inputs (R, F) of a network, none of them a level: F is 5, +1 with the market, +3 with ranges.
+    """The inputs (A, F) of a network, none of them a level: F is 5, +1 with the market, +3 with ranges.
 
-    `step_sd_R` and `path_sd_R` are the anchor's standard deviations for 1 and for `horizon` bars, scaled units, the
-    daily profile left out.
+    `step_sd_A` and `path_sd_A` are the anchor's standard deviations for 1 and for `horizon` bars, scaled units, the
+    daily profile left out. Of the rows `asked` alone where they are given, increasing; the same bits either way.
     """
     inputs: list[Floats] = []
-    own_fast, own_slow = np.empty(len(step_sd_R)), np.empty(len(step_sd_R))
-    for a, b in zip(panel.starts[:-1], panel.starts[1:], strict=True):
-        square = returns.scaled_R[a:b] ** 2
-        own_fast[a:b], own_slow[a:b] = ewma(square, 0.15), ewma(square, 0.006)
-    shock = returns.scaled_R / step_sd_R
+    each, rows = list(_asked_of_each(panel, asked)), slice(None) if asked is None else asked
+    squares = [(returns.scaled_R[bars] ** 2, at) for _, bars, at in each]
+    own_fast, own_slow = (np.concatenate([ewma(x, alpha)[at] for x, at in squares]) for alpha in (0.15, 0.006))
+    shock = returns.scaled_R[rows] / step_sd_A
     floor = np.sqrt(VARIANCE_FLOOR)
     inputs.append(np.clip(_signed_log(shock), -8, 8))
     inputs.append(np.clip(np.log1p(np.abs(shock)), 0, 8))
-    inputs.append(np.log(np.maximum(np.sqrt(own_fast), floor) / step_sd_R))
-    inputs.append(np.log(np.maximum(np.sqrt(own_slow), floor) / step_sd_R))
-    inputs.append(np.log(path_sd_R / step_sd_R) - 0.5 * np.log(horizon))
+    inputs.append(np.log(np.maximum(np.sqrt(own_fast), floor) / step_sd_A))
+    inputs.append(np.log(np.maximum(np.sqrt(own_slow), floor) / step_sd_A))
+    inputs.append(np.log(path_sd_A / step_sd_A) - 0.5 * np.log(horizon))
     if market:
-        slow = np.sqrt(np.maximum(ewma(returns.market_D**2, 0.006), VARIANCE_FLOOR))
-        inputs.append(_signed_log(returns.market_D / slow)[returns.date_of_R])
+        on = returns.date_of_R[rows]
+        slow = np.sqrt(np.maximum(ewma(returns.market_D**2, 0.006)[on], VARIANCE_FLOOR))
+        inputs.append(_signed_log(returns.market_D[on] / slow))
     if ranges:
-        inputs += _range_inputs(panel, returns, step_sd_R)
+        sd_A = step_sd_A * returns.unit_M[panel.ticker_of[rows]] * returns.even_of(rows)
+        inputs += _range_inputs(panel, each, sd_A)
     return np.stack(inputs, axis=1)
 
 
-def _range_inputs(panel: Panel, returns: Returns, step_sd_R: Floats) -> list[Floats]:
-    """Parkinson (1980) range, overnight gap and volume surprise; whatever a bar lacks reads zero, and that alone."""
-    sd = step_sd_R * returns.unit_M[panel.ticker_of] * returns.even_R
-    bar_moves = [moves(h) for h in panel.histories]
-    parkinson = np.concatenate([move.span_T for move in bar_moves]) / np.sqrt(4 * np.log(2))
-    spread = np.log(np.maximum(parkinson, 1e-3 * sd) / sd)
-    gap = _signed_log(np.concatenate([move.gap_T for move in bar_moves]) / sd)
-    surprise = np.concatenate([_volume_surprise(h) for h in panel.histories])
+def _range_inputs(panel: Panel, each: Sequence[Asked], sd_A: Floats) -> list[Floats]:
+    """Parkinson (1980) range, overnight gap and volume surprise; whatever a bar lacks reads zero, and that alone.
+
+    `sd_A` are the deviations of the next log return.
+    """
+    histories = [(panel.histories[m], at) for m, _, at in each]
+    bar_moves = [(moves(h), at) for h, at in histories]
+    parkinson = np.concatenate([move.span_T[at] for move, at in bar_moves]) / np.sqrt(4 * np.log(2))
+    spread = np.log(np.maximum(parkinson, 1e-3 * sd_A) / sd_A)
+    gap = _signed_log(np.concatenate([move.gap_T[at] for move, at in bar_moves]) / sd_A)
+    surprise = np.concatenate([_volume_surprise(h)[at] for h, at in histories])
     return [np.clip(np.nan_to_num(x, nan=0.0), -4, 4) for x in (spread, gap, surprise)]
 
 

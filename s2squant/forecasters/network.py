@@ -57,27 +57,38 @@ class Prepared:
 
 
 def prepare(
-    anchor: FittedAnchor, spec: Seq2SeqSpec, panel: Panel, rows: Ints, *, ranges: bool, reach: int = 0
+    anchor: FittedAnchor,
+    spec: Seq2SeqSpec,
+    panel: Panel,
+    rows: Ints,
+    *,
+    ranges: bool,
+    reach: int = 0,
+    asked: Ints | None = None,
 ) -> Prepared:
-    """Filter the panel once; inputs are meaningful for the tickers that have a row in `rows`.
+    """Filter the panel once; inputs are meaningful for the rows `asked` (increasing, `rows` among them), or for all of
+    the tickers of `rows`.
 
     Deviations are those of the anchor's steps, or of `reach` where that is more; inputs do not depend on it.
     """
-    view = anchor.view(panel)
-    asked = np.flatnonzero(np.isin(panel.ticker_of, np.unique(panel.ticker_of[rows])))
-    ends_R2 = np.ones((len(panel.log_price), 2))
-    ends_R2[asked] = anchor.even_sd(panel, view, asked, (1, anchor.horizon))
-    inputs = network_inputs(
+    if asked is None:
+        asked = np.flatnonzero(np.isin(panel.ticker_of, np.unique(panel.ticker_of[rows])))
+    view = anchor.view(panel, asked)
+    step_sd_A, path_sd_A = anchor.even_sd(panel, view, asked, (1, anchor.horizon)).T
+    inputs_AF = network_inputs(
         panel,
         view.returns,
-        ends_R2[:, 0],
-        ends_R2[:, 1],
+        step_sd_A,
+        path_sd_A,
         horizon=anchor.horizon,
         market=spec.market,
         ranges=ranges,
+        asked=asked,
     )
-    unit_R = view.returns.unit_M[panel.ticker_of]
-    return Prepared(inputs, anchor.beyond(reach).sd(panel, view, rows), unit_R, ends_R2[:, 0] * unit_R)
+    inputs_RF, unit_R = np.zeros((len(panel.log_price), inputs_AF.shape[1])), view.returns.unit_M[panel.ticker_of]
+    inputs_RF[asked], sd_R = inputs_AF, unit_R.copy()
+    sd_R[asked] *= step_sd_A
+    return Prepared(inputs_RF, anchor.beyond(reach).sd(panel, view, rows), unit_R, sd_R)
 
 
 class Seen(NamedTuple):
@@ -188,7 +199,10 @@ class FittedSeq2Seq:
     def _prepared(self, panel: Panel, rows: Ints, prepared: Prepared | None = None) -> Prepared:
         if prepared and self.reach <= self.anchor.horizon:
             return prepared.of_rows(rows)
-        return prepare(self.anchor, self.spec, panel, rows, ranges=self.ranges, reach=self.reach)
+        read = np.zeros(len(panel.log_price), bool)
+        read[self._window(panel, rows)] = True
+        asked = np.flatnonzero(read)
+        return prepare(self.anchor, self.spec, panel, rows, ranges=self.ranges, reach=self.reach, asked=asked)
 
     def _outlooks(self, panel: Panel, data: Prepared, seen: Seen, rows: Ints, mine: Ints) -> list[Outlook]:
         """One outlook a net for the rows of one ticker, in scaled units."""
@@ -236,14 +250,17 @@ class FittedSeq2Seq:
             raise ValueError(f"{self.name} was not fitted for {ticker}; fitted: {', '.join(self.nets)}")
         return ticker, nets
 
+    def _window(self, panel: Panel, rows: Ints) -> Ints:
+        """The chunk's rows (N, L) that end at each row; before its ticker's or segment's first bar, that bar."""
+        back = np.arange(1 - self.spec.training.chunk, 1)
+        window: Ints = np.maximum(rows[:, None] + back, panel.first_of(rows)[:, None])
+        return window
+
     def _past(self, panel: Panel, seen: Seen, rows: Ints) -> Tensor:
-        """Inputs (N, L, F) of the chunk that ends at each row; before its ticker's or segment's first bar, that bar."""
+        """Inputs (N, L, F) of the window of each row."""
         import torch
 
-        back = torch.arange(1 - self.spec.training.chunk, 1)
-        first_N1 = torch.from_numpy(panel.first_of(rows))[:, None]
-        window = torch.maximum(torch.from_numpy(rows)[:, None] + back, first_N1)
-        return torch.from_numpy(seen.inputs_RF[window.numpy()].astype(np.float32))
+        return torch.from_numpy(seen.inputs_RF[self._window(panel, rows)].astype(np.float32))
 
     def state(self) -> State:
         anchor = self.anchor.state()

@@ -7,6 +7,7 @@ import pytest
 
 from s2squant.forecasters.catalog import restore
 from s2squant.forecasters.features import bank_members, has_ranges, network_inputs, scaled_returns
+from s2squant.forecasters.network import prepare
 from s2squant.prices.sources.sample import SampleSource
 from s2squant.series.panel import Panel
 from tests.test_contract import fit, settings
@@ -46,12 +47,18 @@ def inputs(panel: Panel) -> np.ndarray:
     return read.reshape(len(panel.tickers), -1, read.shape[1])
 
 
-def test_members_of_some_rows_are_those_of_all():
+def test_members_and_inputs_of_some_rows_are_those_of_all():
     panel = Panel(tuple(SampleSource().history(ticker) for ticker in ("AAPL", "FB", "IBM")))
     returns = scaled_returns(panel, 60, 5.0)
     whole = bank_members(panel, returns, market=True, ranges=True)
     rows = np.r_[panel.rows_of("AAPL")[[70, 3000]], panel.rows_of("IBM")[-3:]]
     assert np.array_equal(bank_members(panel, returns, market=True, ranges=True, asked=rows), whole[rows])
+    sd_R = np.sqrt(whole[:, 4])
+    read = [
+        network_inputs(panel, returns, sd, 4 * sd, horizon=20, market=True, ranges=has_ranges(panel), asked=asked)
+        for sd, asked in ((sd_R, None), (sd_R[rows], rows))
+    ]
+    assert np.array_equal(read[1], read[0][rows])
 
 
 def test_a_ticker_without_volume_leaves_the_others_theirs():
@@ -115,3 +122,10 @@ def test_a_net_keeps_its_inputs_where_a_panel_lacks_bars():
     said = [net.predict(panel, rows).quantiles_NHQ for panel in (PANEL, bare)]
     assert np.isfinite(said[1]).all()
     assert (said[0] != said[1]).any()
+
+
+def test_a_net_reads_the_same_from_a_panel_prepared_for_all_rows():
+    net, every = fit("seq2seq_pooled", PANEL), np.arange(len(PANEL.log_price))
+    rows = np.array([1399, 650, 700])
+    whole = prepare(net.anchor, net.spec, PANEL, every, ranges=net.ranges)
+    assert (net.predict(PANEL, rows).quantiles_NHQ == net.predict(PANEL, rows, whole).quantiles_NHQ).all()
