@@ -1,12 +1,14 @@
 """Benchmarks measure what ships: their settings follow from the defaults, and pages count as the defaults do."""
 
+import sys
 from math import ceil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from benchmarks import forecasts, regret, training, won
+from benchmarks import forecasts, peers, regret, training, won
+from benchmarks.contenders.measured import Task
 from s2squant.config.experiment import Experiment
 from s2squant.config.networks import AnchorSpec, Seq2SeqSpec
 from s2squant.evaluation.losses import score
@@ -101,3 +103,38 @@ def test_regret_reads_the_levels_that_a_run_scores():
     losses = score(frame)
     mean = [losses.of("blend")[losses.ticker_U == m].mean() for m in range(len(losses.tickers))]
     assert 100 * regret.lost(frame) == pytest.approx(mean)
+
+
+def test_peers_are_trained_on_as_many_windows_as_the_network_that_ships(tmp_path):
+    spec, task = NETWORK.per_ticker, peers.task_of(peers.windows_shipped(), 2)
+    assert task.steps * task.batch == spec.steps * spec.batch * NETWORK.training.positions
+    assert (task.hidden, task.horizon) == (NETWORK.encoder.hidden, SHIPPED.walk.horizon)
+    task.save(tmp_path / "task.npz")
+    read = Task.read(tmp_path / "task.npz")
+    assert [(fit, cutoffs.tolist()) for fit, cutoffs in read.folds()] == [(f, c.tolist()) for f, c in task.folds()]
+    assert (read.windows, read.returns_MT.shape) == (task.windows, (2, peers.LEARN + peers.WALKED + task.horizon))
+    assert task.fits_F[0] == task.cutoffs_C[0]
+    assert sum(len(cutoffs) for _, cutoffs in task.folds()) == 50
+
+
+def test_a_table_of_peers_has_ratios_and_the_reason_of_who_failed():
+    first = peers.Measured("ours", 5000.0, 9000.0, 50.0, 8.0, 2.0, 200.0, 400.0, 1.5)
+    other = peers.Measured("theirs", 10000.0, 9000.0, 75.0, 2.0, 4.0, 300.0, 500.0, 1.6)
+    told = peers.table([first, other, peers.Failed("darts", "not there")], {"historical simulation": 1.6}).splitlines()
+    assert len({line.count("|") for line in told}) == 1
+    assert "| ours | 5,000 windows/s | 9,000 windows/s | 50 s | 8.0 ms | 2.0 s |" in told[2]
+    assert (
+        "| theirs | 2.00 x (10,000 windows/s) | 1.00 x (9,000 windows/s) | 1.50 x (75 s) | 0.25 x (2.0 ms) |" in told[3]
+    )
+    assert told[2].endswith("| 1.500 (+6.2 %) |")
+    assert told[4].startswith("| darts | not there |")
+
+
+def test_the_reason_of_a_failed_step_is_the_line_that_says_it():
+    pip = "WARNING: slow\nERROR: No matching distribution found for x|y\nERROR: more\n"
+    assert peers.reason(pip) == "No matching distribution found for x/y"
+    assert peers.reason("Traceback\n  File\nValueError: no\n\n") == "ValueError: no"
+    with pytest.raises(peers.StepError, match="ValueError: no"):
+        peers.step([sys.executable, "-c", "raise ValueError('no')"], 30)
+    with pytest.raises(peers.StepError, match="not done after 0 s"):
+        peers.step([sys.executable, "-c", "import time; time.sleep(9)"], 0.1)
