@@ -132,6 +132,8 @@ def step(argv: list[str], limit: float) -> str:
         )
     except subprocess.TimeoutExpired:
         raise StepError(f"not done after {limit:.0f} s") from None
+    except OSError as error:
+        raise StepError(str(error)) from None
     if done.returncode:
         raise StepError(reason(done.stderr) or f"exit status {done.returncode}")
     return done.stdout
@@ -145,16 +147,15 @@ def reason(said: str) -> str:
 
 
 def environment(folder: Path) -> str:
-    """The interpreter of a virtual environment, made where there is none, with the torch that runs here."""
+    """The interpreter of a virtual environment, made where there is none."""
     python = str(folder / "bin" / "python")
     if not Path(python).exists():
         step([sys.executable, "-m", "venv", str(folder)], INSTALL_SECONDS)
-    install(python, ())
     return python
 
 
 def install(python: str, requirements: tuple[str, ...]) -> None:
-    """Install beside torch, of this process's version; what is there stays as it is."""
+    """Install them beside torch of this process's version."""
     wanted = f"torch=={metadata.version('torch').partition('+')[0]}"
     pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", wanted]
     step([*pip, *requirements], INSTALL_SECONDS)
