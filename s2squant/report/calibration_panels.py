@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from s2squant.config.models import phrase
-from s2squant.report.charts import Chart, Trace, axis, band, days, drawn, line, numbers, thin
+from s2squant.report.charts import Chart, Trace, axis, band, days, drawn, line, numbers, thinned
 from s2squant.report.formats import THIN, count, percent, typeset
 from s2squant.report.names import join
 from s2squant.report.panels import Panel
@@ -83,9 +83,7 @@ def calibration(c: Contents) -> Panel | None:
 
 def of_ticker(c: Contents, ticker: str) -> Panel | None:
     """The same for one ticker: tests, exceedances, and whether width follows risk."""
-    tests, missed = (
-        where(c.of(name, ticker), {"model": c.recommended}) for name in ("calibration_tests", "exceedances")
-    )
+    tests, missed = c.of("calibration_tests", ticker), c.of("exceedances", ticker)
     missed = _surest(missed)
     width = sharpness_chart(c, c.of("sharpness", ticker))
     if tests.empty and missed.empty and width.reason:
@@ -116,8 +114,7 @@ def sharpness_chart(c: Contents, table: pd.DataFrame) -> Chart:
     for model in dict.fromkeys((c.reference, c.recommended)):
         if model not in parts:
             continue
-        part = parts[model].sort_values("cutoff")
-        part = part.iloc[thin([float(v) for v in part["width"]], 200)]
+        part = thinned(parts[model], "cutoff", "width", 200)
         width = line(model, days(part["cutoff"]), numbers(part["width"], 3), strong=model == c.recommended)
         traces.append(width | {"hovertemplate": "%{y:.2f}"})
         if model == c.recommended:

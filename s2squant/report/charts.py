@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from markupsafe import Markup
 
 from s2squant.report.styles import Style, style
@@ -80,6 +81,17 @@ def thin(values: Sequence[float], most: int = MOST_POINTS) -> list[int]:
         places.add(int(bucket[filled[bucket].argmin()]))
         places.add(int(bucket[filled[bucket].argmax()]))
     return sorted(places)
+
+
+def ordered(table: pd.DataFrame, along: str) -> pd.DataFrame:
+    """The rows in the order of a column, in which most tables stand already."""
+    return table if table[along].is_monotonic_increasing else table.sort_values(along)
+
+
+def thinned(table: pd.DataFrame, along: str, column: str, most: int = MOST_POINTS) -> pd.DataFrame:
+    """The rows of a long line along one column that are kept of another, see `thin`."""
+    table = ordered(table, along)
+    return table if len(table) <= most else table.iloc[thin([float(v) for v in table[column]], most)]
 
 
 def broken(x: list[str], y: list[float | None]) -> tuple[list[str], list[float | None]]:

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from s2squant.report.fan_charts import Fan, last_fan
 from s2squant.report.formats import THIN, count, known, number, percent, price
 from s2squant.report.names import market_name
-from s2squant.report.study_view import Contents, Row, rows
+from s2squant.report.study_view import NEWEST, Contents, Row, rows
 from s2squant.series.arrays import Floats
 from s2squant.series.history import PriceHistory
 
@@ -62,7 +62,7 @@ def cards(c: Contents) -> list[Card]:
     made = []
     for report in c.finished:
         history = c.study.histories.get(report.ticker)
-        fan = last_fan(c.of("forecasts", report.ticker), c.recommended, history) if history else None
+        fan = last_fan(c.of(NEWEST, report.ticker), c.recommended, history) if history else None
         if fan is not None and history is not None:
             made.append(card(report.ticker, report.market, fan, history, verdicts.get(report.ticker)))
     return made

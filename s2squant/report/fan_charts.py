@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -42,7 +43,7 @@ class Fan:
     """The steps that the model was trained on, where the fan goes on beyond them, free running."""
     market: str = ""
 
-    @property
+    @cached_property
     def labels(self) -> list[str]:
         """The dates for people, on the exchange's clock."""
         return clock_text(self.market, self.dates)
@@ -64,22 +65,36 @@ class Fan:
 
 def fan_at(table: pd.DataFrame, model: str, cutoff: pd.Timestamp, history: PriceHistory) -> Fan | None:
     """The forecast of `model` from `cutoff`; None where there is none or the history lacks that bar."""
-    part = table[(table["model"] == model) & (table["cutoff"] == cutoff) & table["ds"].notna()].sort_values("step")
-    bar = np.flatnonzero(history.dates == date_of(history.calendar, cutoff))
-    if part.empty or not len(bar):
-        return None
-    start = float(history.adj_close[bar[0]])
-    moves_HQ = part[list(QUANTILE_COLUMNS)].to_numpy(dtype=float)
-    free = part[FREE_RUNNING].eq(True) if FREE_RUNNING in part else pd.Series(dtype=bool)
-    dates = np.concatenate([[history.dates[bar[0]]], dates_of(history.calendar, part["ds"])])
-    return Fan(
-        model=model,
-        dates=dates,
-        quantiles_HQ=start * np.exp(np.vstack([np.zeros(len(LEVELS)), moves_HQ])),
-        realised=start * np.exp(np.concatenate([[0.0], part["y"].to_numpy(dtype=float)])),
-        trained_steps=int((~free).sum()) if free.any() else None,
-        market=history.calendar,
-    )
+    own = table[table["model"] == model]
+    return next(iter(_fans(own, model, [cutoff], history)), None)
+
+
+def _fans(own: pd.DataFrame, model: str, cutoffs: Sequence[Any], history: PriceHistory) -> list[Fan]:
+    """The forecasts of one model from these cutoffs, without those that the history lacks the bar of."""
+    asked, cutoff_R = np.asarray(cutoffs, "datetime64[s]"), own["cutoff"].to_numpy("datetime64[s]")
+    part = own.take(np.flatnonzero(np.isin(cutoff_R, asked) & own["ds"].notna().to_numpy()))
+    cutoff_R, step_R = part["cutoff"].to_numpy("datetime64[s]"), part["step"].to_numpy()
+    moves_RQ, y_R = part[list(QUANTILE_COLUMNS)].to_numpy(dtype=float), part["y"].to_numpy(dtype=float)
+    dates_R = dates_of(history.calendar, part["ds"])
+    free_R = part[FREE_RUNNING].eq(True).to_numpy(dtype=bool) if FREE_RUNNING in part else np.zeros(len(part), bool)
+    fans = []
+    for cutoff in asked:
+        rows_H = np.flatnonzero(cutoff_R == cutoff)
+        rows_H = rows_H[np.argsort(step_R[rows_H], kind="stable")]
+        bar = np.flatnonzero(history.dates == date_of(history.calendar, cutoff))
+        if not len(rows_H) or not len(bar):
+            continue
+        start, free_H = float(history.adj_close[bar[0]]), free_R[rows_H]
+        fan = Fan(
+            model=model,
+            dates=np.concatenate([[history.dates[bar[0]]], dates_R[rows_H]]),
+            quantiles_HQ=start * np.exp(np.vstack([np.zeros(len(LEVELS)), moves_RQ[rows_H]])),
+            realised=start * np.exp(np.concatenate([[0.0], y_R[rows_H]])),
+            trained_steps=int((~free_H).sum()) if free_H.any() else None,
+            market=history.calendar,
+        )
+        fans.append(fan)
+    return fans
 
 
 def last_fan(table: pd.DataFrame, model: str, history: PriceHistory) -> Fan | None:
@@ -87,7 +102,7 @@ def last_fan(table: pd.DataFrame, model: str, history: PriceHistory) -> Fan | No
     if table.empty:
         return None
     own = table[table["model"] == model]
-    return None if own.empty else fan_at(own, model, own["cutoff"].max(), history)
+    return None if own.empty else next(iter(_fans(own, model, [own["cutoff"].max()], history)), None)
 
 
 def past_fans(table: pd.DataFrame, model: str, history: PriceHistory, many: int = 6) -> list[Fan]:
@@ -95,13 +110,12 @@ def past_fans(table: pd.DataFrame, model: str, history: PriceHistory, many: int 
     if table.empty:
         return []
     own = table[table["model"] == model]
-    is_open = own["y"].isna().groupby(own["cutoff"]).any()
-    cutoffs = is_open.index[~is_open.to_numpy(dtype=bool)]
-    if cutoffs.empty:
+    cutoffs, of_R = np.unique(own["cutoff"].to_numpy("datetime64[s]"), return_inverse=True)
+    cutoffs = cutoffs[np.bincount(of_R, own["y"].isna().to_numpy()) == 0]
+    if not len(cutoffs):
         return []
     places = np.unique(np.linspace(0, len(cutoffs) - 1, many).round().astype(int))
-    fans = (fan_at(own, model, pd.Timestamp(cutoffs[i]), history) for i in places)
-    return [fan for fan in fans if fan is not None]
+    return _fans(own, model, cutoffs[places], history)
 
 
 def fan_chart(id: str, fan: Fan | None, outline: Fan | None, history: PriceHistory) -> Chart:

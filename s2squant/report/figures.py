@@ -8,7 +8,21 @@ from typing import Any
 import pandas as pd
 
 from s2squant.errors import shorten
-from s2squant.report.charts import Chart, Trace, absent, axis, band, broken, days, drawn, line, numbers, plain, thin
+from s2squant.report.charts import (
+    Chart,
+    Trace,
+    absent,
+    axis,
+    band,
+    broken,
+    days,
+    drawn,
+    line,
+    numbers,
+    ordered,
+    plain,
+    thinned,
+)
 from s2squant.report.formats import THIN, interval, known, skill
 from s2squant.report.study_view import Row, by
 from s2squant.report.styles import WORDS, label, style
@@ -24,7 +38,7 @@ def skill_by_step(id: str, table: pd.DataFrame, models: Sequence[str], strong: s
     parts = by(table, "model")
     traces: list[Trace] = []
     for model in _ordered(models, parts, strong):
-        part = parts[model].sort_values("step")
+        part = ordered(parts[model], "step")
         x, y = [int(s) for s in part["step"]], numbers(part["skill"], 4)
         if model == strong and {"low", "high"} <= set(part.columns) and part["low"].notna().all():
             colour = f"@{style(model).colour}/0.16"
@@ -116,8 +130,7 @@ def _paths(table: pd.DataFrame, when: str, what: str, models: Sequence[str], str
     traces: list[Trace] = []
     parts = by(table, "model")
     for model in _ordered(models, parts, strong):
-        part = parts[model].sort_values(when)
-        part = part.iloc[thin([float(v) for v in part[what]])]
+        part = thinned(parts[model], when, what)
         x, y = broken(days(part[when]), numbers(part[what], 4))
         traces.append(line(model, x, y, strong=model == strong) | {"hovertemplate": hover})
     return traces
@@ -175,8 +188,7 @@ def training(id: str, own: pd.DataFrame, pooled: pd.DataFrame) -> Chart:
         folds = sorted(set(table["fold"]))
         named = False
         for (fold, seed), part in table.groupby(["fold", "seed"], sort=True, observed=True):
-            curve = part.sort_values("step")
-            curve = curve.iloc[thin([float(v) for v in curve["loss"]], 120)]
+            curve = thinned(part, "step", "loss", 120)
             opacity = round(1.0 - 0.6 * folds.index(fold) / max(len(folds) - 1, 1), 2)
             traces.append(
                 line(model, [int(s) for s in curve["step"]], numbers(curve["loss"], 4))

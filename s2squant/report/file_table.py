@@ -12,7 +12,7 @@ import pandas as pd
 from s2squant.files import guarded
 from s2squant.report.fan_charts import last_fan
 from s2squant.report.panels import Panel
-from s2squant.report.study_view import Contents
+from s2squant.report.study_view import NEWEST, Contents, where
 from s2squant.report.tables import Column, grid
 from s2squant.series.long_table import FREE_RUNNING
 from s2squant.series.tails import ALL_COLUMNS, all_quantiles
@@ -65,7 +65,7 @@ def forecast_csv(c: Contents) -> bytes:
     text = io.StringIO()
     out = csv.writer(text, lineterminator="\n")
     fans = [
-        (report, last_fan(c.of("forecasts", report.ticker), c.recommended, history))
+        (report, last_fan(c.of(NEWEST, report.ticker), c.recommended, history))
         for report in c.finished
         if (history := c.study.histories.get(report.ticker))
     ]
@@ -75,9 +75,7 @@ def forecast_csv(c: Contents) -> bytes:
     for report, fan in fans:
         if fan is None:
             continue
-        table = c.of("forecasts", report.ticker)
-        own = table[table["model"] == c.recommended]
-        newest = own[own["cutoff"] == own["cutoff"].max()].sort_values("step", kind="stable")
+        newest = where(c.of(NEWEST, report.ticker), {"model": c.recommended}).sort_values("step", kind="stable")
         close = float(fan.quantiles_HQ[0, 0])
         head = [guarded(report.ticker), str(fan.dates[0]), figure(close)]
         for step, levels_A in enumerate(close * np.exp(all_quantiles(newest)), 1):

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import pandas as pd
-
 from s2squant.config.models import phrase, subject
 from s2squant.evaluation.strategy.performance import rule_word
 from s2squant.evaluation.strategy.positions import BUY_AND_HOLD, EQUAL_VOLATILITY, RANDOM_WALK_SIGN
 from s2squant.report.formats import THIN, count, interval, known, number, percent, probability
 from s2squant.report.names import pool_name
-from s2squant.report.study_view import POOL, Contents, Row, rows, where
+from s2squant.report.study_view import POOL, Contents, Row, rows
 
 BESIDE = {
     BUY_AND_HOLD: "holding",
@@ -22,22 +20,19 @@ RULES = {"median_over_es": "median over ES", "cvar_limit": "CVaR limit"}
 
 def pools(c: Contents) -> list[str]:
     """Names of the pools whose money is told: all tickers, or each market where there are several."""
-    tickers = {report.ticker for report in c.study.tickers}
-    table = c.study.equity
-    return [str(name) for name in dict.fromkeys(table["unique_id"]) if name not in tickers] if len(table) else []
+    return [name for name in c.split["equity"] if name not in c.tickers]
 
 
-def declared(c: Contents, unique_id: str) -> pd.DataFrame:
-    """Performance at the declared cost of one ticker or pool."""
-    own = c.of("performance", unique_id)
-    return own[own["declared"].astype(bool)] if "declared" in own.columns else own
+def declared(c: Contents, unique_id: str) -> dict[str, Row]:
+    """Performance at the declared cost of one ticker or pool, by model."""
+    return {str(r["model"]): r for r in reversed(c.rows("performance", unique_id)) if r.get("declared", True)}
 
 
 def skill_word(c: Contents, unique_id: str) -> str:
     """Word of the verdict on the forecasts of a ticker; of a pool the run's, and its market's own where it has one."""
-    if any(report.ticker == unique_id for report in c.study.tickers):
-        asked = {"unique_id": unique_id, "model": c.recommended}
-        return next((str(row["word"]) for row in rows(c.study.by_ticker, asked)), "no evidence")
+    if unique_id in c.tickers:
+        own = c.rows("by_ticker", unique_id, model=c.recommended)
+        return next((str(row["word"]) for row in own), "no evidence")
     asked = {"step": "all", "benchmark": c.reference, "challenger": c.recommended}
     of_market = [r for r in rows(c.study.verdicts, asked) if unique_id.split(" ")[0] == str(r["pool"]) != POOL]
     return next((str(r["word"]) for r in of_market if c.study.word == "better"), str(c.study.word))
@@ -45,7 +40,7 @@ def skill_word(c: Contents, unique_id: str) -> str:
 
 def word(c: Contents, unique_id: str) -> str:
     """Badge of the rule on a ticker or pool; empty where it was not compared with holding."""
-    row = _row(declared(c, unique_id), c.recommended)
+    row = declared(c, unique_id).get(c.recommended)
     if row is None or not known(row.get("beyond_low")):
         return ""
     return rule_word(row["beyond_low"], row["beyond_high"], skill_word(c, unique_id))
@@ -60,12 +55,12 @@ def money(c: Contents, unique_id: str) -> str:
 
 def _told(c: Contents, unique_id: str) -> str:
     table = declared(c, unique_id)
-    row = _row(table, c.recommended)
+    row = table.get(c.recommended)
     if row is None or not known(row.get("beyond")):
         return ""
     spec = c.study.experiment.strategy
     where_and_when = f"{row['first']} to {row['last']}"
-    if unique_id in pools(c) and unique_id != POOL:
+    if unique_id not in c.tickers and unique_id != POOL:
         where_and_when = f"{pool_name(unique_id)}, {where_and_when}"
     size, more = row["beyond"], "more" if row["beyond"] >= 0 else "less"
     cost, rule = (
@@ -79,7 +74,7 @@ def _told(c: Contents, unique_id: str) -> str:
     if known(row["beyond_low"]):
         text += f" {interval(row['beyond_low'], row['beyond_high'], 1)}"
     text += f"; it was long {share(row['long'])} of the time."
-    others = [(name, r) for name in BESIDE if (r := _row(table, name)) is not None]
+    others = [(name, r) for name in BESIDE if (r := table.get(name)) is not None]
     if others:
         each = [f"{BESIDE[name]} {percent(r['annual_return'], 1, True)}" for name, r in others]
         text += f" Compounded, the rule made {percent(row['annual_return'], 1, True)} a year, {_listed(each)}."
@@ -102,7 +97,7 @@ def _credit(c: Contents, unique_id: str, row: Row) -> str:
 def ratios(c: Contents, unique_id: str) -> str:
     """Sharpe ratio of the rule beside holding's, and its probability after all trials."""
     table = declared(c, unique_id)
-    row, held = _row(table, c.recommended), _row(table, BUY_AND_HOLD)
+    row, held = table.get(c.recommended), table.get(BUY_AND_HOLD)
     if row is None or not known(row.get("sharpe")):
         return ""
     text = f"{subject(c.recommended)} has a Sharpe ratio of {sharpe(row)}"
@@ -126,10 +121,6 @@ def sharpe(row: Row) -> str:
 def share(value: float) -> str:
     """A share of the time: 100 % only where it is all of it."""
     return percent(value, 0) if value in (0, 1) else percent(min(max(value, 0.01), 0.99), 0)
-
-
-def _row(table: pd.DataFrame, model: str) -> Row | None:
-    return next(iter(rows(where(table, {"model": model}))), None) if len(table) else None
 
 
 def _listed(parts: list[str]) -> str:

@@ -68,11 +68,11 @@ def performance(c: Contents, unique_id: str) -> Panel | None:
     say, shown, folded, charts = [], [], [], []
     for k, name in enumerate(names):
         at = "" if name in (POOL, unique_id) else f", {pool_name(name)}"
-        own = c.of("performance", name)
+        own, badge = c.of("performance", name), word(c, name)
         own = own.assign(
-            sharpe_text=[sharpe(row) for row in rows(own)],
-            beyond_text=[_beyond(row) for row in rows(own)],
-            word=pd.Series([word(c, name) if str(m) == c.recommended else None for m in own["model"]], own.index),
+            sharpe_text=[sharpe(row) for row in c.rows("performance", name)],
+            beyond_text=[_beyond(row) for row in c.rows("performance", name)],
+            word=pd.Series([badge if str(m) == c.recommended else None for m in own["model"]], own.index),
         )
         now = own[own["declared"].astype(bool)] if "declared" in own.columns else own
         caption = f"The declared cost, by model{at}"
@@ -94,12 +94,12 @@ def performance(c: Contents, unique_id: str) -> Panel | None:
 
 def _record(c: Contents, name: str, at: str, k: int) -> list[tuple[str, Grid | None]]:
     """Returns by month and the deepest drawdowns of a pool."""
-    asked = {"unique_id": name, "model": c.recommended}
-    months, falls = where(c.study.months, asked), where(c.study.drawdowns, {"unique_id": name})
+    every, falls = c.of("months", name), c.of("drawdowns", name)
+    months = where(every, {"model": c.recommended})
     made: list[tuple[str, Grid | None]] = []
     if len(months):
         wide = months.pivot(index="year", columns="month", values="net")
-        held = where(c.study.months, asked | {"model": BUY_AND_HOLD})
+        held = where(every, {"model": BUY_AND_HOLD})
         wide["held"] = held[held["month"] == 0].set_index("year")["net"]
         table = wide.rename(columns=str).reset_index().astype({"year": str})
         heads = [Column(str(m), calendar.month_abbr[m], "percent1") for m in range(1, 13)]
@@ -125,7 +125,7 @@ def _beyond(row: Row) -> str:
 
 def _rolling(c: Contents, name: str, k: int) -> list[tuple[str, Chart, str]]:
     """Rolling Sharpe ratio of the rule and of holding."""
-    table = where(c.study.rolling_sharpe, {"unique_id": name})
+    table = c.of("rolling_sharpe", name)
     traces = []
     for model in (BUY_AND_HOLD, c.recommended) if len(table) else ():
         part = table[table["model"] == model]

@@ -36,7 +36,7 @@ from s2squant.report.moving_panel import moving_forecast
 from s2squant.report.names import universe_line
 from s2squant.report.opening import opening, rule_of_badges
 from s2squant.report.panels import Panel, present
-from s2squant.report.study_view import POOL, Contents, Row, arrange, rows
+from s2squant.report.study_view import NEWEST, POOL, Contents, Row, arrange, rows
 from s2squant.report.tables import Grid, grid
 from s2squant.report.templating import assets, fill, leaf
 
@@ -70,8 +70,7 @@ def index_page(c: Contents) -> dict[str, Any]:
     board = {str(r["model"]): r for r in rows(study.leaderboard)}
     verdicts = rows(study.by_ticker, {"model": c.recommended})
     over_time = c.of("over_time", POOL)
-    pools = {t.ticker for t in study.tickers}
-    tests = [r for r in rows(study.verdicts) if r["pool"] not in pools]
+    tests = [r for r in rows(study.verdicts) if r["pool"] not in c.tickers]
     tests.sort(key=lambda r: str(r["step"]) != "all")
     charts = {
         "steps": figures.skill_by_step("steps", study.by_step, c.models, c.recommended, c.reference),
@@ -180,15 +179,16 @@ def _missing(c: Contents, charts: Mapping[str, Chart], leaders: Sequence[Row]) -
 def ticker_page(c: Contents, report: TickerReport, place: int) -> dict[str, Any]:
     """Values of a ticker's template; `place` is its position among the finished tickers."""
     ticker, study = report.ticker, c.study
-    table = {str(r["model"]): r for r in rows(c.of("by_ticker", ticker))}
+    table = {str(r["model"]): r for r in c.rows("by_ticker", ticker)}
     mine = table.get(c.recommended)
     history = study.histories.get(ticker)
     forecasts, curves = c.of("forecasts", ticker), c.of("equity", ticker)
     steps, over_time, own = c.of("by_ticker_step", ticker), c.of("over_time", ticker), c.of("training", ticker)
-    newest = fan_charts.last_fan(forecasts, c.recommended, history) if history else None
-    outline = fan_charts.last_fan(forecasts, c.reference, history) if history and c.reference != c.recommended else None
+    latest = c.of(NEWEST, ticker)
+    newest = fan_charts.last_fan(latest, c.recommended, history) if history else None
+    outline = fan_charts.last_fan(latest, c.reference, history) if history and c.reference != c.recommended else None
     past = fan_charts.past_fans(forecasts, c.recommended, history) if history else []
-    pooled = _pooled_training(c, report.market)
+    pooled = c.pooled_training.get(report.market, pd.DataFrame())
     around = [c.finished[i].ticker if 0 <= i < len(c.finished) else None for i in (place - 1, place + 1)]
     charts = {
         "fan": fan_charts.fan_chart("fan", newest, outline, history)
@@ -320,8 +320,9 @@ def _ticker_rows(c: Contents, verdicts: Sequence[Row]) -> list[Row]:
 def _step_table(table: pd.DataFrame, models: Sequence[str]) -> dict[str, dict[int, float]]:
     """Skill by model and step, for the table beneath the chart."""
     skills: dict[str, dict[int, float]] = {}
-    for row in rows(table):
-        skills.setdefault(str(row["model"]), {})[int(row["step"])] = row["skill"]
+    columns = ("model", "step", "skill") if len(table) else ()
+    for model, step, skill in zip(*(table[name].tolist() for name in columns), strict=True):
+        skills.setdefault(str(model), {})[int(step)] = skill
     return {m: skills[m] for m in models if m in skills}
 
 
@@ -336,10 +337,3 @@ def _traded(c: Contents, curves: pd.DataFrame) -> list[str]:
         return []
     extra = [str(m) for m in dict.fromkeys(curves["model"]) if m not in c.models]
     return [*c.featured, *extra]
-
-
-def _pooled_training(c: Contents, market: str) -> pd.DataFrame:
-    table = c.study.training
-    if table.empty:
-        return table
-    return table[~table["unique_id"].isin([t.ticker for t in c.study.tickers]) & (table["market"] == market)]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
@@ -19,8 +20,13 @@ Row = dict[str, Any]
 POOL = "all"
 """The name under which tables hold all tickers together."""
 
+NEWEST = "newest"
+"""The newest forecast of either model, beside the tables that are split by ticker."""
 SPLIT: tuple[str, ...] = ("by_ticker", "by_ticker_step", "over_time", "equity", "training", "forecasts", "performance")
-SPLIT += ("calibration_tests", "exceedances", "sharpness", "misses")
+SPLIT += ("calibration_tests", "exceedances", "sharpness", "misses", "verdicts")
+SPLIT += ("months", "drawdowns", "rolling_sharpe")
+KEYS: Mapping[str, str] = {"misses": "scope", "verdicts": "pool"}
+"""The column by which a table is split where it is not unique_id."""
 
 
 @dataclass(frozen=True)
@@ -38,16 +44,37 @@ class Contents:
     slugs: Mapping[str, str]
     split: Mapping[str, Mapping[str, pd.DataFrame]]
     nominal: tuple[str, ...] = ("50", "80", "95")
+    _read: dict[str, tuple[str, list[Row]]] = field(default_factory=dict, repr=False, compare=False)
+    """By table, the ticker whose rows were read last, and these rows: a page asks for them again and again."""
 
     def of(self, table: str, ticker: str) -> pd.DataFrame:
         """The rows of one ticker (or of the pool) in one table; without columns where there are none."""
-        return self.split[table].get(ticker, pd.DataFrame())
+        part = self.split[table].get(ticker)
+        return pd.DataFrame() if part is None else part
+
+    def rows(self, table: str, ticker: str, **equals: str) -> list[Row]:
+        """The same as dictionaries, those whose columns equal the given text."""
+        last = self._read.get(table)
+        if last is None or last[0] != ticker:
+            last = self._read[table] = (ticker, rows(self.of(table, ticker)))
+        return [row for row in last[1] if all(str(row[column]) == value for column, value in equals.items())]
+
+    @cached_property
+    def tickers(self) -> frozenset[str]:
+        """Names of all tickers of the study."""
+        return frozenset(report.ticker for report in self.study.tickers)
+
+    @cached_property
+    def pooled_training(self) -> Mapping[str, pd.DataFrame]:
+        """Training curves of pooled networks, by market."""
+        table = self.study.training
+        return by(table[~table["unique_id"].isin(self.tickers)], "market") if len(table) else {}
 
     def first(self, kind: str) -> str | None:
         """The best model of a kind by pooled skill."""
         return next((m for m in self.models if self.kinds.get(m) == kind), None)
 
-    @property
+    @cached_property
     def best_baseline(self) -> str | None:
         """The best baseline, which the verdict tests the recommended model against; None where it is the reference."""
         ahead = {str(r["model"]) for r in rows(self.study.leaderboard) if known(r["skill"]) and r["skill"] > 0}
@@ -56,11 +83,11 @@ class Contents:
 
     def untested(self, ticker: str) -> str:
         """Reason why a ticker's skill was not tested, as its verdict states it; empty where it was."""
-        asked = {"pool": ticker, "benchmark": self.reference, "challenger": self.recommended}
-        test = next((str(r["test"]) for r in rows(self.study.verdicts, asked)), "")
+        asked = self.rows("verdicts", ticker, benchmark=self.reference, challenger=self.recommended)
+        test = next((str(r["test"]) for r in asked), "")
         return test if test.startswith("not tested") else ""
 
-    @property
+    @cached_property
     def featured(self) -> tuple[str, ...]:
         """The models worth a line where all would hide each other: recommended, a baseline, anchor, networks.
 
@@ -90,7 +117,13 @@ def arrange(study: Study) -> Contents:
     if not fans.empty:
         drawn = fans["model"].isin([chosen.reference, chosen.recommended])
         fans = fans if drawn.all() else fans[drawn]
-    tables = {name: getattr(study, name) for name in SPLIT} | {"forecasts": fans}
+    newest = fans
+    if not fans.empty:
+        last = fans.groupby(["unique_id", "model"], observed=True, sort=False)["cutoff"].transform("max")
+        newest = fans[fans["cutoff"] == last]
+    tables = {name: getattr(study, name) for name in SPLIT} | {"forecasts": fans, NEWEST: newest}
+    own = {"model": chosen.recommended}
+    tables |= {name: where(tables[name], own) for name in ("calibration_tests", "exceedances")}
     return Contents(
         study=study,
         reference=chosen.reference,
@@ -99,26 +132,41 @@ def arrange(study: Study) -> Contents:
         kinds={str(r["model"]): str(r["kind"]) for r in board},
         finished=finished,
         slugs=slugs(t.ticker for t in finished),
-        split={name: by(table, "scope" if name == "misses" else "unique_id") for name, table in tables.items()},
+        split={name: by(table, KEYS.get(name, "unique_id")) for name, table in tables.items()},
     )
 
 
 def by(table: pd.DataFrame, column: str) -> dict[str, pd.DataFrame]:
-    """A table cut by the values of one column, rows in their order."""
-    if table.empty:
-        return {}
-    return {str(key): part for key, part in table.groupby(column, sort=False, observed=True)}
+    """A table cut by the values of one column, rows in their order; rows without a value are in none."""
+    places: dict[Any, list[int]] = {}
+    for place, key in enumerate(table[column].tolist() if len(table) else ()):
+        places.setdefault(key, []).append(place)
+    return {str(key): _cut(table, found) for key, found in places.items() if not pd.isna(key)}
+
+
+def _cut(table: pd.DataFrame, places: Sequence[int]) -> pd.DataFrame:
+    """Rows at ascending places, without a copy where they stand together."""
+    first, after = places[0], places[-1] + 1
+    return table.iloc[first:after] if after - first == len(places) else table.take(places)
 
 
 def rows(table: pd.DataFrame, equals: Mapping[str, str] = MappingProxyType({})) -> list[Row]:
     """The rows whose columns equal the given text, as dictionaries."""
-    return [{str(k): v for k, v in row.items()} for row in where(table, equals).to_dict("records")]
+    part = where(table, equals)
+    names = [str(name) for name in part.columns]
+    return [dict(zip(names, row, strict=True)) for row in zip(*map(_values, part.items()), strict=True)]
+
+
+def _values(column: tuple[Any, pd.Series[Any]]) -> list[Any]:
+    """The values of a named column as plain Python has them."""
+    return [value.item() if isinstance(value, np.generic) else value for value in column[1].tolist()]
 
 
 def where(table: pd.DataFrame, equals: Mapping[str, str]) -> pd.DataFrame:
     """The rows whose columns equal the given text; an empty table as it is."""
     for column, value in equals.items() if len(table) else ():
-        table = table[table[column].astype(str) == value]
+        kept = [str(found) == value for found in table[column].tolist()]
+        table = table if all(kept) else table[kept]
     return table
 
 

@@ -104,24 +104,24 @@ def grid(
     """
     if table.empty:
         return None
-    columns = tuple(c for c in columns if c.name in table.columns and table[c.name].notna().any())
-    if not columns:
+    there = set(table.columns)
+    held = {c: values for c in columns if c.name in there and not all(map(_blank, values := table[c.name].tolist()))}
+    if not held:
         return None
-    part = table.iloc[:most]
-    winners = {name: _winner(part[name], rule) for name, rule in best.items() if name in part.columns}
+    winners = {name: _winner(table[name][:most], rule) for name, rule in best.items() if name in there}
     filled = [
-        [cell(value, c.form, best=winners.get(c.name) == i) for i, value in enumerate(part[c.name].tolist())]
-        for c in columns
+        [cell(value, c.form, best=winners.get(c.name) == i) for i, value in enumerate(values[:most])]
+        for c, values in held.items()
     ]
-    marked = [] if chosen is None else np.flatnonzero(part[chosen[0]].astype(str) == chosen[1]).tolist()
+    names = () if chosen is None else table[chosen[0]].tolist()[:most]
     return Grid(
         id=id,
         caption=caption,
-        columns=columns,
+        columns=tuple(held),
         rows=tuple(zip(*filled, strict=True)),
-        numeric=tuple(_is_numeric(c, part[c.name]) for c in columns),
-        left_out=len(table) - len(part),
-        chosen=marked,
+        numeric=tuple(_is_numeric(c, table[c.name]) for c in held),
+        left_out=max(len(table) - most, 0),
+        chosen=[i for i, name in enumerate(names) if chosen is not None and str(name) == chosen[1]],
     )
 
 
@@ -132,7 +132,7 @@ def without_blanks(table: pd.DataFrame) -> pd.DataFrame:
 
 def cell(value: Any, form: str = "", *, best: bool = False) -> Cell:
     """One value as a page shows it."""
-    if value is None or value is pd.NA or value is pd.NaT or (isinstance(value, float) and value != value):
+    if _blank(value):
         return Cell(UNKNOWN)
     if form == "model":
         return Cell(label(str(value)))
@@ -154,6 +154,10 @@ def cell(value: Any, form: str = "", *, best: bool = False) -> Cell:
     if not known(value):
         return Cell("∞" if value == float("inf") else UNKNOWN if isinstance(value, float) else str(value))
     return Cell(_number(float(value), form), float(f"{value:.6g}"), best=best)
+
+
+def _blank(value: Any) -> bool:
+    return value is None or value is pd.NA or value is pd.NaT or (isinstance(value, float) and value != value)
 
 
 def _number(value: float, form: str) -> str:
