@@ -51,7 +51,7 @@ JOBS_ONLY: dict[str, object] = {
     "forecasters.models": ["historical_simulation", "random_walk", "anchor"],
     "verdict.recommended": "anchor",
 }
-"""With --jobs-only there are no networks either: next to nothing to do, so that a thousand tickers can be measured."""
+"""With --jobs-only and --no-networks there is next to nothing to do, so that a thousand tickers can be measured."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,8 @@ class Cell:
     """GB"""
     jobs: float
     """Wall seconds of the stages alone: without the start, the scores and the report."""
+    stored: float
+    """MB of the run's folder."""
 
 
 def write_walks(folder: Path, count: int) -> None:
@@ -91,7 +93,7 @@ def carry_out(source: str, out: Path, engine: Engine, workers: int, part: str) -
         began = time.perf_counter()
         failed = [r for r in run.execute_stages() if r.status != "done"]
         jobs = time.perf_counter() - began
-        status = run.finish().status if part == "whole" else "partial" if failed else "done"
+        status = run.finish().status if part != "jobs" else "partial" if failed else "done"
     print(json.dumps({"jobs": jobs, "failed": len(failed), "status": status}))
 
 
@@ -105,12 +107,14 @@ def measured(source: str, out: Path, engine: Engine, workers: int, tickers: int,
         output = run.stdout.read() if run.stdout else ""
     if run.returncode or json.loads(output)["status"] != "done":
         raise RuntimeError(f"{engine}, {workers} workers, {tickers} tickers: exit status {run.returncode}; {output}")
-    return Cell(engine, workers, tickers, wall, cpu, peak, json.loads(output)["jobs"])
+    stored = sum(path.stat().st_size for path in out.rglob("*") if path.is_file()) / 1e6
+    return Cell(engine, workers, tickers, wall, cpu, peak, json.loads(output)["jobs"], stored)
 
 
 def row(cell: Cell, base: Cell) -> str:
     """A line of the table; ratios to one local worker of the same size."""
-    figures = f"{cell.wall:.0f} | {cell.jobs:.0f} | {cell.cpu:.0f} | {cell.peak:.2f} | {cell.wall / cell.tickers:.2f}"
+    figures = f"{cell.wall:.0f} | {cell.jobs:.0f} | {cell.cpu:.0f} | {cell.peak:.2f} | "
+    figures += f"{cell.wall / cell.tickers:.2f} | {cell.stored / cell.tickers:.2f}"
     ratios = f"{cell.wall / base.wall:.2f} | {cell.cpu / base.cpu:.2f} | {cell.peak / base.peak:.2f}"
     return f"| {cell.tickers} | {cell.engine} | {cell.workers} | {figures} | {ratios} |"
 
@@ -121,17 +125,20 @@ def main() -> None:
     parser.add_argument("--tickers", type=int, nargs="+", default=[10, 100, 1000])
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--engines", nargs="+", default=["local", "dask", "ray"], choices=["local", "dask", "ray"])
-    parser.add_argument("--jobs-only", action="store_true", help="no networks, no scores, no report")
+    few = parser.add_mutually_exclusive_group()
+    few.add_argument("--no-networks", action="store_true", help="baselines and the anchor, with scores and report")
+    few.add_argument("--jobs-only", action="store_true", help="no networks, no scores, no report")
     parser.add_argument("--carry-out", nargs=5, metavar="X", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.carry_out:
         source, out, engine, workers, part = options.carry_out
         carry_out(source, Path(out), engine, int(workers), part)
         return
-    part = "jobs" if options.jobs_only else "whole"
+    part = "jobs" if options.jobs_only else "baselines" if options.no_networks else "whole"
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} before the first run\n")
-    print("| tickers | engine | workers | wall s | of it jobs | CPU s | peak GB | s/ticker | wall | CPU | memory |")
-    print("|---" * 11 + "|", flush=True)
+    names = "tickers | engine | workers | wall s | of it jobs | CPU s | peak GB | s/ticker | MB/ticker"
+    print(f"| {names} | wall | CPU | memory |")
+    print("|---" * 12 + "|", flush=True)
     for count in options.tickers:
         with tempfile.TemporaryDirectory() as folder:
             prices = Path(folder, "prices")

@@ -10,12 +10,14 @@ Shape legend: N forecasts of one model at one step, A tail levels (expected_shor
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import cache
 from math import ceil
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy.stats import binom
 
 from s2squant.config.experiment import VerdictSpec
@@ -88,6 +90,7 @@ def risk_tables(
     return _with_findings(pd.DataFrame(rows, columns=list(COLUMNS))), pd.DataFrame(scores, columns=list(SCORES))
 
 
+@cache
 def basel_zone(exceeded: int, n: int, level: float) -> str:
     """Traffic light of the Basel Committee (1996): yellow from 95 % of the binomial law, red from 99.99 %.
 
@@ -120,25 +123,36 @@ def _told(part: pd.DataFrame) -> Iterator[tuple[str, float, pd.DataFrame]]:
 
 
 def _tickers(told: pd.DataFrame, level: float) -> Iterator[dict[str, Any]]:
-    for ticker, own in told.groupby("unique_id", observed=True, sort=False):
-        n, hit = len(own), own["hit"].to_numpy(bool)
+    """By ticker, whose rows stand together; arrays, since a frame for each would take longer than the tests."""
+    codes, names = pd.factorize(told["unique_id"])
+    edges = [*np.flatnonzero(np.r_[True, codes[1:] != codes[:-1]]), len(codes)] if len(codes) else []
+    columns = {name: told[name].to_numpy() for name in ("y", "var", "hit", "fz0", "tick")}
+    tails_NA = told[[f"q{k}" for k in range(len(GRID))]].to_numpy()
+    for ticker, first, after in zip(names, edges[:-1], edges[1:], strict=True):
+        own, tail_NA = {name: column[first:after] for name, column in columns.items()}, tails_NA[first:after]
+        n, hit = len(tail_NA), own["hit"]
         row: dict[str, Any] = dict.fromkeys(TESTS, np.nan) | _counted(own, level)
         if n < FEWEST:
             yield row | {"unique_id": ticker, "reason": f"{n} cutoffs, at least {FEWEST} needed"}
             continue
-        tests = miss_tests(hit[None], level, -own["var"].to_numpy()[None])
-        tail_NA = own[[f"q{k}" for k in range(len(GRID))]].to_numpy()
-        both = shortfall_tests(own["y"].to_numpy(), tail_NA, level)
+        tests = miss_tests(hit[None], level, -own["var"][None])
+        both = shortfall_tests(own["y"], tail_NA, level)
         found = [float(p[0]) for p in (tests.kupiec, tests.independence, tests.joint, tests.dynamic)]
         yield row | dict(zip(TESTS, [*found, *both], strict=True)) | {"unique_id": ticker, "reason": ""}
 
 
-def _counted(own: pd.DataFrame, level: float) -> dict[str, Any]:
-    n, exceeded = len(own), int(own["hit"].sum())
-    recent = own["hit"].to_numpy(bool)[-SESSIONS:]
+def _counted(own: Mapping[str, NDArray[Any]], level: float) -> dict[str, Any]:
+    n, exceeded = len(own["hit"]), int(own["hit"].sum())
+    recent = own["hit"][-SESSIONS:]
     zone = basel_zone(int(recent.sum()), len(recent), level)
     figures = {"n": n, "due": level * n, "exceeded": exceeded, "zone": zone}
-    return figures | {"fz0": float(own["fz0"].mean()), "tick": 100 * float(own["tick"].mean())}
+    return figures | {"fz0": _mean(own["fz0"]), "tick": 100 * _mean(own["tick"])}
+
+
+def _mean(values: Floats) -> float:
+    """The mean of those that are known, summed as pandas sums."""
+    known = ~np.isnan(values)
+    return float(np.where(known, values, 0.0).sum() / known.sum()) if known.any() else np.nan
 
 
 def _pools(
@@ -147,7 +161,8 @@ def _pools(
     """Counts over tickers, which move together: tested where a market's past says how (`Shared`), without a zone."""
     several = len(set(markets.values())) > 1
     for name, own in _by_pool(told, markets):
-        row: dict[str, Any] = _counted(own, level) | dict.fromkeys(TESTS, np.nan) | {"unique_id": name, "zone": ""}
+        counted = {column: own[column].to_numpy() for column in ("hit", "fz0", "tick")}
+        row: dict[str, Any] = _counted(counted, level) | dict.fromkeys(TESTS, np.nan) | {"unique_id": name, "zone": ""}
         market = name if several else next(iter(markets.values()), "")
         shared = past.get(market)
         if shared is None:
