@@ -31,7 +31,7 @@ def declared(c: Contents, unique_id: str) -> dict[str, Row]:
 def skill_word(c: Contents, unique_id: str) -> str:
     """Word of the verdict on the forecasts of a ticker; of a pool the run's, and its market's own where it has one."""
     if unique_id in c.tickers:
-        own = c.rows("by_ticker", unique_id, model=c.recommended)
+        own = c.rows("by_ticker", unique_id, {"model": c.recommended})
         return next((str(row["word"]) for row in own), "no evidence")
     asked = {"step": "all", "benchmark": c.reference, "challenger": c.recommended}
     of_market = [r for r in rows(c.study.verdicts, asked) if unique_id.split(" ")[0] == str(r["pool"]) != POOL]

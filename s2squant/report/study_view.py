@@ -52,7 +52,7 @@ class Contents:
         part = self.split[table].get(ticker)
         return pd.DataFrame() if part is None else part
 
-    def rows(self, table: str, ticker: str, **equals: str) -> list[Row]:
+    def rows(self, table: str, ticker: str, equals: Mapping[str, str] = MappingProxyType({})) -> list[Row]:
         """The same as dictionaries, those whose columns equal the given text."""
         last = self._read.get(table)
         if last is None or last[0] != ticker:
@@ -83,7 +83,7 @@ class Contents:
 
     def untested(self, ticker: str) -> str:
         """Reason why a ticker's skill was not tested, as its verdict states it; empty where it was."""
-        asked = self.rows("verdicts", ticker, benchmark=self.reference, challenger=self.recommended)
+        asked = self.rows("verdicts", ticker, {"benchmark": self.reference, "challenger": self.recommended})
         test = next((str(r["test"]) for r in asked), "")
         return test if test.startswith("not tested") else ""
 
