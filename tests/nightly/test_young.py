@@ -39,7 +39,7 @@ def young(desk: Desk, ticker: str, bars: int, until: str) -> None:
 
 def test_a_ticker_added_to_the_list_is_forecast_the_same_evening(desk: Desk) -> None:
     assert desk.night("2025-11-24").status == "done"
-    young(desk, "CCC", 62, "2025-11-25")
+    young(desk, "CCC", 60, "2025-11-25")
     young(desk, "DDD", 40, "2025-11-25")
     desk.spec = listing("AAA", "BBB", "CCC", "DDD", folder=desk.root)
     night = desk.night("2025-11-25")
@@ -62,7 +62,7 @@ def test_a_ticker_added_to_the_list_is_forecast_the_same_evening(desk: Desk) -> 
 
 
 def test_a_market_of_young_tickers_alone_is_forecast_too(desk: Desk) -> None:
-    young(desk, "CCC", 62, "2025-11-25")
+    young(desk, "CCC", 60, "2025-11-25")
     desk.spec = listing("CCC", folder=desk.root)
     night = desk.night("2025-11-25")
     assert night.status == "done"
