@@ -89,7 +89,7 @@ COLUMNS = (
     ("own", "training, a net a ticker", "{:,.0f} windows/s"),
     ("pooled", "training, one net for all", "{:,.0f} windows/s"),
     ("walk", "walk-forward, a net a ticker", "{:.0f} s"),
-    ("one", "one forecast, loaded", "{:.1f} ms"),
+    ("one", "one forecast, net in memory", "{:.1f} ms"),
     ("imports", "import", "{:.1f} s"),
     ("imported", "memory after import", "{:.0f} MB"),
     ("peak", "peak memory of the walk", "{:.0f} MB"),
@@ -200,8 +200,8 @@ def scale(task: Task) -> dict[str, float]:
     rows, days = rows_at(panel, task.cutoffs_C), panel.calendar_dates()[task.cutoffs_C]
     known = {}
     for name in SCALE:
-        told = refitted(name, shipped(*SCALE), panel, rows, days)
-        known[label(name)] = quantile_crps(panel.targets(told.rows, HORIZON), told.quantiles_NHQ).mean()
+        forecast = refitted(name, shipped(*SCALE), panel, rows, days)
+        known[label(name)] = quantile_crps(panel.targets(forecast.rows, HORIZON), forecast.quantiles_NHQ).mean()
     truth = true_forecast(panel, pd.DataFrame({"cutoff": days}))
     known["the truth"] = quantile_crps(truth["y"].to_numpy(), truth[list(QUANTILE_COLUMNS)].to_numpy(np.float64)).mean()
     return {name: 100 * float(crps) for name, crps in known.items()}
@@ -219,8 +219,8 @@ def table(rows: list[Measured | Failed], known: dict[str, float]) -> str:
         cells = []
         for name, _, unit in COLUMNS:
             value, of_first = getattr(row, name), getattr(first, name, None)
-            told = unit.format(value)
-            cells.append(told if row is first or of_first is None else f"{value / of_first:.2f} x ({told})")
+            cell = unit.format(value)
+            cells.append(cell if row is first or of_first is None else f"{value / of_first:.2f} x ({cell})")
         lines.append(f"| {row.name} | {' | '.join(cells)} | {against(row.crps, base)} |")
     empty = "| " * len(COLUMNS)
     return "\n".join([*lines, *(f"| {name} {empty}| {against(crps, base)} |" for name, crps in known.items())])

@@ -9,7 +9,6 @@ Q quantile levels.
 from __future__ import annotations
 
 import sys
-import tempfile
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
@@ -93,8 +92,8 @@ class Contender(ABC):
         """Fit a net a ticker at every fit, and forecast from every cutoff: quantiles (M, C, H, Q)."""
 
     @abstractmethod
-    def loaded(self, folder: Path) -> Callable[[], object]:
-        """Store a fitted net of one ticker, load it, and return what makes its newest forecast."""
+    def loaded(self) -> Callable[[], object]:
+        """What makes the newest forecast of one ticker by a fitted net in memory."""
 
 
 class Windowed(Contender):
@@ -107,10 +106,6 @@ class Windowed(Contender):
     @abstractmethod
     def predict(self, model: Any, past_NW: Floats) -> Floats:
         """Quantiles (N, H, Q) after each past."""
-
-    @abstractmethod
-    def reloaded(self, model: Any, folder: Path) -> Any:
-        """The model after a way through files."""
 
     def train(self, tickers: int, windows: int) -> int:
         steps = round(windows / self.task.batch)
@@ -129,9 +124,9 @@ class Windowed(Contender):
                 out[m, mine] = scale * self.predict(model, past_NW / scale)
         return out
 
-    def loaded(self, folder: Path) -> Callable[[], object]:
+    def loaded(self) -> Callable[[], object]:
         returns_T = self.task.returns_MT[0]
-        model = self.reloaded(self.fit(returns_T[None] / returns_T.std(), 5), folder)
+        model = self.fit(returns_T[None] / returns_T.std(), 5)
         past_1W = returns_T[None, -self.task.past :] / returns_T.std()
         return lambda: self.predict(model, past_1W)
 
@@ -170,10 +165,9 @@ def run(make: Callable[[Task], Contender]) -> None:
     contender.train(1, task.batch)  # imports are measured elsewhere
     quantiles, walk = cpu(contender.walk)
     peak = peak_mb()
-    with tempfile.TemporaryDirectory() as folder:
-        forecast = contender.loaded(Path(folder))
-        forecast()
-        one = 1000 * float(np.median([cpu(forecast)[1] for _ in range(CALLS)]))
+    forecast = contender.loaded()
+    forecast()
+    one = 1000 * float(np.median([cpu(forecast)[1] for _ in range(CALLS)]))
     np.savez(
         sys.argv[2],
         version=contender.version,

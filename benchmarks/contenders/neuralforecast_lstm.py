@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import neuralforecast
@@ -47,10 +46,6 @@ class ByNeuralForecast(Windowed):
     def predict(self, model: Any, past_NW: Floats) -> Floats:
         given = model.predict(df=_frame(past_NW)).drop(columns=["unique_id", "ds"]).to_numpy(np.float64)
         return np.sort(given.reshape(len(past_NW), self.task.horizon, -1), axis=2)
-
-    def reloaded(self, model: Any, folder: Path) -> Any:
-        model.save(str(folder), save_dataset=False)
-        return NeuralForecast.load(str(folder))
 
 
 def _frame(returns_NT: Floats) -> pd.DataFrame:

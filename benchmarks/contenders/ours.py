@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 
@@ -13,12 +12,11 @@ from benchmarks.contenders.measured import Contender, Floats, Task, run
 from s2squant.config.models import Forecasters, ModelName
 from s2squant.config.networks import Scope
 from s2squant.forecasters.anchor import FittedAnchor
-from s2squant.forecasters.catalog import make, restore
+from s2squant.forecasters.catalog import make
 from s2squant.forecasters.fitting import fit_models
 from s2squant.series.arrays import Ints
 from s2squant.series.history import PriceHistory
 from s2squant.series.panel import Panel
-from s2squant.series.states import load_state, save_state
 
 SHIPPED = Forecasters()
 NET: ModelName = "seq2seq_per_ticker"
@@ -85,19 +83,17 @@ class Ours(Contender):
         out = np.empty((len(panel.tickers), len(task.cutoffs_C), task.horizon, len(task.levels_Q)))
         for fit, mine in task.folds():
             past = self.past(fit)
-            made = dict(
+            fitted = dict(
                 fit_models(["anchor", NET], SHIPPED, past, self.origins(past), horizon=task.horizon, seed=0, market={})
             )
-            told = made[NET].predict(panel, rows_at(panel, task.cutoffs_C[mine])).quantiles_NHQ
-            out[:, mine] = told.reshape(len(out), len(mine), *told.shape[1:])
+            quantiles = fitted[NET].predict(panel, rows_at(panel, task.cutoffs_C[mine])).quantiles_NHQ
+            out[:, mine] = quantiles.reshape(len(out), len(mine), *quantiles.shape[1:])
         return out
 
-    def loaded(self, folder: Path) -> Callable[[], object]:
+    def loaded(self) -> Callable[[], object]:
         alone = Panel(self.panel.histories[:1])
         fitted = make(NET, SHIPPED).fit(alone, self.origins(alone), horizon=self.task.horizon, seed=0)
-        save_state(folder / "net.safetensors", fitted.state())
-        net = restore(NET, SHIPPED, load_state(folder / "net.safetensors"))
-        return lambda: net.predict(alone, np.array([len(alone.dates) - 1]))
+        return lambda: fitted.predict(alone, np.array([len(alone.dates) - 1]))
 
 
 if __name__ == "__main__":

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -59,12 +57,6 @@ class Plain(Windowed):
         with torch.inference_mode():
             quantiles = model(torch.tensor(past_NW).float())
         return np.asarray(quantiles, np.float64)
-
-    def reloaded(self, model: Net, folder: Path) -> Net:
-        torch.save(model.state_dict(), folder / "net.pt")
-        net = Net(self.task)
-        net.load_state_dict(torch.load(folder / "net.pt", weights_only=True))
-        return net
 
 
 if __name__ == "__main__":
