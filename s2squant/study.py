@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -36,6 +36,7 @@ from s2squant.report.study_pages import render
 from s2squant.runs.audit import audit
 from s2squant.runs.collect import Collected, collect, combine, reports_after, without_models
 from s2squant.runs.engines.choose import check_engine, make_pool
+from s2squant.runs.engines.spread import spread_map
 from s2squant.runs.identity import as_begun, beside_previous, claimed_folder
 from s2squant.runs.jobs import Inputs, Job, stages_of
 from s2squant.runs.joint import joint_scores, newest_paths
@@ -253,7 +254,9 @@ class Run(JobRunner[Job]):
             if study.experiment.portfolio.paths:
                 folder.write_table("paths.parquet", newest_paths(self.inputs, study.forecasts))
         with self._timed("render"):
-            folder.write_pages(render(study, runs=folder.runs_page))
+            spread = partial(spread_map, workers=self.workers) if self.workers > 1 else None
+            with closing(render(study, runs=folder.runs_page, spread=spread)) as pages:
+                folder.write_pages(pages)
         timed = {**study.provenance, "timings": dict(self._seconds)}
         folder.finish(manifest(replace(study, provenance=timed)))
         write_list(folder, runs_page)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import shlex
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -30,6 +30,7 @@ from s2squant.report import (
     sparklines,
     strategy_panels,
 )
+from s2squant.report.bundles import Bundle, Mapper, bundles, joined, without_tickers
 from s2squant.report.charts import Chart, absent
 from s2squant.report.formats import known
 from s2squant.report.moving_panel import moving_forecast
@@ -42,26 +43,57 @@ from s2squant.report.templating import assets, fill, leaf
 
 MOST_TESTS = 150
 """Rows of the table of pooled tests; the rest is in verdicts.parquet."""
+ENOUGH = 48
+"""Pages of tickers from which other processes are worth their start."""
 
 
-def render(study: Study, *, single_file: bool = False, runs: str = "") -> Iterator[tuple[str, bytes]]:
+def render(
+    study: Study, *, single_file: bool = False, runs: str = "", spread: Mapper | None = None
+) -> Generator[tuple[str, bytes], None, None]:
     """The report of a study as (relative path, content), ready to be written; the same study gives the same bytes.
 
     `single_file` yields report.html alone: the index, behind it every ticker's page, and all styles and scripts.
     `runs` is the way from the index to the list of all runs, where there is one.
+    `spread` renders the pages of tickers in other processes where there are enough of them; None: all is done here.
     """
     contents = arrange(study)
-    tickers = ((f"tickers/{contents.slugs[t.ticker]}.html", t, i) for i, t in enumerate(contents.finished))
     if single_file:
+        tickers = ((_path(contents, t), t, i) for i, t in enumerate(contents.finished))
         leaves = [leaf("ticker.html.j2", path, ticker_page(contents, t, i)) for path, t, i in tickers]
         values = index_page(contents) | {"leaves": leaves}
         yield "report.html", fill("index.html.j2", values, single_file=True)
         return
     yield from assets()
+    rest = _ticker_pages(contents, runs, spread)
+    yield from next(rest, [])  # others are rendered elsewhere while the index is
+    index = fill("index.html.j2", index_page(contents), runs=runs)
     yield file_table.FORECAST, file_table.forecast_csv(contents)
-    for path, report, place in tickers:
-        yield path, fill("ticker.html.j2", ticker_page(contents, report, place), root="../", runs=runs)
-    yield "index.html", fill("index.html.j2", index_page(contents), runs=runs)
+    for pages in rest:
+        yield from pages
+    yield "index.html", index
+
+
+def _ticker_pages(c: Contents, runs: str, spread: Mapper | None) -> Iterator[list[tuple[str, bytes]]]:
+    """The pages of the tickers in order, some at a time."""
+    if spread is None or len(c.finished) < ENOUGH:
+        return ([_page(c, place, runs)] for place in range(len(c.finished)))
+    return spread(functools.partial(_pages, without_tickers(c), runs), bundles(c))
+
+
+def _pages(shared: Contents, runs: str, bundle: Bundle) -> list[tuple[str, bytes]]:
+    """The pages of a bundle of tickers."""
+    contents = joined(shared, bundle)
+    return [_page(contents, place, runs) for place in bundle.places]
+
+
+def _page(c: Contents, place: int, runs: str) -> tuple[str, bytes]:
+    """The page of the finished ticker at a place, and its path."""
+    report = c.finished[place]
+    return _path(c, report), fill("ticker.html.j2", ticker_page(c, report, place), root="../", runs=runs)
+
+
+def _path(c: Contents, report: TickerReport) -> str:
+    return f"tickers/{c.slugs[report.ticker]}.html"
 
 
 def index_page(c: Contents) -> dict[str, Any]:
