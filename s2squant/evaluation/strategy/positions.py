@@ -107,40 +107,47 @@ def holdings(traded: Iterable[Leg], markets: Mapping[str, str] = MappingProxyTyp
     `long` is 1 in a bar that was held long, in a pool the share of its tickers. `markets` is by ticker: each market
     is a pool of its own (POOL where there is one), and a hole in its dates makes two, named with their years.
     """
-    parts = [
-        pd.DataFrame(
-            {
-                "model": leg.model,
-                "unique_id": leg.ticker,
-                "date": leg.dates.astype("datetime64[s]"),
-                "position": leg.position,
-                "gross": leg.gross,
-                "turnover": leg.turnover,
-                "borrow": leg.borrow,
-                "long": (leg.position > 0).astype(float),
-            }
-        )
-        for leg in traded
-    ]
-    if not parts:
+    every = list(traded)
+    if not every:
         empty = {name: pd.Series(dtype=object) for name in COLUMNS[:2]} | {"date": pd.Series(dtype="datetime64[s]")}
         return pd.DataFrame(empty | {name: pd.Series(dtype=float) for name in FLOWS})
-    single = pd.concat(parts, ignore_index=True)
-    together = single.assign(unique_id=_pools(single, markets))
+    bars = [len(leg.dates) for leg in every]
+    dates = np.concatenate([leg.dates.astype("datetime64[s]") for leg in every])
+    pools = _pools(np.repeat([markets.get(leg.ticker, "") for leg in every], bars), dates)
+    names = sorted({leg.ticker for leg in every} | set(pools))
+    model = _repeated([leg.model for leg in every], bars, sorted({leg.model for leg in every}))
+    position = np.concatenate([leg.position for leg in every])
+    single = pd.DataFrame(
+        {
+            "model": model,
+            "unique_id": _repeated([leg.ticker for leg in every], bars, names),
+            "date": dates,
+            "position": position,
+            "gross": np.concatenate([leg.gross for leg in every]),
+            "turnover": np.concatenate([leg.turnover for leg in every]),
+            "borrow": np.concatenate([leg.borrow for leg in every]),
+            "long": (position > 0).astype(float),
+        }
+    )
+    together = single.assign(unique_id=pd.Categorical(pools, categories=names))
     keys = ["model", "unique_id", "date"]
-    means = together.groupby(keys, sort=True)[list(FLOWS)].mean().reset_index()
-    table = pd.concat([single, means], ignore_index=True)
-    return table.astype({"model": "category", "unique_id": "category"})
+    means = together.groupby(keys, sort=True, observed=True)[list(FLOWS)].mean().reset_index()
+    return pd.concat([single, means], ignore_index=True)
 
 
-def _pools(single: pd.DataFrame, markets: Mapping[str, str]) -> NDArray[Any]:
+def _repeated(names: Sequence[str], times: Sequence[int], categories: Sequence[str]) -> pd.Categorical:
+    """Each name so many times, as a categorical."""
+    place = {name: k for k, name in enumerate(categories)}
+    return pd.Categorical.from_codes(np.repeat([place[n] for n in names], times), categories=pd.Index(categories))
+
+
+def _pools(market: NDArray[Any], dates: Dates) -> NDArray[Any]:
     """The pool of each row of the tickers' holdings."""
-    market = single["unique_id"].map(lambda ticker: markets.get(ticker, "")).to_numpy()
-    names = np.full(len(single), POOL, dtype=object)
+    names = np.full(len(market), POOL, dtype=object)
     several = len(set(market)) > 1
     for one in dict.fromkeys(market):
         rows = np.flatnonzero(market == one)
-        days = table_dates(single["date"].to_numpy()[rows])
+        days = table_dates(dates[rows])
         known = np.unique(days)
         starts = known[np.r_[True, in_days(np.diff(known)) > GAP_DAYS]]
         stretch = np.searchsorted(starts, days, side="right") - 1
@@ -161,19 +168,20 @@ def equity(positions: pd.DataFrame, cost_bp: float) -> pd.DataFrame:
     cost = positions["turnover"] * cost_bp / 1e4 + positions["borrow"]
     table = positions[["model", "unique_id", "date", "position", "gross"]]
     table = table.assign(cost=cost, net=table["gross"] - cost)
-    by = table.groupby(["model", "unique_id"], observed=True, sort=False)["net"]
-    return table.assign(equity_net=by.transform(compound))[list(COLUMNS)]
+    wealth = (1.0 + table["net"]).clip(lower=0.0)
+    by = wealth.groupby([table["model"], table["unique_id"]], observed=True, sort=False)
+    return table.assign(equity_net=by.cumprod())[list(COLUMNS)]
 
 
 def pooled_net(traded: Iterable[Leg], cost_bp: float) -> pd.DataFrame:
     """Net simple returns of the equal-weight pool: one row a date, one column a model."""
-    nets: dict[str, list[pd.Series]] = {}
+    nets: dict[str, list[tuple[Dates, Floats]]] = {}
     for leg in traded:
-        nets.setdefault(leg.model, []).append(pd.Series(leg.net(cost_bp), index=leg.dates.astype("datetime64[s]")))
+        nets.setdefault(leg.model, []).append((leg.dates.astype("datetime64[s]"), leg.net(cost_bp)))
     columns = {}
     for model, parts in nets.items():
-        together = pd.concat(parts)
-        columns[model] = together.groupby(together.index).mean()
+        dates, net = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+        columns[model] = pd.Series(net).groupby(pd.DatetimeIndex(dates)).mean()
     return pd.DataFrame(columns)
 
 
