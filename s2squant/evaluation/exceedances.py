@@ -7,8 +7,9 @@ of the textbooks are not used; with a dozen misses they are off by a factor of t
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -99,7 +100,7 @@ def dynamic_quantile(missed_ST: Hits, rate: float, spread_ST: Floats) -> Floats:
 
 def exceedances(losses: Losses, readings: Readings) -> pd.DataFrame:
     """The tests of every model and ticker at step 1, of three kinds of miss; columns as in Evidence."""
-    parts = []
+    rows: list[dict[str, Any]] = []
     first_step = np.flatnonzero(losses.step_U == 1)
     bounds = np.searchsorted(losses.ticker_U[first_step], np.arange(len(losses.tickers) + 1))
     for m, ticker in enumerate(losses.tickers):
@@ -113,46 +114,37 @@ def exceedances(losses: Losses, readings: Readings) -> pd.DataFrame:
             if percent != 50
         ]
         kinds.append(("below 5 %", TAIL, readings.pit_UK[units].T < TAIL, widths[:, :, -1].T))
-        parts += [_rows(losses.models, ticker, kind, rate, missed, width) for kind, rate, missed, width in kinds]
+        for kind, rate, missed, width in kinds:
+            rows += _rows(losses.models, ticker, kind, rate, missed, width)
     order = {m: k for k, m in enumerate(losses.models)}
-    if not parts:
+    if not rows:
         return pd.DataFrame(columns=COLUMNS)
-    table = _with_findings(pd.concat(parts, ignore_index=True))[list(COLUMNS)]
+    table = _with_findings(pd.DataFrame(rows))[list(COLUMNS)]
     return table.sort_values("model", key=lambda c: c.map(order), kind="stable", ignore_index=True)
 
 
+P_VALUES = ("kupiec_p", "independence_p", "joint_p", "dq_p")
+"""The columns of MissTests."""
 COLUMNS = (
-    "model", "unique_id", "kind", "expected", "missed", "kupiec_p", "independence_p", "joint_p", "dq_p",
-    "p_adjusted", "n", "n_eff", "smallest_detectable", "finding", "reason",
+    "model", "unique_id", "kind", "expected", "missed", *P_VALUES, "p_adjusted", "n", "n_eff", "smallest_detectable",
+    "finding", "reason",
 )  # fmt: skip
 
 
 def _rows(
     models: tuple[str, ...], ticker: str, kind: str, rate: float, missed_KT: Hits, spread_KT: Floats
-) -> pd.DataFrame:
+) -> Iterator[dict[str, Any]]:
     n = missed_KT.shape[1]
     if n >= FEWEST:
         tests, reason = miss_tests(missed_KT, rate, spread_KT), ""
     else:
         nothing = np.full(len(models), np.nan)
         tests, reason = MissTests(nothing, nothing, nothing, nothing), f"{n} cutoffs, at least {FEWEST} needed"
-    return pd.DataFrame(
-        {
-            "model": models,
-            "unique_id": ticker,
-            "kind": kind,
-            "expected": rate,
-            "missed": missed_KT.mean(axis=1),
-            "kupiec_p": tests.kupiec,
-            "independence_p": tests.independence,
-            "joint_p": tests.joint,
-            "dq_p": tests.dynamic,
-            "n": n,
-            "n_eff": float(n),
-            "smallest_detectable": DETECTABLE * np.sqrt(rate * (1 - rate) / n),
-            "reason": reason,
-        }
-    )
+    detectable = DETECTABLE * np.sqrt(rate * (1 - rate) / n)
+    head = {"unique_id": ticker, "kind": kind, "expected": rate}
+    tail = {"n": n, "n_eff": float(n), "smallest_detectable": detectable, "reason": reason}
+    for model, missed, *p in zip(models, missed_KT.mean(axis=1), *tests, strict=True):
+        yield {"model": model, "missed": missed, **dict(zip(P_VALUES, p, strict=True)), **head, **tail}
 
 
 def _with_findings(table: pd.DataFrame) -> pd.DataFrame:

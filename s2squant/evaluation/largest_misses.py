@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -47,8 +47,8 @@ def misses(
     chosen: list[Ints] = [_apart(np.arange(first, last), miss, losses, ends) for first, last in pairwise(bounds)]
     every = np.concatenate([*chosen, np.empty(0, np.intp)]).astype(np.intp)
     top = every[np.argsort(-np.abs(miss[every]), kind="stable")][:MOST]
-    parts = [("all", top), *((losses.tickers[m], units) for m, units in enumerate(chosen) if len(units))]
-    table = pd.concat([_table(scope, units, miss, others, losses, readings, k) for scope, units in parts])
+    scopes = ["all"] * len(top) + [losses.tickers[m] for m in losses.ticker_U[every]]
+    table = _table(scopes, np.concatenate([top, every]), miss, others, losses, readings, k)
     table = table.merge(own, on=["unique_id", "cutoff", "step"], how="left", validate="many_to_one")
     price = np.array([_price(histories.get(t), c) for t, c in zip(table["unique_id"], table["cutoff"], strict=True)])
     for name, column in (("realised", "y"), ("low", "q0.025"), ("high", "q0.975")):
@@ -94,11 +94,11 @@ def _others(losses: Losses, readings: Readings, markets: Mapping[str, str]) -> F
 
 
 def _table(
-    scope: str, units: Ints, miss: Floats, others: Floats, losses: Losses, readings: Readings, model: int
+    scopes: Sequence[str], units: Ints, miss: Floats, others: Floats, losses: Losses, readings: Readings, model: int
 ) -> pd.DataFrame:
     return pd.DataFrame(
         {
-            "scope": scope,
+            "scope": scopes,
             "unique_id": np.array(losses.tickers, object)[losses.ticker_U[units]],
             "cutoff": losses.cutoffs[losses.cutoff_U[units]],
             "step": losses.step_U[units],

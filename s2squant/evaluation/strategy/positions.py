@@ -135,7 +135,7 @@ def holdings(traded: Iterable[Leg], markets: Mapping[str, str] = MappingProxyTyp
     return pd.concat([single, means], ignore_index=True)
 
 
-def _repeated(names: Sequence[str], times: Sequence[int], categories: Sequence[str]) -> pd.Categorical:
+def _repeated(names: Sequence[str], times: Sequence[int], categories: Sequence[str]) -> pd.Categorical[str]:
     """Each name so many times, as a categorical."""
     place = {name: k for k, name in enumerate(categories)}
     return pd.Categorical.from_codes(np.repeat([place[n] for n in names], times), categories=pd.Index(categories))
