@@ -71,7 +71,7 @@ def variants(base: Loop) -> tuple[Loop, ...]:
     """What the loop does with other settings, each named by what it changes."""
     spec, training = base.spec, base.spec.training
     every = training.model_copy(update={"positions": training.chunk - training.warm})
-    fast = {"bf16": True}
+    fast = {"precision": "bf16"}
     mlp = spec.decoder.model_copy(update={"kind": "mlp"})
     linear = mlp.model_copy(update={"width": 0})
     half = base.batch // 2

@@ -221,7 +221,7 @@ class Run(JobRunner[Job]):
             weights=decisions[0],
             recalibration=decisions[1],
             equity=traded.equity,
-            provenance=self._provenance() | {"trial_ledger": traded.note, "trained_on": list(collected.devices)},
+            provenance=self._provenance() | {"trial_ledger": traded.note} | collected.trained,
             performance=traded.performance,
             overfitting=traded.overfitting,
             months=traded.months,

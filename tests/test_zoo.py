@@ -266,7 +266,10 @@ def test_covariates_stand_beside_the_inputs_of_every_encoder(every):
         ({"training": {"regime": "teacher"}}, "set decoder.previous = true"),
         ({"decoder": {"previous": True}, "training": {"regime": "teacher"}}, "head.kind = 'student_t'"),
         ({"encoder": {"window": 80}, "decoder": {"attention": {"kind": "luong_global"}}}, "raise training.warm to 79"),
-        ({"decoder": {"attention": {"kind": "bahdanau"}}, "training": {"bf16": True}}, "use bf16 = false"),
+        (
+            {"decoder": {"attention": {"kind": "bahdanau"}}, "training": {"precision": "bf16"}},
+            "use 'float32' or 'auto'",
+        ),
     ],
 )
 def test_an_impossible_pair_is_refused_with_the_remedy(settings, remedy):

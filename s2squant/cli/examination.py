@@ -15,6 +15,7 @@ import numpy as np
 
 from s2squant import __version__
 from s2squant.errors import CallerError, S2squantError
+from s2squant.nets.processor import BF16_UNITS, processor_units
 
 PACKAGES = ("numpy", "pandas", "torch", "scikit-learn", "prefect", "yfinance", "exchange_calendars")
 FOLDERS = ("data", "reports")
@@ -23,8 +24,6 @@ LEAST_FREE = 2e9
 YAHOO = "https://query2.finance.yahoo.com/"
 PATIENCE = 5.0
 """Seconds to wait for an answer."""
-UNITS = ("amx_bf16", "avx512_bf16", "avx512f", "avx2")
-"""Units of a processor that make networks faster, the best first."""
 
 
 @dataclass(frozen=True)
@@ -60,12 +59,11 @@ def _versions() -> Examined:
 
 def _processor() -> Examined:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        flags = set(Path("/proc/cpuinfo").read_text(encoding="utf-8").split())
-    except OSError:
-        flags = set()
-    units = next((unit for unit in UNITS if unit in flags), "")
-    return Examined("processor", "ok", f"{platform.machine()}, {cores} cores for use{f', {units}' if units else ''}")
+    units = processor_units()
+    taken = "bf16 for networks that gain" if set(BF16_UNITS) & set(units) else "float32"
+    unit = f", {units[0]}" if units else ""
+    text = f"{platform.machine()}, {cores} cores for use{unit}; training.precision = auto takes {taken}"
+    return Examined("processor", "ok", text)
 
 
 def _folder(path: Path) -> Examined:

@@ -220,8 +220,11 @@ class Seq2SeqSpec(Part):
                 f"raise training.warm to {encoder.window - 1}"
                 + (f" or lower encoder.window to {training.warm + 1}" if training.warm else "")
             )
-        if training.bf16 and self.steps_itself:
-            raise ValueError("training.bf16 is for decoders that run in one call, not step by step; use bf16 = false")
+        if training.precision == "bf16" and self.steps_itself:
+            raise ValueError(
+                "training.precision = 'bf16' is for decoders that run in one call, not step by step; "
+                "use 'float32' or 'auto'"
+            )
         return self
 
     @property

@@ -68,9 +68,10 @@ class LatentSpec(Part):
     @model_validator(mode="after")
     def _pressed(self) -> LatentSpec:
         decoder, training = self.decoder, self.training
-        if training.bf16:
+        if training.precision == "bf16":
             raise ValueError(
-                "training.bf16 is for decoders of returns; autoencoders train in single precision, use false"
+                "training.precision = 'bf16' is for decoders of returns; autoencoders train in single precision, "
+                "use 'float32' or 'auto'"
             )
         if training.device != "cpu":
             raise ValueError("training.device is for decoders of returns; autoencoders train on the CPU, use 'cpu'")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
 from s2squant.config.part import Part
 
 Optimiser = Literal["adamw", "adam"]
+Precision = Literal["float32", "bf16", "auto"]
 Device = Literal["cpu", "cuda", "auto"]
 
 
@@ -37,8 +38,21 @@ class TrainingSpec(Part):
     weight_decay: float = Field(1e-2, ge=0, le=10, description="on matrices only")
     ema: float = Field(0.98, ge=0, lt=1)
     clip: float = Field(1.0, gt=0, le=1e6, description="gradient norm")
-    bf16: bool = Field(False, description="bfloat16 autocast of the forward pass")
+    precision: Precision = Field(
+        "float32",
+        description="of the forward pass in training; bf16: bfloat16 autocast; auto: bf16 where the machine has units "
+        "for it and the network gains, else float32 (manifest.json says which)",
+    )
     device: Device = Field("cpu", description="where networks train; auto: on a CUDA device where torch finds one")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_before(cls, given: Any) -> Any:
+        """Settings and models written with `bf16`, true or false, which `precision` replaced."""
+        match given:
+            case {"bf16": bool(bf16), **others} if "precision" not in others:
+                return {**others, "precision": "bf16" if bf16 else "float32"}
+        return given
 
     @model_validator(mode="after")
     def _room(self) -> TrainingSpec:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -12,6 +15,26 @@ REVISED = 1e-6
 """Log returns that differ by more count as revised."""
 COLUMNS: tuple[str, ...] = ("unique_id", "model", "crps_before", "crps", "skill_before", "skill", "word_before", "word")
 COLUMNS += ("bars_added", "bars_revised")
+
+TRAINED = ("trained_on", "trained_in")
+"""Facts of a manifest: devices on which networks trained, and precisions in which they did."""
+
+
+def trained_apart(one: Mapping[str, Any], other: Mapping[str, Any], names: tuple[str, str]) -> str:
+    """A sentence on two runs' provenance where networks trained on other devices or in another precision; else empty.
+
+    A fact that one of them lacks, as runs of before it was noted and runs without networks do, says nothing.
+    """
+    if not any(one.get(name) and other.get(name) and one[name] != other[name] for name in TRAINED):
+        return ""
+    first, second = (_trained(facts) for facts in (one, other))
+    text = f"Networks of {names[0]} trained {first}, those of {names[1]} {second}"
+    return f"{text}: forecasts differ for that alone, by up to what another seed changes."
+
+
+def _trained(facts: Mapping[str, Any]) -> str:
+    words = zip(("on", "in"), TRAINED, strict=True)
+    return " ".join(f"{word} {' and '.join(facts[name])}" for word, name in words if facts.get(name))
 
 
 def compare(now: Study, before: Study) -> pd.DataFrame:

@@ -6,7 +6,7 @@ Shape legend: R rows, N origins, L bars of a window, F inputs, H steps, Q levels
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -30,6 +30,8 @@ from s2squant.forecasters.network import (
 )
 from s2squant.nets.covariates import CovariateSizes
 from s2squant.nets.device import device_of
+from s2squant.nets.precision import precision_of
+from s2squant.nets.processor import processor_units
 from s2squant.nets.seq2seq import Seq2Seq
 from s2squant.nets.side_by_side import can_stack, train_together
 from s2squant.nets.training import Resident, train
@@ -66,7 +68,17 @@ class Seq2SeqForecaster:
     pooled: FittedSeq2Seq | None = None
 
     def fit(self, panel: Panel, rows: Ints, *, horizon: int, seed: int) -> FittedSeq2Seq:
-        """Train on the origins `rows` of a panel that ends at the fit date, each ticker's own mean taken out."""
+        """Train on the origins `rows` of a panel that ends at the fit date, each ticker's own mean taken out.
+
+        Device and precision are resolved first, and what is fitted says which they were.
+        """
+        device = device_of(self.spec.training.device)
+        precision = precision_of(self.spec, self._settings().batch, device, processor_units())
+        training = self.spec.training.model_copy(update={"device": device.type, "precision": precision})
+        resolved = replace(self, spec=self.spec.model_copy(update={"training": training}))
+        return resolved._fit(panel, rows, horizon=horizon, seed=seed)
+
+    def _fit(self, panel: Panel, rows: Ints, *, horizon: int, seed: int) -> FittedSeq2Seq:
         anchor = self.anchor
         if isinstance(anchor, AnchorSpec):
             anchor = Anchor(anchor).fit(panel, rows, horizon=horizon, seed=seed)
@@ -77,8 +89,7 @@ class Seq2SeqForecaster:
         if reader is not None and self.scope == "pooled" and not self._pays(panel, rows, anchor, data, reader, seed):
             reader = None
         steps, sizes = self.spec.training.horizon or anchor.horizon, sizes_read(reader, anchor.profiles)
-        device = device_of(self.spec.training.device)
-        resident = _resident(panel, rows, anchor, data, reader, steps).to(device)
+        resident = _resident(panel, rows, anchor, data, reader, steps).to(device_of(self.spec.training.device))
         begun: list[Begun] = []
         nets: dict[str, list[Seq2Seq]] = {}
         losses: dict[str, list[list[float]]] = {}
@@ -98,9 +109,7 @@ class Seq2SeqForecaster:
         for fit, loss in zip(begun, self._train(begun, resident), strict=True):
             nets.setdefault(fit.key, []).append(fit.net)
             losses.setdefault(fit.key, []).append(loss)
-        training = self.spec.training.model_copy(update={"device": device.type})
-        spec = self.spec.model_copy(update={"training": training})
-        return FittedSeq2Seq(name, spec, anchor, ranges, nets, losses, reader)
+        return FittedSeq2Seq(name, self.spec, anchor, ranges, nets, losses, reader)
 
     def restore(self, state: State) -> FittedSeq2Seq:
         """The fitted network that wrote `state`."""

@@ -48,8 +48,11 @@ class SeriesSeq2Seq(nn.Module):
             raise ValueError(
                 f"a series has a point head and squared loss, not {spec.head.kind}; use head.kind = 'point'"
             )
-        if spec.training.bf16:
-            raise ValueError("training.bf16 is for decoders of returns; series train in single precision, use false")
+        if spec.training.precision == "bf16":
+            raise ValueError(
+                "training.precision = 'bf16' is for decoders of returns; series train in single precision, "
+                "use 'float32' or 'auto'"
+            )
         if spec.training.device != "cpu":
             raise ValueError("training.device is for decoders of returns; series train on the CPU, use device = 'cpu'")
         self.spec, self.first = spec, first

@@ -61,7 +61,7 @@ def can_stack(spec: Seq2SeqSpec) -> bool:
         and encoder.summary == "last"
         and decoder.start == "summary"
     )
-    return recurrent and direct and simple and spec.head.kind == "quantile" and not spec.training.bf16
+    return recurrent and direct and simple and spec.head.kind == "quantile" and spec.training.precision != "bf16"
 
 
 def train_together(

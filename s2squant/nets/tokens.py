@@ -104,8 +104,11 @@ class TokenSeq2Seq(nn.Module):
 
 def token_steps(net: TokenSeq2Seq, batches: Batches, spec: TrainingSpec, steps: int) -> Backward:
     """The backward pass of a fit of `steps` steps; raises ValueError for bfloat16 or a device."""
-    if spec.bf16:
-        raise ValueError("training.bf16 is for decoders of returns; token nets train in single precision, use false")
+    if spec.precision == "bf16":
+        raise ValueError(
+            "training.precision = 'bf16' is for decoders of returns; token nets train in single precision, "
+            "use 'float32' or 'auto'"
+        )
     if spec.device != "cpu":
         raise ValueError("training.device is for decoders of returns; token nets train on the CPU, use device = 'cpu'")
 

@@ -146,7 +146,10 @@ class Resident(NamedTuple):
 def train(
     net: Seq2Seq, data: Resident, spec: TrainingSpec, *, steps: int, batch: int, lr: float, seed: int
 ) -> list[float]:
-    """Train in place and leave the averaged weights in the net, on the CPU; returns the loss of every step."""
+    """Train in place and leave the averaged weights in the net, on the CPU; returns the loss of every step.
+
+    Precision `auto` is for the caller to resolve, who knows what else is trained (precision.py); here it is float32.
+    """
     device = device_of(spec.device)
     net, data = net.to(device), data.to(device)
     if isinstance(net.head, CategoricalHead):
@@ -188,7 +191,7 @@ def training_step(
     rows_BL, positions_P = windows(data.chunk_ends, spec, batch, draw)
     past_BLF, rows_N = data.inputs_RF[rows_BL.to(device)], rows_BL[:, positions_P].flatten().to(device)
     truth_HN, ahead = truth_of(net, data, rows_N), data.ahead_of(rows_N)
-    return backward(net, past_BLF, positions_P, truth_HN, Feeding(share, draw), ahead, bf16=spec.bf16)
+    return backward(net, past_BLF, positions_P, truth_HN, Feeding(share, draw), ahead, bf16=spec.precision == "bf16")
 
 
 def windows(chunk_ends: Tensor, spec: TrainingSpec, batch: int, draw: torch.Generator) -> tuple[Tensor, Tensor]:

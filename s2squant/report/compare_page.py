@@ -11,6 +11,7 @@ import pandas as pd
 
 from s2squant.config.models import phrase
 from s2squant.evaluation.paired_runs import PairedRuns
+from s2squant.evaluation.previous_run import trained_apart
 from s2squant.evaluation.results import Study
 from s2squant.report.formats import count, interval, known, pvalue, skill
 from s2squant.report.sections import ExperimentPage, Lines, Section
@@ -44,6 +45,7 @@ def compare_page(
     one: Study, other: Study, paired: PairedRuns, settings: Sequence[tuple[str, Any, Any]]
 ) -> ExperimentPage:
     """Lay the comparison out: verdict, over time, by ticker, settings, and each run's own sentence."""
+    apart = trained_apart(one.provenance, other.provenance, ("A", "B"))
     better, worse = ((paired.by_ticker["word"] == word).sum() for word in ("better", "worse"))
     course = _broken(paired.over_time)
     sections = (
@@ -72,7 +74,10 @@ def compare_page(
             heading="Settings that differ",
             takeaway=f"{count(len(settings), 'setting')} differ{'s' if len(settings) == 1 else ''}."
             if settings
-            else "None: the runs differ by their prices, or not at all.",
+            else "None: the runs differ by their prices, or not at all."
+            if not apart
+            else "None.",
+            paragraphs=(apart,) if apart else (),
             table=pd.DataFrame([(name, _text(a), _text(b)) for name, a, b in settings], columns=["setting", "A", "B"])
             if settings
             else None,

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from s2squant.errors import Finding
+from s2squant.evaluation.previous_run import trained_apart
 from s2squant.evaluation.results import TickerReport
 from s2squant.report.charts import Chart
 from s2squant.report.formats import count, known
@@ -75,7 +76,10 @@ def changes(c: Contents) -> Panel | None:
         f"{count(flips, 'ticker')} changed theirs, and the vendor revised {int(revised.sum()):,} earlier "
         f"{'return' if int(revised.sum()) == 1 else 'returns'} of {count(int((revised > 0).sum()), 'ticker')}."
     )
-    return Panel("changes", "Changes", "What changed since the previous run", say, grids=(models, tickers))
+    facts = c.study.provenance
+    apart = trained_apart(facts, facts.get("previous_run", {}), ("this run", "the previous one"))
+    heading, notes = "What changed since the previous run", (apart,) if apart else ()
+    return Panel("changes", "Changes", heading, say, grids=(models, tickers), notes=notes)
 
 
 def _flipped(table: pd.DataFrame) -> pd.Series[bool]:

@@ -40,6 +40,13 @@ class Collected:
     """Own models that failed on a ticker, which are left out for all, and the first reason."""
     devices: tuple[str, ...] = ()
     """Where networks trained."""
+    precisions: tuple[str, ...] = ()
+    """In which precision they did."""
+
+    @property
+    def trained(self) -> dict[str, list[str]]:
+        """Where and in which precision networks trained, as a manifest says it."""
+        return {"trained_on": list(self.devices), "trained_in": list(self.precisions)}
 
 
 def collect(inputs: Inputs, runner: JobRunner[Job]) -> Collected:
@@ -52,6 +59,7 @@ def collect(inputs: Inputs, runner: JobRunner[Job]) -> Collected:
     seconds: dict[str, float] = {}
     broken: dict[str, str] = {}
     devices: set[str] = set()
+    precisions: set[str] = set()
     for job in runner.finished_jobs():
         table, curve, facts = inputs.folder.read_part(job.key)
         attention |= {ticker: np.array(weights) for ticker, weights in facts.get("attention", {}).items()}
@@ -62,6 +70,7 @@ def collect(inputs: Inputs, runner: JobRunner[Job]) -> Collected:
         seconds[job.key] = facts["seconds"]
         broken = facts.get("failed", {}) | broken
         devices |= set(facts.get("devices", ()))
+        precisions |= set(facts.get("precisions", ()))
     if broken:
         forecasts = [table[~table["model"].isin(broken)] if len(table) else table for table in forecasts]
         path_scores = [record for record in path_scores if record["model"] not in broken]
@@ -79,6 +88,7 @@ def collect(inputs: Inputs, runner: JobRunner[Job]) -> Collected:
         seconds=seconds,
         failed_models=broken,
         devices=tuple(sorted(devices)),
+        precisions=tuple(sorted(precisions)),
     )
 
 

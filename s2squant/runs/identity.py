@@ -12,7 +12,7 @@ from s2squant import __version__
 from s2squant.config.experiment import Experiment
 from s2squant.config.files import make_experiment
 from s2squant.errors import CallerError
-from s2squant.evaluation.previous_run import compare
+from s2squant.evaluation.previous_run import TRAINED, compare
 from s2squant.evaluation.results import Study
 from s2squant.evaluation.strategy.trial_ledger import asked
 from s2squant.forecasters.plugins import code_of
@@ -55,7 +55,9 @@ def beside_previous(study: Study, folder: RunFolder) -> Study:
             before = load_study(path, without=("forecasts", "scores", "over_time", "training"))
         except CallerError:
             continue
-        return replace(study, changes=compare(study, before), previous=before.run_id)
+        trained = {name: before.provenance[name] for name in TRAINED if before.provenance.get(name)}
+        provenance = {**study.provenance, **({"previous_run": trained} if trained else {})}
+        return replace(study, changes=compare(study, before), previous=before.run_id, provenance=provenance)
     return study
 
 

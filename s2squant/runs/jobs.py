@@ -129,6 +129,7 @@ def perform(inputs: Inputs, job: Job) -> None:
     importance: list[dict[str, Any]] = []
     failed: dict[str, str] = {}
     devices: set[str] = set()
+    precisions: set[str] = set()
     panel = inputs.panels[job.market]
     if job.ticker:
         panel = panel.only(job.ticker)
@@ -148,6 +149,7 @@ def perform(inputs: Inputs, job: Job) -> None:
             if isinstance(fitted, FittedSeq2Seq):
                 training.append(curves(fitted, job.market, fold.number))
                 devices.add(fitted.spec.training.device)
+                precisions.add(fitted.spec.training.precision)
     empty = pd.DataFrame(columns=TRAINING_COLUMNS)
     inputs.folder.save_part(
         job.key,
@@ -160,6 +162,7 @@ def perform(inputs: Inputs, job: Job) -> None:
             "importance": importance,
             "failed": failed,
             "devices": sorted(devices),
+            "precisions": sorted(precisions),
         },
     )
 

@@ -65,12 +65,12 @@ def test_a_text_that_is_no_experiment_names_its_file(form: str, text: str) -> No
 def test_override_reads_toml_values_and_bare_words() -> None:
     given = {"walk": {"horizon": 3}, "name": "old"}
     settings = ["walk.horizon=10", "name=new run", "universe.tickers=['A', 'B']", "universe.start=2020-01-31"]
-    settings += ["forecasters.seq2seq.training.bf16=true", "forecasters.seq2seq.training.clip=0.5"]
+    settings += ["forecasters.seq2seq.training.precision=bf16", "forecasters.seq2seq.training.clip=0.5"]
     experiment = make_experiment(override(given, settings))
     assert (experiment.walk.horizon, experiment.name) == (10, "new run")
     assert experiment.universe.tickers == ("A", "B")
     assert experiment.universe.start == date(2020, 1, 31)
-    assert experiment.forecasters.seq2seq.training.bf16
+    assert experiment.forecasters.seq2seq.training.precision == "bf16"
     assert experiment.forecasters.seq2seq.training.clip == 0.5
     assert given == {"walk": {"horizon": 3}, "name": "old"}
     both = ['universe.calendars={"ACME" = "XTKS"}', 'universe.calendars={"ACME":"XTKS"}']

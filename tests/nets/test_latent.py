@@ -140,7 +140,8 @@ def test_what_leads_around_the_code_is_refused(decoder, complaint):
 
 @pytest.mark.parametrize("kind", [AutoencoderSpec, VariationalSpec])
 @pytest.mark.parametrize(
-    ("training", "complaint"), [({"bf16": True}, "single precision, use false"), ({"regime": "teacher"}, "use 'free'")]
+    ("training", "complaint"),
+    [({"precision": "bf16"}, "single precision, use 'float32'"), ({"regime": "teacher"}, "use 'free'")],
 )
 def test_training_settings_without_effect_are_refused(kind, training, complaint):
     with pytest.raises(ValidationError, match=complaint):

@@ -113,8 +113,8 @@ def test_l2_can_be_kept_to_the_output_layer():
 
 
 def test_half_precision_is_refused():
-    with pytest.raises(ValueError, match="series train in single precision, use false"):
-        SeriesSeq2Seq(Seq2SeqSpec(head={"kind": "point"}, training={"bf16": True}), horizon=3)
+    with pytest.raises(ValueError, match="series train in single precision, use 'float32'"):
+        SeriesSeq2Seq(Seq2SeqSpec(head={"kind": "point"}, training={"precision": "bf16"}), horizon=3)
 
 
 @pytest.mark.parametrize(("warm", "advice"), [(0, r"training\.warm to 39"), (4, r"or lower encoder\.window to 5")])

@@ -255,7 +255,7 @@ def test_impossible_specifications_say_what_to_do(changes: dict, complaint: str)
 
 def test_half_precision_is_refused() -> None:
     with pytest.raises(ValueError, match="single precision"):
-        token_steps(net(), lambda _, draw: copies(1, draw), TrainingSpec(bf16=True), 1)
+        token_steps(net(), lambda _, draw: copies(1, draw), TrainingSpec(precision="bf16"), 1)
 
 
 def said(model: TokenSeq2Seq) -> list:

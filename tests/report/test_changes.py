@@ -1,11 +1,18 @@
 """What changed since the previous run: figures side by side, new bars, and returns that a vendor revised."""
 
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from s2squant.evaluation.previous_run import COLUMNS, compare
+from s2squant.evaluation.paired_runs import pair_runs
+from s2squant.evaluation.previous_run import COLUMNS, compare, trained_apart
+from s2squant.report.compare_page import compare_page
+from s2squant.report.panels import changes
+from s2squant.report.study_view import arrange
+from s2squant.runs import identity
 from s2squant.series.history import PriceHistory
 from tests.report.factory import make_study
 
@@ -51,3 +58,28 @@ def test_what_one_run_lacks_is_missing(study):
     assert np.isnan(table.loc["BETA", "skill_before"])
     assert np.isnan(table.loc["OLD", "skill"])
     assert np.isnan(table.loc["OLD", "bars_added"])
+
+
+def test_runs_that_trained_in_another_precision_are_told_apart(study):
+    one, other = {"trained_on": ["cpu"], "trained_in": ["float32"]}, {"trained_on": ["cpu"], "trained_in": ["bf16"]}
+    text = trained_apart(one, other, ("A", "B"))
+    assert text.startswith("Networks of A trained on cpu in float32, those of B on cpu in bf16")
+    assert trained_apart(one, one, ("A", "B")) == ""
+    assert trained_apart(one, {"trained_on": ["cpu"]}, ("A", "B")) == "", "a run of before precision was noted"
+    assert trained_apart(one, {"trained_on": [], "trained_in": []}, ("A", "B")) == "", "one without networks"
+    since = replace(study, changes=compare(study, study), provenance={**study.provenance, **one, "previous_run": other})
+    assert "this run trained on cpu in float32" in " ".join(changes(arrange(since)).notes)
+    assert changes(arrange(replace(since, provenance={**since.provenance, "previous_run": one}))).notes == ()
+    paired = pair_runs(study, study)
+    pages = [compare_page(study, replace(study, provenance=facts), paired, []) for facts in (one, other)]
+    assert [text in repr(page) for page in pages] == [False, False]
+    there = compare_page(replace(study, provenance=one), replace(study, provenance=other), paired, [])
+    assert text in next(s for s in there.sections if s.heading == "Settings that differ").paragraphs
+
+
+def test_the_previous_runs_precision_is_noted_beside_the_changes(study, monkeypatch):
+    before = replace(study, run_id="before", provenance={**study.provenance, "trained_in": ["bf16"]})
+    monkeypatch.setattr(identity, "load_study", lambda path, without: before)
+    now = identity.beside_previous(study, SimpleNamespace(earlier=lambda again: [Path("before")]))
+    assert now.previous == "before"
+    assert now.provenance["previous_run"] == {"trained_in": ["bf16"]}

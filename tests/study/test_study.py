@@ -218,6 +218,7 @@ def test_the_manifest_is_written_last_and_names_every_ticker(run, prices):
     assert set(found["prices"]) == set(status)
     assert len(set(found["prices"].values())) == 6
     assert found["command"] == "by hand"
+    assert (found["trained_on"], found["trained_in"]) == (["cpu"], ["float32"])
     assert {"torch", "numpy", "pandas", "python", "s2squant"} <= set(found["versions"])
     assert {"load", "judge", "write", "render", "anchor:XNYS", "ticker:<b>"} <= set(found["timings"])
 

@@ -38,6 +38,7 @@ def compare(
     """
     from s2squant.config.differences import differences
     from s2squant.evaluation.paired_runs import pair_runs
+    from s2squant.evaluation.previous_run import trained_apart
     from s2squant.report.compare_page import compare_page, sentence
     from s2squant.report.experiment_page import render_experiment
     from s2squant.report.runs_page import runs_page
@@ -63,11 +64,14 @@ def compare(
     except OSError as error:
         raise RunError(f"{folder.path}: cannot be written ({error.strerror}); choose another --out") from None
     said, at = sentence(paired, one.run_id, other.run_id), page_at(folder.path / "index.html")
+    apart = trained_apart(one.provenance, other.provenance, ("A", "B"))
     if as_json:
-        print(json.dumps(_plain(paired, settings, said, (one.run_id, other.run_id), at), indent=1))
+        print(json.dumps(_plain(paired, settings, said, (one.run_id, other.run_id), at) | {"trained": apart}, indent=1))
         return 0
     _show(paired, settings)
     print(said)
+    if apart:
+        print(apart)
     print(f"page: {at}")
     return 0
 
