@@ -8,6 +8,7 @@ with open_run(experiment, out) as run:
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -254,7 +255,8 @@ class Run(JobRunner[Job]):
             if study.experiment.portfolio.paths:
                 folder.write_table("paths.parquet", newest_paths(self.inputs, study.forecasts))
         with self._timed("render"):
-            spread = partial(spread_map, workers=self.workers) if self.workers > 1 else None
+            workers = min(self.workers, os.cpu_count() or 1)  # a cluster's are not of this machine
+            spread = partial(spread_map, workers=workers) if workers > 1 else None
             with closing(render(study, runs=folder.runs_page, spread=spread)) as pages:
                 folder.write_pages(pages)
         timed = {**study.provenance, "timings": dict(self._seconds)}

@@ -34,18 +34,19 @@ def spread_map(work: Callable[[J], R], jobs: Iterable[J], *, workers: int) -> It
         for job in jobs:
             waiting.append((job, threads.submit(pool.call, job)))
             if len(waiting) == AHEAD * workers:
-                yield _result(work, *waiting.popleft())
+                yield _result(pool, work, *waiting.popleft())
         while waiting:
-            yield _result(work, *waiting.popleft())
+            yield _result(pool, work, *waiting.popleft())
     finally:  # nothing is under way at its end but where it is left before: Ctrl-C, an error, a closed iterator
         pool.close(cancel=True)
         threads.shutdown(wait=False, cancel_futures=True)
 
 
-def _result(work: Callable[[J], R], job: J, future: Future[tuple[str, R]]) -> R:
+def _result(pool: WorkerPool[Any, J], work: Callable[[J], R], job: J, future: Future[tuple[str, R]]) -> R:
     try:
         reason, result = future.result()
-    except (ConfigError, OSError, EOFError):  # a worker could not be started
+    except (ConfigError, OSError, EOFError):  # a worker could not be started, and the next could not either
+        pool.close(cancel=True)
         return work(job)
     return work(job) if reason else result
 

@@ -88,3 +88,27 @@ def test_where_no_process_may_be_started_all_is_done_here(monkeypatch):
 
     monkeypatch.setattr(spread, "WorkerPool", refuse)
     assert list(spread_map(process_of, range(3), workers=2)) == [(k, os.getpid()) for k in range(3)]
+
+
+class Barren:
+    """A pool none of whose workers starts: each would run a script again that lacks its guard."""
+
+    tried = 0
+
+    def __init__(self, *_):
+        self.closed = False
+
+    def call(self, _):
+        if self.closed:
+            return "the run was ended", None
+        Barren.tried += 1
+        raise ConfigError("every worker process would run it again")
+
+    def close(self, *, cancel):
+        self.closed = cancel
+
+
+def test_workers_that_do_not_start_are_given_up(monkeypatch):
+    monkeypatch.setattr(spread, "WorkerPool", Barren)
+    assert list(spread_map(process_of, range(100), workers=1)) == [(k, os.getpid()) for k in range(100)]
+    assert 0 < Barren.tried <= AHEAD
