@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import forecasts, peers, regret, training, won
+from benchmarks import forecasts, peers, precision, regret, training, won
 from benchmarks.contenders.measured import Task
 from s2squant.config.experiment import Experiment
 from s2squant.config.networks import AnchorSpec, Seq2SeqSpec
@@ -138,3 +138,15 @@ def test_the_reason_of_a_failed_step_is_the_line_that_says_it():
         peers.step([sys.executable, "-c", "raise ValueError('no')"], 30)
     with pytest.raises(peers.StepError, match="not done after 0 s"):
         peers.step([sys.executable, "-c", "import time; time.sleep(9)"], 0.1)
+
+
+def test_every_build_whose_precision_is_measured_is_possible():
+    specs = [
+        precision.with_hidden(parts, hidden) for parts in precision.BUILDS.values() for hidden, _ in precision.SIZES
+    ]
+    assert {spec.training.precision for spec in specs} == {"auto"}
+    assert len({spec.model_dump_json() for spec in specs}) == len(precision.BUILDS) * len(
+        {h for h, _ in precision.SIZES}
+    )
+    shipped = precision.with_hidden(precision.BUILDS["as shipped"], NETWORK.encoder.hidden)
+    assert shipped.model_copy(update={"training": NETWORK.training}) == NETWORK
