@@ -60,9 +60,10 @@ class Candidate:
     def spec(self, scope: Scope) -> Seq2SeqSpec:
         """The default network, changed so."""
         base = Forecasters().seq2seq
-        parts: dict[str, object] = {"kind": "mlp" if self.decoder.startswith("mlp") else "recurrent"}
-        if self.decoder.endswith("linear"):
-            parts["width"] = 0
+        parts: dict[str, object] = {
+            "kind": "mlp" if self.decoder.startswith("mlp") else "recurrent",
+            "width": 0 if self.decoder.endswith("linear") else base.encoder.hidden,
+        }
         own = getattr(base, scope).model_copy(
             update={"steps": self.steps, "batch": self.batch, "lr": self.lr, "seeds": 1}
         )

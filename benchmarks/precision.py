@@ -26,8 +26,10 @@ Parts = Mapping[str, Mapping[str, object]]
 BUILDS: Mapping[str, Parts] = {
     "as shipped": {},
     "every position": {"training": {"positions": 150}},
-    "MLP decoder": {"decoder": {"kind": "mlp"}},
-    "MLP decoder, linear head": {"decoder": {"kind": "mlp", "width": 0}},
+    "12 positions": {"training": {"positions": 12}},
+    "a hidden layer in the head": {"decoder": {"width": 32}},
+    "LSTM decoder": {"decoder": {"kind": "recurrent"}},
+    "LSTM decoder, 12 positions": {"decoder": {"kind": "recurrent"}, "training": {"positions": 12}},
     "two layers": {"encoder": {"layers": 2}},
     "Student-t head": {"decoder": {"previous": True}, "head": {"kind": "student_t"}, "training": {"regime": "teacher"}},
     "both directions": {"encoder": {"reads": "window", "directions": "both"}},

@@ -71,18 +71,19 @@ def variants(base: Loop) -> tuple[Loop, ...]:
     """What the loop does with other settings, each named by what it changes."""
     spec, training = base.spec, base.spec.training
     every = training.model_copy(update={"positions": training.chunk - training.warm})
-    fast = {"precision": "bf16"}
-    mlp = spec.decoder.model_copy(update={"kind": "mlp"})
-    linear = mlp.model_copy(update={"width": 0})
-    half = base.batch // 2
+    few = training.model_copy(update={"positions": training.positions // 5})
+    hidden_layer = spec.decoder.model_copy(update={"width": spec.encoder.hidden})
+    recurrent = hidden_layer.model_copy(update={"kind": "recurrent"})
+    fast, wide = {"precision": "bf16"}, 4 * base.batch
     return (
         _varied(base, "bf16", training=training.model_copy(update=fast)),
-        _varied(base, "every position", half, training=every),
-        _varied(base, "every position, bf16", half, training=every.model_copy(update=fast)),
-        _varied(base, "MLP decoder", decoder=mlp),
-        _varied(base, "MLP decoder, linear head", decoder=linear),
-        _varied(base, "MLP decoder, every position", half, decoder=mlp, training=every),
-        _varied(base, "MLP decoder, every position, linear head", half, decoder=linear, training=every),
+        _varied(base, "every position", training=every),
+        _varied(base, "every position, bf16", training=every.model_copy(update=fast)),
+        _varied(base, f"{few.positions} positions", training=few),
+        _varied(base, "a hidden layer in the head", decoder=hidden_layer),
+        _varied(base, "LSTM decoder, a hidden layer in the head", decoder=recurrent),
+        _varied(base, f"the same, {few.positions} positions", wide, decoder=recurrent, training=few),
+        _varied(base, "the same, bf16", wide, decoder=recurrent, training=few.model_copy(update=fast)),
     )
 
 

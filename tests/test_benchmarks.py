@@ -42,7 +42,10 @@ def test_its_labels_follow_the_settings(monkeypatch):
     other = NETWORK.model_copy(update={"pooled": NETWORK.pooled.model_copy(update={"batch": 17})})
     monkeypatch.setattr(training, "SHIPPED", SHIPPED.forecasters.model_copy(update={"seq2seq": other}))
     pooled = training.shipped("seq2seq_pooled")
-    assert (pooled.batch, pooled.name.split(": ")[1]) == (17, "batch 17, 12 of 200")
+    assert (pooled.batch, pooled.name.split(": ")[1]) == (
+        17,
+        f"batch 17, {NETWORK.training.positions} of {NETWORK.training.chunk}",
+    )
 
 
 def test_its_variants_are_others_and_possible():

@@ -5,9 +5,10 @@ Pairs that cannot work are refused here, with the remedy. Imports neither torch 
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from s2squant.config.part import Part
 from s2squant.config.training import AdaptedSpec, PerTickerSpec, PooledSpec, TrainingSpec
@@ -112,10 +113,18 @@ class AttentionSpec(Part):
         return self
 
 
+RECURRENT = frozenset({"layers", "context", "previous", "start", "attention"})
+"""Settings of a decoder that goes from step to step."""
+
+
 class DecoderSpec(Part):
     """Decoder over the horizon: where its context enters, whether it reads its previous output, what it attends to."""
 
-    kind: Literal["recurrent", "mlp", "transformer"] = "recurrent"
+    kind: Literal["recurrent", "mlp", "transformer"] = Field(
+        "recurrent",
+        description="mlp: every step by itself, from the summary and the number of the step; a network is recurrent "
+        "where layers, context, previous, start or attention are set and no kind is",
+    )
     layers: int = Field(1, ge=1, le=8)
     context: Literal["initial", "every_step"] = Field(
         "every_step", description="the summary sets the first state only, or is read at every step too"
@@ -184,7 +193,7 @@ class Seq2SeqSpec(Part):
     """Seq2Seq = encoder x context x attention x decoder x head, and how each scope trains it."""
 
     encoder: EncoderSpec = EncoderSpec()
-    decoder: DecoderSpec = DecoderSpec()
+    decoder: DecoderSpec = DecoderSpec(kind="mlp", width=0)
     head: HeadSpec = HeadSpec()
     training: TrainingSpec = TrainingSpec()
     per_ticker: PerTickerSpec = PerTickerSpec()
@@ -192,6 +201,14 @@ class Seq2SeqSpec(Part):
     adapted: AdaptedSpec = AdaptedSpec()
     ranges: bool = Field(True, description="read range, overnight gap and volume, where a bar has them")
     market: bool = Field(True, description="read the market's return")
+
+    @field_validator("decoder", mode="before")
+    @classmethod
+    def _completed(cls, given: Any) -> Any:
+        """Some settings of a decoder stand on the default one, or on a recurrent one where they are about its steps."""
+        if not isinstance(given, Mapping) or "kind" in given:
+            return given
+        return {"kind": "recurrent", **given} if RECURRENT & set(given) else {"kind": "mlp", "width": 0, **given}
 
     @model_validator(mode="after")
     def _composed(self) -> Seq2SeqSpec:

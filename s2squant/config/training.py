@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
@@ -18,7 +19,12 @@ class TrainingSpec(Part):
 
     chunk: int = Field(200, ge=20, le=10_000, description="bars encoded in one pass")
     warm: int = Field(50, ge=0, le=10_000, description="first bars of a chunk, never decoded from")
-    positions: int = Field(12, ge=1, le=10_000, description="positions decoded from in each chunk")
+    positions: int = Field(
+        60,
+        ge=1,
+        le=10_000,
+        description="positions decoded from in each chunk; where it is not set, all after the first ones if fewer",
+    )
     horizon: int | None = Field(
         None,
         ge=1,
@@ -54,6 +60,17 @@ class TrainingSpec(Part):
                 return {**others, "precision": "bf16" if bf16 else "float32"}
         return given
 
+    @model_validator(mode="before")
+    @classmethod
+    def _fitting(cls, given: Any) -> Any:
+        """The default number of positions, or as many as a shorter chunk has."""
+        if not isinstance(given, Mapping) or "positions" in given:
+            return given
+        most, chunk, warm = (given.get(name, cls.model_fields[name].default) for name in ("positions", "chunk", "warm"))
+        if not (isinstance(chunk, int) and isinstance(warm, int)) or chunk - warm >= most:
+            return given
+        return {**given, "positions": max(1, chunk - warm)}
+
     @model_validator(mode="after")
     def _room(self) -> TrainingSpec:
         if self.warm + self.positions > self.chunk:
@@ -68,7 +85,7 @@ class PerTickerSpec(Part):
     """Own weights for each ticker, trained from scratch: short and slow, or it learns the past by heart."""
 
     steps: int = Field(100, ge=1, le=1_000_000)
-    batch: int = Field(8, ge=1, le=10_000, description="chunks in a step")
+    batch: int = Field(4, ge=1, le=10_000, description="chunks in a step")
     lr: float = Field(1e-3, gt=0, le=10)
     seeds: int = Field(1, ge=1, le=100, description="nets averaged")
     free_table: bool = Field(False, description="let the head's table leave the anchor's")
@@ -78,7 +95,7 @@ class PooledSpec(Part):
     """One net for all tickers of a market."""
 
     steps: int = Field(300, ge=1, le=1_000_000)
-    batch: int = Field(32, ge=1, le=10_000)
+    batch: int = Field(8, ge=1, le=10_000)
     lr: float = Field(2e-3, gt=0, le=10)
     seeds: int = Field(2, ge=1, le=100)
     free_table: bool = True
@@ -88,7 +105,7 @@ class AdaptedSpec(Part):
     """The pooled net, then tuned on one ticker."""
 
     steps: int = Field(60, ge=1, le=1_000_000)
-    batch: int = Field(8, ge=1, le=10_000)
+    batch: int = Field(2, ge=1, le=10_000)
     lr: float = Field(5e-4, gt=0, le=10)
     seeds: int = Field(1, ge=1, le=100)
     free_table: bool = False

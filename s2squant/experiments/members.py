@@ -9,7 +9,7 @@ from typing import Any, Literal
 from s2squant.config.networks import Seq2SeqSpec
 
 BASE = "LSTM, context at every step"
-"""The member that the others are one change away from: the package's own default."""
+"""The member that the others are one change away from: an LSTM on both sides, with a hidden layer in its head."""
 
 
 @dataclass(frozen=True)

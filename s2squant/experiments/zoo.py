@@ -111,7 +111,12 @@ def zoo_experiment(*, quick: bool, seed: int) -> Experiment:
             "forecasters": {
                 "models": ["historical_simulation", "garch_t", "anchor", "seq2seq_pooled"],
                 "anchor": {"steps": 100 if quick else 300},
-                "seq2seq": {"pooled": pooled, "head": {"paths": 128 if quick else 512}},
+                "seq2seq": {
+                    "decoder": {"kind": "recurrent"},
+                    "training": {"positions": 12},
+                    "pooled": pooled,
+                    "head": {"paths": 128 if quick else 512},
+                },
             },
             "verdict": {"recommended": "seq2seq_pooled"},
         }

@@ -79,17 +79,27 @@ class KnownTogether(NamedTuple):
 
 
 class StepCovariates(nn.Module):
-    """Inputs of every step (N, H, E + G): the numbers, and each category's embedding, the same at every step."""
+    """Inputs of every step (N, H, E + G): the numbers, and each category's embedding, the same at every step.
 
-    def __init__(self, sizes: CovariateSizes) -> None:
+    With `so_far` the numbers are (2 E): their sum over the steps up to each, in units of the root of h, comes after
+    them, for a decoder that sees no step but its own: what is announced for one is part of every return beyond it.
+    """
+
+    def __init__(self, sizes: CovariateSizes, *, so_far: bool) -> None:
         super().__init__()
+        self.so_far = so_far
         self.tables = nn.ModuleList(nn.Embedding(codes, embedding_units(codes)) for codes in sizes.categories)
-        self.width = sizes.ahead + sum(embedding_units(codes) for codes in sizes.categories)
+        self.width = sizes.ahead * (1 + so_far) + sum(embedding_units(codes) for codes in sizes.categories)
 
     def forward(self, ahead: Ahead) -> Tensor:
+        values_NHE = ahead.values_NHE
         embedded = [table(codes_N) for table, codes_N in zip(self.tables, ahead.codes_NC.T, strict=True)]
-        steps = ahead.values_NHE.shape[1]
-        return torch.cat([ahead.values_NHE, *(x_NG[:, None].expand(-1, steps, -1) for x_NG in embedded)], dim=2)
+        steps = values_NHE.shape[1]
+        parts = [values_NHE]
+        if self.so_far:
+            count_H1 = torch.arange(1, steps + 1, device=values_NHE.device, dtype=values_NHE.dtype)[:, None]
+            parts.append(values_NHE.cumsum(dim=1) / count_H1.sqrt())
+        return torch.cat([*parts, *(x_NG[:, None].expand(-1, steps, -1) for x_NG in embedded)], dim=2)
 
 
 def embedding_units(codes: int) -> int:

@@ -71,7 +71,8 @@ class Seq2Seq(nn.Module):
         self.head = _make_head(spec, self.decoder.width, table_HQ, levels_Q)
         if covariates.past:
             widen(self.encoder, inputs, covariates.past)
-        self.ahead = StepCovariates(covariates) if covariates.ahead or covariates.categories else None
+        so_far = spec.decoder.kind == "mlp"
+        self.ahead = StepCovariates(covariates, so_far=so_far) if covariates.ahead or covariates.categories else None
         if self.ahead is not None:
             widen(self.decoder, known, self.ahead.width)
 

@@ -61,7 +61,8 @@ class SeriesSeq2Seq(nn.Module):
         self.encoder = make_encoder(spec.encoder, values)
         self.decoder = make_decoder(spec.decoder, spec.encoder.cell, inputs, spec.encoder.hidden)
         self.output = nn.Linear(self.decoder.width, values)
-        self.ahead = StepCovariates(covariates) if covariates.ahead or covariates.categories else None
+        so_far = spec.decoder.kind == "mlp"
+        self.ahead = StepCovariates(covariates, so_far=so_far) if covariates.ahead or covariates.categories else None
         if covariates.past:
             widen(self.encoder, values, covariates.past)
         if self.ahead is not None:

@@ -124,12 +124,43 @@ def test_an_unknown_key_near_to_nothing_gets_the_list() -> None:
             {"forecasters": {"seq2seq": {"decoder": {"kind": "mlp", "context": "initial"}}}},
             "use context = 'every_step'",
         ),
-        ({"forecasters": {"seq2seq": {"training": {"chunk": 60}}}}, "raise chunk"),
+        ({"forecasters": {"seq2seq": {"training": {"chunk": 50}}}}, "raise chunk"),
         ({"walk": {"horizon": 0, "every": 0}}, "and 1 more"),
     ],
 )
 def test_what_cannot_run_is_refused_with_a_remedy(data: dict, remedy: str) -> None:
     assert remedy in refused(data)
+
+
+@pytest.mark.parametrize(
+    ("settings", "kind", "width"),
+    [
+        ((), "mlp", 0),
+        (("dropout=0.2",), "mlp", 0),
+        (("width=8",), "mlp", 8),
+        (("attention.kind=bahdanau",), "recurrent", 32),
+        (("previous=true", "width=8"), "recurrent", 8),
+        (("start=zero",), "recurrent", 32),
+        (("kind=transformer",), "transformer", 32),
+        (("kind=mlp",), "mlp", 32),
+    ],
+)
+def test_a_decoder_is_recurrent_where_its_settings_are_about_its_steps(
+    settings: tuple[str, ...], kind: str, width: int
+) -> None:
+    experiment = make_experiment(override({}, [f"forecasters.seq2seq.decoder.{one}" for one in settings]))
+    decoder = experiment.forecasters.seq2seq.decoder
+    assert (decoder.kind, decoder.width) == (kind, width)
+    assert make_experiment(experiment.model_dump(mode="json")) == experiment, "a record is read as it was written"
+
+
+@pytest.mark.parametrize(
+    ("training", "positions"),
+    [({}, 60), ({"chunk": 60, "warm": 20}, 40), ({"warm": 180}, 20), ({"chunk": 400}, 60), ({"positions": 7}, 7)],
+)
+def test_a_short_chunk_has_fewer_positions(training: dict[str, int], positions: int) -> None:
+    spec = make_experiment({"forecasters": {"seq2seq": {"training": training}}}).forecasters.seq2seq
+    assert spec.training.positions == positions
 
 
 def test_extra_models_are_taken_up_in_their_place() -> None:

@@ -163,7 +163,7 @@ def test_a_network_reads_the_time_of_day_of_every_step_ahead() -> None:
     assert known[:, 0] == pytest.approx(np.array([0, 1, 2, 3, 4, 5, 6, 0, 1]) / 3 - 1)
     assert known[:, 1] == pytest.approx(np.array([1, 2, 3, 4, 5, 6, 7, 1, 2]) * 2 / 7 - 1)
     assert known[:, 2].tolist() == [1, 0, 0, 0, 0, 0, 0, 1, 0]
-    weights = dict(net.decoder.named_parameters())["rnn.weight_ih_l0"]
+    weights = dict(net.decoder.named_parameters())["from_step.weight"]
     assert (weights[:, 2 : 2 + NUMBERS] != 0).any(), "what began at zero was learnt"
     forecast = fitted.predict(panel, np.array([1350]))
     again = restore("seq2seq_per_ticker", settings, fitted.state()).predict(panel, np.array([1350]))

@@ -51,6 +51,7 @@ def test_a_size_that_is_announced_ahead_is_learnt(name):
     past, deviation = data.inputs_RF[None, :20], data.deviation_RH[:1]
     width = [net.forecast(past, deviation, known).quantiles_NHQ[0, :, -1] for known in (calm, wild)]
     assert width[1][0] / width[0][0] > 1.5, "sizes are 0.5 and 1.32; the head may scale by exp(0.5) either way"
+    assert width[1][2] / width[0][2] > 1.2, "the first step's move is part of three steps' return: 1.73 in truth"
 
 
 def test_a_series_learns_what_is_known_of_its_steps():
@@ -74,7 +75,11 @@ def test_a_series_learns_what_is_known_of_its_steps():
 
 
 def test_embeddings_learn_the_same_from_blocks_of_origins_as_from_all_at_once(monkeypatch):
-    spec = Seq2SeqSpec(encoder=EncoderSpec(hidden=4, window=4), training=TrainingSpec(chunk=20, warm=4, positions=8))
+    spec = Seq2SeqSpec(
+        encoder=EncoderSpec(hidden=4, window=4),
+        decoder=DecoderSpec(),
+        training=TrainingSpec(chunk=20, warm=4, positions=8),
+    )
     draw = torch.Generator().manual_seed(3)
     past, truth = torch.randn(2, 20, INPUTS + 1, generator=draw), torch.randn(H, 16, generator=draw)
     ahead = Ahead(torch.randn(16, H, 1, generator=draw), torch.randint(3, (16, 1), generator=draw))
