@@ -54,6 +54,11 @@ JOBS_ONLY: dict[str, object] = {
 """With --jobs-only and --no-networks there is next to nothing to do, so that a thousand tickers can be measured."""
 
 
+COLUMNS = ("tickers", "engine", "workers", "wall s", "of it jobs", "CPU s", "peak GB", "s/ticker", "MB/ticker")
+RATIOS = ("wall", "CPU", "memory")
+HEAD = (f"| {' | '.join((*COLUMNS, *RATIOS))} |", "|---" * (len(COLUMNS) + len(RATIOS)) + "|")
+
+
 @dataclass(frozen=True)
 class Cell:
     """One run, measured from outside."""
@@ -136,9 +141,7 @@ def main() -> None:
         return
     part = "jobs" if options.jobs_only else "baselines" if options.no_networks else "whole"
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} before the first run\n")
-    names = "tickers | engine | workers | wall s | of it jobs | CPU s | peak GB | s/ticker | MB/ticker"
-    print(f"| {names} | wall | CPU | memory |")
-    print("|---" * 12 + "|", flush=True)
+    print("\n".join(HEAD), flush=True)
     for count in options.tickers:
         with tempfile.TemporaryDirectory() as folder:
             prices = Path(folder, "prices")

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import forecasts, peers, precision, regret, training, won
+from benchmarks import engines, forecasts, peers, precision, regret, since, training, won
 from benchmarks.contenders.measured import Task
 from s2squant.config.experiment import Experiment
 from s2squant.config.networks import AnchorSpec, Seq2SeqSpec
@@ -153,3 +153,13 @@ def test_every_build_whose_precision_is_measured_is_possible():
     )
     shipped = precision.with_hidden(precision.BUILDS["as shipped"], NETWORK.encoder.hidden)
     assert shipped.model_copy(update={"training": NETWORK.training}) == NETWORK
+
+
+def test_a_printed_table_of_many_tickers_is_read_by_its_head():
+    cell = engines.Cell("local", 2, 300, wall=50.0, cpu=80.0, peak=0.75, jobs=40.0, stored=30.0)
+    [row] = since.rows_of("2 cores\n\n" + "\n".join((*engines.HEAD, engines.row(cell, cell))))
+    assert (row["tickers"], row["wall s"], row["of it jobs"], row["peak GB"]) == ("300", "50", "40", "0.75")
+
+
+def test_the_best_of_turns_is_the_least_of_each_figure():
+    assert since.best([{"a": 2.0, "b": 1.0}, {"a": 1.5, "b": 3.0}]) == {"a": 1.5, "b": 1.0}
