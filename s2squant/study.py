@@ -34,13 +34,14 @@ from s2squant.prices.covariates.load import unread
 from s2squant.prices.sources.from_store import pinned
 from s2squant.report.runs_page import runs_page
 from s2squant.report.study_pages import render
-from s2squant.runs.audit import audit
+from s2squant.runs.audit import audit, places_of, rows_for
 from s2squant.runs.collect import Collected, collect, combine, reports_after, without_models
+from s2squant.runs.engines.background import Background
 from s2squant.runs.engines.choose import check_engine, make_pool
 from s2squant.runs.engines.spread import spread_map
 from s2squant.runs.identity import as_begun, beside_previous, claimed_folder
 from s2squant.runs.jobs import Inputs, Job, stages_of
-from s2squant.runs.joint import joint_scores, newest_paths
+from s2squant.runs.joint import joint_rows, joint_scores, newest_paths
 from s2squant.runs.manifest import manifest, provenance
 from s2squant.runs.newcomers import newcomers, told
 from s2squant.runs.plan import planned
@@ -51,6 +52,9 @@ from s2squant.runs.study_files import TOP, write_study
 from s2squant.series.history import PriceHistory
 from s2squant.series.long_table import rounded
 from s2squant.series.windows import fold_table
+
+Later = Callable[[], pd.DataFrame]
+"""Waits for a table that is under way."""
 
 __all__ = ["Job", "JobResult", "Run", "backtest", "open_run"]
 
@@ -129,40 +133,55 @@ class Run(JobRunner[Job]):
     def finish(self) -> Study:
         """Collect, combine, evaluate, trade, shuffle, audit; write the study and its report, the manifest last."""
         self.close()
-        with self._timed("judge"):
+        with self._timed("collect"):
             collected = collect(self.inputs, self)
             self._seconds |= collected.seconds
             _refuse_needed(self.experiment.verdict, collected.failed_models)
             running = without_models(self.experiment, collected.failed_models)
-            forecasts, weights, recalibration = combine(collected.forecasts, running, self.inputs.markets)
-            forecasts = rounded(forecasts)  # as they are stored, and all that follows is of what is stored
-            evaluation = evaluate(
-                forecasts,
-                running,
-                markets=self.inputs.markets,
-                histories=self._histories,
-                path_scores=collected.path_scores,
-                importances=collected.importances,
-            )
-            traded = self._trade(forecasts, evaluation)
-        with self._timed("joint"):
-            joined = joint_scores(replace(self.inputs, experiment=running), forecasts)
-        with self._timed("portfolio"):
-            held = self._portfolio(forecasts, traded)
-        with self._timed("shuffled"):
-            kept = self._ledger.parent / "shuffled" if self._ledger is not None else None
             inputs = replace(self.inputs, experiment=running)
-            nothing = shuffled_headline(inputs, evaluation.losses.tickers, kept)
-        with self._timed("audit"):
-            audited = audit(inputs, forecasts)
-        beyond = (nothing, joined, audited, held)
+            forecasts, weights, recalibration = combine(collected.forecasts, running, inputs.markets)
+            forecasts = rounded(forecasts)  # as they are stored, and all that follows is of what is stored
+        with Background(inputs, self._processes) as background:
+            shuffled, audited, joined, young = self._begin(background, inputs, forecasts)
+            with self._timed("judge"):
+                evaluation = evaluate(
+                    forecasts,
+                    running,
+                    markets=inputs.markets,
+                    histories=self._histories,
+                    path_scores=collected.path_scores,
+                    importances=collected.importances,
+                )
+                traded = self._trade(forecasts, evaluation)
+            with self._timed("portfolio"):
+                held = self._portfolio(forecasts, traded)
+            beyond = (shuffled(), joined(), audited(), held)
+            newcomer_rows = young()
+        self._seconds |= background.seconds
         study = self._study(collected, forecasts, (weights, recalibration), evaluation, traded, beyond)
-        with self._timed("newcomers"):
-            young = newcomers(inputs, self._histories, tuple(self.skipped))
-        study = replace(study, newcomers=young, tickers=told(study.tickers, young))
+        study = replace(study, newcomers=newcomer_rows, tickers=told(study.tickers, newcomer_rows))
         study = beside_previous(study, self.inputs.folder)
         self._write(study)
         return study
+
+    def _begin(self, background: Background[Inputs], inputs: Inputs, forecasts: pd.DataFrame) -> tuple[Later, ...]:
+        """Begin what does not wait for the verdict: the shuffled headline, the audit, joint scores and newcomers."""
+        kept = self._ledger.parent / "shuffled" if self._ledger is not None else None
+        tickers = tuple(str(ticker) for ticker in forecasts["unique_id"].unique())
+        places = places_of(inputs, forecasts)
+        left_out = [self._histories[ticker] for ticker in self.skipped if ticker in self._histories]
+        return (
+            background.start(partial(shuffled_headline, tickers=tickers, kept=kept), "shuffled"),
+            background.start(partial(audit, places=places, forecasts=rows_for(places, forecasts)), "audit"),
+            background.start(partial(joint_scores, forecasts=joint_rows(inputs, forecasts)), "joint"),
+            background.start(partial(newcomers, left_out=left_out), "newcomers"),
+        )
+
+    @property
+    def _processes(self) -> int:
+        """Worker processes of this machine beside this one, once the jobs have ended: none where one did all."""
+        workers = min(self.workers, os.cpu_count() or 1)  # a cluster's are not of this machine
+        return workers if workers > 1 else 0
 
     def _trade(self, forecasts: pd.DataFrame, evaluation: Evaluation) -> Traded:
         """What the declared rule would have earned, entered into the trial ledger."""
@@ -255,8 +274,7 @@ class Run(JobRunner[Job]):
             if study.experiment.portfolio.paths:
                 folder.write_table("paths.parquet", newest_paths(self.inputs, study.forecasts))
         with self._timed("render"):
-            workers = min(self.workers, os.cpu_count() or 1)  # a cluster's are not of this machine
-            spread = partial(spread_map, workers=workers) if workers > 1 else None
+            spread = partial(spread_map, workers=self._processes) if self._processes else None
             with closing(render(study, runs=folder.runs_page, spread=spread)) as pages:
                 folder.write_pages(pages)
         timed = {**study.provenance, "timings": dict(self._seconds)}

@@ -48,9 +48,9 @@ def leak_audit(
         folder = Path(name)
         say(f"audit: fitting {', '.join(chosen)}")
         run, study = carry_out(trimmed(experiment, chosen), folder / "run", workers)
-        table = audit(run.inputs, study.forecasts, cutoffs=CUTOFFS, tickers=TICKERS)
-        checks = [Check(**{str(k): v for k, v in row.items()}) for row in table.to_dict("records")]
         places = places_of(run.inputs, study.forecasts, cutoffs=CUTOFFS, tickers=TICKERS)
+        table = audit(run.inputs, places, study.forecasts)
+        checks = [Check(**{str(k): v for k, v in row.items()}) for row in table.to_dict("records")]
         checks += _of_own_code(run.inputs, places, forecasters, features)
         if placebo:
             say("audit: the whole line on random walks")

@@ -70,14 +70,13 @@ class Place:
 
 
 @as_a_worker()
-def audit(inputs: Inputs, forecasts: pd.DataFrame, *, cutoffs: int = 2, tickers: int = 2) -> pd.DataFrame:
+def audit(inputs: Inputs, places: Sequence[Place], forecasts: pd.DataFrame) -> pd.DataFrame:
     """The table `audit` of Study: truncation of every model, a planted leak, and what was not run.
 
-    `forecasts` are the run's own, all models. `cutoffs` and `tickers` are how many of each are tried in a market. A
-    check that cannot be carried out says why; none of them raises. Fits are made as workers make them: a likelihood
-    that is nearly flat ends elsewhere where sums are split over threads.
+    `forecasts` are the run's own of all models, at least for the tickers of the places. A check that cannot be carried
+    out says why; none of them raises. Fits are made as workers make them: a likelihood that is nearly flat ends
+    elsewhere where sums are split over threads.
     """
-    places = places_of(inputs, forecasts, cutoffs=cutoffs, tickers=tickers)
     models = inputs.experiment.forecasters.models
     checks = [_guarded("truncation", name, partial(_model, inputs, places, forecasts, name)) for name in models]
     read = set(pretrained_parts(inputs.experiment.forecasters).values())
@@ -124,10 +123,18 @@ def training_span(inputs: Inputs, places: Sequence[Place], judged: bool) -> Chec
     return Check(name, "", "passed", 0.0, sentence)
 
 
-def places_of(inputs: Inputs, forecasts: pd.DataFrame, *, cutoffs: int, tickers: int) -> list[Place]:
-    """Where each market of a run is audited; a market without forecasts is left out."""
+def places_of(inputs: Inputs, forecasts: pd.DataFrame, *, cutoffs: int = 2, tickers: int = 2) -> list[Place]:
+    """Where each market of a run is audited; a market without forecasts is left out.
+
+    `cutoffs` and `tickers` are how many of each are tried in a market.
+    """
     places = [_place(inputs, market, forecasts, cutoffs, tickers) for market in sorted(inputs.panels)]
     return [place for place in places if place is not None]
+
+
+def rows_for(places: Sequence[Place], forecasts: pd.DataFrame) -> pd.DataFrame:
+    """The forecasts that an audit reads."""
+    return forecasts[forecasts["unique_id"].isin({ticker for place in places for ticker in place.panel.tickers})]
 
 
 def table_of(checks: Sequence[Check]) -> pd.DataFrame:

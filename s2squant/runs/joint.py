@@ -16,6 +16,7 @@ from s2squant.evaluation.joint_scores import INDEPENDENT, OWN, RIVAL, joint_tabl
 from s2squant.forecasters.anchor import stable_seed
 from s2squant.forecasters.baselines.fhs import FittedGjrFhs
 from s2squant.forecasters.baselines.joint_fhs import joint_fhs
+from s2squant.runs.engines.worker import as_a_worker
 from s2squant.runs.jobs import Inputs, load_fitted
 from s2squant.series.arrays import Floats, Ints
 from s2squant.series.history import PriceHistory
@@ -31,16 +32,38 @@ STEPS = (1, 5, 10, 20)
 """Steps that take part, beside the last."""
 
 
+@as_a_worker()
 def joint_scores(inputs: Inputs, forecasts: pd.DataFrame) -> pd.DataFrame:
-    """The table `joint` of Study; without rows where no market has two tickers with dates in common."""
-    walk, recommended = inputs.experiment.walk, inputs.experiment.verdict.recommended
-    own = forecasts[(forecasts["model"] == recommended) & forecasts["y"].notna()]
-    steps = np.array(sorted({walk.horizon, *(s for s in STEPS if s < walk.horizon)}))
-    own = own[own["step"].isin(steps)]
+    """The table `joint` of Study; without rows where no market has two tickers with dates in common.
+
+    `forecasts` are those of `joint_rows`.
+    """
+    walk, steps = inputs.experiment.walk, _steps(inputs)
     records: list[dict[str, Any]] = []
     for market in inputs.panels:
-        records += _of_market(inputs, market, own, steps)
+        records += _of_market(inputs, market, forecasts, steps)
     return joint_table(records, every=walk.every, horizon=walk.horizon)
+
+
+def joint_rows(inputs: Inputs, forecasts: pd.DataFrame) -> pd.DataFrame:
+    """The forecasts that take part: of the recommended model, some steps, at most MOST_TICKERS of a market."""
+    recommended = inputs.experiment.verdict.recommended
+    own = forecasts[(forecasts["model"] == recommended) & forecasts["y"].notna()]
+    own = own[own["step"].isin(_steps(inputs))]
+    tickers = {history.ticker for market in inputs.panels for history in _part(inputs, market, own)}
+    return own[own["unique_id"].isin(tickers)]
+
+
+def _steps(inputs: Inputs) -> Ints:
+    horizon = inputs.experiment.walk.horizon
+    return np.array(sorted({horizon, *(step for step in STEPS if step < horizon)}))
+
+
+def _part(inputs: Inputs, market: str, own: pd.DataFrame) -> list[PriceHistory]:
+    """The histories of a market's tickers that take part."""
+    present = set(own["unique_id"].unique())
+    able = [h for h in inputs.panels[market].histories if h.ticker in present]
+    return [able[k] for k in np.linspace(0, len(able) - 1, min(len(able), MOST_TICKERS)).astype(int)]
 
 
 def newest_paths(inputs: Inputs, forecasts: pd.DataFrame) -> pd.DataFrame:
@@ -67,11 +90,8 @@ def newest_paths(inputs: Inputs, forecasts: pd.DataFrame) -> pd.DataFrame:
 
 
 def _of_market(inputs: Inputs, market: str, own: pd.DataFrame, steps: Ints) -> Iterator[dict[str, Any]]:
-    present = set(own["unique_id"].unique())
-    able = [h for h in inputs.panels[market].histories if h.ticker in present]
-    some = np.linspace(0, len(able) - 1, min(len(able), MOST_TICKERS)).astype(int)
     horizon = int(steps.max())
-    histories, _ = sharing([able[k] for k in some], horizon)
+    histories, _ = sharing(_part(inputs, market, own), horizon)
     if len(histories) < 2:
         return
     past = past_paths(histories, horizon)

@@ -5,7 +5,7 @@ They stand beside the run: no other model speaks of them, so no comparison count
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -14,30 +14,27 @@ import pandas as pd
 from s2squant.evaluation.results import TickerReport
 from s2squant.forecasters.pretrained import LEAST_BARS, NAME, excluded
 from s2squant.prices.calendars.exchanges import next_sessions
+from s2squant.runs.engines.worker import as_a_worker
 from s2squant.runs.jobs import Inputs, forecast_rows, load_fitted
 from s2squant.series.history import PriceHistory
 from s2squant.series.long_table import to_frame
 from s2squant.series.panel import Panel
 
 
-def newcomers(inputs: Inputs, histories: Mapping[str, PriceHistory], left_out: Sequence[str]) -> pd.DataFrame:
+@as_a_worker()
+def newcomers(inputs: Inputs, left_out: Sequence[PriceHistory]) -> pd.DataFrame:
     """The pretrained forecasts of tickers that were left out, at every cutoff with LEAST_BARS bars behind it.
 
     Columns as `forecasts` of Study, the forecast of tomorrow included; without rows where there is none.
     """
     experiment, parts = inputs.experiment, [pd.DataFrame(columns=["unique_id"])]
     walk = experiment.walk
-    for ticker in left_out if NAME in experiment.forecasters.models else ():
-        history = histories.get(ticker)
-        if (
-            history is None
-            or history.calendar not in inputs.panels
-            or excluded(history, experiment.forecasters, walk.horizon)
-        ):
+    for history in left_out if NAME in experiment.forecasters.models else ():
+        if history.calendar not in inputs.panels or excluded(history, experiment.forecasters, walk.horizon):
             continue
         market = history.calendar
         panel = Panel((history,), inputs.panels[market])
-        sessions = {ticker: next_sessions(market, history.dates[-1], walk.horizon)}
+        sessions = {history.ticker: next_sessions(market, history.dates[-1], walk.horizon)}
         folds = inputs.folds[market]
         for fold in folds:
             rows = forecast_rows(panel, folds, fold)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, TypeVar
+from functools import partial
+from typing import TypeVar
 
-from s2squant.errors import ConfigError
-from s2squant.runs.engines.local import WorkerPool
+from s2squant.runs.engines.background import Background
 
 J = TypeVar("J")
 R = TypeVar("R")
@@ -23,33 +22,15 @@ def spread_map(work: Callable[[J], R], jobs: Iterable[J], *, workers: int) -> It
     Jobs are taken from their iterator as workers need them. What fails in a worker, or with it, is done here, where its
     error is raised as it is: a lost worker loses nothing. Closing the iterator ends the workers.
     """
-    try:
-        pool = WorkerPool(work, workers, _call)
-    except ConfigError:  # no process may be started from here
-        yield from map(work, jobs)
-        return
-    threads = ThreadPoolExecutor(workers)  # they only wait
-    waiting: deque[tuple[J, Future[tuple[str, R]]]] = deque()
-    try:
+    waiting: deque[Callable[[], R]] = deque()
+    with Background(work, workers) as background:
         for job in jobs:
-            waiting.append((job, threads.submit(pool.call, job)))
+            waiting.append(background.start(partial(_call, job)))
             if len(waiting) == AHEAD * workers:
-                yield _result(pool, work, *waiting.popleft())
+                yield waiting.popleft()()
         while waiting:
-            yield _result(pool, work, *waiting.popleft())
-    finally:  # nothing is under way at its end but where it is left before: Ctrl-C, an error, a closed iterator
-        pool.close(cancel=True)
-        threads.shutdown(wait=False, cancel_futures=True)
+            yield waiting.popleft()()
 
 
-def _result(pool: WorkerPool[Any, J], work: Callable[[J], R], job: J, future: Future[tuple[str, R]]) -> R:
-    try:
-        reason, result = future.result()
-    except (ConfigError, OSError, EOFError):  # a worker could not be started, and the next could not either
-        pool.close(cancel=True)
-        return work(job)
-    return work(job) if reason else result
-
-
-def _call(work: Callable[[Any], R], job: Any) -> R:
+def _call(job: J, work: Callable[[J], R]) -> R:
     return work(job)

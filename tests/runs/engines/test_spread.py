@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from s2squant.errors import ConfigError
-from s2squant.runs.engines import spread
+from s2squant.runs.engines import background
 from s2squant.runs.engines.spread import AHEAD, spread_map
 
 
@@ -86,7 +86,7 @@ def test_where_no_process_may_be_started_all_is_done_here(monkeypatch):
     def refuse(*_):
         raise ConfigError("a daemonic process may start no workers")
 
-    monkeypatch.setattr(spread, "WorkerPool", refuse)
+    monkeypatch.setattr(background, "WorkerPool", refuse)
     assert list(spread_map(process_of, range(3), workers=2)) == [(k, os.getpid()) for k in range(3)]
 
 
@@ -109,6 +109,6 @@ class Barren:
 
 
 def test_workers_that_do_not_start_are_given_up(monkeypatch):
-    monkeypatch.setattr(spread, "WorkerPool", Barren)
+    monkeypatch.setattr(background, "WorkerPool", Barren)
     assert list(spread_map(process_of, range(100), workers=1)) == [(k, os.getpid()) for k in range(100)]
     assert 0 < Barren.tried <= AHEAD
