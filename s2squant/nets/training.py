@@ -226,7 +226,8 @@ def backward(
         total += loss.detach()
     pairs = [(ours, copy.grad) for ours, copy in zip(memory.tensors(), leaf.tensors(), strict=True)]
     reached = [(tensor, grad) for tensor, grad in pairs if grad is not None]
-    torch.autograd.backward([tensor for tensor, _ in reached], [grad for _, grad in reached])
+    # The same gradients, to the bit, as of `torch.autograd.backward`, which imports sympy: .4 s and 30 MB a process.
+    torch.stack([(tensor * grad).sum().double() for tensor, grad in reached]).sum().backward()  # type: ignore[no-untyped-call]
     return total
 
 

@@ -94,16 +94,20 @@ def test_the_estimator_waits_for_no_model_s_library() -> None:
 def test_a_fit_does_not_import_the_compiler() -> None:
     code = """
 import sys, torch
-from s2squant.config.networks import AnchorSpec
+from s2squant.config.networks import AnchorSpec, Seq2SeqSpec
 from s2squant.config.training import TrainingSpec
 from s2squant.nets.bank import fit_bank
-from s2squant.nets.training import Trainer, descent
+from s2squant.nets.seq2seq import Feeding
+from s2squant.nets.training import Trainer, backward, descent
+from tests.nets.test_nets import net as seq2seq
 ones = torch.ones(9, 2, dtype=torch.float64)
 fit_bank(ones, ones, AnchorSpec(steps=2), batch=4, seed=1)
 net = torch.nn.LSTM(2, 2)
 trainer = Trainer(net, TrainingSpec(), steps=2, lr=.1, seed=1)
 trainer.run(descent(lambda step, draw: net(torch.ones(3, 1, 2))[0].square().sum()))
 trainer.restore(*trainer.state())
+past, at, truth = torch.randn(2, 9, 5), torch.tensor([4, 8]), torch.randn(6, 4)
+backward(seq2seq(Seq2SeqSpec()), past, at, truth, Feeding(0., torch.Generator()))
 print(*{'torch._dynamo', 'torch._inductor', 'sympy'} & set(sys.modules))
 """
     assert said(code) == []

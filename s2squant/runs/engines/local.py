@@ -38,6 +38,7 @@ from s2squant.runs.engines.worker import (
     one_thread,
     reason_of,
 )
+from s2squant.runs.memory import give_memory_back
 
 R = TypeVar("R")
 MOST = 8
@@ -301,3 +302,5 @@ def _perform(job: Any) -> tuple[str, Any]:
         return "", perform(inputs, job)
     except Exception as error:
         return reason_of(error), None
+    finally:
+        give_memory_back()

@@ -17,6 +17,8 @@ from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
+from s2squant.runs.memory import give_memory_back
+
 I = TypeVar("I")  # noqa: E741 (the inputs that all jobs of a run share)
 J = TypeVar("J")
 J_contra = TypeVar("J_contra", contravariant=True)
@@ -99,6 +101,8 @@ def attempt(perform: Callable[[I, J], None], inputs: I, job: J) -> str:
         perform(inputs, job)
     except Exception as error:
         return reason_of(error)
+    finally:
+        give_memory_back()
     return ""
 
 
