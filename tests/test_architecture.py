@@ -38,7 +38,7 @@ HOLDERS = {
     "prefect": ("flows",),
     "yfinance": ("s2squant.prices.sources.yahoo",),
     "exchange_calendars": ("s2squant.prices.calendars.exchanges",),
-    "pyarrow": ("s2squant.prices", "s2squant.runs.memory"),
+    "pyarrow": ("s2squant.prices", "s2squant.runs.folder", "s2squant.runs.memory"),
     "jinja2": ("s2squant.report",),
     "plotly": ("s2squant.report.figure_objects",),
     "sqlalchemy": ("s2squant.nightly.ledger", "s2squant.evaluation.strategy.trial_ledger", "s2squant.tuning"),

@@ -52,44 +52,40 @@ class Collected:
 def collect(inputs: Inputs, runner: JobRunner[Job]) -> Collected:
     """Read the part of every job; raises S2squantError, with the first reason, when no ticker has a forecast."""
     failed = {t for m, panel in inputs.panels.items() for t in panel.tickers if runner.failure(t, m)}
-    forecasts, training = [], []
+    jobs = list(runner.finished_jobs())
+    forecasts, training, facts = inputs.folder.read_parts([job.key for job in jobs])
     attention: dict[str, Floats] = {}
     path_scores: list[Mapping[str, Any]] = []
     importances: list[Mapping[str, Any]] = []
-    seconds: dict[str, float] = {}
     broken: dict[str, str] = {}
-    devices: set[str] = set()
-    precisions: set[str] = set()
-    for job in runner.finished_jobs():
-        table, curve, facts = inputs.folder.read_part(job.key)
-        attention |= {ticker: np.array(weights) for ticker, weights in facts.get("attention", {}).items()}
-        path_scores += [record for record in facts.get("energy", []) if record["unique_id"] not in failed]
-        importances += [record for record in facts.get("importance", []) if record["unique_id"] not in failed]
-        forecasts.append(table[~table["unique_id"].isin(failed)] if failed and len(table) else table)
-        training.append(curve)
-        seconds[job.key] = facts["seconds"]
-        broken = facts.get("failed", {}) | broken
-        devices |= set(facts.get("devices", ()))
-        precisions |= set(facts.get("precisions", ()))
+    for fact in facts:
+        attention |= {ticker: np.array(weights) for ticker, weights in fact.get("attention", {}).items()}
+        path_scores += [record for record in fact.get("energy", []) if record["unique_id"] not in failed]
+        importances += [record for record in fact.get("importance", []) if record["unique_id"] not in failed]
+        broken = fact.get("failed", {}) | broken
+    if failed and len(forecasts):
+        forecasts = forecasts[~forecasts["unique_id"].isin(failed)]
     if broken:
-        forecasts = [table[~table["model"].isin(broken)] if len(table) else table for table in forecasts]
+        forecasts = forecasts[~forecasts["model"].isin(broken)] if len(forecasts) else forecasts
         path_scores = [record for record in path_scores if record["model"] not in broken]
-    filled = [table for table in forecasts if len(table)]
-    if not filled:
+    if not len(forecasts):
         first = runner.first_failure or next(iter(broken.values()), "nothing was forecast")
         raise S2squantError(f"every ticker failed; the first reason: {first}")
-    curves = [curve for curve in training if len(curve)]
     return Collected(
-        forecasts=together(filled),
-        training=pd.concat(curves, ignore_index=True) if curves else training[0],
+        forecasts=together([forecasts]),
+        training=training,
         attention=attention,
         path_scores=path_scores,
         importances=importances,
-        seconds=seconds,
+        seconds={job.key: fact["seconds"] for job, fact in zip(jobs, facts, strict=True)},
         failed_models=broken,
-        devices=tuple(sorted(devices)),
-        precisions=tuple(sorted(precisions)),
+        devices=_all_of(facts, "devices"),
+        precisions=_all_of(facts, "precisions"),
     )
+
+
+def _all_of(facts: Sequence[Mapping[str, Any]], name: str) -> tuple[str, ...]:
+    return tuple(sorted({value for fact in facts for value in fact.get(name, ())}))
 
 
 def without_models(experiment: Experiment, models: Collection[str]) -> Experiment:

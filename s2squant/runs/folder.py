@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +19,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from s2squant.errors import RunError
 from s2squant.files import is_utf8, locked, safe_name, sealed, sha256_of, unsealed, write_atomic
@@ -211,6 +213,12 @@ class RunFolder:
         forecasts, training = (pd.read_parquet(self.part(key, kind)) for kind in PARTS)
         return forecasts, training, facts
 
+    def read_parts(self, keys: Sequence[str]) -> tuple[pd.DataFrame, pd.DataFrame, list[dict[str, Any]]]:
+        """The forecasts of finished jobs below each other, their training curves likewise, and the facts of each."""
+        facts = [unsealed(self.part(key, "done.json").read_bytes(), since="facts")["facts"] for key in keys]
+        forecasts, training = (_below_each_other([self.part(key, kind) for key in keys]) for kind in PARTS)
+        return forecasts, training, facts
+
     def write_table(self, name: str, table: pd.DataFrame) -> None:
         """Write a table as parquet, inside the folder."""
         _write_parquet(self.path / name, table)
@@ -332,6 +340,16 @@ def _write_parquet(path: Path, table: pd.DataFrame) -> None:
     if split:
         settings |= {"use_dictionary": others, "column_encoding": dict.fromkeys(split, "BYTE_STREAM_SPLIT")}
     write_atomic(path, lambda place: table.to_parquet(place, index=False, **settings))
+
+
+def _below_each_other(paths: Sequence[Path]) -> pd.DataFrame:
+    """The rows of parquet files; many small frames would take pandas three times as long."""
+    tables = []
+    for path in paths:
+        with pq.ParquetFile(path) as file:
+            tables.append(file.read())
+    filled = [table for table in tables if table.num_rows] or tables[:1]
+    return pa.concat_tables(filled, promote_options="permissive").to_pandas() if filled else pd.DataFrame()
 
 
 def _is(path: Path, wanted: Callable[[str], bool]) -> bool:

@@ -228,6 +228,32 @@ def test_the_parts_of_the_same_run_are_taken_up(folder):
     again.release()
 
 
+def test_parts_read_together_are_the_parts_below_each_other(folder):
+    folder.claim(IDENTITY)
+    curves = pd.DataFrame({"model": ["net", "net"], "loss": [2.0, 1.0]})
+    parts = {
+        "one": (pd.DataFrame({"unique_id": ["A"], "step": np.array([1], np.int16), "y": [np.nan]}), curves),
+        "none": (pd.DataFrame(), pd.DataFrame(columns=["model", "loss"])),
+        "more": (
+            pd.DataFrame({"unique_id": ["B"], "step": np.array([2], np.int16), "y": [0.5], "free": [True]}),
+            curves,
+        ),
+    }
+    for number, (key, (forecasts, training)) in enumerate(parts.items()):
+        folder.save_part(key, forecasts, training, {"seconds": number})
+    below, trained, facts = folder.read_parts(list(parts))
+    expected = pd.concat([forecasts for forecasts, _ in parts.values()], ignore_index=True)
+    pd.testing.assert_frame_equal(below[["unique_id", "step", "y"]], expected[["unique_id", "step", "y"]])
+    assert below["free"].eq(True).tolist() == [False, True]
+    pd.testing.assert_frame_equal(trained, pd.concat([curves, curves], ignore_index=True))
+    assert [fact["seconds"] for fact in facts] == [0, 1, 2]
+    without_rows = folder.read_parts(["none"])
+    assert [len(table) for table in without_rows[:2]] == [0, 0]
+    assert list(without_rows[1].columns) == ["model", "loss"]
+    assert folder.read_parts([])[0].empty
+    folder.release()
+
+
 @pytest.mark.parametrize(
     "change",
     [{"version": "2"}, {"prices": {"A": "01"}}, {"prices": {"A": "00", "B": "00"}}, {"experiment": {"seed": 1}}],

@@ -49,7 +49,10 @@ def sharpe_interval(net: Floats) -> tuple[float, float]:
     Lo (2002), the estimator for stationary returns: the delta method on mean and variance, whose long-run variance
     is taken here by equal-weighted cosines with Student t (diebold_mariano.ewc) in place of Newey and West.
     """
-    ratio = sharpe_ratio(net)
+    return _interval(net, sharpe_ratio(net))
+
+
+def _interval(net: Floats, ratio: float) -> tuple[float, float]:
     if not np.isfinite(ratio):
         return np.nan, np.nan
     z = (net - net.mean()) / net.std(ddof=1)
@@ -64,7 +67,13 @@ def spread(net: Floats) -> float:
 
     g3 and g4 are skewness and kurtosis (3 for a normal). Bailey and Lopez de Prado 2012, equation 4.
     """
-    ratio = sharpe_ratio(net)
+    return _spread(net, sharpe_ratio(net))
+
+
+def _spread(net: Floats, ratio: float) -> float:
+    """The spread of a series whose Sharpe ratio is known; NaN without one."""
+    if not np.isfinite(ratio):
+        return np.nan
     z = (net - net.mean()) / net.std()
     square = z * z
     skewness, kurtosis = square @ z / len(z), square @ square / len(z)
@@ -77,10 +86,11 @@ def probabilistic_sharpe(net: Floats, benchmark: float = 0.0) -> float:
     Bailey and Lopez de Prado 2012, equation 9.
     """
     ratio = sharpe_ratio(net)
-    if not np.isfinite(ratio):
-        return np.nan
-    scale = spread(net)
-    return float(ndtr((ratio - benchmark) * np.sqrt(len(net) - 1) / scale)) if scale > 0 else np.nan
+    return _probability(ratio - benchmark, _spread(net, ratio), len(net))
+
+
+def _probability(beyond: float, scale: float, bars: int) -> float:
+    return float(ndtr(beyond * np.sqrt(bars - 1) / scale)) if scale > 0 else np.nan
 
 
 def best_of(trials: int, deviation: float) -> float:
@@ -112,9 +122,13 @@ def bars_needed(net: Floats) -> float:
     The minimum track record length of Bailey and Lopez de Prado 2012, equation 11.
     """
     ratio = sharpe_ratio(net)
+    return _needed(ratio, _spread(net, ratio))
+
+
+def _needed(ratio: float, scale: float) -> float:
     if not np.isfinite(ratio):
         return np.nan
-    return float(1 + (spread(net) * ndtri(CONFIDENCE) / ratio) ** 2) if ratio > 0 else np.inf
+    return float(1 + (scale * ndtri(CONFIDENCE) / ratio) ** 2) if ratio > 0 else np.inf
 
 
 def drawdown(net: Floats) -> tuple[float, int]:
@@ -192,13 +206,14 @@ def performance(
         held = flows_of.get((BUY_AND_HOLD, name)) if model != BUY_AND_HOLD else None
         chosen = str(model) == recommended
         years = years_of(days)
-        when = {"first": str(days[0]), "last": str(days[-1])}
+        even = np.nan if held is None else break_even_bp(flows, held, len(days) / years)
+        same = {"first": str(days[0]), "last": str(days[-1]), "break_even_bp": even, "trials": tried}
         for level in levels:
             net = _after(flows, level)
             figures = _figures(flows, net, years) | _against(flows, held, level, len(net) / years)
             dsr = deflated_sharpe(net, tried, ratios.get(str(name), ())) if chosen else np.nan
             head = {"model": str(model), "unique_id": str(name), "cost_bp": level, "declared": level == cost_bp}
-            rows.append(head | when | figures | {"dsr": dsr, "trials": tried})
+            rows.append(head | same | figures | {"dsr": dsr})
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     return table.astype({"model": "category", "unique_id": "category"})
 
@@ -224,14 +239,16 @@ def _against(
     """Figures beside buy-and-hold of the same bars; unknown for holding itself."""
     names = ("beyond", "beyond_low", "beyond_high")
     if held is None:
-        return dict.fromkeys((*names, "break_even_bp"), np.nan)
+        return dict.fromkeys(names, np.nan)
     figures = beyond_holding(_after(flows, cost_bp), _after(held, cost_bp), year)
-    return dict(zip(names, figures, strict=True)) | {"break_even_bp": break_even_bp(flows, held, year)}
+    return dict(zip(names, figures, strict=True))
 
 
 def _figures(flows: Mapping[str, Floats], net: Floats, years: float) -> dict[str, float]:
     bars, year = len(net), len(net) / years
-    low, high = sharpe_interval(net)
+    ratio = sharpe_ratio(net)
+    scale = _spread(net, ratio)
+    low, high = _interval(net, ratio)
     fall, longest = drawdown(net)
     wealth = float(np.prod(np.maximum(1.0 + net, 0.0)))
     return {
@@ -239,11 +256,11 @@ def _figures(flows: Mapping[str, Floats], net: Floats, years: float) -> dict[str
         "years": years,
         "annual_return": wealth ** (1 / years) - 1,
         "volatility": float(net.std(ddof=1) * np.sqrt(year)) if bars > 1 else np.nan,
-        "sharpe": sharpe_ratio(net) * np.sqrt(year),
+        "sharpe": ratio * np.sqrt(year),
         "sharpe_low": low * np.sqrt(year),
         "sharpe_high": high * np.sqrt(year),
-        "psr": probabilistic_sharpe(net),
-        "years_needed": bars_needed(net) / year,
+        "psr": _probability(ratio, scale, bars),
+        "years_needed": _needed(ratio, scale) / year,
         "max_drawdown": fall,
         "drawdown_bars": longest,
         "turnover": float(flows["turnover"].sum() / years),
