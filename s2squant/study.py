@@ -43,6 +43,7 @@ from s2squant.runs.identity import as_begun, beside_previous, claimed_folder
 from s2squant.runs.jobs import Inputs, Job, stages_of
 from s2squant.runs.joint import joint_rows, joint_scores, newest_paths
 from s2squant.runs.manifest import manifest, provenance
+from s2squant.runs.memory import give_memory_back
 from s2squant.runs.newcomers import newcomers, told
 from s2squant.runs.plan import planned
 from s2squant.runs.run_list import write_list
@@ -140,6 +141,7 @@ class Run(JobRunner[Job]):
             running = without_models(self.experiment, collected.failed_models)
             inputs = replace(self.inputs, experiment=running)
             forecasts, weights, recalibration = combine(collected.forecasts, running, inputs.markets)
+            collected = replace(collected, forecasts=pd.DataFrame())  # it would be in memory twice
             forecasts = rounded(forecasts)  # as they are stored, and all that follows is of what is stored
         with Background(inputs, self._processes) as background:
             shuffled, audited, joined, young = self._begin(background, inputs, forecasts)
@@ -172,7 +174,7 @@ class Run(JobRunner[Job]):
         left_out = [self._histories[ticker] for ticker in self.skipped if ticker in self._histories]
         return (
             background.start(partial(shuffled_headline, tickers=tickers, kept=kept), "shuffled"),
-            background.start(partial(audit, places=places, forecasts=rows_for(places, forecasts)), "audit"),
+            background.start(partial(audit, places=places, forecasts=rows_for(inputs, places, forecasts)), "audit"),
             background.start(partial(joint_scores, forecasts=joint_rows(inputs, forecasts)), "joint"),
             background.start(partial(newcomers, left_out=left_out), "newcomers"),
         )
@@ -285,6 +287,7 @@ class Run(JobRunner[Job]):
     def _timed(self, step: str) -> Iterator[None]:
         started = time.perf_counter()
         yield
+        give_memory_back()
         self._seconds[step] = round(time.perf_counter() - started, 3)
 
 

@@ -17,7 +17,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from s2squant.config.models import ModelName, is_refitted, subject
+from s2squant.config.models import Forecasters, ModelName, is_refitted, subject
 from s2squant.evaluation.statistics.diebold_mariano import MIN_CUTOFFS
 from s2squant.forecasters.anchor import stable_seed
 from s2squant.forecasters.blend import blend
@@ -132,9 +132,18 @@ def places_of(inputs: Inputs, forecasts: pd.DataFrame, *, cutoffs: int = 2, tick
     return [place for place in places if place is not None]
 
 
-def rows_for(places: Sequence[Place], forecasts: pd.DataFrame) -> pd.DataFrame:
-    """The forecasts that an audit reads."""
-    return forecasts[forecasts["unique_id"].isin({ticker for place in places for ticker in place.panel.tickers})]
+def rows_for(inputs: Inputs, places: Sequence[Place], forecasts: pd.DataFrame) -> pd.DataFrame:
+    """The forecasts that an audit reads: all of the blend's members and the reference, of others those of its days."""
+    models = inputs.experiment.forecasters
+    whole = {inputs.experiment.verdict.reference, *(_averaged(models) if "blend" in models.models else ())}
+    days = np.array([day for place in places for _, day in place.days], "datetime64[s]")
+    read = forecasts["model"].isin(whole) | np.isin(forecasts["cutoff"].to_numpy(), days)
+    return forecasts[read & forecasts["unique_id"].isin({ticker for place in places for ticker in place.panel.tickers})]
+
+
+def _averaged(models: Forecasters) -> tuple[ModelName, ...]:
+    """What the blend is averaged from."""
+    return "anchor", *models.blending.members
 
 
 def table_of(checks: Sequence[Check]) -> pd.DataFrame:
@@ -271,9 +280,10 @@ def features_truncation(inputs: Inputs, places: Sequence[Place], name: str, feat
 def blend_truncation(inputs: Inputs, places: Sequence[Place], forecasts: pd.DataFrame) -> Check:
     """Average the members again, the outcomes after a cutoff replaced by noise: the blend up to it must stay."""
     spec, changes = inputs.experiment.forecasters.blending, []
+    members = forecasts[forecasts["model"].isin(_averaged(inputs.experiment.forecasters))]
     for place in places:
         names = place.panel.tickers
-        part = forecasts[(forecasts["model"] != "blend") & forecasts["unique_id"].isin(names)].reset_index(drop=True)
+        part = members[members["unique_id"].isin(names)].reset_index(drop=True)
         markets = dict.fromkeys(names, place.panel.market)
         for fold, day in place.days:
             y = part["y"].to_numpy(np.float64)
