@@ -63,16 +63,17 @@ def risk_tables(
 
     With `histories` the exceedances of a market's tickers are tested together too.
     """
-    known = forecasts[forecasts["y"].notna() & forecasts["unique_id"].isin(list(markets))]
-    ran = set(known["model"].unique())
+    is_known = forecasts["y"].notna() & forecasts["unique_id"].isin(list(markets))
+    ran = set(forecasts["model"][is_known].unique())
     rival = next((m for m in RIVALS if m in ran), None)
     models = [m for m in dict.fromkeys([spec.recommended, rival, spec.reference]) if m in ran]
     rows: list[dict[str, Any]] = []
     scores: list[dict[str, Any]] = []
     steps = sorted({1, min(10, horizon), horizon})
+    known = forecasts[is_known & forecasts["model"].isin(models) & forecasts["step"].isin(steps)]
     past = shared_past(markets, histories, steps) if histories else {}
     for step in steps:
-        at = known[(known["step"] == step) & known["model"].isin(models)]
+        at = known[known["step"] == step]
         parts = {m: _thinned(at[at["model"] == m], ceil(step / every)) for m in models}
         losses = {}
         for model, part in parts.items():

@@ -13,7 +13,7 @@ from s2squant.config.experiment import Experiment
 from s2squant.config.models import RECALIBRATED
 from s2squant.errors import S2squantError
 from s2squant.evaluation.results import TickerReport
-from s2squant.forecasters.blend import with_blend
+from s2squant.forecasters.blend import WEIGHT_COLUMNS, blend
 from s2squant.forecasters.recalibration import DECISIONS, recalibrated
 from s2squant.runs.jobs import Inputs, Job
 from s2squant.runs.runner import JobRunner
@@ -103,12 +103,17 @@ def combine(
     These are the tables `weights` and `recalibration` of Study.
     """
     models, recommended = experiment.forecasters, experiment.verdict.recommended
-    table, weights = with_blend(forecasts, models, markets)
+    tables, weights = [forecasts], pd.DataFrame(columns=WEIGHT_COLUMNS)
+    if "blend" in models.models:
+        rows, weights = blend(forecasts, models.blending, markets)
+        tables.append(rows)
     decided = pd.DataFrame(columns=DECISIONS)
     if experiment.recalibration.enabled:
-        rows, decided = recalibrated(table, recommended, experiment.recalibration, markets)
-        table = pd.concat([table, rows], ignore_index=True)
-    table, present = together([table]), set(table["model"])
+        raw = pd.concat([table[table["model"] == recommended] for table in tables], ignore_index=True)
+        rows, decided = recalibrated(raw, recommended, experiment.recalibration, markets)
+        tables.append(rows)
+    table = together(tables)  # once: each is of the size of all forecasts
+    present = set(table["model"].unique())
     names = [name for m in models.models for name in (m, m + RECALIBRATED) if name in present]
     table["model"] = pd.Categorical(table["model"], categories=names)
     table["unique_id"] = table["unique_id"].astype("category")
