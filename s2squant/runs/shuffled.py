@@ -117,9 +117,9 @@ def _compared(settings: Experiment, panels: Mapping[str, Panel], inputs: Inputs)
     """Fit, forecast and compare the pair on every shuffle, each of whose tickers counts as a ticker of its own."""
     jobs = [(market, k) for k in range(SHUFFLES) for market in panels]
     work = partial(_forecasts, settings, panels, inputs)
-    parts = map_jobs(work, jobs, workers=1, on_done=lambda _: None)  # here, in one thread
+    forecasts = pd.concat(map_jobs(work, jobs, workers=1, on_done=lambda _: None), ignore_index=True)  # in one thread
     markets = {f"{ticker} {k}": f"{market} {k}" for market, k in jobs for ticker in panels[market].tickers}
-    losses = score(combine(pd.concat(parts, ignore_index=True), settings, markets)[0])
+    losses = score(combine(forecasts, settings, markets)[0])
     walk, spec = settings.walk, settings.verdict
     whole = pools(losses, every=walk.every, horizon=walk.horizon, markets=markets)[:1]
     row = compare(losses, whole, [(spec.recommended, spec.rival)], spec).iloc[0]

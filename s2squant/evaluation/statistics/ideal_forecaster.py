@@ -11,6 +11,7 @@ timing can be rejected.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import ceil
@@ -18,7 +19,7 @@ from math import ceil
 import numpy as np
 from scipy.special import ndtr
 
-from s2squant.series.arrays import Floats
+from s2squant.series.arrays import Floats, Ints
 
 BINS = 40
 """Bins of the PIT, one between each pair of neighbouring quantile levels."""
@@ -111,19 +112,42 @@ def _simulate(dates: int, bars: int, steps: tuple[int, ...], tickers: int, corre
     many = max(1, _CHUNK // (len(times) * tickers))
     shares, moments = [], []
     for start in range(0, DRAWS, many):
-        size = min(many, DRAWS - start)
-        shocks = np.float32(np.sqrt(1.0 - correlation)) * rng.standard_normal((size, tickers, len(root)), np.float32)
-        if correlation > 0:
-            shocks += np.float32(np.sqrt(correlation)) * rng.standard_normal((size, 1, len(root)), np.float32)
-        path = np.zeros((size, tickers, len(times)))
-        np.cumsum(shocks * root, axis=2, out=path[..., 1:])
-        z = [(path[..., end] - path[..., origins]) / np.sqrt(s) for s, end in zip(steps, ends, strict=True)]
-        pit = ndtr(np.stack(z, axis=1).astype(np.float32))
-        pit = pit.reshape(size, -1)
-        place = np.minimum((pit * BINS).astype(np.intp), BINS - 1) + BINS * np.arange(size)[:, None]
-        shares.append(np.bincount(place.ravel(), minlength=BINS * size).reshape(size, BINS) / pit.shape[1])
-        z = np.sqrt(12.0) * (pit - 0.5)
-        square = z * z
-        moments.append(np.stack([m.mean(axis=1) for m in (z, square, square * z, square * square)], axis=1) - MOMENTS)
+        shape = (min(many, DRAWS - start), tickers, len(root))
+        pit = _pit(_paths(rng, shape, root, correlation), steps, origins, ends)
+        shares.append(_shares(pit))
+        moments.append(_raw_moments(pit) - MOMENTS)
     moment = np.concatenate(moments)
     return CalibratedNull(np.concatenate(shares), moment, np.linalg.inv(moment.T @ moment / len(moment)))
+
+
+def _paths(rng: np.random.Generator, shape: tuple[int, int, int], root: Floats, correlation: float) -> Floats:
+    """Random walks of (draws, tickers, moments), whose steps have `root` for scale and correlate over tickers."""
+    size, tickers, moves = shape
+    shocks = np.float32(np.sqrt(1.0 - correlation)) * rng.standard_normal(shape, np.float32)
+    if correlation > 0:
+        shocks += np.float32(np.sqrt(correlation)) * rng.standard_normal((size, 1, moves), np.float32)
+    path = np.zeros((size, tickers, moves + 1))
+    np.cumsum(shocks * root, axis=2, out=path[..., 1:])
+    return path
+
+
+def _pit(path: Floats, steps: tuple[int, ...], origins: Ints, ends: Sequence[Ints]) -> Floats:
+    """PIT values (draws, all others) of an ideal forecaster of these walks."""
+    z = [(path[..., end] - path[..., origins]) / np.sqrt(s) for s, end in zip(steps, ends, strict=True)]
+    pit: Floats = ndtr(np.stack(z, axis=1).astype(np.float32))
+    return pit.reshape(len(path), -1)
+
+
+def _shares(pit: Floats) -> Floats:
+    """Share of the PIT values of each draw in each bin (draws, BINS)."""
+    size = len(pit)
+    place = np.minimum((pit * BINS).astype(np.intp), BINS - 1) + BINS * np.arange(size)[:, None]
+    return np.asarray(np.bincount(place.ravel(), minlength=BINS * size).reshape(size, BINS) / pit.shape[1])
+
+
+def _raw_moments(pit: Floats) -> Floats:
+    """Mean raw moments 1 to 4 of the standardised PIT values of each draw (draws, 4)."""
+    z = np.sqrt(12.0) * (pit - 0.5)
+    square = z * z
+    higher = ((square * z).mean(axis=1), (square * square).mean(axis=1))  # one at a time: each is of the size of z
+    return np.stack([z.mean(axis=1), square.mean(axis=1), *higher], axis=1)
