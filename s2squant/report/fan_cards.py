@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,16 +56,21 @@ class Card:
     """Distance of the 80 % bands' coverage from 0.8."""
 
 
-def cards(c: Contents) -> list[Card]:
+def newest_fans(c: Contents) -> dict[str, Fan]:
+    """The newest forecast of the recommended model, by finished ticker that has one, in the study's order."""
+    histories = [(t.ticker, c.study.histories[t.ticker]) for t in c.finished if t.ticker in c.study.histories]
+    fans = ((ticker, last_fan(c.of(NEWEST, ticker), c.recommended, history)) for ticker, history in histories)
+    return {ticker: fan for ticker, fan in fans if fan is not None}
+
+
+def cards(c: Contents, fans: Mapping[str, Fan]) -> list[Card]:
     """A card for every finished ticker that has a forecast, in the study's order."""
     verdicts = {str(r["unique_id"]): r for r in rows(c.study.by_ticker, {"model": c.recommended})}
-    made = []
-    for report in c.finished:
-        history = c.study.histories.get(report.ticker)
-        fan = last_fan(c.of(NEWEST, report.ticker), c.recommended, history) if history else None
-        if fan is not None and history is not None:
-            made.append(card(report.ticker, report.market, fan, history, verdicts.get(report.ticker)))
-    return made
+    return [
+        card(t.ticker, t.market, fans[t.ticker], c.study.histories[t.ticker], verdicts.get(t.ticker))
+        for t in c.finished
+        if t.ticker in fans
+    ]
 
 
 def card(ticker: str, market: str, fan: Fan, history: PriceHistory, row: Row | None) -> Card:

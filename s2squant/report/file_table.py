@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
 from s2squant.files import guarded
-from s2squant.report.fan_charts import last_fan
+from s2squant.report.fan_charts import Fan
 from s2squant.report.panels import Panel
 from s2squant.report.study_view import NEWEST, Contents, where
 from s2squant.report.tables import Column, grid
@@ -57,27 +57,20 @@ def files(c: Contents) -> Panel:
     return Panel("files", "Files", "Files to take away", say, grids=(shown,))
 
 
-def forecast_csv(c: Contents) -> bytes:
+def forecast_csv(c: Contents, fans: Mapping[str, Fan]) -> bytes:
     """The newest forecast of the recommended model in prices: unique_id, cutoff, close, step, date, then quantiles.
 
     Where it goes beyond the steps that were trained, `free_running` is true there.
     """
     text = io.StringIO()
     out = csv.writer(text, lineterminator="\n")
-    fans = [
-        (report, last_fan(c.of(NEWEST, report.ticker), c.recommended, history))
-        for report in c.finished
-        if (history := c.study.histories.get(report.ticker))
-    ]
-    free = any(fan is not None and fan.trained_steps for _, fan in fans)
+    free = any(fan.trained_steps for fan in fans.values())
     marked = [FREE_RUNNING] if free else []
     out.writerow(["unique_id", "cutoff", "close", "step", "date", *ALL_COLUMNS, *marked])
-    for report, fan in fans:
-        if fan is None:
-            continue
-        newest = where(c.of(NEWEST, report.ticker), {"model": c.recommended}).sort_values("step", kind="stable")
+    for ticker, fan in fans.items():
+        newest = where(c.of(NEWEST, ticker), {"model": c.recommended}).sort_values("step", kind="stable")
         close = float(fan.quantiles_HQ[0, 0])
-        head = [guarded(report.ticker), str(fan.dates[0]), figure(close)]
+        head = [guarded(ticker), str(fan.dates[0]), figure(close)]
         for step, levels_A in enumerate(close * np.exp(all_quantiles(newest)), 1):
             beyond = [str(fan.trained_steps is not None and step > fan.trained_steps).lower()] if free else []
             out.writerow([*head, step, str(fan.dates[step]), *figures(levels_A), *beyond])

@@ -60,14 +60,15 @@ def render(
     if single_file:
         tickers = ((_path(contents, t), t, i) for i, t in enumerate(contents.finished))
         leaves = [leaf("ticker.html.j2", path, ticker_page(contents, t, i)) for path, t, i in tickers]
-        values = index_page(contents) | {"leaves": leaves}
+        values = index_page(contents, fan_cards.newest_fans(contents)) | {"leaves": leaves}
         yield "report.html", fill("index.html.j2", values, single_file=True)
         return
     yield from assets()
     rest = _ticker_pages(contents, runs, spread)
     yield from next(rest, [])  # others are rendered elsewhere while the index is
-    index = fill("index.html.j2", index_page(contents), runs=runs)
-    yield file_table.FORECAST, file_table.forecast_csv(contents)
+    fans = fan_cards.newest_fans(contents)
+    index = fill("index.html.j2", index_page(contents, fans), runs=runs)
+    yield file_table.FORECAST, file_table.forecast_csv(contents, fans)
     for pages in rest:
         yield from pages
     yield "index.html", index
@@ -96,8 +97,8 @@ def _path(c: Contents, report: TickerReport) -> str:
     return f"tickers/{c.slugs[report.ticker]}.html"
 
 
-def index_page(c: Contents) -> dict[str, Any]:
-    """Values of the index template."""
+def index_page(c: Contents, fans: Mapping[str, fan_charts.Fan]) -> dict[str, Any]:
+    """Values of the index template; `fans` as `newest_fans` has them."""
     study = c.study
     board = {str(r["model"]): r for r in rows(study.leaderboard)}
     verdicts = rows(study.by_ticker, {"model": c.recommended})
@@ -111,7 +112,7 @@ def index_page(c: Contents) -> dict[str, Any]:
         "equity": strategy_panels.growth(c),
     }
     leaders = [board[m] for m in c.models if m in board]
-    small = fan_cards.cards(c)
+    small = fan_cards.cards(c, fans)
     slots = {
         "leaderboard": present(
             covariate_panels.covariates(c),

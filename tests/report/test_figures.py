@@ -9,6 +9,7 @@ from plotly.offline import get_plotlyjs_version
 
 from s2squant.report import fan_charts as fans
 from s2squant.report.charts import Chart, broken, plain, thin
+from s2squant.report.fan_cards import newest_fans
 from s2squant.report.formats import MINUS, THIN, UNKNOWN, interval, number, percent, price, pvalue, typeset
 from s2squant.report.study_pages import index_page, ticker_page
 from s2squant.report.study_view import arrange
@@ -42,7 +43,7 @@ def test_the_bundle_is_of_the_version_whose_schema_is_tested():
 
 
 def test_figures_are_valid_plotly(contents):
-    page = charts(index_page(contents)) + charts(ticker_page(contents, contents.finished[2], 2))
+    page = charts(index_page(contents, newest_fans(contents))) + charts(ticker_page(contents, contents.finished[2], 2))
     assert not [chart.id for chart in page if chart.reason]
     for chart in page:
         spec = undressed(json.loads(str(chart.json)))
@@ -54,7 +55,7 @@ def test_json_cannot_end_its_script_element():
 
 
 def test_plotly_labels_are_plain_text(contents):
-    spec = json.loads(str(index_page(contents)["charts"]["caterpillar"].json))
+    spec = json.loads(str(index_page(contents, newest_fans(contents))["charts"]["caterpillar"].json))
     assert not [t for t in spec["layout"]["yaxis"]["ticktext"] if "<" in t]
     assert plain("<b>&") == "&lt;b&gt;&amp;"
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from s2squant.report import sentences
-from s2squant.report.fan_cards import APART, BEFORE, cards, ends, range_words
+from s2squant.report.fan_cards import APART, BEFORE, cards, ends, newest_fans, range_words
 from s2squant.report.fan_charts import last_fan
 from s2squant.report.file_table import forecast_csv
 from s2squant.report.names import join, market_name, universe_line
@@ -88,7 +88,7 @@ def test_a_failed_audit_takes_the_verdict_back(whole):
 
 def test_a_card_says_what_its_fan_draws(whole):
     c = arrange(whole)
-    made = {card.ticker: card for card in cards(c)}
+    made = {card.ticker: card for card in cards(c, newest_fans(c))}
     assert list(made) == [t.ticker for t in c.finished]
     fan = last_fan(c.of("forecasts", "ACME"), c.recommended, whole.histories["ACME"])
     start, median, low, high = ends(fan)
@@ -110,7 +110,7 @@ def test_a_card_says_what_its_fan_draws(whole):
 def test_the_newest_forecast_is_a_file_in_prices():
     study = make_study(tickers={"=1+1": "XNYS", "ACME": "XNYS"}, bars=700, cutoffs=3)
     c = arrange(study)
-    table = pd.read_csv(io.BytesIO(forecast_csv(c)), parse_dates=["cutoff", "date"])
+    table = pd.read_csv(io.BytesIO(forecast_csv(c, newest_fans(c))), parse_dates=["cutoff", "date"])
     assert list(table["unique_id"].unique()) == ["'=1+1", "ACME"], "no spreadsheet takes a ticker for a formula"
     fan = last_fan(c.of("forecasts", "ACME"), c.recommended, study.histories["ACME"])
     mine = table[table["unique_id"] == "ACME"]
