@@ -143,7 +143,7 @@ class Run(JobRunner[Job]):
             forecasts, weights, recalibration = combine(collected.forecasts, running, inputs.markets)
             collected = replace(collected, forecasts=pd.DataFrame())  # it would be in memory twice
             forecasts = rounded(forecasts)  # as they are stored, and all that follows is of what is stored
-        with Background(inputs, self._processes) as background:
+        with Background(inputs, self._beside) as background:
             shuffled, audited, joined, young = self._begin(background, inputs, forecasts)
             with self._timed("judge"):
                 evaluation = evaluate(
@@ -184,6 +184,11 @@ class Run(JobRunner[Job]):
         """Worker processes of this machine beside this one, once the jobs have ended: none where one did all."""
         workers = min(self.workers, os.cpu_count() or 1)  # a cluster's are not of this machine
         return workers if workers > 1 else 0
+
+    @property
+    def _beside(self) -> int:
+        """Worker processes while this one judges, which takes a processor itself; each more is 150 to 250 MB."""
+        return max(1, self._processes - 1) if self._processes else 0
 
     def _trade(self, forecasts: pd.DataFrame, evaluation: Evaluation) -> Traded:
         """What the declared rule would have earned, entered into the trial ledger."""
