@@ -22,7 +22,7 @@ from prefect import State, flow
 from prefect.states import Completed, Failed
 
 from flows.by_hand import Hand, Logged, lent
-from flows.runners import silence_prefect, waiting_threads, with_server
+from flows.runners import silence_prefect, start_server, waiting_threads
 from flows.tasks import execute_stages, finish, publish
 from s2squant import cli
 from s2squant.cli.progress import Watcher
@@ -92,9 +92,10 @@ def backtest(
 def under_prefect(request: cli.Request, watcher: Watcher[Run, Study]) -> None:
     """The command line's Runner: the flow in this process, watched; raises what the flow raised."""
     silence_prefect()
+    start_server()
     chosen = backtest.with_options(task_runner=waiting_threads(request.workers))
     out = str(request.out) if request.out else None
-    with with_server(), lent(_hand, Hand(watcher, request.command)):
+    with lent(_hand, Hand(watcher, request.command)):
         chosen(request.experiment, out, request.workers, request.engine, return_state=True).result()
 
 

@@ -28,7 +28,7 @@ from prefect.states import Completed, Failed
 
 from flows.by_hand import Hand, Logged, lent
 from flows.night_artifacts import alert, publish_night, where_is
-from flows.runners import silence_prefect, waiting_threads, with_server
+from flows.runners import silence_prefect, start_server, waiting_threads
 from flows.tasks import conclude, execute_stages
 from s2squant import cli
 from s2squant.cli.commands.forecast import NightRequest
@@ -160,13 +160,10 @@ def final_state(folder: Path, night: Night) -> State[dict[str, Any]]:
 def under_prefect(request: NightRequest, watcher: Watcher[NightRun, Night]) -> None:
     """The command line's NightRunner: the flow in this process, watched; raises what the flow raised."""
     silence_prefect()
+    start_server()
     chosen = forecast.with_options(task_runner=waiting_threads(request.workers))
     out = str(request.out) if request.out else None
-    with (
-        with_server(),
-        lent(_hand, Hand(watcher, request.command)),
-        suppress(NoForecastError),
-    ):  # of which the watcher has the report
+    with lent(_hand, Hand(watcher, request.command)), suppress(NoForecastError):  # of which the watcher has the report
         chosen(request.nightly, request.scheduled, request.workers, out, return_state=True).result()
 
 
