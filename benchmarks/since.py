@@ -32,10 +32,11 @@ Figures = Mapping[str, float]
 
 @dataclass(frozen=True)
 class Tree:
-    """A checkout and the interpreter that runs it."""
+    """A checkout, the interpreter that runs it, and a home for what runs leave behind."""
 
     root: Path
     python: Path
+    home: Path
 
     def output(self, *arguments: str) -> str:
         """What a run of the interpreter in the checkout prints; raises RuntimeError when it does not end well."""
@@ -49,7 +50,7 @@ class Tree:
     @property
     def environment(self) -> dict[str, str]:
         """Its own package first, no trial ledger, and nothing of the caller's that decides settings or threads."""
-        own = {"PYTHONPATH": str(self.root), "HOME": str(self.root), "S2SQUANT_TRIALS": ""}
+        own = {"PYTHONPATH": str(self.root), "HOME": str(self.home), "S2SQUANT_TRIALS": ""}
         return own | {"PATH": f"{self.python.parent}:/usr/bin:/bin"}
 
 
@@ -139,12 +140,12 @@ def compared(measure: Callable[[Tree], Figures], trees: Sequence[Tree], turns: i
         print(f"| {name} | {cells[0]} | {cells[1]} | {ratio} |", flush=True)
 
 
-def installed(root: Path, python: str) -> Tree:
+def installed(root: Path, python: str, home: Path) -> Tree:
     """A checkout with an interpreter: the one given, or one of an environment with the checkout's own constraints."""
     if python:
-        return Tree(root, Path(python).absolute())
+        return Tree(root, Path(python).absolute(), home)
     subprocess.run([sys.executable, "-m", "venv", str(root / ".venv")], check=True)
-    tree = Tree(root, root / ".venv" / "bin" / "python")
+    tree = Tree(root, root / ".venv" / "bin" / "python", home)
     tree.output("-m", "pip", "install", "--quiet", "--constraint", "constraints.txt", "--editable", ".", "psutil")
     return tree
 
@@ -162,7 +163,10 @@ def main() -> None:
         git = ["git", "-C", str(ROOT), "worktree"]
         subprocess.run([*git, "add", "--quiet", "--detach", str(root), options.commit], check=True)
         try:
-            trees = (installed(root, options.python), Tree(ROOT, Path(sys.executable)))
+            homes = (Path(folder, "home then"), Path(folder, "home now"))
+            for home in homes:
+                home.mkdir()
+            trees = (installed(root, options.python, homes[0]), Tree(ROOT, Path(sys.executable), homes[1]))
             print(f"| | {options.commit} | now | ratio |\n|---|---|---|---|")
             for measure in (starts, latency, sample, lambda tree: sample(tree, *TWO)):
                 compared(measure, trees, options.turns)
