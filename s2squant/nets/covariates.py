@@ -11,6 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from s2squant.config.networks import DecoderSpec
 from s2squant.nets.decoders import Decoder, MlpDecoder, RecurrentDecoder, TransformerDecoder
 from s2squant.nets.encoders import RecurrentEncoder, TransformerEncoder
 
@@ -100,6 +101,11 @@ class StepCovariates(nn.Module):
             count_H1 = torch.arange(1, steps + 1, device=values_NHE.device, dtype=values_NHE.dtype)[:, None]
             parts.append(values_NHE.cumsum(dim=1) / count_H1.sqrt())
         return torch.cat([*parts, *(x_NG[:, None].expand(-1, steps, -1) for x_NG in embedded)], dim=2)
+
+
+def step_covariates(sizes: CovariateSizes, decoder: DecoderSpec) -> StepCovariates | None:
+    """What a decoder reads of covariates at every step; None where there are none."""
+    return StepCovariates(sizes, so_far=decoder.kind == "mlp") if sizes.ahead or sizes.categories else None
 
 
 def embedding_units(codes: int) -> int:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from s2squant.config.networks import FREE_REMEDY, Seq2SeqSpec
-from s2squant.nets.covariates import NO_COVARIATES, Ahead, CovariateSizes, StepCovariates, beside, widen
+from s2squant.nets.covariates import NO_COVARIATES, Ahead, CovariateSizes, beside, step_covariates, widen
 from s2squant.nets.decoders import MlpDecoder, make_decoder, step_inputs
 from s2squant.nets.encoders import RecurrentEncoder, make_encoder
 from s2squant.nets.heads import PointHead, QuantileHead
@@ -71,8 +71,7 @@ class Seq2Seq(nn.Module):
         self.head = _make_head(spec, self.decoder.width, table_HQ, levels_Q)
         if covariates.past:
             widen(self.encoder, inputs, covariates.past)
-        so_far = spec.decoder.kind == "mlp"
-        self.ahead = StepCovariates(covariates, so_far=so_far) if covariates.ahead or covariates.categories else None
+        self.ahead = step_covariates(covariates, spec.decoder)
         if self.ahead is not None:
             widen(self.decoder, known, self.ahead.width)
 

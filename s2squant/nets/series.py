@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from s2squant.config.networks import Seq2SeqSpec
-from s2squant.nets.covariates import NO_COVARIATES, Ahead, CovariateSizes, StepCovariates, beside, widen
+from s2squant.nets.covariates import NO_COVARIATES, Ahead, CovariateSizes, beside, step_covariates, widen
 from s2squant.nets.decoders import MlpDecoder, make_decoder, step_inputs
 from s2squant.nets.encoders import make_encoder
 from s2squant.nets.memory import Memory
@@ -61,8 +61,7 @@ class SeriesSeq2Seq(nn.Module):
         self.encoder = make_encoder(spec.encoder, values)
         self.decoder = make_decoder(spec.decoder, spec.encoder.cell, inputs, spec.encoder.hidden)
         self.output = nn.Linear(self.decoder.width, values)
-        so_far = spec.decoder.kind == "mlp"
-        self.ahead = StepCovariates(covariates, so_far=so_far) if covariates.ahead or covariates.categories else None
+        self.ahead = step_covariates(covariates, spec.decoder)
         if covariates.past:
             widen(self.encoder, values, covariates.past)
         if self.ahead is not None:

@@ -168,8 +168,7 @@ def equity(positions: pd.DataFrame, cost_bp: float) -> pd.DataFrame:
     cost = positions["turnover"] * cost_bp / 1e4 + positions["borrow"]
     table = positions[["model", "unique_id", "date", "position", "gross"]]
     table = table.assign(cost=cost, net=table["gross"] - cost)
-    wealth = (1.0 + table["net"]).clip(lower=0.0)
-    by = wealth.groupby([table["model"], table["unique_id"]], observed=True, sort=False)
+    by = _growth(table["net"]).groupby([table["model"], table["unique_id"]], observed=True, sort=False)
     return table.assign(equity_net=by.cumprod())[list(COLUMNS)]
 
 
@@ -187,7 +186,12 @@ def pooled_net(traded: Iterable[Leg], cost_bp: float) -> pd.DataFrame:
 
 def compound(net: pd.Series) -> pd.Series:
     """Wealth from 1; a loss of everything ends at 0 and stays there."""
-    return (1.0 + net).clip(lower=0.0).cumprod()
+    return _growth(net).cumprod()
+
+
+def _growth(net: pd.Series) -> pd.Series:
+    """What wealth is multiplied by in each bar; a loss of everything is no debt."""
+    return (1.0 + net).clip(lower=0.0)
 
 
 def _drift_sign(history: PriceHistory, cutoff_bars: Ints, spec: StrategySpec) -> Floats:
